@@ -1,0 +1,1 @@
+"""The raw world → tensors, and where each sample came from."""

@@ -1,0 +1,83 @@
+"""What can go wrong, as one tree.
+
+Every message names the value, what was expected and what to do::
+
+    MemaeError
+    ├── InputError (ValueError)          the data given cannot be used
+    │   ├── SourceError                  a file or folder cannot be read
+    │   └── SchemaError                  the data differs from what the model was fitted on
+    ├── OptionError (ValueError)         an option has a value that cannot work
+    │   └── ShrinkageError               no addressing weight could ever exceed the threshold λ
+    ├── ModelFileError (ValueError)      not a model file, a damaged one, or one of a newer format
+    ├── TrainingError (RuntimeError)     training cannot go on
+    ├── OutputError (OSError)            a result cannot be written; what was there before is untouched
+    ├── ResourceError (MemoryError)      out of memory
+    └── MissingExtraError (ImportError)  an optional package is not installed
+
+Warnings are one class, so that they can be filtered together::
+
+    MemaeWarning (UserWarning)
+"""
+
+__all__ = [
+    "InputError",
+    "MemaeError",
+    "MemaeWarning",
+    "MissingExtraError",
+    "ModelFileError",
+    "OptionError",
+    "OutputError",
+    "ResourceError",
+    "SchemaError",
+    "ShrinkageError",
+    "SourceError",
+    "TrainingError",
+]
+
+
+class MemaeError(Exception):
+    """Root of all errors that memae raises on purpose."""
+
+
+class InputError(MemaeError, ValueError):
+    """The data given cannot be used."""
+
+
+class SourceError(InputError):
+    """A file or folder cannot be read as what it was given for."""
+
+
+class SchemaError(InputError):
+    """The data differs in form from what the model was fitted on."""
+
+
+class OptionError(MemaeError, ValueError):
+    """An option has a value that cannot work."""
+
+
+class ShrinkageError(OptionError):
+    """No addressing weight could ever exceed the shrinkage threshold λ."""
+
+
+class ModelFileError(MemaeError, ValueError):
+    """Not a model file, a damaged one, or one of a newer format."""
+
+
+class TrainingError(MemaeError, RuntimeError):
+    """Training cannot go on."""
+
+
+class OutputError(MemaeError, OSError):
+    """A result cannot be written; what was there before is untouched."""
+
+
+class ResourceError(MemaeError, MemoryError):
+    """Out of memory."""
+
+
+class MissingExtraError(MemaeError, ImportError):
+    """An optional package is not installed."""
+
+
+class MemaeWarning(UserWarning):
+    """Something works, but perhaps not as meant."""
