@@ -19,6 +19,9 @@ Warnings are one class, so that they can be filtered together::
     MemaeWarning (UserWarning)
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 __all__ = [
     "InputError",
     "MemaeError",
@@ -32,6 +35,7 @@ __all__ = [
     "ShrinkageError",
     "SourceError",
     "TrainingError",
+    "memory_guard",
 ]
 
 
@@ -81,3 +85,17 @@ class MissingExtraError(MemaeError, ImportError):
 
 class MemaeWarning(UserWarning):
     """Something works, but perhaps not as meant."""
+
+
+@contextmanager
+def memory_guard(remedy: str) -> Iterator[None]:
+    """Turns the ways in which Python and torch say that memory ran out into one sentence with a remedy."""
+    try:
+        yield
+    except ResourceError:
+        raise
+    except (MemoryError, RuntimeError) as error:
+        text = str(error).lower()
+        if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
+            raise ResourceError(f"out of memory; {remedy}") from error
+        raise

@@ -41,7 +41,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
     except OutputError:
         raise
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}; what was there before is untouched") from error
+        raise OutputError(
+            f"cannot write {path}: {error.strerror or error}; what was there before is untouched"
+        ) from error
     finally:
         with suppress(OSError):
             temporary.unlink()

@@ -1,0 +1,362 @@
+"""Tables: CSV, Parquet, DataFrames and arrays → rows of numbers, and back to the user's columns."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from memae.errors import InputError, SchemaError, SourceError
+
+TABLE_SUFFIXES = frozenset({".csv", ".parquet"})
+MAX_CATEGORIES = 100
+CHUNK = 65_536  # rows read at once
+
+Chunks = Callable[[], Iterator[pd.DataFrame]]
+Kind = Literal["number", "category"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the user's table, as it was in training.
+
+    A number gives one feature and, if values were missing in training, a second one that is 1 where one is missing.
+    A category gives one feature a known value and a last one for any other, so that an unseen value can be told.
+    """
+
+    name: str
+    kind: Kind
+    mean: float = 0.0
+    spread: float = 0.0  # standard deviation
+    least: float = 0.0
+    most: float = 0.0
+    missing: int = 0  # values missing in training
+    categories: tuple[str, ...] = ()
+
+    @property
+    def width(self) -> int:
+        """Number of features."""
+        return len(self.categories) + 1 if self.kind == "category" else 1 + (self.missing > 0)
+
+    @property
+    def constant(self) -> bool:
+        """Whether training showed a single value."""
+        return len(self.categories) <= 1 if self.kind == "category" else self.least == self.most and not self.missing
+
+    def features(self) -> list[str]:
+        """Names of the features."""
+        if self.kind == "category":
+            return [*(f"{self.name}={value}" for value in self.categories), f"{self.name}=other"]
+        return [self.name, f"{self.name} missing"][: self.width]
+
+
+@dataclass(frozen=True)
+class TableEncoder:
+    """Turns rows of the user's table into features, always in the same way; it is plain data."""
+
+    columns: tuple[Column, ...]
+
+    @property
+    def width(self) -> int:
+        """Number of features."""
+        return sum(column.width for column in self.columns)
+
+    @property
+    def features(self) -> list[str]:
+        """Name of each feature."""
+        return [name for column in self.columns for name in column.features()]
+
+    @property
+    def owner(self) -> NDArray[np.int64]:
+        """Position of the column that each feature comes from."""
+        return np.repeat(np.arange(len(self.columns)), [column.width for column in self.columns])
+
+    def encode(self, frame: pd.DataFrame) -> Tensor:
+        """Rows `(n, columns)` → features `(n, width)`, float64; missing numbers become the column's training mean.
+
+        Raises:
+            SchemaError: a column is missing, added, in another place or of another type.
+            InputError: a number is infinite.
+        """
+        self.check(frame)
+        out = np.zeros((len(frame), self.width))
+        start = 0
+        for column, name in zip(self.columns, frame.columns, strict=True):
+            part = out[:, start : start + column.width]
+            if column.kind == "category":
+                known = {value: place for place, value in enumerate(column.categories)}
+                place = texts(frame[name]).map(known).fillna(len(known)).to_numpy(dtype=np.int64)
+                part[np.arange(len(frame)), place] = 1.0
+            else:
+                values = numbers(frame[name], column.name)
+                absent = np.isnan(values)
+                part[:, 0] = np.where(absent, column.mean, values)
+                part[:, 1:] = absent[:, None]
+            start += column.width
+        return torch.from_numpy(out)
+
+    def check(self, frame: pd.DataFrame) -> None:
+        """Compares the columns of `frame` with those of training."""
+        expected, got = [column.name for column in self.columns], [str(name) for name in frame.columns]
+        if expected == got:
+            return
+        lost = [name for name in expected if name not in got]
+        added = [name for name in got if name not in expected]
+        if lost:
+            raise SchemaError(f"column{'s' * (len(lost) > 1)} {_listed(lost)} missing; the model was fitted with it")
+        if added:
+            raise SchemaError(
+                f"column{'s' * (len(added) > 1)} {_listed(added)} not known to the model; "
+                "drop or ignore what it was not fitted with"
+            )
+        raise SchemaError(f"columns are in another order; expected {_listed(expected)}, got {_listed(got)}")
+
+    def novelties(self, frame: pd.DataFrame) -> dict[str, int]:
+        """Values that training never showed: unseen categories, and missing numbers where none were missing."""
+        found: dict[str, int] = {}
+        for column in self.columns:
+            if column.kind == "category":
+                count = int((~texts(frame[column.name]).isin(column.categories)).sum())
+            else:
+                count = 0 if column.missing else int(frame[column.name].isna().sum())
+            if count:
+                found[column.name] = count
+        return found
+
+    def center_and_scale(self, scaling: Literal["standard", "minmax"]) -> tuple[Tensor, Tensor]:
+        """What to subtract from the features and to divide them by `(width,)`, float64.
+
+        Numbers become mean 0 and deviation 1 ("standard") or range 0 to 1 ("minmax") over the training rows; a
+        constant one is only shifted. Features of categories and of missing values stay 0 or 1.
+        """
+        center, scale = [], []
+        for column in self.columns:
+            number = column.kind == "number"
+            spread = column.spread if scaling == "standard" else column.most - column.least
+            center += [(column.mean if scaling == "standard" else column.least) if number else 0.0]
+            scale += [spread if number and spread > 0 else 1.0]
+            center += [0.0] * (column.width - 1)
+            scale += [1.0] * (column.width - 1)
+        return torch.tensor(center, dtype=torch.float64), torch.tensor(scale, dtype=torch.float64)
+
+    def report(self) -> list[str]:
+        """What a user should know of the columns, a sentence each."""
+        lines = []
+        for column in self.columns:
+            if column.constant:
+                lines.append(
+                    f"column {column.name!r} has a single value in training: any other will count as anomalous"
+                )
+            if column.missing:
+                lines.append(f"column {column.name!r} misses {column.missing} values: filled with its mean and marked")
+            if len(column.categories) == MAX_CATEGORIES:
+                lines.append(f"column {column.name!r}: only its {MAX_CATEGORIES} most frequent values are told apart")
+        return lines
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """The columns as JSON-ready data."""
+        return [asdict(column) for column in self.columns]
+
+    @classmethod
+    def from_json(cls, data: list[dict[str, Any]]) -> "TableEncoder":
+        """The inverse of `as_json`."""
+        return cls(tuple(Column(**(column | {"categories": tuple(column["categories"])})) for column in data))
+
+    @classmethod
+    def fit(cls, chunks: Iterable[pd.DataFrame]) -> tuple["TableEncoder", int]:
+        """Learns the columns of a table in one pass over its chunks; also gives the number of rows.
+
+        Raises:
+            InputError: no rows, a column with no value at all, or an infinite number.
+        """
+        tallies: dict[str, _Tally] = {}
+        rows = 0
+        for chunk in chunks:
+            if rows == 0:
+                tallies = {str(name): _Tally(str(name), kind_of(chunk[name])) for name in chunk.columns}
+                if len(tallies) < chunk.shape[1]:
+                    raise InputError("two columns have the same name; give each its own")
+            for name, tally in zip(chunk.columns, tallies.values(), strict=True):
+                tally.add(chunk[name])
+            rows += len(chunk)
+        if not rows or not tallies:
+            raise InputError(f"the table has {rows} rows and {len(tallies)} columns; at least one of each is needed")
+        return cls(tuple(tally.column() for tally in tallies.values())), rows
+
+
+class _Tally:
+    """Running statistics of one column over chunks."""
+
+    def __init__(self, name: str, kind: Kind) -> None:
+        self.name = name
+        self.kind: Kind = kind
+        self.count = self.missing = 0
+        self.mean = self.squares = 0.0
+        self.least, self.most = np.inf, -np.inf
+        self.seen: dict[str, int] = {}
+
+    def add(self, series: "pd.Series[Any]") -> None:
+        if self.kind == "number" and self.count == 0 and self.missing and kind_of(series) == "category":
+            self.kind, self.missing = "category", 0  # so far all values were missing
+        if self.kind == "category":
+            for value, count in texts(series).value_counts(dropna=False).items():
+                self.seen[str(value)] = self.seen.get(str(value), 0) + int(count)
+            return
+        values = numbers(series, self.name)
+        values = values[~np.isnan(values)]
+        self.missing += len(series) - len(values)
+        if not len(values):
+            return
+        # Chan et al.'s update: mean and squared deviations of two parts give those of the whole, without cancellation.
+        count, mean = len(values), float(values.mean())
+        delta, total = mean - self.mean, self.count + count
+        self.squares += float(np.square(values - mean).sum()) + delta**2 * self.count * count / total
+        self.mean += delta * count / total
+        self.count = total
+        self.least, self.most = min(self.least, float(values.min())), max(self.most, float(values.max()))
+
+    def column(self) -> Column:
+        if self.kind == "category":
+            frequent = sorted(self.seen, key=lambda value: (-self.seen[value], value))[:MAX_CATEGORIES]
+            return Column(self.name, "category", categories=tuple(sorted(frequent)))
+        if not self.count:
+            raise InputError(f"column {self.name!r} has no values at all; drop or ignore it")
+        spread = 0.0 if self.least == self.most else float(np.sqrt(self.squares / self.count))
+        return Column(self.name, "number", self.mean, spread, self.least, self.most, self.missing)
+
+
+def kind_of(series: "pd.Series[Any]") -> Kind:
+    """Whether a column holds numbers or categories. Text that is all numbers, and True and False, are numbers.
+
+    Raises:
+        InputError: dates, durations or complex numbers.
+    """
+    dtype = series.dtype
+    if pd.api.types.is_complex_dtype(dtype):
+        raise InputError(
+            f"Complex data not supported: column {series.name!r}; give real and imaginary part a column each"
+        )
+    if pd.api.types.is_numeric_dtype(dtype):
+        return "number"
+    if pd.api.types.is_datetime64_any_dtype(dtype) or (isinstance(dtype, np.dtype) and dtype.kind in "mM"):
+        raise InputError(
+            f"column {series.name!r} holds dates or durations; turn them into numbers or ignore the column"
+        )
+    if isinstance(dtype, pd.CategoricalDtype):
+        return "category"
+    _refuse_containers(series)
+    known = series.dropna()
+    return "number" if len(known) == pd.to_numeric(known, errors="coerce").notna().sum() else "category"
+
+
+def _refuse_containers(series: "pd.Series[Any]") -> None:
+    """Lists, dicts and other objects are neither numbers nor names."""
+    for value in series:
+        if not isinstance(value, str | bytes | int | float | np.generic | None) and value is not pd.NA:
+            raise TypeError(
+                f"column {series.name!r} holds {type(value).__name__} values; "
+                "argument must be a string or a real number"
+            )
+
+
+def numbers(series: "pd.Series[Any]", name: str) -> NDArray[np.float64]:
+    """A column as numbers, NaN where missing.
+
+    Raises:
+        SchemaError: a value is not a number.
+        InputError: a value is infinite.
+    """
+    if not pd.api.types.is_numeric_dtype(series.dtype):
+        found = pd.to_numeric(series, errors="coerce")
+        wrong = found.isna() & series.notna()
+        if wrong.any():
+            place = int(np.argmax(wrong.to_numpy()))
+            raise SchemaError(f"column {name!r} holds numbers, but row {place} has {series.iloc[place]!r}")
+        series = found
+    values = series.to_numpy(dtype=np.float64, na_value=np.nan)
+    infinite = np.isinf(values)
+    if infinite.any():
+        raise InputError(
+            f"column {name!r} has infinite values ({infinite.sum()}, the first in row {int(np.argmax(infinite))}); "
+            "replace them by numbers or leave them empty (NaN counts as missing, infinity does not)"
+        )
+    return values
+
+
+def texts(series: "pd.Series[Any]") -> "pd.Series[Any]":
+    """A column as category names; a missing value is a category of its own, named ''."""
+    return series.astype(object).where(series.notna(), "").map(str)
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:5])
+    return shown + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+
+
+def frame_of_array(X: object) -> pd.DataFrame:
+    """A DataFrame as it is, or an array `(n, d)` with columns named x0, x1, ...
+
+    Raises:
+        InputError: not a table of two dimensions.
+    """
+    if isinstance(X, pd.DataFrame):
+        return X
+    array = np.asarray(X)
+    if array.ndim != 2:
+        raise InputError(
+            f"Expected 2D array, got {array.ndim}D array instead: a table must be (rows, columns); "
+            f"got shape {array.shape}. Reshape your data: X.reshape(1, -1) for one row, X.reshape(-1, 1) for one column"
+        )
+    return pd.DataFrame(array, columns=[f"x{place}" for place in range(array.shape[1])])
+
+
+def table_chunks(path: Path, ignore: Iterable[str] = (), rows: int = CHUNK) -> Chunks:
+    """A table file as something that can be read again and again, `rows` rows at once, without the columns `ignore`.
+
+    Raises:
+        SourceError: missing, unreadable, empty, or of another kind.
+        SchemaError: a column to ignore is not there.
+    """
+    if not path.is_file():
+        raise SourceError(f"{path} is not a file; a table is a .csv or .parquet file")
+    if path.suffix.lower() not in TABLE_SUFFIXES:
+        raise SourceError(f"{path} is neither .csv nor .parquet; convert it to one of them")
+    if path.stat().st_size == 0:
+        raise SourceError(f"{path} is empty (0 bytes)")
+    read = _parquet if path.suffix.lower() == ".parquet" else _csv
+    dropped = list(ignore)
+
+    def chunks() -> Iterator[pd.DataFrame]:
+        try:
+            for chunk in read(path, rows):
+                absent = [name for name in dropped if name not in chunk.columns]
+                if absent:
+                    raise SchemaError(
+                        f"{path} has no column {_listed(absent)} to leave out; it has {_listed([str(name) for name in chunk.columns])}"
+                    )
+                yield chunk.drop(columns=dropped)
+        except InputError:
+            raise
+        except (ValueError, OSError, UnicodeError) as error:  # pandas' and Arrow's errors are ValueErrors
+            raise SourceError(f"{path} cannot be read as a table: {str(error).splitlines()[0]}") from error
+
+    return chunks
+
+
+def _csv(path: Path, rows: int) -> Iterator[pd.DataFrame]:
+    """Column types are those of the first chunk that shows them; a later chunk is read as it comes."""
+    with pd.read_csv(path, chunksize=rows, low_memory=False, index_col=False) as reader:
+        yield from reader
+
+
+def _parquet(path: Path, rows: int) -> Iterator[pd.DataFrame]:
+    import pyarrow.parquet  # noqa: PLC0415 (only Parquet needs it)
+
+    with pyarrow.parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches(rows):
+            yield batch.to_pandas()

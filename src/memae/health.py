@@ -1,0 +1,84 @@
+"""Is the memory well: use of its items, how many answer a query, dead and duplicate ones, collapse."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from memae.memory import Memory, Recall
+
+
+@dataclass(frozen=True)
+class Health:
+    """State of a memory over the queries of one pass."""
+
+    items: int  # N
+    in_use: int  # items with a share of the reads above zero
+    dead: int  # items that no query read
+    duplicates: int  # items within 1 % of an earlier item, relative to its length
+    effective: float  # mean over queries of exp(entropy): items that share an answer
+    survivors: float  # mean over queries of the items above λ
+    fallback_rate: float  # share of queries in which no weight exceeded λ
+    top_share: float  # share of the reads that the most used item has
+
+    @property
+    def collapse(self) -> str | None:
+        """What is wrong, in a sentence, or None: one item answers nearly everything, or none does."""
+        if self.fallback_rate > 0.5:
+            return (
+                f"no item exceeds the shrinkage threshold for {self.fallback_rate:.0%} of the queries; "
+                "lower the shrinkage or the temperature"
+            )
+        if self.items > 1 and self.top_share > 0.95:
+            return (
+                f"one of {self.items} items gives {self.top_share:.0%} of all answers; start the items from k-means, "
+                "revive dead items, or raise the temperature"
+            )
+        return None
+
+
+class HealthMeter:
+    """Adds up what a memory answers, batch by batch, without keeping the weights."""
+
+    def __init__(self, n: int) -> None:
+        self.use = torch.zeros(n, dtype=torch.float64)
+        self.sums = torch.zeros(4, dtype=torch.float64)  # queries, exp(entropy), survivors, fallbacks
+
+    def add(self, recall: Recall) -> None:
+        """Counts one batch of answers."""
+        self.use += recall.use.double().cpu()
+        parts = (recall.entropy.detach().exp(), recall.survivors, recall.fallback)
+        sums = torch.stack([part.sum(dtype=torch.float64) for part in parts]).cpu()
+        self.sums += torch.cat([torch.tensor([float(recall.fallback.numel())], dtype=torch.float64), sums])
+
+    def health(self, memory: Memory) -> Health:
+        """The state of `memory` over what was added."""
+        queries, effective, survivors, fallbacks = self.sums.tolist()
+        share = self.share
+        return Health(
+            items=len(share),
+            in_use=int((share > 0).sum()),
+            dead=int((share == 0).sum()),
+            duplicates=duplicates(memory.items.detach()),
+            effective=effective / max(queries, 1),
+            survivors=survivors / max(queries, 1),
+            fallback_rate=fallbacks / max(queries, 1),
+            top_share=float(share.max()),
+        )
+
+    @property
+    def share(self) -> Tensor:
+        """Share of the reads that each item has `(n,)`, summing to 1 unless nothing was read."""
+        return self.use / self.use.sum().clamp_min(torch.finfo(self.use.dtype).tiny)
+
+
+def duplicates(items: Tensor) -> int:
+    """Number of items `(n, c)` that lie within 1 % of an earlier one, relative to that one's length.
+
+    Example:
+        >>> duplicates(torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.001]]))
+        1
+    """
+    items = items.float()
+    near = torch.cdist(items, items) <= 0.01 * items.norm(dim=1)
+    return int(near.triu(1).any(0).sum())

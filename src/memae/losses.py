@@ -1,0 +1,48 @@
+"""Reconstruction error and the training objective: Eq. 8 and 10 of the paper."""
+
+from typing import Literal
+
+from torch import Tensor
+
+Reduction = Literal["sum", "mean", "absolute"]
+
+
+def error_map(x: Tensor, x_hat: Tensor, reduction: Reduction = "sum") -> Tensor:
+    """Error of each element, the shape of x: squared, or absolute for "absolute"."""
+    difference = x_hat - x
+    return difference.abs() if reduction == "absolute" else difference.square()
+
+
+def reconstruction_error(x: Tensor, x_hat: Tensor, reduction: Reduction = "sum") -> Tensor:
+    """Reconstruction error R of each sample, `(b, …)` → `(b,)`; Eq. 8.
+
+    Args:
+        x: samples.
+        x_hat: their reconstructions x̂, the same shape.
+        reduction: "sum" of squares over the elements as Eq. 8, their "mean", or the mean "absolute" error
+            (the authors' code). It sets what the weight α of the entropy means.
+
+    Example:
+        >>> import torch
+        >>> reconstruction_error(torch.tensor([[0.0, 2.0]]), torch.tensor([[1.0, 0.0]]))
+        tensor([5.])
+    """
+    each = error_map(x, x_hat, reduction).flatten(1)
+    return each.sum(1) if reduction == "sum" else each.mean(1)
+
+
+def objective(error: Tensor, entropy: Tensor, alpha: float) -> Tensor:
+    """Training objective, mean over the samples of R + αE; Eq. 10.
+
+    Args:
+        error: R of each sample `(b,)`.
+        entropy: E of each query `(b, *space)`; where a sample has several positions, their mean is its E
+            (the paper does not say; the authors' code does so). # NOTE[DIFF] see docs/method.md
+        alpha: α; 0.0002 in the paper.
+
+    Example:
+        >>> import torch
+        >>> objective(torch.tensor([1.0, 3.0]), torch.tensor([10.0, 0.0]), alpha=0.1)
+        tensor(2.5000)
+    """
+    return error.mean() + alpha * entropy.mean()

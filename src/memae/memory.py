@@ -1,0 +1,234 @@
+"""The memory of normal prototypes: content addressing, sparse by hard shrinkage (section 3.3 of the paper).
+
+Two pure functions and a thin module. All work on `(b, c, *space)` with any number of space dimensions: a code of
+one vector has none, a feature map of a clip has three and reads the memory once a position.
+
+References:
+    Gong et al., Memorizing Normality to Detect Anomaly: Memory-augmented Deep Autoencoder for Unsupervised
+    Anomaly Detection, ICCV 2019, https://arxiv.org/abs/1904.02639
+"""
+
+import math
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from memae.errors import OptionError, ShrinkageError
+
+Similarity = Literal["cosine", "dot"]
+OnEmpty = Literal["strongest", "zero"]
+
+
+class Shrunk(NamedTuple):
+    """What is left of addressing weights after hard shrinkage."""
+
+    weights: Tensor  # ŵ, same shape as w; sums to 1 over the items, or to 0 in a row left empty
+    empty: Tensor  # bool, shape of w without the item dimension: no weight exceeded λ
+
+
+class Recall(NamedTuple):
+    """What the memory answers to a code, and how."""
+
+    read: Tensor  # ẑ, the shape of z
+    entropy: Tensor  # (b, *space), nats, of ŵ; Eq. 9
+    survivors: Tensor  # (b, *space), items read by each query
+    fallback: Tensor  # (b, *space), bool: no weight exceeded λ
+    use: Tensor  # (n,), sum of ŵ over all queries
+
+
+def _unit(rows: Tensor) -> Tensor:
+    """Rows scaled to length 1; a zero row stays zero and gets a finite gradient."""
+    square = rows.square().sum(-1, keepdim=True)
+    return rows / torch.where(square > 0, square, 1.0).sqrt()
+
+
+def address(
+    z: Tensor, items: Tensor, *, similarity: Similarity = "cosine", temperature: float | Tensor = 1.0
+) -> Tensor:
+    """Soft addressing weights w of the items for each code; Eq. 4 and 5.
+
+    w_i = exp(d(z, m_i) / τ) / Σ_j exp(d(z, m_j) / τ), with d the cosine similarity (the paper) or the dot product
+    (the authors' code). Half and bfloat16 input is computed in float32.
+
+    Args:
+        z: codes `(b, c, *space)`.
+        items: the memory M `(n, c)`.
+        similarity: d.
+        temperature: τ > 0; the paper has none, which is τ = 1. # NOTE[DIFF] see docs/method.md
+
+    Returns:
+        w `(b, n, *space)`, non-negative, summing to 1 over the items.
+
+    Example:
+        >>> address(torch.tensor([[3.0, 0.0]]), torch.eye(2)).round(decimals=3)
+        tensor([[0.7310, 0.2690]])
+    """
+    exact = torch.promote_types(torch.promote_types(z.dtype, items.dtype), torch.float32)
+    rows, items = z.movedim(1, -1).to(exact), items.to(exact)
+    if similarity == "cosine":
+        rows, items = _unit(rows), _unit(items)
+    return (rows @ items.T / temperature).softmax(-1).movedim(-1, 1)
+
+
+def shrink(w: Tensor, threshold: float, *, on_empty: OnEmpty = "strongest") -> Shrunk:
+    """Hard shrinkage of addressing weights and renormalisation to sum 1; Eq. 6.
+
+    Computed by a mask, which is Eq. 6 exactly. The paper's Eq. 7 approximates it with an ε whose gradient is huge
+    just above λ and which is NaN at w = λ in half precision. # NOTE[DIFF] see docs/method.md
+
+    Args:
+        w: addressing weights `(b, n, *space)`.
+        threshold: λ; weights that do not exceed it become 0.
+        on_empty: what becomes of a row in which no weight exceeds λ. "strongest" keeps its largest weight (all of
+            them where several are equally large); "zero" leaves it empty, as Eq. 6 says: ẑ = 0, without gradient.
+            # NOTE[DIFF] see docs/method.md
+
+    Example:
+        >>> shrink(torch.tensor([[0.5, 0.3, 0.2]]), 0.25).weights
+        tensor([[0.6250, 0.3750, 0.0000]])
+    """
+    kept = w > threshold
+    empty = ~kept.any(1, keepdim=True)
+    if on_empty == "strongest":
+        kept = kept | (empty & (w == w.amax(1, keepdim=True)))
+    w = w * kept
+    total = w.sum(1, keepdim=True)
+    return Shrunk(w / torch.where(total > 0, total, 1.0), empty.squeeze(1))
+
+
+def entropy(w: Tensor) -> Tensor:
+    """Entropy in nats over the items of addressing weights `(b, n, *space)` → `(b, *space)`; Eq. 9.
+
+    The logarithm is clamped, so that w = 0 counts 0 and has a finite gradient.
+    # NOTE[DIFF] the printed upper limit T of the sum is taken as N; see docs/method.md
+
+    Example:
+        >>> entropy(torch.tensor([[0.5, 0.5, 0.0]]))
+        tensor([0.6931])
+    """
+    return -(w * w.clamp_min(torch.finfo(w.dtype).tiny).log()).sum(1)
+
+
+def largest_weight(n: int, similarity: Similarity, temperature: float) -> float:
+    """The bound that no addressing weight can exceed, whatever the code and the items.
+
+    A cosine lies in [−1, 1], so w ≤ 1 / (1 + (N − 1) exp(−2 / τ)). A dot product has no bound but 1.
+    """
+    return 1 / (1 + (n - 1) * math.exp(-2 / temperature)) if similarity == "cosine" else 1.0
+
+
+class Memory(nn.Module):
+    """N items of C channels that a code only addresses, sparsely: z → w → ŵ → ẑ = ŵM; Eq. 3 to 7.
+
+    Args:
+        n: number of items N.
+        channels: size C of an item, that of the code.
+        similarity: "cosine" as the paper or "dot" as the authors' code.
+        temperature: τ, divides the similarity before the softmax.
+        learn_temperature: whether τ is trained (as its logarithm) or stays.
+        shrinkage: λ·N, so that it means the same for every N; the paper recommends 1 to 3.
+            0 switches it off.
+        on_empty: see `shrink`.
+
+    Raises:
+        OptionError: an argument out of its range.
+        ShrinkageError: no weight can ever exceed this λ, so that every row would be empty.
+
+    Example:
+        >>> memory = Memory(50, 3)
+        >>> recall = memory(torch.randn(8, 3))
+        >>> recall.read.shape, recall.fallback.sum().item()
+        (torch.Size([8, 3]), 0)
+    """
+
+    use: Tensor
+
+    def __init__(
+        self,
+        n: int,
+        channels: int,
+        *,
+        similarity: Similarity = "cosine",
+        temperature: float = 1.0,
+        learn_temperature: bool = False,
+        shrinkage: float = 1.0,
+        on_empty: OnEmpty = "strongest",
+    ) -> None:
+        super().__init__()
+        _check(n, similarity, temperature, shrinkage, on_empty)
+        self.similarity: Similarity = similarity
+        self.threshold = shrinkage / n
+        self.on_empty: OnEmpty = on_empty
+        self.items = nn.Parameter(uniform_items(n, channels))
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature)), requires_grad=learn_temperature)
+        self.register_buffer("use", torch.zeros(n))  # share of each item in the last epoch's reads
+
+    def weights(self, z: Tensor) -> Shrunk:
+        """The sparse addressing weights ŵ `(b, n, *space)` for codes z `(b, c, *space)`."""
+        w = address(z, self.items, similarity=self.similarity, temperature=self.log_temperature.exp())
+        return shrink(w, self.threshold, on_empty=self.on_empty)
+
+    def forward(self, z: Tensor) -> Recall:
+        """Reads the memory with codes z `(b, c, *space)`."""
+        w, empty = self.weights(z)
+        read = (w.movedim(1, -1) @ self.items.to(w.dtype)).movedim(-1, 1).to(z.dtype)
+        used = w.detach()
+        queries = [0, *range(2, w.ndim)]
+        return Recall(read, entropy(w), (used > 0).sum(1), empty, used.sum(queries))
+
+
+def _check(n: int, similarity: str, temperature: float, shrinkage: float, on_empty: str) -> None:
+    if n < 1:
+        raise OptionError(f"the number of memory items must be 1 or more; got {n}")
+    if similarity not in ("cosine", "dot"):
+        raise OptionError(f"similarity must be 'cosine' or 'dot'; got {similarity!r}")
+    if not 0 < temperature < math.inf:
+        raise OptionError(f"temperature must be a number above 0; got {temperature}")
+    if on_empty not in ("strongest", "zero"):
+        raise OptionError(f"on_empty must be 'strongest' or 'zero'; got {on_empty!r}")
+    if not 0 <= shrinkage < math.inf:
+        raise OptionError(f"shrinkage must be 0 or more, a multiple of 1/N; got {shrinkage}")
+    bound = largest_weight(n, similarity, temperature)  # type: ignore[arg-type]
+    if shrinkage / n >= bound:
+        raise ShrinkageError(
+            f"shrinkage {shrinkage:g} sets λ = {shrinkage / n:.4g}, but with {n} items, {similarity} similarity and "
+            f"temperature {temperature:g} no addressing weight can exceed {bound:.4g}: every row would be empty. "
+            f"Use a shrinkage below {bound * n:.4g}, or a lower temperature."
+        )
+
+
+def uniform_items(n: int, channels: int, generator: torch.Generator | None = None) -> Tensor:
+    """Items `(n, channels)` drawn uniformly from ±1/√C, as the authors' code starts."""
+    return (torch.rand(n, channels, generator=generator) * 2 - 1) / math.sqrt(channels)
+
+
+def sampled_items(codes: Tensor, n: int, generator: torch.Generator | None = None) -> Tensor:
+    """Items `(n, c)` drawn from encodings `(m, c)` of training samples.
+
+    With fewer encodings than items they are drawn again and told apart by noise of 1 % of their spread.
+    """
+    rounds = [torch.randperm(len(codes), generator=generator) for _ in range(-(-n // len(codes)))]
+    items = codes[torch.cat(rounds)[:n]].clone()
+    if n > len(codes):
+        spread = codes.std(0, correction=0).clamp_min(1e-3)
+        items[len(codes) :] += 0.01 * spread * torch.randn(n - len(codes), codes.shape[1], generator=generator)
+    return items
+
+
+def kmeans_items(codes: Tensor, n: int, generator: torch.Generator | None = None, rounds: int = 20) -> Tensor:
+    """Items `(n, c)`: centres of a k-means (Lloyd) of encodings `(m, c)`.
+
+    Starts from sampled encodings; a centre that loses all its members moves to an encoding drawn anew.
+    """
+    items = sampled_items(codes, n, generator)
+    for _ in range(rounds):
+        nearest = torch.cat([torch.cdist(part, items).argmin(1) for part in torch.split(codes, 8192)])
+        count = torch.bincount(nearest, minlength=n)
+        total = torch.zeros_like(items).index_add_(0, nearest, codes)
+        fresh = codes[torch.randint(len(codes), (n,), generator=generator)]
+        moved = torch.where(count[:, None] > 0, total / count.clamp_min(1)[:, None], fresh)
+        if torch.equal(moved, items):
+            break
+        items = moved
+    return items

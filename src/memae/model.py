@@ -1,0 +1,133 @@
+"""The model: decoder ∘ memory ∘ encoder (Figure 2 of the paper), built from a small frozen description."""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from memae.memory import Memory, OnEmpty, Recall, Similarity
+from memae.networks import convolutional, tabular
+
+
+@dataclass(frozen=True)
+class MemorySpec:
+    """A memory, as data; the arguments are those of `Memory`."""
+
+    items: int
+    similarity: Similarity = "cosine"
+    temperature: float = 1.0
+    learn_temperature: bool = False
+    shrinkage: float = 1.0
+    on_empty: OnEmpty = "strongest"
+    per_position: bool = False  # an item holds the feature of one position instead of the whole code
+
+
+@dataclass(frozen=True)
+class Spec:
+    """All that is needed to build a model again, as data.
+
+    Args:
+        shape: of one sample: `(features,)`, `(c, h, w)` or `(c, t, h, w)`.
+        widths: output size of the encoder's layers; the last is that of the code.
+        strides: of the convolutions, one tuple a layer; empty for tables.
+        memory: None for a plain autoencoder.
+    """
+
+    shape: tuple[int, ...]
+    widths: tuple[int, ...]
+    strides: tuple[tuple[int, ...], ...] = ()
+    memory: MemorySpec | None = None
+
+
+class Reconstruction(NamedTuple):
+    """What the model makes of samples."""
+
+    x_hat: Tensor  # the shape of x
+    recall: Recall | None  # None without a memory
+
+
+class MemAE(nn.Module):
+    """Memory-augmented autoencoder; a plain one where `memory` is None or bypassed.
+
+    Args:
+        encoder: f_e, Eq. 1.
+        memory: what stands between, Eq. 3.
+        decoder: f_d, Eq. 2.
+        code_shape: `(c, *space)` of the encoder's output where the code is one query as a whole; None where each
+            of its positions is a query.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        memory: Memory | None,
+        decoder: nn.Module,
+        code_shape: tuple[int, ...] | None = None,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.memory = memory
+        self.decoder = decoder
+        self.code_shape = code_shape
+        self.bypass = False  # a warm-up trains encoder and decoder alone
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Samples → queries z: `(b, c)`, or `(b, c, *space)` where each position is one."""
+        z: Tensor = self.encoder(x)
+        return z if self.code_shape is None else z.flatten(1)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Codes, or what the memory answered to them, the shape of z → samples."""
+        x_hat: Tensor = self.decoder(z if self.code_shape is None else z.reshape(-1, *self.code_shape))
+        return x_hat
+
+    def forward(self, x: Tensor) -> Reconstruction:
+        """Reconstructs samples `(b, *shape)` from what the memory holds."""
+        z = self.encode(x)
+        if self.memory is None or self.bypass:
+            return Reconstruction(self.decode(z), None)
+        recall: Recall = self.memory(z)
+        return Reconstruction(self.decode(recall.read), recall)
+
+
+def build(spec: Spec) -> MemAE:
+    """The model that `spec` describes, with fresh weights from torch's default random generator.
+
+    Raises:
+        OptionError: sizes, widths and strides do not fit together.
+        ShrinkageError: see `Memory`.
+
+    Example:
+        >>> import torch
+        >>> mnist = Spec((1, 28, 28), *convolutional.MNIST, memory=MemorySpec(100))
+        >>> build(mnist)(torch.zeros(2, 1, 28, 28)).x_hat.shape
+        torch.Size([2, 1, 28, 28])
+    """
+    channels, *space = spec.shape
+    if space:
+        layout = convolutional.Layout(spec.widths, spec.strides)
+        encoder = convolutional.encoder(channels, space, layout)
+        decoder = convolutional.decoder(channels, space, layout)
+    else:
+        encoder, decoder = tabular.encoder(channels, spec.widths), tabular.decoder(channels, spec.widths)
+    code = code_shape(spec)
+    wanted = spec.memory
+    if wanted is None:
+        return MemAE(encoder, None, decoder, code)
+    memory = Memory(
+        wanted.items,
+        code[0] if wanted.per_position else math.prod(code),
+        similarity=wanted.similarity,
+        temperature=wanted.temperature,
+        learn_temperature=wanted.learn_temperature,
+        shrinkage=wanted.shrinkage,
+        on_empty=wanted.on_empty,
+    )
+    return MemAE(encoder, memory, decoder, None if wanted.per_position else code)
+
+
+def code_shape(spec: Spec) -> tuple[int, ...]:
+    """Shape `(c, *space)` of the encoder's output for one sample."""
+    space = spec.shape[1:]
+    return (spec.widths[-1], *(convolutional.sizes(space, spec.strides)[-1] if space else ()))

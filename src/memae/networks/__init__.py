@@ -1,0 +1,1 @@
+"""Encoders and decoders; the paper's four as named constants."""

@@ -1,0 +1,106 @@
+"""Convolutional encoder and decoder for images (2D) and video (3D) (sections 4.1 and 4.2 of the paper)."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from torch import nn
+
+from memae.errors import OptionError
+
+KERNEL = 3
+PADDING = 1  # NOTE[DIFF] undisclosed in the paper; see docs/method.md
+SLOPE = 0.2  # of the LeakyReLU. NOTE[DIFF] undisclosed in the paper; see docs/method.md
+
+
+class Layout(NamedTuple):
+    """Output channels and strides of the encoder's layers; the decoder mirrors them."""
+
+    widths: tuple[int, ...]
+    strides: tuple[tuple[int, ...], ...]  # one number a dimension
+
+
+MNIST = Layout((32, 16, 8), ((2, 2), (2, 2), (3, 3)))
+"""Conv2(3,2,32)-Conv2(3,2,16)-Conv2(3,3,8) and its mirror, 28 × 28 grey; N = 100."""
+
+CIFAR10 = Layout((64, 128, 128, 256), ((2, 2),) * 4)
+"""Conv2(3,2,64)-Conv2(3,2,128)-Conv2(3,2,128)-Conv2(3,2,256) and its mirror, 32 × 32 RGB; N = 500."""
+
+VIDEO = Layout((96, 128, 256, 256), ((2, 2, 2),) * 4)
+"""Conv3(3,2,96)-Conv3(3,2,128)-Conv3(3,2,256)-Conv3(3,2,256) and its mirror, 16 grey frames; N = 2000."""
+
+VIDEO_AUTHORS = Layout((96, 128, 256, 256), ((1, 2, 2), (2, 2, 2), (2, 2, 2), (2, 2, 2)))
+"""The same with the first stride of the authors' code, which keeps all frames in the first layer."""
+
+
+def sizes(space: Sequence[int], strides: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
+    """Spatial size before the first layer and after each, ending with that of the code.
+
+    Raises:
+        OptionError: a side is too small: a layer would stride over a single element.
+
+    Example:
+        >>> sizes((28, 28), MNIST.strides)
+        [(28, 28), (14, 14), (7, 7), (3, 3)]
+    """
+    result = [tuple(space)]
+    for layer, stride in enumerate(strides):
+        if len(stride) != len(space):
+            raise OptionError(
+                f"strides must have {len(space)} numbers a layer for data of size {tuple(space)}; got {tuple(stride)}"
+            )
+        if any(side < 2 and step > 1 for side, step in zip(result[-1], stride, strict=True)):
+            least = " × ".join(str(smallest(axis, strides)) for axis in range(len(space)))
+            raise OptionError(
+                f"size {' × '.join(map(str, space))} is too small for this network: layer {layer + 1} would stride "
+                f"over a single element. Use {least} or more, or fewer layers"
+            )
+        result.append(
+            tuple((side + 2 * PADDING - KERNEL) // step + 1 for side, step in zip(result[-1], stride, strict=True))
+        )
+    return result
+
+
+def smallest(axis: int, strides: Sequence[Sequence[int]]) -> int:
+    """The smallest side along `axis` that the strides allow."""
+    side = 1
+    for stride in reversed(strides):
+        side = (side - 1) * stride[axis] + 1
+        if stride[axis] > 1:
+            side = max(side, 2)
+    return side
+
+
+def encoder(channels: int, space: Sequence[int], layout: Layout) -> nn.Sequential:
+    """Convolutions `(b, channels, *space)` → `(b, widths[-1], *code)`, each with BatchNorm and LeakyReLU.
+
+    Raises:
+        OptionError: the size is too small for the strides, or widths and strides do not match.
+    """
+    if not layout.widths or len(layout.widths) != len(layout.strides) or min(layout.widths) < 1:
+        raise OptionError(
+            f"widths and strides must name the same layers, one or more; got {layout.widths} and {layout.strides}"
+        )
+    sizes(space, layout.strides)
+    convolution, norm = (nn.Conv2d, nn.BatchNorm2d) if len(space) == 2 else (nn.Conv3d, nn.BatchNorm3d)
+    layers: list[nn.Module] = []
+    for i, o, stride in zip([channels, *layout.widths], layout.widths, layout.strides, strict=False):
+        layers += [convolution(i, o, KERNEL, stride, PADDING), norm(o), nn.LeakyReLU(SLOPE)]  # type: ignore[arg-type]
+    return nn.Sequential(*layers)
+
+
+def decoder(channels: int, space: Sequence[int], layout: Layout) -> nn.Sequential:
+    """The mirror of `encoder`: `(b, widths[-1], *code)` → `(b, channels, *space)`, exactly that size.
+
+    Each transposed convolution is padded by what its convolution's stride cut off, so that any size comes back
+    without cropping. BatchNorm and LeakyReLU after each but the last.
+    """
+    steps = sizes(space, layout.strides)
+    convolution, norm = (
+        (nn.ConvTranspose2d, nn.BatchNorm2d) if len(space) == 2 else (nn.ConvTranspose3d, nn.BatchNorm3d)
+    )
+    layers: list[nn.Module] = []
+    outputs = [channels, *layout.widths[:-1]]
+    for i, o, stride, target in reversed(list(zip(layout.widths, outputs, layout.strides, steps, strict=False))):
+        extra = tuple((side + 2 * PADDING - KERNEL) % step for side, step in zip(target, stride, strict=True))
+        layers += [convolution(i, o, KERNEL, stride, PADDING, extra), norm(o), nn.LeakyReLU(SLOPE)]  # type: ignore[arg-type]
+    return nn.Sequential(*layers[:-2])

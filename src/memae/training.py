@@ -1,0 +1,373 @@
+"""Training as a generator of epochs: no callbacks, no object that outlives it."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from memae.data.samples import Samples
+from memae.errors import OptionError, TrainingError, memory_guard
+from memae.files import replacing
+from memae.health import Health, HealthMeter
+from memae.losses import Reduction, objective, reconstruction_error
+from memae.memory import kmeans_items, sampled_items
+from memae.model import MemAE
+
+Init = Literal["uniform", "samples", "kmeans"]
+Choice = Literal["lowest", "last"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to train.
+
+    Args:
+        epochs: passes over the training samples, at most.
+        batch_size: samples a step.
+        learning_rate: of Adam; the paper's is 1e-4.
+        decay: whether the rate falls to 0 along half a cosine over all steps, or stays.
+        alpha: weight α of the entropy in Eq. 10.
+        reduction: formula of R in Eq. 10.
+        choose: which epoch's weights are kept: "lowest" held-out error, or the "last".
+        patience: stop after so many epochs without a lower held-out error; None never.
+        init: first items of the memory: "uniform", encodings of "samples", or their "kmeans" centres.
+        warmup: epochs in which the memory is bypassed, before its items are set.
+        revive: whether items that no query read in an epoch restart from encodings of training samples.
+        seed: of the order of samples and of the items.
+    """
+
+    epochs: int = 100
+    batch_size: int = 64
+    learning_rate: float = 1e-4
+    decay: bool = False
+    alpha: float = 0.0002
+    reduction: Reduction = "sum"
+    choose: Choice = "lowest"
+    patience: int | None = None
+    init: Init = "uniform"
+    warmup: int = 0
+    revive: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 1), ("batch_size", 1), ("warmup", 0), ("patience", 1)):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or value < least):
+                raise OptionError(f"{name} must be a whole number, {least} or more; got {value!r}")
+        if not 0 < self.learning_rate < math.inf:
+            raise OptionError(f"learning_rate must be a number above 0; got {self.learning_rate}")
+        if not 0 <= self.alpha < math.inf:
+            raise OptionError(f"alpha must be 0 or more; got {self.alpha}")
+        if self.warmup >= self.epochs:
+            raise OptionError(f"warmup must be lower than epochs ({self.epochs}); got {self.warmup}")
+        for name, allowed in (
+            ("reduction", ("sum", "mean", "absolute")),
+            ("choose", ("lowest", "last")),
+            ("init", ("uniform", "samples", "kmeans")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise OptionError(f"{name} must be one of {', '.join(allowed)}; got {getattr(self, name)!r}")
+
+
+class Step(NamedTuple):
+    """One batch has been learned; the figures are means over the epoch so far."""
+
+    epoch: int
+    step: int
+    steps: int  # of the epoch
+    loss: float
+    entropy: float  # nats a query
+    in_use: int  # items read so far in this epoch
+
+
+class Epoch(NamedTuple):
+    """One pass over the training samples."""
+
+    epoch: int  # from 1
+    loss: float  # Eq. 10, mean over the training samples
+    error: float  # R, the same
+    entropy: float  # E, the same
+    held_out_error: float  # R, mean over held-out normal samples
+    health: Health | None  # of the memory over the epoch's queries
+    seconds: float
+
+
+class _Run:
+    """All that changes while training, so that a checkpoint is this and nothing else."""
+
+    def __init__(self, model: MemAE, options: Options, identity: str) -> None:
+        self.model = model
+        self.identity = identity
+        self.adam = torch.optim.Adam(model.parameters(), lr=options.learning_rate, fused=True)
+        self.history: list[Epoch] = []
+        self.best: dict[str, Tensor] = {}
+        self.best_error = math.inf
+        self.step = 0
+        self.seconds = 0.0
+        self.start_epoch()
+
+    def start_epoch(self) -> None:
+        """Forgets the sums of the epoch before."""
+        memory = self.model.memory
+        self.step = 0
+        self.seconds = 0.0
+        self.sums = torch.zeros(4, dtype=torch.float64)  # samples, loss, error, entropy
+        self.meter = HealthMeter(len(memory.items)) if memory is not None else None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that is a tensor, by name."""
+        state = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        state |= {f"best.{name}": value for name, value in self.best.items()}
+        for number, values in self.adam.state_dict()["state"].items():
+            state |= {f"adam.{number}.{name}": value for name, value in values.items()}
+        state["sums"] = self.sums
+        if self.meter is not None:
+            state |= {"meter.use": self.meter.use, "meter.sums": self.meter.sums}
+        return {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
+
+    def save(self, path: Path) -> None:
+        """Writes a checkpoint, whole or not at all."""
+        header = {
+            "identity": self.identity,
+            "history": [epoch_as_json(epoch) for epoch in self.history],
+            "best_error": self.best_error,
+            "step": self.step,
+            "seconds": self.seconds,
+        }
+        with replacing(path) as temporary:
+            save_file(self.tensors(), temporary, {"memae.checkpoint": json.dumps(header)})
+
+    def load(self, path: Path) -> None:
+        """Goes back to where a checkpoint was written."""
+        try:
+            with safe_open(path, "pt") as file:
+                header = json.loads((file.metadata() or {})["memae.checkpoint"])
+                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        except (SafetensorError, KeyError, OSError) as error:
+            raise TrainingError(
+                f"{path} is not a checkpoint that can be read ({error}); train without resume"
+            ) from error
+        if header["identity"] != self.identity:
+            raise TrainingError(f"{path} was written for other data or options; use those, or train without resume")
+        self.model.load_state_dict(_under("model.", state))
+        self.best = _under("best.", state)
+        self._load_adam(_under("adam.", state))
+        self.history = [epoch_from_json(epoch) for epoch in header["history"]]
+        self.best_error, self.step, self.seconds = header["best_error"], header["step"], header["seconds"]
+        self.sums = state["sums"]
+        if self.meter is not None:
+            self.meter.use, self.meter.sums = state["meter.use"], state["meter.sums"]
+
+    def _load_adam(self, flat: dict[str, Tensor]) -> None:
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in flat.items():
+            number, key = name.split(".")
+            moments.setdefault(int(number), {})[key] = value
+        self.adam.load_state_dict(self.adam.state_dict() | {"state": moments})
+
+
+def _under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
+def epoch_as_json(epoch: Epoch) -> dict[str, Any]:
+    """An epoch as JSON-ready data."""
+    return epoch._asdict() | {"health": asdict(epoch.health) if epoch.health else None}
+
+
+def epoch_from_json(data: dict[str, Any]) -> Epoch:
+    """The inverse of `epoch_as_json`."""
+    return Epoch(**(data | {"health": Health(**data["health"]) if data["health"] else None}))
+
+
+def train(
+    model: MemAE,
+    training: Samples,
+    held_out: Samples,
+    options: Options,
+    *,
+    checkpoint: Path | None = None,
+    resume: bool = False,
+    every: float = 10.0,
+    identity: str = "",
+) -> Iterator[Step | Epoch]:
+    """Trains `model` in place, yielding each step and each epoch; at the end it holds the chosen epoch's weights.
+
+    The same model, samples, options and thread count give the same weights, bit for bit, also when the training
+    was killed and resumed.
+
+    Args:
+        model: on the device to train on.
+        training: normal samples, ready for the network.
+        held_out: normal samples that are only looked at.
+        options: how.
+        checkpoint: file that is replaced every `every` seconds and when the training ends; None for none.
+        resume: go on from `checkpoint` if it exists.
+        every: seconds between checkpoints.
+        identity: describes data and options; a checkpoint with another one is refused.
+
+    Raises:
+        TrainingError: the loss is not finite, or the checkpoint does not fit.
+        ResourceError: out of memory.
+    """
+    run = _Run(model, options, identity)
+    if checkpoint is not None and resume and checkpoint.exists():
+        run.load(checkpoint)
+    saved = time.monotonic()
+    with memory_guard(f"lower the batch size (now {options.batch_size}), the widths or the sample size"):
+        while not _finished(run.history, options):
+            for event in _epoch(run, training, held_out, options):
+                yield event
+                if checkpoint is not None and time.monotonic() - saved >= every:
+                    run.save(checkpoint)
+                    saved = time.monotonic()
+    if checkpoint is not None:
+        run.save(checkpoint)
+    model.bypass = False
+    if options.choose == "lowest":
+        model.load_state_dict(run.best)
+    model.eval()
+
+
+def _finished(history: list[Epoch], options: Options) -> bool:
+    if len(history) >= options.epochs:
+        return True
+    errors = [epoch.held_out_error for epoch in history[options.warmup :]]
+    return (
+        options.patience is not None
+        and len(errors) > options.patience
+        and min(errors) < min(errors[-options.patience :])
+    )
+
+
+def chosen(history: list[Epoch], options: Options) -> Epoch:
+    """The epoch whose weights were kept: one after the warm-up, by the rule `options.choose`."""
+    return (
+        min(history[options.warmup :], key=lambda epoch: epoch.held_out_error)
+        if options.choose == "lowest"
+        else history[-1]
+    )
+
+
+def _generator(options: Options, epoch: int, purpose: int) -> torch.Generator:
+    """Random numbers that depend on nothing but seed, epoch and purpose, so that any epoch can be done again."""
+    return torch.Generator().manual_seed((options.seed * 1_000_003 + epoch) * 4 + purpose)
+
+
+def _epoch(run: _Run, training: Samples, held_out: Samples, options: Options) -> Iterator[Step | Epoch]:
+    """One epoch, from wherever in it the run stands."""
+    model, number = run.model, len(run.history)
+    model.bypass = number < options.warmup
+    if run.step == 0:
+        run.start_epoch()
+        _prepare_items(run, training, options, number)
+    steps = -(-len(training) // options.batch_size)
+    began = time.monotonic() - run.seconds
+    batches = training.batches(options.batch_size, _generator(options, number, 0))
+    for step, batch in enumerate(batches):
+        if step < run.step:  # learned before the checkpoint that this run resumed from
+            continue
+        _learn(run, batch, options, (number + step / steps) / options.epochs)
+        run.step, run.seconds = step + 1, time.monotonic() - began
+        samples, loss, _, entropy = run.sums.tolist()
+        in_use = int((run.meter.use > 0).sum()) if run.meter is not None else 0
+        yield Step(number + 1, run.step, steps, loss / samples, entropy / samples, in_use)
+    yield _close(run, held_out, options)
+
+
+def _learn(run: _Run, batch: Tensor, options: Options, progress: float) -> None:
+    """One step of Adam."""
+    model, device = run.model, next(run.model.parameters()).device
+    model.train()
+    for group in run.adam.param_groups:
+        group["lr"] = options.learning_rate * (0.5 * (1 + math.cos(math.pi * progress)) if options.decay else 1.0)
+    x = batch.to(device)
+    x_hat, recall = model(x)
+    error = reconstruction_error(x, x_hat, options.reduction)
+    entropy = error.new_zeros(1) if recall is None else recall.entropy
+    loss = objective(error, entropy, options.alpha)
+    run.adam.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    run.adam.step()
+    means = torch.stack([torch.ones_like(loss), loss.detach(), error.detach().mean(), entropy.detach().mean()])
+    run.sums += means.double().cpu() * len(x)
+    if recall is not None and run.meter is not None:
+        run.meter.add(recall)
+
+
+def _close(run: _Run, held_out: Samples, options: Options) -> Epoch:
+    """Looks at the held-out samples, records the epoch and keeps its weights if they are the best."""
+    model, memory = run.model, run.model.memory
+    samples, loss, error, entropy = run.sums.tolist()
+    if not math.isfinite(loss):
+        rate = f"{options.learning_rate:g}"
+        raise TrainingError(f"the loss is not finite in epoch {len(run.history) + 1}; lower the learning rate ({rate})")
+    health = None
+    if memory is not None and run.meter is not None and not model.bypass:
+        memory.use.copy_(run.meter.share)
+        health = run.meter.health(memory)
+    held = held_out_error(model, held_out, options)
+    epoch = Epoch(len(run.history) + 1, loss / samples, error / samples, entropy / samples, held, health, run.seconds)
+    run.history.append(epoch)
+    run.step = 0
+    if not model.bypass and held < run.best_error:
+        run.best_error = held
+        run.best = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    return epoch
+
+
+@torch.no_grad()
+def held_out_error(model: MemAE, held_out: Samples, options: Options) -> float:
+    """Mean reconstruction error R over held-out samples."""
+    model.eval()
+    device = next(model.parameters()).device
+    total = torch.zeros((), dtype=torch.float64)
+    for batch in held_out.batches(options.batch_size):
+        x = batch.to(device)
+        total += reconstruction_error(x, model(x).x_hat, options.reduction).sum(dtype=torch.float64).cpu()
+    return float(total) / len(held_out)
+
+
+def _prepare_items(run: _Run, training: Samples, options: Options, number: int) -> None:
+    """Sets the first items when the memory comes into play; later, revives those that died in the last epoch."""
+    memory = run.model.memory
+    if memory is None or number < options.warmup:
+        return
+    if number == options.warmup and options.init != "uniform":
+        start: Callable[..., Tensor] = kmeans_items if options.init == "kmeans" else sampled_items
+        codes = _codes(run.model, training, options, number, len(memory.items) * 50)
+        with torch.no_grad():
+            memory.items.copy_(start(codes, len(memory.items), _generator(options, number, 1)))
+    elif number > options.warmup and options.revive and bool((memory.use == 0).any()):
+        dead = (memory.use == 0).nonzero().flatten()
+        codes = _codes(run.model, training, options, number, len(memory.items))
+        with torch.no_grad():
+            memory.items[dead] = sampled_items(codes, len(dead), _generator(options, number, 1)).to(memory.items)
+        for name in ("exp_avg", "exp_avg_sq"):
+            run.adam.state[memory.items][name][dead] = 0.0
+
+
+@torch.no_grad()
+def _codes(model: MemAE, training: Samples, options: Options, number: int, count: int) -> Tensor:
+    """Queries `(count, c)` at most that the encoder makes of training samples drawn at random, on the CPU."""
+    model.train()  # with the statistics of the batch, as the next step will see it
+    device = next(model.parameters()).device
+    order = _generator(options, number, 2)
+    found: list[Tensor] = []
+    total = 0
+    for batch in training.batches(options.batch_size, order):
+        z = model.encode(batch.to(device)).movedim(1, -1)
+        rows = z.reshape(-1, z.shape[-1]).cpu()
+        found.append(rows[torch.randperm(len(rows), generator=order)[: max(1, count // 8)]])
+        total += len(found[-1])
+        if total >= count:
+            break
+    return torch.cat(found)[:count]
