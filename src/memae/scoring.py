@@ -1,8 +1,8 @@
 """What a score means: higher = more anomalous. From raw samples to scores, error maps and frame scores."""
 
 import math
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from memae.memory import Shrunk
 from memae.model import MemAE
 
 Floats = NDArray[np.float64]
+T = TypeVar("T")
 
 
 class Scores(NamedTuple):
@@ -107,29 +108,38 @@ def chunk_size(shape: tuple[int, ...]) -> int:
     return int(2 ** min(max(math.floor(math.log2(131_072 / math.prod(shape))), 0), 10))
 
 
-def clip_of_frame(frames: int, starts: NDArray[np.int64], length: int) -> NDArray[np.int64]:
-    """Which clip scores each frame of a video: the one centred on it (section 4.2), else the nearest.
+def spread_over_frames(
+    clips: Iterable[tuple[int, T]], length: int, count: Callable[[], int]
+) -> Iterator[tuple[int, int, T]]:
+    """Gives each frame of a video the clip centred on it (section 4.2), or else the one whose centre is nearest.
 
     A clip of `length` frames from s is centred on frame s + length // 2. Frames before the first centre and after
     the last get the first and the last clip: the paper is silent on them. # NOTE[DIFF] see docs/method.md
+    Works on a stream: a frame comes as soon as the clip after its own has come.
 
     Args:
-        frames: number of frames of the video.
-        starts: first frame of each scored clip, ascending `(k,)`.
+        clips: first frame of each clip, ascending, and what belongs to the clip.
         length: frames a clip.
+        count: asked for the number of frames of the video when the clips have ended.
 
-    Returns:
-        `(frames,)` positions in `starts`.
+    Yields:
+        frame, first frame of its clip, and what belongs to that clip.
 
     Example:
-        >>> clip_of_frame(6, np.arange(3), 4).tolist()
+        >>> [clip for _, clip, _ in spread_over_frames([(0, "a"), (1, "b"), (2, "c")], 4, lambda: 6)]
         [0, 0, 0, 1, 2, 2]
     """
-    centres = starts + length // 2
-    u = np.arange(frames)
-    right = np.clip(np.searchsorted(centres, u), 0, len(centres) - 1)
-    left = np.maximum(right - 1, 0)
-    return np.where(np.abs(u - centres[left]) <= np.abs(centres[right] - u), left, right)
+    frame, held = 0, None
+    for start, value in clips:
+        if held is not None:
+            last = (held[0] + start) // 2 + length // 2
+            for u in range(frame, last + 1):
+                yield u, *held
+            frame = last + 1
+        held = start, value
+    if held is not None:
+        for u in range(frame, count()):
+            yield u, *held
 
 
 def normality(errors: Floats) -> Floats:

@@ -103,11 +103,11 @@ class Epoch(NamedTuple):
 class _Run:
     """All that changes while training, so that a checkpoint is this and nothing else."""
 
-    def __init__(self, model: MemAE, options: Options, identity: str) -> None:
+    def __init__(self, model: MemAE, options: Options, identity: str, history: list[Epoch]) -> None:
         self.model = model
         self.identity = identity
+        self.history = history
         self.adam = torch.optim.Adam(model.parameters(), lr=options.learning_rate, fused=True)
-        self.history: list[Epoch] = []
         self.best: dict[str, Tensor] = {}
         self.best_error = math.inf
         self.step = 0
@@ -160,7 +160,7 @@ class _Run:
         self.model.load_state_dict(_under("model.", state))
         self.best = _under("best.", state)
         self._load_adam(_under("adam.", state))
-        self.history = [epoch_from_json(epoch) for epoch in header["history"]]
+        self.history[:] = [epoch_from_json(epoch) for epoch in header["history"]]
         self.best_error, self.step, self.seconds = header["best_error"], header["step"], header["seconds"]
         self.sums = state["sums"]
         if self.meter is not None:
@@ -198,6 +198,7 @@ def train(
     resume: bool = False,
     every: float = 10.0,
     identity: str = "",
+    history: list[Epoch] | None = None,
 ) -> Iterator[Step | Epoch]:
     """Trains `model` in place, yielding each step and each epoch; at the end it holds the chosen epoch's weights.
 
@@ -213,12 +214,13 @@ def train(
         resume: go on from `checkpoint` if it exists.
         every: seconds between checkpoints.
         identity: describes data and options; a checkpoint with another one is refused.
+        history: receives all epochs, those before a resume too.
 
     Raises:
         TrainingError: the loss is not finite, or the checkpoint does not fit.
         ResourceError: out of memory.
     """
-    run = _Run(model, options, identity)
+    run = _Run(model, options, identity, [] if history is None else history)
     if checkpoint is not None and resume and checkpoint.exists():
         run.load(checkpoint)
     saved = time.monotonic()

@@ -336,9 +336,8 @@ def table_chunks(path: Path, ignore: Iterable[str] = (), rows: int = CHUNK) -> C
             for chunk in read(path, rows):
                 absent = [name for name in dropped if name not in chunk.columns]
                 if absent:
-                    raise SchemaError(
-                        f"{path} has no column {_listed(absent)} to leave out; it has {_listed([str(name) for name in chunk.columns])}"
-                    )
+                    has = _listed([str(name) for name in chunk.columns])
+                    raise SchemaError(f"{path} has no column {_listed(absent)} to leave out; it has {has}")
                 yield chunk.drop(columns=dropped)
         except InputError:
             raise

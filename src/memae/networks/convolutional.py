@@ -32,6 +32,27 @@ VIDEO_AUTHORS = Layout((96, 128, 256, 256), ((1, 2, 2), (2, 2, 2), (2, 2, 2), (2
 """The same with the first stride of the authors' code, which keeps all frames in the first layer."""
 
 
+def default_layout(channels: int, space: Sequence[int]) -> Layout:
+    """The paper's image network that fits: MNIST's for small grey images, CIFAR-10's for all others.
+
+    Larger images get further layers, until the code is 8 × 8 or less; smaller ones fewer.
+
+    Example:
+        >>> default_layout(1, (28, 28)) == MNIST, default_layout(3, (128, 128)).widths
+        (True, (64, 128, 128, 256))
+    """
+    layout = MNIST if channels == 1 and max(space) <= 32 else CIFAR10
+    while max(sizes(space, layout.strides)[-1] if _fits(space, layout) else (1,)) > 8:
+        layout = Layout((*layout.widths, layout.widths[-1]), (*layout.strides, (2, 2)))
+    while len(layout.widths) > 1 and not _fits(space, layout):
+        layout = Layout(layout.widths[:-1], layout.strides[:-1])
+    return layout
+
+
+def _fits(space: Sequence[int], layout: Layout) -> bool:
+    return all(side >= smallest(axis, layout.strides) for axis, side in enumerate(space))
+
+
 def sizes(space: Sequence[int], strides: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
     """Spatial size before the first layer and after each, ending with that of the code.
 

@@ -1,0 +1,240 @@
+"""Images: files and arrays as pixels in grey levels 0..255, and error maps as images."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from memae.data import pixels
+from memae.errors import InputError, OptionError, SchemaError, SourceError
+from memae.files import replacing
+
+# black, violet, red, orange, pale yellow: ever lighter, so that it also reads in grey
+_HEAT = (
+    (0, 0, 0), (31, 12, 72), (85, 15, 109), (136, 34, 106), (186, 54, 85),
+    (227, 89, 51), (249, 140, 10), (249, 201, 50), (252, 255, 164),
+)  # fmt: skip
+
+
+def find_images(source: Path) -> list[Path]:
+    """The image file `source`, or all images in the folder `source` and the folders below it.
+
+    Hidden files and folders and files of other kinds are passed over; the order is natural (9 before 10).
+
+    Raises:
+        SourceError: nothing is there, or no image.
+    """
+    expected = ", ".join(sorted(pixels.IMAGE_SUFFIXES))
+    if source.is_dir():
+        found = list(_images_below(source, ()))
+        if not found:
+            raise SourceError(f"{source} holds no image; files ending in {expected} are expected")
+        return sorted(found, key=pixels.natural_key)
+    pixels.check_readable(source)
+    if not pixels.is_image(source):
+        raise SourceError(f"{source} is not an image file; one ending in {expected} is expected")
+    return [source]
+
+
+def _images_below(folder: Path, above: tuple[str, ...]) -> Iterator[Path]:
+    """Images at any depth; `above` are the real paths of the folders passed, against loops of links."""
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    for entry in pixels.visible(folder):
+        if entry.is_dir():
+            yield from _images_below(entry, (*above, real))
+        elif pixels.is_image(entry):
+            yield entry
+
+
+class ImageFiles:
+    """Image files as indexed samples (c, h, w), decoded when they are taken.
+
+    Decoded images are kept while all of them fit into `cache_bytes`; a larger set is decoded anew each time,
+    in constant memory. Samples are uint8, or all float32 when any file has 16 bits a channel.
+
+    Args:
+        paths: the image files.
+        channels: 1 for grey, 3 for RGB; None for RGB when any of the files can hold colour.
+        size: height and width to scale to; None for the size that all files have.
+        cache_bytes: memory that decoded images may take.
+
+    Attributes:
+        paths: the image files, in the order of the samples.
+        channels: 1 or 3.
+        size: (h, w) of a sample, in pixels.
+        shape: (c, h, w) of a sample.
+        dtype: torch.uint8 or torch.float32.
+
+    Raises:
+        InputError: no paths are given.
+        OptionError: `channels` is neither 1 nor 3, or `size` is not two positive numbers.
+        SourceError: a file is no readable image, or without `size` two files differ in size.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        *,
+        channels: int | None = None,
+        size: tuple[int, int] | None = None,
+        cache_bytes: int = 2 << 30,
+    ) -> None:
+        if not paths:
+            raise InputError("no image files are given; at least one is needed")
+        self.paths = list(paths)
+        headers = [pixels.header(path) for path in self.paths]
+        self.channels = (3 if any(head.colour for head in headers) else 1) if channels is None else channels
+        pixels.check_channels(self.channels)
+        self.size = _common_size(self.paths, headers) if size is None else _checked_size(size)
+        self.shape = (self.channels, *self.size)
+        self.dtype = torch.float32 if any(head.deep for head in headers) else torch.uint8
+        total = len(self.paths) * self.channels * self.size[0] * self.size[1] * self.dtype.itemsize
+        # untouched pages of an empty tensor take no memory
+        self._cache = torch.empty(len(self.paths), *self.shape, dtype=self.dtype) if total <= cache_bytes else None
+        self._cached = np.zeros(len(self.paths), dtype=bool)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def take(self, index: Tensor) -> Tensor:
+        """The images at the positions `index` (k,), as (k, c, h, w).
+
+        Raises:
+            SourceError: a file cannot be decoded.
+        """
+        positions = index.tolist()
+        if self._cache is None:
+            taken = torch.empty(len(positions), *self.shape, dtype=self.dtype)
+            for row, position in enumerate(positions):
+                taken[row] = self._decoded(position)
+            return taken
+        for position in positions:
+            if not self._cached[position]:
+                self._cache[position] = self._decoded(position)
+                self._cached[position] = True
+        return self._cache[index]
+
+    def _decoded(self, position: int) -> Tensor:
+        image = pixels.decode(self.paths[position], self.channels)
+        return pixels.resize(image, self.size).to(self.dtype)
+
+
+def _checked_size(size: tuple[int, int]) -> tuple[int, int]:
+    if len(size) != 2 or min(size) < 1:
+        raise OptionError(f"size must be a height and a width of at least 1 pixel; got {size}")
+    return int(size[0]), int(size[1])
+
+
+def _common_size(paths: Sequence[Path], headers: Sequence[pixels.Header]) -> tuple[int, int]:
+    first = headers[0].size
+    for path, head in zip(paths, headers, strict=True):
+        if head.size != first:
+            sizes = f"{paths[0]} has {first[0]} x {first[1]} pixels (h x w) and {path} {head.size[0]} x {head.size[1]}"
+            raise SourceError(f"{sizes}; scale all images to one size with --size H W (size=(H, W))")
+    return first
+
+
+def images_of_array(X: np.ndarray[Any, Any] | Tensor) -> Tensor:
+    """Images (n, c, h, w) in grey levels of an array (n, h, w), (n, c, h, w) or (n, h, w, c), c 1 or 3.
+
+    Where both could be meant, channels come first. dtypes are those of `pixels.pixels_of_array`.
+
+    Raises:
+        InputError: another shape or type, or values that are not finite.
+
+    >>> images_of_array(np.zeros((2, 28, 28, 3), dtype=np.uint8)).shape
+    torch.Size([2, 3, 28, 28])
+    """
+    array = pixels.array_of(X, "images")
+    shape = array.shape
+    if array.ndim == 3:
+        array = array[:, None]
+    elif array.ndim == 4 and array.shape[1] not in (1, 3) and array.shape[3] in (1, 3):
+        array = array.transpose(0, 3, 1, 2)
+    if array.ndim != 4 or array.shape[1] not in (1, 3):
+        told = f"images must be (n, h, w), (n, c, h, w) or (n, h, w, c) with 1 or 3 channels; got {shape}"
+        raise InputError(f"{told}. For one image use images[None].")
+    if 0 in shape:
+        raise InputError(f"images must hold at least one image of at least one pixel; got {shape}, which is empty")
+    return pixels.pixels_of_array(array, "images")
+
+
+def labels_from_layout(paths: Sequence[Path], root: Path) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Labels (n,) from the folders: 0 for what lies in a folder good or normal directly below `root`, else 1.
+
+    Where `root` has test/good or test/normal, the folders below `root`/test count instead.
+
+    Raises:
+        SchemaError: a file lies in no such folder, or there are only good or only other images.
+
+    >>> labels_from_layout([Path("d/good/1.png"), Path("d/crack/1.png")], Path("d")).tolist()
+    [0, 1]
+    """
+    tests = [path.relative_to(root).parts[1:-1] for path in paths if path.is_relative_to(root / "test")]
+    base = root / "test" if any(folders and _is_good(folders[0]) for folders in tests) else root
+    folders = [_folder_below(path, base) for path in paths]
+    labels = np.array([not _is_good(folder) for folder in folders], dtype=np.int64)
+    if len(set(labels.tolist())) < 2:
+        found = ", ".join(sorted(set(folders))) or "nothing"
+        raise SchemaError(f"{base} must hold a folder good or normal, and others beside it; found {found}")
+    return labels
+
+
+def _is_good(folder: str) -> bool:
+    return folder.lower() in ("good", "normal")
+
+
+def _folder_below(path: Path, base: Path) -> str:
+    if not path.is_relative_to(base):
+        raise SchemaError(f"{path} lies outside of {base}, whose folders tell the labels; give {base} as the source")
+    folders = path.relative_to(base).parts[:-1]
+    if not folders:
+        raise SchemaError(f"{path} must lie in a folder below {base} that tells its label, such as good or crack")
+    return folders[0]
+
+
+def write_heat_map(error_map: np.ndarray[Any, Any], path: str | Path, *, top: float) -> None:
+    """Saves an error map (h, w) as a PNG: black at 0, over violet and orange to pale yellow at `top`.
+
+    Args:
+        error_map: errors, in any unit.
+        path: the file to write; it appears whole or not at all.
+        top: the error shown brightest; one `top` for several maps makes them comparable.
+
+    Raises:
+        InputError: the map is not (h, w).
+        OptionError: `top` is negative or not finite.
+        OutputError: the file cannot be written.
+    """
+    if error_map.ndim != 2 or 0 in error_map.shape:
+        raise InputError(f"an error map must be (h, w); got {error_map.shape}. Pass the maps one by one.")
+    if not 0 <= top < float("inf"):
+        raise OptionError(f"top must be a finite error of at least 0; got {top}")
+    with np.errstate(over="ignore"):  # beyond all bounds is brightest too
+        share = np.nan_to_num(error_map.astype(np.float64) / max(top, np.finfo(np.float64).tiny), nan=1.0)
+    image = Image.fromarray(heat_colours(share))
+    with replacing(path) as temporary:
+        image.save(temporary, format="PNG")
+
+
+def heat_colours(values: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """RGB colours (..., 3) of shares (...): black at 0, pale yellow at 1; what lies outside is clipped.
+
+    >>> heat_colours(np.array([0.0, 1.0])).tolist()
+    [[0, 0, 0], [252, 255, 164]]
+    """
+    return _heat_table()[(np.clip(values, 0, 1) * 255).round().astype(np.uint8)]
+
+
+def _heat_table() -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """(256, 3) colours, interpolated between the anchors."""
+    anchors = np.array(_HEAT, dtype=np.float64).T
+    steps = np.linspace(0, 255, anchors.shape[1])
+    return np.stack([np.interp(np.arange(256), steps, part) for part in anchors], 1).round().astype(np.uint8)

@@ -1,0 +1,278 @@
+"""Pixels of any source in one unit: the 8-bit grey level, 0 (black) to 255 (white).
+
+8-bit sources give uint8. 16-bit sources give float32, divided by 257, so that 65535 is 255.0 too.
+"""
+
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+import numpy as np
+import torch
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
+from torch import Tensor
+
+from memae.errors import InputError, MemaeError, MemaeWarning, OptionError, SourceError
+
+IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+MAX_PIXELS = 100_000_000  # larger images are refused from their header, before memory is spent on them
+
+_COLOUR = frozenset({"P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr"})
+_LUMA = (19595, 38470, 7471)  # ITU-R 601 in 1/65536, as Pillow rounds it
+_FLIPS: dict[int, tuple[int, ...]] = {2: (-1,), 3: (-2, -1), 4: (-2,), 6: (-1,), 7: (-2, -1), 8: (-2,)}
+
+
+class Header(NamedTuple):
+    """What the header of an image file tells.
+
+    Attributes:
+        size: height and width in pixels, upright.
+        colour: whether it can hold colour.
+        deep: whether it has 16 bits a channel.
+    """
+
+    size: tuple[int, int]
+    colour: bool
+    deep: bool
+
+
+def is_image(path: Path) -> bool:
+    """Whether the name of `path` ends like an image.
+
+    >>> is_image(Path("a/001.TIF")), is_image(Path("notes.txt"))
+    (True, False)
+    """
+    return path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def natural_key(path: Path) -> tuple[Any, ...]:
+    """Sorting key with which frame 10 comes after frame 9.
+
+    >>> [path.name for path in sorted([Path("f10.png"), Path("f9.png")], key=natural_key)]
+    ['f9.png', 'f10.png']
+    """
+    parts = (re.split(r"([0-9]+)", part) for part in path.parts)
+    return *((tuple(int(p) if i % 2 else p.casefold() for i, p in enumerate(part))) for part in parts), (str(path),)
+
+
+def visible(folder: Path) -> list[Path]:
+    """Everything directly in `folder` that is not hidden, in natural order; SourceError if it cannot be listed."""
+    try:
+        return sorted((e for e in folder.iterdir() if not e.name.startswith(".")), key=natural_key)
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+
+
+def check_readable(path: Path) -> None:
+    """Raises SourceError unless `path` is a file that may be read and is not empty."""
+    try:
+        with path.open("rb") as file:
+            empty = not file.read(1)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    if empty:
+        raise SourceError(f"{path} is empty (0 bytes); copy or export it again")
+
+
+def _unreadable(path: Path, error: OSError) -> SourceError:
+    return SourceError(f"cannot read {path}: {error.strerror}; check the path and its permissions")
+
+
+def _oversized(path: Path, count: int) -> SourceError:
+    return SourceError(f"{path} has {count:,} pixels, over the limit of {MAX_PIXELS:,}; scale it down or cut it")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """The image with its header read; whatever Pillow raises inside becomes one sentence."""
+    check_readable(path)
+    try:
+        with Image.open(path, formats=("PNG", "JPEG", "BMP", "TIFF")) as image:
+            yield image
+    except (MemaeError, MemaeWarning, MemoryError):
+        raise
+    except Image.DecompressionBombError as error:
+        raise _oversized(path, int(re.findall("[0-9]+|$", str(error))[0] or 0)) from error
+    except UnidentifiedImageError as error:
+        reason = "is not a PNG, JPEG, BMP or TIFF image, or its beginning is damaged"
+        raise SourceError(f"{path} {reason}; convert it to PNG or take it out") from error
+    except Exception as error:  # Pillow's parsers raise nearly any type on damaged bytes
+        raise SourceError(f"{path} is damaged or incomplete ({error}); copy or export it again") from error
+
+
+def _header(image: Image.Image, path: Path) -> Header:
+    if image.width * image.height > MAX_PIXELS:
+        raise _oversized(path, image.width * image.height)
+    raw, deep = _depth(image)
+    if image.mode.startswith("I;16") or (image.mode, raw) == ("I", "I;16B"):
+        return Header(_upright_size(image), False, True)
+    if image.mode not in _COLOUR | {"1", "L", "LA"}:
+        expected = "8- or 16-bit grey or colour is expected: convert it"
+        raise SourceError(f"{path} has pixels of the kind {raw or image.mode!r}; {expected}")
+    return Header(_upright_size(image), image.mode in _COLOUR and not raw.startswith("LA"), deep)
+
+
+def _depth(image: Image.Image) -> tuple[str, bool]:
+    """How Pillow would unpack the pixels, and whether the file has 16 bits a channel.
+
+    Only the header tells: Pillow reduces 16-bit colour to 8 bits on loading.
+    """
+    args = getattr(image, "tile", None) and image.tile[0].args  # type: ignore[attr-defined]
+    raw = str(args[0] if isinstance(args, tuple) else args or "")
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return raw, max(image.tag_v2.get(258, (1,))) > 8
+    return raw, ";16" in raw and image.format == "PNG"  # BMP packs 8-bit colours as BGR;16
+
+
+def _orientation(image: Image.Image) -> int:
+    # getexif() of a PNG without EXIF would decode the whole image to look behind the pixels
+    without = image.format == "PNG" and "exif" not in image.info
+    return 1 if without else int(image.getexif().get(0x0112, 1))
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    turned = image.format != "TIFF" and _orientation(image) >= 5  # Pillow turns the size of TIFF itself
+    return (image.width, image.height) if turned else (image.height, image.width)
+
+
+def header(path: Path) -> Header:
+    """Size, colour and depth of an image file without decoding its pixels; SourceError as in `decode`."""
+    with _opened(path) as image:
+        return _header(image, path)
+
+
+def decode(path: Path, channels: int) -> Tensor:
+    """The pixels of an image file, upright (EXIF) and without alpha, as (channels, h, w).
+
+    Args:
+        path: a PNG, JPEG, BMP or TIFF file.
+        channels: 1 for grey (ITU-R 601 luma of colours), 3 for RGB (grey is repeated).
+
+    Returns:
+        uint8; for a file of 16 bits a channel float32, in the same unit.
+
+    Raises:
+        SourceError: the file is missing, empty, truncated, oversized or not such an image.
+    """
+    check_channels(channels)
+    with _opened(path) as image:
+        head = _header(image, path)
+        pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+        if pages > 1:
+            told = f"{path} has {pages} pages and only the first is read; save each as a file"
+            warnings.warn(told, MemaeWarning, stacklevel=3)
+        orientation = _orientation(image)
+        image.load()  # raises on truncated files, where FFmpeg would fill in
+        if head.deep and image.mode in _COLOUR:
+            pixels = _deep_colour(path, head.colour, image.format)
+            return with_channels(_upright(pixels, orientation), channels)
+        return with_channels(pixels_of_array(_flat(image, head), str(path)), channels)
+
+
+def _flat(image: Image.Image, head: Header) -> np.ndarray[Any, Any]:
+    """(1 or 3, h, w) pixels of an image that Pillow decodes without loss."""
+    upright = ImageOps.exif_transpose(image)
+    upright.info.pop("transparency", None)  # alpha is dropped, and Pillow would warn about it
+    if head.deep:
+        return np.asarray(upright)[None].astype(np.uint16)
+    if not head.colour:
+        return np.asarray(upright.convert("L"))[None]
+    # RGBa holds colours multiplied by alpha, which only RGBA undoes
+    straight = upright.convert("RGBA") if upright.mode == "RGBa" else upright
+    return np.asarray(straight.convert("RGB")).transpose(2, 0, 1)
+
+
+def _deep_colour(path: Path, colour: bool, kind: str | None) -> Tensor:
+    """(c, h, w) of a 16-bit image through FFmpeg, where Pillow would reduce it to 8 bits."""
+    pipe = "png_pipe" if kind == "PNG" else "tiff_pipe"
+    try:
+        with av.open(BytesIO(path.read_bytes()), "r", format=pipe) as file:
+            array = next(file.decode(video=0)).to_ndarray(format="rgb48le" if colour else "gray16le")
+    except (av.FFmpegError, StopIteration) as error:
+        raise SourceError(f"{path} is 16-bit colour of an unknown form; save it as 16-bit PNG") from error
+    return pixels_of_array(array.transpose(2, 0, 1) if colour else array[None], str(path))
+
+
+def _upright(pixels: Tensor, orientation: int) -> Tensor:
+    """What `ImageOps.exif_transpose` does, for (c, h, w)."""
+    return (pixels.mT if orientation >= 5 else pixels).flip(_FLIPS.get(orientation, ())).contiguous()
+
+
+def check_channels(channels: int) -> None:
+    """Raises OptionError unless `channels` is 1 or 3."""
+    if channels not in (1, 3):
+        raise OptionError(f"channels must be 1 (grey) or 3 (RGB); got {channels}")
+
+
+def with_channels(pixels: Tensor, channels: int) -> Tensor:
+    """Grey from RGB by ITU-R 601 luma, RGB from grey by repetition, for (..., c, h, w).
+
+    >>> with_channels(torch.tensor([255, 0, 0], dtype=torch.uint8).reshape(3, 1, 1), 1).item()
+    76
+    """
+    if pixels.shape[-3] == channels:
+        return pixels
+    if channels == 3:
+        return pixels.repeat_interleave(3, -3)
+    exact = pixels.dtype == torch.uint8
+    weights = torch.tensor(_LUMA, dtype=torch.int32 if exact else torch.float32).reshape(3, 1, 1)
+    total = (pixels * weights).sum(-3, keepdim=True, dtype=weights.dtype)
+    return ((total + 32768) >> 16).to(torch.uint8) if exact else total / 65536
+
+
+def resize(pixels: Tensor, size: tuple[int, int]) -> Tensor:
+    """`pixels` (..., h, w) scaled to `size` (height, width): bilinear, with antialiasing, same dtype.
+
+    >>> resize(torch.full((1, 8, 8), 7, dtype=torch.uint8), (4, 2)).unique().tolist()
+    [7]
+    """
+    if tuple(pixels.shape[-2:]) == tuple(size):
+        return pixels
+    # one plane at a time, so that neither channels nor batch can change a value
+    planes = pixels.reshape(-1, 1, *pixels.shape[-2:])
+    scaled = torch.nn.functional.interpolate(planes, size=tuple(size), mode="bilinear", antialias=True)
+    return scaled.reshape(*pixels.shape[:-2], *size)
+
+
+def pixels_of_array(array: np.ndarray[Any, Any], name: str) -> Tensor:
+    """Pixels of an array of any shape in grey levels: uint8 as they are, all else float32.
+
+    uint16 is divided by 257, bool becomes 0 and 255; floats and other integers are grey levels already.
+
+    Raises:
+        InputError: the values are not real and finite.
+
+    >>> pixels_of_array(np.array([0, 65535], dtype=np.uint16), "image")
+    tensor([  0., 255.])
+    """
+    if array.dtype.kind not in "buif":
+        raise InputError(f"{name} has values of type {array.dtype}; uint8, uint16, bool or float is expected")
+    if array.dtype.kind == "b":
+        return torch.from_numpy(array.astype(np.uint8) * 255)
+    if array.dtype.kind == "u" and array.dtype.itemsize == 2:
+        return torch.from_numpy(array.astype(np.float32) / 257)
+    if array.dtype == np.uint8:
+        return torch.from_numpy(np.require(array, requirements=["C", "W"]))
+    with np.errstate(over="ignore"):  # what overflows float32 is reported as not finite
+        array = np.require(array, np.float32, ["C", "W"])
+    wrong = np.argwhere(~np.isfinite(array))
+    if len(wrong):
+        told = f"{len(wrong)} values that are not finite, the first at {tuple(map(int, wrong[0]))}"
+        raise InputError(f"{name} has {told}; replace them or leave those samples out")
+    return torch.from_numpy(array)
+
+
+def array_of(values: Any, name: str) -> np.ndarray[Any, Any]:
+    """`values` (array, tensor or nested lists) as a NumPy array; InputError when they form none."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        return np.asarray(values.float() if values.dtype == torch.bfloat16 else values)
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise InputError(f"{name} must form one array; got parts of different shapes: make them equal") from error

@@ -1,0 +1,436 @@
+"""Videos: files, folders of frames and arrays as frames in grey levels 0..255, clips of them, and labels."""
+
+import csv
+import os
+import re
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+import numpy as np
+import torch
+from torch import Tensor
+
+from memae.data import pixels
+from memae.errors import InputError, MemaeWarning, OptionError, SchemaError, SourceError
+
+VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"})
+FRAME_RATE = 25.0  # frames a second, for folders of frames and arrays, which do not tell
+
+
+class Video(NamedTuple):
+    """A video in memory.
+
+    Attributes:
+        name: the path as given, or the position in a list of arrays.
+        frames: (t, c, h, w) uint8, or float32 when the source has more than 8 bits.
+        times: (t,) float64 seconds; for folders of frames and arrays index / `FRAME_RATE` (25 a second).
+    """
+
+    name: str
+    frames: Tensor
+    times: Tensor
+
+
+def is_video(path: Path) -> bool:
+    """Whether the name of `path` ends like a video.
+
+    >>> is_video(Path("a.MP4")), is_video(Path("a.png"))
+    (True, False)
+    """
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def find_videos(source: Path) -> list[Path]:
+    """The videos of `source`: video files, and folders with frames (images) directly inside, in natural order.
+
+    `source` may be a video file, a folder of frames, or a folder of any depth that holds several of either.
+    Hidden entries and folders ending in `_gt` (labels) are passed over.
+
+    Raises:
+        SourceError: nothing is there, no video, or frames lie beside videos.
+    """
+    expected = "files ending in " + ", ".join(sorted(VIDEO_SUFFIXES)) + " or folders of images"
+    if source.is_dir():
+        found = list(_videos_below(source, ()))
+        if not found:
+            raise SourceError(f"{source} holds no video; {expected} are expected")
+        return found
+    pixels.check_readable(source)
+    if not is_video(source):
+        raise SourceError(f"{source} is not a video file; {expected} are expected")
+    return [source]
+
+
+def _videos_below(folder: Path, above: tuple[str, ...]) -> Iterator[Path]:
+    """Videos at any depth; `above` are the real paths of the folders passed, against loops of links."""
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    frame, videos = None, []
+    for entry in pixels.visible(folder):
+        if entry.is_dir():
+            videos += [] if entry.name.endswith("_gt") else list(_videos_below(entry, (*above, real)))
+        elif is_video(entry):
+            videos.append(entry)
+        elif pixels.is_image(entry) and frame is None:
+            frame = entry
+    if frame and videos:
+        raise SourceError(f"the frame {frame} lies beside the video {videos[0]}; move them into separate folders")
+    yield from [folder] if frame else videos
+
+
+def frame_blocks(
+    path: Path, *, channels: int = 1, size: tuple[int, int] | None = None, block: int = 64
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The frames of a video, decoded in constant memory.
+
+    Args:
+        path: a video file or a folder of frames, which are taken in natural order.
+        channels: 1 for grey (luma, full range), 3 for RGB.
+        size: height and width to scale to; None for the size of the video.
+        block: frames at a time; the last block may be shorter.
+
+    Yields:
+        Frames (k, c, h, w), uint8, or float32 when grey or RGB is stored with more than 8 bits, and their
+        times (k,) in seconds, as the file tells them.
+
+    Raises:
+        SourceError: no video, no frame, a damaged or missing part, or frames of several sizes.
+    """
+    pixels.check_channels(channels)
+    first: Tensor | None = None
+    frames: list[Tensor] = []
+    times: list[float] = []
+    for number, (frame, time) in enumerate((_folder if path.is_dir() else _file)(path, channels)):
+        first = frame if first is None else first
+        if frame.shape != first.shape:
+            sizes = f"{_by(frame)} pixels (h x w) and those before {_by(first)}"
+            raise SourceError(f"{path}: frame {number} has {sizes}; split or scale the video to a single size")
+        frames.append((frame if size is None else pixels.resize(frame, size)).to(first.dtype))
+        times.append(time)
+        if len(frames) == block:
+            yield torch.stack(frames), torch.tensor(times, dtype=torch.float64)
+            frames, times = [], []
+    if first is None:
+        raise SourceError(f"{path} has no frames; record or convert it again")
+    if frames:
+        yield torch.stack(frames), torch.tensor(times, dtype=torch.float64)
+
+
+def _by(frame: Tensor) -> str:
+    return f"{frame.shape[-2]} x {frame.shape[-1]}"
+
+
+def _folder(path: Path, channels: int) -> Iterator[tuple[Tensor, float]]:
+    """Frames of a folder with their times; all are float32 when any of them has 16 bits."""
+    files = [entry for entry in pixels.visible(path) if pixels.is_image(entry) and entry.is_file()]
+    deep = any(pixels.header(file).deep for file in files)
+    for number, file in enumerate(files):
+        frame = pixels.decode(file, channels)
+        yield frame.float() if deep else frame, number / FRAME_RATE
+
+
+def _file(path: Path, channels: int) -> Iterator[tuple[Tensor, float]]:
+    """Frames of a video file with their times; FFmpeg's errors become one sentence."""
+    pixels.check_readable(path)
+    number, end, promised = 0, 0.0, 0.0
+    try:
+        # "file:" keeps FFmpeg from taking a name with a colon for a network address
+        with av.open(f"file:{path}", "r", metadata_errors="replace") as container:
+            stream = next((s for s in container.streams.video if s.codec_context), None)
+            if stream is None:
+                raise SourceError(f"{path} has no video stream that can be decoded; convert it to H.264")
+            stream.thread_type = "AUTO"
+            stream.codec_context.options = {"err_detect": "explode"}  # do not paint over damaged parts
+            rate = float(stream.average_rate or FRAME_RATE)
+            promised = _promised(container.format.name, stream, rate)
+            for frame in container.decode(stream):
+                if frame.is_corrupt:
+                    raise _damaged(path, number, end, "the decoder flags the next frame as corrupt")
+                time = number / rate if frame.time is None else float(frame.time)
+                yield _pixels(frame, channels), time
+                number, end = number + 1, time + _duration(frame, rate)
+    except av.FFmpegError as error:
+        raise _damaged(path, number, end, str(error.strerror)) from error
+    if number and end < promised - 0.5:
+        raise _damaged(path, number, end, f"its header promises {promised:.2f} s")
+
+
+def _damaged(path: Path, number: int, seconds: float, reason: str) -> SourceError:
+    if not number:
+        told = f"{path} cannot be read as a video ({reason}); it is damaged, cut off or of another kind"
+        return SourceError(f"{told}: copy or record it again")
+    told = f"{path} can be read for {number} frames ({seconds:.2f} s) and no further ({reason})"
+    return SourceError(f"{told}; cut or re-encode it, for instance `ffmpeg -i {path} -c:v libx264 fixed.mp4`")
+
+
+def _promised(container: str, stream: Any, rate: float) -> float:
+    """Seconds that the header promises, where a cut-off file would otherwise end as if complete."""
+    tag = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", ""))
+    if tag:  # Matroska
+        return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
+    return stream.frames / rate if container == "avi" else 0.0
+
+
+def _duration(frame: av.VideoFrame, rate: float) -> float:
+    known = frame.time_base and getattr(frame, "duration", None)
+    return float(known * frame.time_base) if known and frame.time_base else 1 / rate
+
+
+def _pixels(frame: av.VideoFrame, channels: int) -> Tensor:
+    """(c, h, w) of a decoded frame; grey of RGB as for images, grey of YUV is its luma in full range."""
+    kind = frame.format
+    deep = kind.components[0].bits > 8 and (kind.is_rgb or kind.name.startswith("gray"))
+    colour = channels == 3 or kind.is_rgb or kind.name == "pal8"
+    array = frame.to_ndarray(format=("rgb48le" if colour else "gray16le") if deep else ("rgb24" if colour else "gray"))
+    planes = array.transpose(2, 0, 1) if colour else array[None]
+    return pixels.with_channels(pixels.pixels_of_array(planes, "frame"), channels)
+
+
+def read_video(path: Path, *, channels: int = 1, size: tuple[int, int] | None = None) -> Video:
+    """A whole video in memory; see `frame_blocks`. Warns when its frame rate varies."""
+    blocks = list(frame_blocks(path, channels=channels, size=size))
+    times = torch.cat([part for _, part in blocks])
+    steps = times.diff()
+    # containers round times, often to 1 ms
+    if len(steps) and (steps - steps.median()).abs().max() > 0.1 * steps.median() + 0.001:
+        told = f"frames follow each other after {steps.min():.3f} to {steps.max():.3f} s"
+        advice = "clips take them as evenly spaced; re-encode at a constant rate if that matters"
+        warnings.warn(f"{path} has a variable frame rate ({told}); {advice}", MemaeWarning, stacklevel=2)
+    return Video(str(path), torch.cat([frames for frames, _ in blocks]), times)
+
+
+def videos_of_array(X: Any) -> list[Video]:
+    """Videos "0", "1", ... of one array (t, h, w), (t, c, h, w) or (t, h, w, c) with c 1 or 3, or of a list of them.
+
+    Raises:
+        InputError: another shape or type, or values that are not finite.
+
+    >>> [video.frames.shape for video in videos_of_array(np.zeros((40, 8, 9)))]
+    [torch.Size([40, 1, 8, 9])]
+    """
+    several = isinstance(X, list | tuple) or np.ndim(X) == 5
+    arrays = [pixels.array_of(part, "a video") for part in (X if several else [X])]
+    if not arrays:
+        raise InputError("no videos are given; at least one array (t, h, w) is needed")
+    return [_video_of_array(array, str(number)) for number, array in enumerate(arrays)]
+
+
+def _video_of_array(array: np.ndarray[Any, Any], name: str) -> Video:
+    given = array.shape
+    if array.ndim == 3:
+        array = array[:, None]
+    elif array.ndim == 4 and array.shape[1] not in (1, 3) and array.shape[3] in (1, 3):
+        array = array.transpose(0, 3, 1, 2)
+    if array.ndim != 4 or array.shape[1] not in (1, 3) or 0 in array.shape:
+        raise InputError(
+            f"a video must be (t, h, w), (t, c, h, w) or (t, h, w, c) with c 1 or 3; video {name} is {given}. "
+            "Join single frames with np.stack(frames)."
+        )
+    times = torch.arange(len(array), dtype=torch.float64) / FRAME_RATE
+    return Video(name, pixels.pixels_of_array(array, f"video {name}"), times)
+
+
+class Clips:
+    """All clips of `length` consecutive frames in videos, as indexed samples (c, length, h, w).
+
+    Only the clips of one batch are ever copied. Videos shorter than a clip are left out with a warning.
+
+    Args:
+        videos: videos of one frame size.
+        length: frames a clip.
+        step: frames from the start of a clip to the start of the next one.
+
+    Attributes:
+        origin: (n, 2) number of the video and its start frame, of each clip.
+        shape: (c, length, h, w) of a clip.
+
+    Raises:
+        SchemaError: all videos are shorter than a clip, or the frames of two differ in shape.
+        OptionError: `length` or `step` is below 1.
+    """
+
+    def __init__(self, videos: Sequence[Video], length: int, step: int = 1) -> None:
+        if length < 1 or step < 1:
+            raise OptionError(f"length and step of clips must be at least 1 frame; got {length} and {step}")
+        if not videos:
+            raise InputError("no videos are given; at least one is needed")
+        _check_shapes(videos)
+        _check_lengths(videos, length)
+        self.videos = list(videos)
+        self.length = length
+        channels, height, width = videos[0].frames.shape[1:]
+        self.shape = (channels, length, height, width)
+        self.dtype = max((video.frames.dtype for video in videos), key=lambda dtype: dtype.itemsize)
+        self.origin = torch.tensor(
+            [
+                (number, start)
+                for number, video in enumerate(videos)
+                for start in range(0, len(video.frames) - length + 1, step)
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.origin)
+
+    def take(self, index: Tensor) -> Tensor:
+        """The clips at the positions `index` (k,), as (k, c, length, h, w)."""
+        return torch.stack([self._clip(video, start) for video, start in self.origin[index].tolist()])
+
+    def _clip(self, video: int, start: int) -> Tensor:
+        """A view of (c, length, h, w)."""
+        return self.videos[video].frames.unfold(0, self.length, 1)[start].movedim(-1, 1).to(self.dtype)
+
+
+def _check_shapes(videos: Sequence[Video]) -> None:
+    first = videos[0]
+    for video in videos:
+        if video.frames.shape[1:] != first.frames.shape[1:]:
+            shapes = f"{tuple(first.frames.shape[1:])} and those of {video.name} {tuple(video.frames.shape[1:])}"
+            told = f"frames (c, h, w) of {first.name} are {shapes}"
+            raise SchemaError(f"{told}; scale all videos to one size with --size H W (size=(H, W))")
+
+
+def _check_lengths(videos: Sequence[Video], length: int) -> None:
+    short = [video for video in videos if len(video.frames) < length]
+    if not short:
+        return
+    first = f"{short[0].name} has {len(short[0].frames)} frames"
+    if len(short) == len(videos):
+        raise SchemaError(f"{first}, a clip needs {length}; give longer videos or a smaller clip length")
+    told = f"{len(short)} of {len(videos)} videos are shorter than a clip of {length} frames and left out"
+    warnings.warn(f"{told}; the first, {first}", MemaeWarning, stacklevel=3)
+
+
+Labels = np.ndarray[Any, np.dtype[np.bool_]]
+
+
+def find_labels(source: Path, names: Sequence[str], lengths: Sequence[int]) -> list[Labels]:
+    """Which frames are abnormal, one bool array (t,) for each video.
+
+    Args:
+        source: a `.npy` file (1-D, all videos one after the other); a `.csv` file with columns path, frame and
+            label (frames counted from 0 or from 1), or with one column in order; or a folder with `NAME_gt`
+            folders of masks (a frame is abnormal where its mask is not black) or `NAME.npy` files.
+        names: the videos, as `Video.name`; labels are found by the last part, without the file ending.
+        lengths: frames of each video.
+
+    Raises:
+        SourceError: nothing readable is there.
+        SchemaError: labels of a video are missing, of another number than its frames, or not 0 and 1.
+    """
+    if source.is_dir():
+        return [_labels_in(source, names, number, length) for number, length in enumerate(lengths)]
+    pixels.check_readable(source)
+    if source.suffix == ".npy":
+        return _in_order(_load(source), source, lengths)
+    if source.suffix != ".csv":
+        raise SourceError(f"{source} holds no labels; a .npy file, a .csv file or a folder of masks is expected")
+    rows = _rows(source)
+    if len(rows[0]) > 1:
+        return _labels_of_table(rows, source, names, lengths)
+    words = [row[0] for row in (rows if rows[0][0].strip() in ("0", "1") else rows[1:])]
+    return _in_order(_binary(words, str(source)), source, lengths)
+
+
+def _rows(path: Path) -> list[list[str]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return [row for row in csv.reader(file) if row] or [[""]]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise SourceError(f"{path} is not a CSV file in UTF-8 ({error}); export it again") from error
+
+
+def _binary(values: Any, where: str) -> Labels:
+    """Labels of numbers or words that are all 0 or 1."""
+    try:
+        numbers = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise SchemaError(f"{where} holds labels that are not 0 or 1 ({error}); write 0 and 1") from error
+    wrong = numbers[(numbers != 0) & (numbers != 1)]
+    if numbers.ndim != 1 or wrong.size:
+        found = f"the value {wrong.flat[0]:g}" if wrong.size else f"the shape {numbers.shape}"
+        raise SchemaError(f"{where} must hold one row of labels 0 (normal) and 1 (abnormal); it has {found}")
+    return numbers == 1
+
+
+def _load(path: Path) -> Labels:
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise SourceError(f"{path} is not a NumPy array ({error}); save labels with np.save") from error
+    return _binary(array, str(path))
+
+
+def _in_order(labels: Labels, source: Path, lengths: Sequence[int]) -> list[Labels]:
+    if len(labels) != sum(lengths):
+        told = f"{len(labels)} labels for {len(lengths)} videos of {sum(lengths)} frames"
+        raise SchemaError(f"{source} has {told}; give one label for every frame, in the order of the videos")
+    return np.split(labels, np.cumsum(lengths)[:-1])
+
+
+def _counted(labels: Labels, where: Path, name: str, length: int) -> Labels:
+    if len(labels) != length:
+        told = f"video {name} has {length} frames and {where} {len(labels)} labels"
+        raise SchemaError(f"{told}; give one label for every frame")
+    return labels
+
+
+def _labels_in(folder: Path, names: Sequence[str], number: int, length: int) -> Labels:
+    """Labels of one video from masks beside or inside it, or from its own `.npy` file."""
+    name = Path(names[number])
+    if name.is_relative_to(folder) and name != folder:
+        folder = name.parent
+    else:
+        _check_distinct(names, folder)
+    masks = [place / f"{key}_gt" for key in _keys(name) for place in (folder, folder / key)]
+    for place in filter(Path.is_dir, masks):
+        marked = [bool(pixels.decode(file, 1).any()) for file in pixels.visible(place) if pixels.is_image(file)]
+        return _counted(np.array(marked, dtype=bool), place, str(name), length)
+    for file in filter(Path.exists, [folder / f"{key}.npy" for key in _keys(name)]):
+        return _counted(_load(file), file, str(name), length)
+    raise SchemaError(f"video {name} has no labels; the folder {masks[0]} or {folder / name.stem}.npy is expected")
+
+
+def _keys(name: Path) -> list[str]:
+    """The last part of a video's path, without and with a file ending."""
+    return [name.stem, name.name] if is_video(name) else [name.name]
+
+
+def _check_distinct(names: Sequence[str], where: Path) -> None:
+    twice = [key for key, count in Counter(_keys(Path(name))[0] for name in names).items() if count > 1]
+    if twice:
+        raise SchemaError(f"several videos are called {twice[0]} and {where} cannot tell them apart; rename them")
+
+
+def _labels_of_table(rows: list[list[str]], source: Path, names: Sequence[str], lengths: Sequence[int]) -> list[Labels]:
+    """Labels from rows with the columns path, frame and label, in any order."""
+    head = [word.strip().lower() for word in rows[0]]
+    if not {"path", "frame", "label"} <= set(head) or any(len(row) != len(head) for row in rows):
+        told = "must have the columns path, frame and label, and as many fields in every row"
+        raise SchemaError(f"{source} {told}; its first row is {','.join(rows[0])!r}: repair or export it again")
+    path, frame, label = (head.index(column) for column in ("path", "frame", "label"))
+    found: dict[str, list[tuple[str, str]]] = {}
+    for row in rows[1:]:
+        found.setdefault(row[path], []).append((row[frame], row[label]))
+    if not set(names) <= set(found):
+        _check_distinct(names, source)
+        _check_distinct(list(found), source)
+        found = {_keys(Path(name))[0]: pairs for name, pairs in found.items()}
+        names = [_keys(Path(name))[0] for name in names]
+    return [_of_rows(found.get(name, []), source, name, n) for name, n in zip(names, lengths, strict=True)]
+
+
+def _of_rows(pairs: list[tuple[str, str]], source: Path, name: str, length: int) -> Labels:
+    """Labels of one video from its (frame, label) pairs."""
+    labels = _counted(_binary([label for _, label in pairs], str(source)), source, name, length)
+    numbers = np.array([int(frame) if frame.strip().isdecimal() else -1 for frame, _ in pairs])
+    order = np.argsort(numbers)
+    if not any(np.array_equal(numbers[order], np.arange(length) + base) for base in (0, 1)):
+        told = f"must number the frames of video {name} from 0 to {length - 1} or from 1 to {length}"
+        raise SchemaError(f"{source} {told}, each once; repair or export it again")
+    return labels[order]

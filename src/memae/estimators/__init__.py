@@ -1,0 +1,24 @@
+"""Detectors with scikit-learn's conventions, one a kind of data."""
+
+from pathlib import Path
+
+from memae import artifact
+from memae.estimators.base import Estimator
+from memae.estimators.image import ImageMemAE
+from memae.estimators.tabular import TabularMemAE
+from memae.estimators.video import FrameScore, VideoMemAE
+
+__all__ = ["Estimator", "FrameScore", "ImageMemAE", "TabularMemAE", "VideoMemAE", "load"]
+
+
+def load(path: str | Path) -> Estimator:
+    """The detector that a model file holds; nothing in such a file can run code.
+
+    Raises:
+        ModelFileError: the file is missing, foreign, damaged, or of a newer format.
+    """
+    source = artifact.load(path)
+    for kind in (TabularMemAE, ImageMemAE, VideoMemAE):
+        if kind.kind == source.kind:
+            return kind.from_artifact(source)
+    raise artifact.unknown_kind(path, source.kind)

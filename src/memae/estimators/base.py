@@ -1,0 +1,346 @@
+"""What the three estimators share: scikit-learn's contract over training, scoring and the model file."""
+
+import json
+import warnings
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NamedTuple, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from memae import artifact
+from memae.artifact import Artifact
+from memae.calibration import Calibration, checked_rate
+from memae.data.samples import Indexed, Samples, Selection, mapped
+from memae.errors import InputError, MemaeWarning, ModelFileError, OptionError
+from memae.health import Health
+from memae.model import MemorySpec, Spec, build
+from memae.scoring import Floats, Scorer, Scores, chunk_size
+from memae.training import Epoch, Options, Step, chosen, train
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+class Prepared(NamedTuple):
+    """Training data, read and split, before any network exists."""
+
+    shape: tuple[int, ...]  # of a sample
+    center: Tensor
+    scale: Tensor
+    training: Samples  # raw
+    held_out: Samples  # raw
+    checksum: str
+
+
+class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn has no types
+    """A detector with scikit-learn's conventions: `predict` gives 1 for normal and −1 for anomalous samples.
+
+    `anomaly_score` is higher for the more anomalous, `score_samples` its negative. The attributes are those of the
+    three estimators' constructors.
+    """
+
+    kind: ClassVar[str]
+
+    # ------------------------------------------------------------------ what a kind of data must say
+
+    @abstractmethod
+    def _prepare(self, X: Any) -> Prepared:
+        """Reads and splits the training data, and keeps on `self` what scoring needs to read alike."""
+
+    @abstractmethod
+    def _raw(self, X: Any) -> Iterator[Tensor]:
+        """Raw samples to score, in batches of any size."""
+
+    @abstractmethod
+    def _layout(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
+        """Widths and strides of the network."""
+
+    @abstractmethod
+    def _encoding(self) -> dict[str, Any]:
+        """What `_prepare` kept, as JSON-ready data."""
+
+    @abstractmethod
+    def _restore(self, encoding: dict[str, Any]) -> None:
+        """The inverse of `_encoding`."""
+
+    def _per_position(self) -> bool:
+        return False
+
+    def _batch_size(self, samples: int) -> int:  # noqa: ARG002 (tables derive it)
+        return int(self.batch_size)
+
+    # ------------------------------------------------------------------ fitting
+
+    def fit(self, X: Any, y: object = None) -> Self:  # noqa: ARG002 (scikit-learn's signature)
+        """Learns what is normal.
+
+        Args:
+            X: normal samples; see the class.
+            y: ignored, for scikit-learn.
+
+        Raises:
+            InputError: the data cannot be used.
+            OptionError: a parameter has a value that cannot work.
+            TrainingError: the loss became NaN or infinite.
+        """
+        for _ in self.fit_steps(X):
+            pass
+        return self
+
+    def fit_steps(
+        self, X: Any, *, checkpoint: str | Path | None = None, resume: bool = False, every: float = 10.0
+    ) -> Iterator[Step | Epoch]:
+        """`fit` as a generator: yields each step and each epoch, and is done when it ends.
+
+        Args:
+            X: normal samples; see the class.
+            checkpoint: file that is replaced while training, every `every` seconds. It stays when the training has
+                ended; delete it when the model is saved.
+            resume: go on from `checkpoint` if it exists; the weights become the same, bit for bit, as without a stop.
+            every: seconds between checkpoints.
+        """
+        checked_rate(self.false_alarm_rate)
+        prepared = self._prepare(X)
+        options = self._options(len(prepared.training))
+        spec = self._spec(prepared.shape)
+        device = pick_device(self.device)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(options.seed)
+            model = build(spec).to(device)
+        scorer = Scorer(
+            model, prepared.center, prepared.scale, reduction=options.reduction, chunk=chunk_size(prepared.shape)
+        )
+        training, held_out = (mapped(part, scorer.normalise) for part in (prepared.training, prepared.held_out))
+        identity = json.dumps([prepared.checksum, len(training), repr(spec), repr(options)])
+        history: list[Epoch] = []
+        yield from train(
+            model,
+            training,
+            held_out,
+            options,
+            checkpoint=Path(checkpoint) if checkpoint else None,
+            resume=resume,
+            every=every,
+            identity=identity,
+            history=history,
+        )
+        scorer.to(device)
+        normal = torch.cat([part.score for part in scorer.batched(prepared.held_out.batches(scorer.chunk))])
+        self._settle(scorer, spec, options, history, prepared.checksum)
+        self.recalibrate(normal.numpy())
+        self._warn_of_collapse()
+
+    def _settle(self, scorer: Scorer, spec: Spec, options: Options, history: list[Epoch], checksum: str) -> None:
+        self.scorer_ = scorer
+        self.spec_ = spec
+        self.history_ = tuple(history)
+        self.best_epoch_ = chosen(history, options)
+        self.checksum_ = checksum
+        self.versions_ = artifact.versions()
+
+    def recalibrate(self, scores: Floats | None = None, *, false_alarm_rate: float | None = None) -> Self:
+        """Sets a new false-alarm rate, or new scores of normal samples to keep it on, or both; nothing is refitted.
+
+        Args:
+            scores: `anomaly_score` of normal samples that the model was not trained on; None keeps those known.
+            false_alarm_rate: share of normal samples that may be flagged; None keeps the one in use.
+        """
+        check_is_fitted(self, "scorer_")
+        known = self.scorer_.calibration
+        rate = known.false_alarm_rate if known and false_alarm_rate is None else false_alarm_rate
+        rate = checked_rate(self.false_alarm_rate if rate is None else rate)
+        held_out = torch.as_tensor(scores) if scores is not None or known is None else known.scores
+        calibration = Calibration(held_out, rate)
+        if calibration.smallest_rate() > rate * (1 + 1e-9):
+            least = calibration.smallest_rate()
+            warnings.warn(
+                f"{len(calibration.scores)} held-out samples can promise a false-alarm rate of {least:.3g} at best, "
+                f"not {rate:g}; it is set to {least:.3g}. Give more data or a larger held_out",
+                MemaeWarning,
+                stacklevel=2,
+            )
+            calibration = Calibration(held_out, least)
+        self.scorer_.calibration = calibration.to(self.scorer_.center.device)
+        return self
+
+    def _warn_of_collapse(self) -> None:
+        trouble = self.health_.collapse if self.health_ else None
+        if trouble:
+            warnings.warn(f"the memory has collapsed: {trouble}", MemaeWarning, stacklevel=3)
+
+    def _options(self, samples: int) -> Options:
+        """The parameters that training knows."""
+        known = {field.name for field in fields(Options)} - {"seed", "batch_size"}
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        values = {name: getattr(self, name) for name in known}
+        return Options(**values, seed=seed, batch_size=self._batch_size(samples))
+
+    def _spec(self, shape: tuple[int, ...]) -> Spec:
+        """The parameters that the network knows; no items are no memory."""
+        widths, strides = self._layout(shape)
+        if self.n_items == 0:
+            return Spec(shape, widths, strides)
+        memory = MemorySpec(
+            items=self.n_items,
+            similarity=self.similarity,
+            temperature=self.temperature,
+            learn_temperature=self.learn_temperature,
+            shrinkage=self.shrinkage,
+            on_empty=self.on_empty,
+            per_position=self._per_position(),
+        )
+        return Spec(shape, widths, strides, memory)
+
+    def _held_out_count(self, samples: int) -> int:
+        """How many of so many samples are held out: the share asked for, but enough for the false-alarm rate."""
+        if samples < 2:
+            raise InputError(f"{samples} sample given (n_samples={samples}); at least 2 are needed, and 100 make sense")
+        if not 0 < self.held_out < 1:
+            raise OptionError(f"held_out must lie between 0 and 1, both excluded; got {self.held_out}")
+        promised = int(np.ceil(1 / self.false_alarm_rate - 1e-9)) - 1
+        return int(np.clip(max(np.ceil(self.held_out * samples), min(promised, samples // 3)), 1, samples - 1))
+
+    def _split(self, samples: Indexed) -> tuple[Selection, Selection]:
+        """Samples for training and held-out ones, drawn by the seed."""
+        index = self._permutation(len(samples))
+        count = self._held_out_count(len(samples))
+        return Selection(samples, index[count:]), Selection(samples, index[:count].sort().values)
+
+    def _permutation(self, samples: int) -> Tensor:
+        return torch.from_numpy(check_random_state(self.random_state).permutation(samples))
+
+    # ------------------------------------------------------------------ scoring
+
+    def scores(self, X: Any) -> Iterator[Scores]:
+        """Scores, error maps and reconstructions of X, batch by batch, in constant memory."""
+        check_is_fitted(self, "scorer_")
+        return self.scorer_.batched(self._raw(X))
+
+    def anomaly_score(self, X: Any) -> Floats:
+        """Anomaly score of each sample `(n,)`, higher = more anomalous; Eq. 8."""
+        check_is_fitted(self, "scorer_")
+        found = [part.score for part in self.scores(X)]
+        return np.asarray(torch.cat(found).numpy() if found else np.zeros(0), dtype=np.float64)
+
+    def p_value(self, X: Any) -> Floats:
+        """Conformal p-value of each sample `(n,)`: small = unlike the held-out normal samples."""
+        return self._calibration().p_value(torch.from_numpy(self.anomaly_score(X))).numpy()
+
+    def score_samples(self, X: Any) -> Floats:
+        """Negative anomaly score of each sample `(n,)`, scikit-learn's convention: lower = more anomalous."""
+        return -self.anomaly_score(X)
+
+    def decision_function(self, X: Any) -> Floats:
+        """`score_samples` less `offset_`: negative = flagged."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> NDArray[np.int64]:
+        """1 for each normal sample and −1 for each that is flagged `(n,)`."""
+        return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def _calibration(self) -> Calibration:
+        check_is_fitted(self, "scorer_")
+        assert self.scorer_.calibration is not None  # noqa: S101 (fitted means calibrated)
+        return self.scorer_.calibration
+
+    @property
+    def threshold_(self) -> float:
+        """The anomaly score above which a sample is flagged."""
+        return self._calibration().threshold()
+
+    @property
+    def offset_(self) -> float:
+        """Minus the threshold, for scikit-learn."""
+        return -self.threshold_
+
+    @property
+    def health_(self) -> Health | None:
+        """State of the memory in the chosen epoch; None for a plain autoencoder."""
+        return self.best_epoch_.health
+
+    # ------------------------------------------------------------------ the model file
+
+    def save(self, path: str | Path) -> None:
+        """Writes a model file; see `memae.load`.
+
+        Raises:
+            OutputError: it cannot be written; a file that was there stays.
+        """
+        check_is_fitted(self, "scorer_")
+        parameters = {name: _plain(value) for name, value in self.get_params(deep=False).items()}
+        artifact.save(
+            Artifact(
+                self.kind,
+                self.spec_,
+                self.scorer_,
+                parameters,
+                self._encoding(),
+                self.history_,
+                self.checksum_,
+                self.versions_,
+            ),
+            path,
+        )
+
+    @classmethod
+    def from_artifact(cls, source: Artifact) -> Self:
+        """The estimator that a model file holds, on the CPU."""
+        if source.kind != cls.kind:
+            raise ModelFileError(
+                f"the file holds a model for {source.kind} data, not {cls.kind}; load it with memae.load"
+            )
+        estimator = cls(**source.parameters)
+        history = list(source.history)
+        estimator._restore(source.encoding)
+        estimator._settle(source.scorer, source.spec, estimator._options(1), history, source.checksum)
+        estimator.versions_ = source.versions
+        return estimator
+
+
+def _plain(value: Any) -> Any:
+    """A parameter as JSON-ready data."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.random.RandomState | np.random.Generator):
+        return None
+    return list(value) if isinstance(value, tuple) else value
+
+
+def pick_device(name: str) -> torch.device:
+    """The device that `name` means; "auto" takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        OptionError: unknown, or not on this machine.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        return torch.device("cuda" if there["cuda"] else "mps" if there["mps"] else "cpu")
+    if not there.get(name, False):
+        usable = ", ".join(device for device, found in there.items() if found)
+        raise OptionError(f"device {name!r} is not available here; use auto or one of: {usable}")
+    return torch.device(name)
+
+
+def pixel_unit(X: Any) -> str:
+    """What pixel values mean: "grey levels" (files, and arrays of uint8, uint16 and bool) or "numbers"."""
+    first = X[0] if isinstance(X, list | tuple) and X else X
+    dtype = str(getattr(getattr(first, "frames", first), "dtype", "uint8")).removeprefix("torch.")
+    return "grey levels" if dtype in ("uint8", "uint16", "bool") else "numbers"
+
+
+def pixel_range(unit: str, samples: Indexed) -> tuple[Tensor, Tensor]:
+    """Centre and scale that bring pixels to 0 … 1: by the grey levels' range, or by the lowest and highest number."""
+    if unit == "grey levels":
+        return torch.tensor(0.0), torch.tensor(255.0)
+    least, most = torch.tensor(torch.inf), torch.tensor(-torch.inf)
+    for batch in Selection(samples).batches(256):
+        least, most = torch.minimum(least, batch.min()), torch.maximum(most, batch.max())
+    return least.float(), torch.where(most > least, most - least, torch.ones(())).float()

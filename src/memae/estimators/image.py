@@ -1,0 +1,198 @@
+"""The detector for images."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from memae.artifact import digest
+from memae.data.images import ImageFiles, find_images, images_of_array
+from memae.data.pixels import resize, with_channels
+from memae.data.samples import Indexed, InMemory, Selection
+from memae.errors import SchemaError
+from memae.estimators.base import Device, Estimator, Prepared, pixel_range, pixel_unit
+from memae.losses import Reduction
+from memae.memory import OnEmpty, Similarity
+from memae.networks.convolutional import default_layout
+from memae.training import Choice, Init
+
+
+class ImageMemAE(Estimator):
+    """Detects anomalous images, and where in them.
+
+    X is a folder (searched through), an image file, a list of files, or an array `(n, h, w)`, `(n, c, h, w)` or
+    `(n, h, w, c)`. PNG, JPEG, BMP and TIFF, 8 and 16 bit, grey and RGB. Arrays of uint8, uint16 and bool are grey
+    levels like files; arrays of floats are taken from the lowest to the highest value of the training data.
+
+    Args:
+        n_items: items of the memory; 0 is a plain autoencoder.
+        size: height and width that files and arrays are scaled to; None takes that of the images, which must agree.
+        channels: 1 for grey, 3 for RGB; None takes 3 where a training image has colour.
+        widths: channels of the encoder's layers; None takes the paper's network for the size.
+        strides: of the encoder's layers; None as for widths.
+        per_position: whether an item holds the feature of one position, instead of the whole code.
+        similarity: "cosine" (the paper) or "dot" (the authors' code).
+        temperature: divides the similarity; the lower, the fewer items answer. The paper's is 1.
+        learn_temperature: whether it is trained.
+        shrinkage: λ·N of the hard shrinkage; the paper recommends 1 to 3, 0 switches it off.
+        on_empty: what a query reads whose weights all fall below λ: the "strongest" item, or "zero".
+        alpha: weight of the entropy in the training objective.
+        reduction: squared error as "sum" or "mean" over the pixels, or mean "absolute" error.
+        epochs: passes over the training images, at most.
+        batch_size: images a step.
+        learning_rate: of Adam.
+        decay: whether it falls to 0 over the training.
+        choose: keep the epoch with the "lowest" held-out error, or the "last".
+        patience: stop after so many epochs without a lower held-out error; None never.
+        init: first items: "uniform", encodings of "samples", or their "kmeans" centres.
+        warmup: epochs without memory before the items are set.
+        revive: restart items that no image reads.
+        held_out: share of the images that is only used to choose the epoch and to calibrate; more is taken where the
+            false-alarm rate needs it.
+        false_alarm_rate: share of normal images that may be flagged.
+        device: where to train: "auto", "cpu", "cuda" or "mps".
+        random_state: seed of everything that is drawn.
+
+    Attributes:
+        scorer_: the trained `Scorer`.
+        history_: one `Epoch` a pass.
+        health_: state of the memory in the chosen epoch.
+        threshold_: anomaly score above which an image is flagged; `offset_` is its negative.
+
+    References:
+        Gong et al., ICCV 2019, section 4.1.
+
+    Example:
+        >>> from sklearn.datasets import load_digits
+        >>> digits = load_digits()
+        >>> zeros = digits.images[digits.target == 0]
+        >>> detector = ImageMemAE(epochs=20, n_items=20).fit(zeros)
+        >>> bool(detector.anomaly_score(digits.images[digits.target == 1]).mean() > detector.threshold_)
+        True
+    """
+
+    kind = "image"
+
+    def __init__(
+        self,
+        n_items: int = 100,
+        *,
+        size: tuple[int, int] | None = None,
+        channels: int | None = None,
+        widths: Sequence[int] | None = None,
+        strides: Sequence[Sequence[int]] | None = None,
+        per_position: bool = False,
+        similarity: Similarity = "cosine",
+        temperature: float = 0.1,
+        learn_temperature: bool = False,
+        shrinkage: float = 1.0,
+        on_empty: OnEmpty = "strongest",
+        alpha: float = 0.0002,
+        reduction: Reduction = "sum",
+        epochs: int = 60,
+        batch_size: int = 64,
+        learning_rate: float = 0.002,
+        decay: bool = True,
+        choose: Choice = "lowest",
+        patience: int | None = None,
+        init: Init = "kmeans",
+        warmup: int = 3,
+        revive: bool = False,
+        held_out: float = 0.1,
+        false_alarm_rate: float = 0.05,
+        device: Device = "auto",
+        random_state: int | np.random.RandomState | None = 0,
+    ) -> None:
+        self.n_items = n_items
+        self.size = size
+        self.channels = channels
+        self.widths = widths
+        self.strides = strides
+        self.per_position = per_position
+        self.similarity = similarity
+        self.temperature = temperature
+        self.learn_temperature = learn_temperature
+        self.shrinkage = shrinkage
+        self.on_empty = on_empty
+        self.alpha = alpha
+        self.reduction = reduction
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.decay = decay
+        self.choose = choose
+        self.patience = patience
+        self.init = init
+        self.warmup = warmup
+        self.revive = revive
+        self.held_out = held_out
+        self.false_alarm_rate = false_alarm_rate
+        self.device = device
+        self.random_state = random_state
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        return tags
+
+    def _prepare(self, X: Any) -> Prepared:
+        images = self._images(X, self.channels, self.size)
+        self.unit_ = pixel_unit(X)
+        first = images.take(torch.tensor([0]))
+        self.shape_ = tuple(first.shape[1:])
+        training, held_out = self._split(images)
+        center, scale = pixel_range(self.unit_, images)
+        checksum = digest(Selection(images).batches(64))
+        return Prepared(self.shape_, center, scale, training, held_out, checksum)
+
+    def _images(self, X: Any, channels: int | None, size: tuple[int, int] | None) -> Indexed:
+        """Images of any source, of one size and number of channels."""
+        if isinstance(X, str | Path):
+            return ImageFiles(find_images(Path(X)), channels=channels, size=_pair(size))
+        if isinstance(X, list | tuple) and X and isinstance(X[0], str | Path):
+            return ImageFiles([Path(path) for path in X], channels=channels, size=_pair(size))
+        pixels = images_of_array(X)
+        pixels = pixels if channels is None else with_channels(pixels, channels)
+        return InMemory(pixels if size is None else resize(pixels, (size[0], size[1])))
+
+    def _raw(self, X: Any) -> Iterator[Tensor]:
+        check_is_fitted(self, "shape_")
+        unit = pixel_unit(X)
+        if unit != self.unit_:
+            raise SchemaError(f"the model was fitted on {self.unit_}, this data is {unit}; give it in the same form")
+        images = self._images(X, self.shape_[0], self.size)
+        return self._of_same_shape(images)
+
+    def _of_same_shape(self, images: Indexed) -> Iterator[Tensor]:
+        for batch in Selection(images).batches(64):
+            if tuple(batch.shape[1:]) != self.shape_:
+                raise SchemaError(
+                    f"the model was fitted on images of (c, h, w) = {self.shape_}, "
+                    f"these have {tuple(batch.shape[1:])}; scale them, or fit with a size"
+                )
+            yield batch
+
+    def _layout(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
+        layout = default_layout(shape[0], shape[1:])
+        widths = layout.widths if self.widths is None else tuple(self.widths)
+        strides = layout.strides if self.strides is None else tuple(tuple(stride) for stride in self.strides)
+        return widths, strides
+
+    def _per_position(self) -> bool:
+        return self.per_position
+
+    def _encoding(self) -> dict[str, Any]:
+        return {"unit": self.unit_, "shape": list(self.shape_)}
+
+    def _restore(self, encoding: dict[str, Any]) -> None:
+        self.unit_ = encoding["unit"]
+        self.shape_ = tuple(encoding["shape"])
+
+
+def _pair(size: Sequence[int] | None) -> tuple[int, int] | None:
+    return None if size is None else (size[0], size[1])

@@ -1,0 +1,211 @@
+"""The detector for tables."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor
+
+from memae.artifact import digest
+from memae.data.samples import InMemory, Samples, Streamed
+from memae.data.tables import TableEncoder, frame_of_array, table_chunks
+from memae.errors import InputError
+from memae.estimators.base import Device, Estimator, Prepared
+from memae.losses import Reduction
+from memae.memory import OnEmpty, Similarity
+from memae.networks.tabular import default_widths
+from memae.training import Choice, Init
+
+IN_MEMORY = 2 * 2**30
+"""Bytes of features up to which a file is held in memory; a larger one streams."""
+
+
+class TabularMemAE(Estimator):
+    """Detects anomalous rows of tables with numbers, categories and missing values.
+
+    X is a DataFrame, an array `(n, d)`, or the path of a .csv or .parquet file; a file that does not fit into memory
+    streams. Columns of text are categories. Missing values are allowed in any column.
+
+    Args:
+        n_items: items of the memory; 0 is a plain autoencoder.
+        widths: output sizes of the encoder's layers; None derives them from the number of features.
+        similarity: "cosine" (the paper) or "dot" (the authors' code).
+        temperature: divides the similarity; the lower, the fewer items answer. The paper's is 1.
+        learn_temperature: whether it is trained.
+        shrinkage: λ·N of the hard shrinkage; the paper recommends 1 to 3, 0 switches it off.
+        on_empty: what a row reads whose weights all fall below λ: the "strongest" item, or "zero".
+        scaling: numbers to mean 0 and deviation 1 ("standard"), or to 0 … 1 ("minmax").
+        alpha: weight of the entropy in the training objective.
+        reduction: squared error as "sum" or "mean" over the features, or mean "absolute" error.
+        epochs: passes over the training rows, at most.
+        batch_size: rows a step; None takes a fiftieth of the rows, 32 at least and 1024 at most.
+        learning_rate: of Adam.
+        decay: whether it falls to 0 over the training.
+        choose: keep the epoch with the "lowest" held-out error, or the "last".
+        patience: stop after so many epochs without a lower held-out error; None never.
+        init: first items: "uniform", encodings of "samples", or their "kmeans" centres.
+        warmup: epochs without memory before the items are set.
+        revive: restart items that no row reads.
+        held_out: share of the rows that is only used to choose the epoch and to calibrate; more is taken where the
+            false-alarm rate needs it.
+        false_alarm_rate: share of normal rows that may be flagged.
+        device: where to train: "auto", "cpu", "cuda" or "mps".
+        random_state: seed of everything that is drawn.
+
+    Attributes:
+        encoder_: how the columns became features (`TableEncoder`).
+        scorer_: the trained `Scorer`.
+        history_: one `Epoch` a pass.
+        health_: state of the memory in the chosen epoch.
+        threshold_: anomaly score above which a row is flagged; `offset_` is its negative.
+
+    References:
+        Gong et al., ICCV 2019, section 4.3.
+
+    Example:
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> X, benign = load_breast_cancer(return_X_y=True, as_frame=True)
+        >>> detector = TabularMemAE(epochs=20).fit(X[benign == 1][:300])
+        >>> bool(detector.anomaly_score(X[benign == 0]).mean() > detector.anomaly_score(X[benign == 1]).mean())
+        True
+    """
+
+    kind = "table"
+
+    def __init__(
+        self,
+        n_items: int = 50,
+        *,
+        widths: Sequence[int] | None = None,
+        similarity: Similarity = "cosine",
+        temperature: float = 0.1,
+        learn_temperature: bool = False,
+        shrinkage: float = 1.0,
+        on_empty: OnEmpty = "strongest",
+        scaling: Literal["standard", "minmax"] = "standard",
+        alpha: float = 0.0002,
+        reduction: Reduction = "sum",
+        epochs: int = 100,
+        batch_size: int | None = None,
+        learning_rate: float = 0.002,
+        decay: bool = True,
+        choose: Choice = "lowest",
+        patience: int | None = None,
+        init: Init = "kmeans",
+        warmup: int = 5,
+        revive: bool = False,
+        held_out: float = 0.1,
+        false_alarm_rate: float = 0.05,
+        device: Device = "auto",
+        random_state: int | np.random.RandomState | None = 0,
+    ) -> None:
+        self.n_items = n_items
+        self.widths = widths
+        self.similarity = similarity
+        self.temperature = temperature
+        self.learn_temperature = learn_temperature
+        self.shrinkage = shrinkage
+        self.on_empty = on_empty
+        self.scaling = scaling
+        self.alpha = alpha
+        self.reduction = reduction
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.decay = decay
+        self.choose = choose
+        self.patience = patience
+        self.init = init
+        self.warmup = warmup
+        self.revive = revive
+        self.held_out = held_out
+        self.false_alarm_rate = false_alarm_rate
+        self.device = device
+        self.random_state = random_state
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        return tags
+
+    def _prepare(self, X: Any) -> Prepared:
+        if isinstance(X, str | Path):
+            chunks = table_chunks(Path(X))
+            self.encoder_, rows = TableEncoder.fit(chunks())
+            self.n_features_in_ = len(self.encoder_.columns)
+            self.feature_names_in_ = np.array([column.name for column in self.encoder_.columns], dtype=object)
+
+            def blocks() -> Iterator[Tensor]:
+                return map(self.encoder_.encode, chunks())
+        else:
+            frame = self._frame(X, reset=True)
+            self.encoder_, rows = TableEncoder.fit([frame])
+
+            def blocks() -> Iterator[Tensor]:
+                return iter([self.encoder_.encode(frame)])
+
+        center, scale = self.encoder_.center_and_scale(self.scaling)
+        training, held_out = self._rows(blocks, rows)
+        checksum = digest(blocks()) if isinstance(training, Streamed) else digest(training.batches(rows))
+        return Prepared((self.encoder_.width,), center, scale, training, held_out, checksum)
+
+    def _rows(self, blocks: Any, rows: int) -> tuple[Samples, Samples]:
+        """Rows for training and held-out ones, in memory or streamed."""
+        if rows * self.encoder_.width * 8 <= IN_MEMORY:
+            return self._split(InMemory(torch.cat(list(blocks()))))
+        count = min(self._held_out_count(rows), 100_000)
+        keep = torch.ones(rows, dtype=torch.bool)
+        keep[self._permutation(rows)[:count]] = False
+        return Streamed(blocks, rows - count, keep=keep), Streamed(blocks, count, keep=~keep)
+
+    def _raw(self, X: Any) -> Iterator[Tensor]:
+        if isinstance(X, str | Path):
+            return map(self.encoder_.encode, table_chunks(Path(X))())
+        return iter([self.encode(X)])
+
+    def encode(self, X: Any) -> Tensor:
+        """Rows of a DataFrame or array → features `(n, width)`, float64, as the scorer takes them."""
+        check_is_fitted(self, "encoder_")
+        return self.encoder_.encode(self._frame(X, reset=False))
+
+    def _frame(self, X: Any, *, reset: bool) -> pd.DataFrame:
+        """X as a table, checked against the one of fit by scikit-learn's rules."""
+        if hasattr(X, "toarray"):
+            raise InputError("Sparse data was passed, but dense data is required; use X.toarray()")
+        frame = frame_of_array(X)
+        validate_data(self, X if isinstance(X, pd.DataFrame) else frame.to_numpy(), reset=reset, skip_check_array=True)
+        if not len(frame):
+            raise InputError(
+                f"the table has no rows: Found array with 0 sample(s) (shape={frame.shape}) "
+                "while a minimum of 1 is required."
+            )
+        if not frame.shape[1]:
+            raise InputError(
+                f"the table has no columns: 0 feature(s) (shape={frame.shape}) while a minimum of 1 is required."
+            )
+        if not reset and not isinstance(X, pd.DataFrame):
+            frame.columns = pd.Index([column.name for column in self.encoder_.columns])
+        return frame
+
+    def _layout(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
+        return tuple(self.widths) if self.widths is not None else default_widths(shape[0]), ()
+
+    def _batch_size(self, samples: int) -> int:
+        if self.batch_size is None:
+            return int(np.clip(samples // 50, 32, 1024))
+        return int(self.batch_size)
+
+    def _encoding(self) -> dict[str, Any]:
+        return {"columns": self.encoder_.as_json(), "named": hasattr(self, "feature_names_in_")}
+
+    def _restore(self, encoding: dict[str, Any]) -> None:
+        self.encoder_ = TableEncoder.from_json(encoding["columns"])
+        self.n_features_in_ = len(self.encoder_.columns)
+        if encoding["named"]:
+            self.feature_names_in_ = np.array([column.name for column in self.encoder_.columns], dtype=object)

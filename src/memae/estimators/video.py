@@ -1,0 +1,293 @@
+"""The detector for video."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from memae.artifact import digest
+from memae.data.pixels import resize, with_channels
+from memae.data.samples import Selection
+from memae.data.videos import Clips, Video, find_videos, frame_blocks, read_video, sliding, videos_of_array
+from memae.errors import SchemaError
+from memae.estimators.base import Device, Estimator, Prepared, pixel_range, pixel_unit
+from memae.losses import Reduction
+from memae.memory import OnEmpty, Similarity
+from memae.networks.convolutional import VIDEO, Layout, smallest
+from memae.scoring import Floats, spread_over_frames
+from memae.training import Choice, Init
+
+
+class FrameScore(NamedTuple):
+    """The anomaly of one frame of a video."""
+
+    video: str  # its path, or its number in a list of arrays
+    frame: int  # from 0
+    time: float  # seconds from the first frame
+    score: float  # that of the clip centred on the frame
+    error_map: Tensor  # (c, h, w): the frame's own part of that clip's error
+
+
+class Part(NamedTuple):
+    """One video to score: its frames come in blocks, once."""
+
+    name: str
+    blocks: Iterable[tuple[Tensor, Tensor]]  # frames (k, c, h, w) and their times (k,)
+
+
+class VideoMemAE(Estimator):
+    """Detects anomalous frames of videos, and where in them, from clips of neighbouring frames.
+
+    X is a video file, a folder of frames, a folder of such files or folders, an array `(t, h, w)`, `(t, c, h, w)` or
+    `(t, h, w, c)`, or a list of arrays. All scores are per frame, the videos one after another: a frame gets the error
+    of the clip centred on it, the frames at the edges that of the nearest clip.
+
+    Args:
+        n_items: items of the memory; 0 is a plain autoencoder.
+        size: height and width that frames are scaled to; None keeps theirs.
+        channels: 1 for grey (the paper), 3 for RGB.
+        length: frames a clip.
+        step: frames from the start of one training clip to the next; the paper takes every clip (1).
+        score_step: the same when scoring; frames between get the nearest clip.
+        widths: channels of the encoder's layers; None takes the paper's.
+        strides: of the encoder's layers; None takes the paper's, of which layers are left out where a side is too small.
+        similarity: "cosine" (the paper) or "dot" (the authors' code).
+        temperature: divides the similarity; the lower, the fewer items answer. The paper's is 1.
+        learn_temperature: whether it is trained.
+        shrinkage: λ·N of the hard shrinkage; the paper recommends 1 to 3, 0 switches it off.
+        on_empty: what a query reads whose weights all fall below λ: the "strongest" item, or "zero".
+        alpha: weight of the entropy in the training objective.
+        reduction: squared error as "sum" or "mean" over the clip, or mean "absolute" error.
+        epochs: passes over the training clips, at most.
+        batch_size: clips a step.
+        learning_rate: of Adam.
+        decay: whether it falls to 0 over the training.
+        choose: keep the epoch with the "lowest" held-out error, or the "last".
+        patience: stop after so many epochs without a lower held-out error; None never.
+        init: first items: "uniform", encodings of "samples", or their "kmeans" centres.
+        warmup: epochs without memory before the items are set.
+        revive: restart items that no position reads.
+        held_out: share of each video, its end, that is only used to choose the epoch and to calibrate.
+        false_alarm_rate: share of normal frames that may be flagged.
+        device: where to train: "auto", "cpu", "cuda" or "mps".
+        random_state: seed of everything that is drawn.
+
+    Attributes:
+        scorer_: the trained `Scorer`, of clips.
+        history_: one `Epoch` a pass.
+        health_: state of the memory in the chosen epoch.
+        threshold_: anomaly score above which a frame is flagged; `offset_` is its negative.
+
+    References:
+        Gong et al., ICCV 2019, section 4.2.
+    """
+
+    kind = "video"
+
+    def __init__(
+        self,
+        n_items: int = 2000,
+        *,
+        size: tuple[int, int] | None = (128, 128),
+        channels: int = 1,
+        length: int = 16,
+        step: int = 4,
+        score_step: int = 1,
+        widths: Sequence[int] | None = None,
+        strides: Sequence[Sequence[int]] | None = None,
+        similarity: Similarity = "cosine",
+        temperature: float = 0.1,
+        learn_temperature: bool = False,
+        shrinkage: float = 1.0,
+        on_empty: OnEmpty = "strongest",
+        alpha: float = 0.0002,
+        reduction: Reduction = "sum",
+        epochs: int = 20,
+        batch_size: int = 4,
+        learning_rate: float = 0.001,
+        decay: bool = True,
+        choose: Choice = "lowest",
+        patience: int | None = None,
+        init: Init = "kmeans",
+        warmup: int = 1,
+        revive: bool = False,
+        held_out: float = 0.1,
+        false_alarm_rate: float = 0.05,
+        device: Device = "auto",
+        random_state: int | np.random.RandomState | None = 0,
+    ) -> None:
+        self.n_items = n_items
+        self.size = size
+        self.channels = channels
+        self.length = length
+        self.step = step
+        self.score_step = score_step
+        self.widths = widths
+        self.strides = strides
+        self.similarity = similarity
+        self.temperature = temperature
+        self.learn_temperature = learn_temperature
+        self.shrinkage = shrinkage
+        self.on_empty = on_empty
+        self.alpha = alpha
+        self.reduction = reduction
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.decay = decay
+        self.choose = choose
+        self.patience = patience
+        self.init = init
+        self.warmup = warmup
+        self.revive = revive
+        self.held_out = held_out
+        self.false_alarm_rate = false_alarm_rate
+        self.device = device
+        self.random_state = random_state
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.three_d_array = True
+        return tags
+
+    def _prepare(self, X: Any) -> Prepared:
+        videos = [self._whole(part) for part in self._parts(X)]
+        self.unit_ = pixel_unit(X)
+        training, held_out = self._ends(videos)
+        clips = Clips(training, self.length, self.step)
+        self.shape_ = tuple(clips.shape)
+        center, scale = pixel_range(self.unit_, clips)
+        held = Clips(held_out, self.length, self.score_step)
+        checksum = digest(video.frames.contiguous() for video in videos)
+        return Prepared(self.shape_, center, scale, Selection(clips), Selection(held), checksum)
+
+    def _ends(self, videos: Sequence[Video]) -> tuple[list[Video], list[Video]]:
+        """Each video cut in two: what trains, and the end that is held out; no frame is in both."""
+        self._held_out_count(len(videos) + 1)  # checks the share
+        training, held_out = [], []
+        for video in videos:
+            frames = len(video.frames)
+            cut = frames - max(self.length, round(self.held_out * frames))
+            if cut < self.length:
+                training.append(video)
+                continue
+            training.append(Video(video.name, video.frames[:cut], video.times[:cut]))
+            held_out.append(Video(video.name, video.frames[cut:], video.times[cut:]))
+        if not held_out:
+            longest = max((len(video.frames) for video in videos), default=0)
+            raise SchemaError(
+                f"the longest video has {longest} frames; one of at least {2 * self.length}, twice the clip length "
+                f"{self.length}, is needed to train on its beginning and calibrate on its end. Lower the length"
+            )
+        return training, held_out
+
+    def _parts(self, X: Any) -> Iterator[Part]:
+        """The videos of any source, scaled, one after another."""
+        size = None if self.size is None else (self.size[0], self.size[1])
+        if isinstance(X, str | Path):
+            for path in find_videos(Path(X)):
+                yield Part(str(path), frame_blocks(path, channels=self.channels, size=size))
+            return
+        for video in videos_of_array(X):
+            frames = with_channels(video.frames, self.channels)
+            yield Part(video.name, [(frames if size is None else resize(frames, size), video.times)])
+
+    def _whole(self, part: Part) -> Video:
+        """All frames of a part at once, for training."""
+        path = Path(part.name)
+        if isinstance(part.blocks, list):
+            return Video(part.name, *part.blocks[0])
+        size = None if self.size is None else (self.size[0], self.size[1])
+        return read_video(path, channels=self.channels, size=size)
+
+    def _raw(self, X: Any) -> Iterator[Tensor]:
+        return (clip for part in self._checked_parts(X) for _, clip in self._clips(part, []))
+
+    def _checked_parts(self, X: Any) -> Iterator[Part]:
+        check_is_fitted(self, "shape_")
+        unit = pixel_unit(X)
+        if unit != self.unit_:
+            raise SchemaError(f"the model was fitted on {self.unit_}, this data is {unit}; give it in the same form")
+        return self._parts(X)
+
+    def _clips(self, part: Part, times: list[float]) -> Iterator[tuple[int, Tensor]]:
+        """First frame and pixels of each clip to score; `times` receives the time of each frame that was read."""
+
+        def blocks() -> Iterator[Tensor]:
+            for frames, seconds in part.blocks:
+                if (frames.shape[1], *frames.shape[2:]) != (self.shape_[0], *self.shape_[2:]):
+                    raise SchemaError(
+                        f"the model was fitted on frames of (c, h, w) = {(self.shape_[0], *self.shape_[2:])}, "
+                        f"{part.name} has {tuple(frames.shape[1:])}; scale it, or fit with a size"
+                    )
+                times.extend(seconds.tolist())
+                yield frames
+
+        found = sliding(blocks(), self.length, self.score_step)
+        first = next(found, None)
+        if first is None:
+            raise SchemaError(
+                f"{part.name} has {len(times)} frames, the model needs {self.length} (its clip length) or more"
+            )
+        return chain([first], found)
+
+    def frames(self, X: Any) -> Iterator[FrameScore]:
+        """The score of each frame of each video, as soon as it is known, in constant memory."""
+        for part in self._checked_parts(X):
+            times: list[float] = []
+            starts: list[int] = []
+            clips = self._chunks(self._clips(part, times), starts)
+            scored = (
+                (starts.pop(0), (float(score), error_map))
+                for scores in self.scorer_.batched(clips)
+                for score, error_map in zip(scores.score, scores.error_map, strict=True)
+            )
+            for frame, start, (score, error_map) in spread_over_frames(scored, self.length, times.__len__):
+                yield FrameScore(
+                    part.name, frame, times[frame], score, error_map[:, min(frame - start, self.length - 1)]
+                )
+
+    def _chunks(self, clips: Iterable[tuple[int, Tensor]], starts: list[int]) -> Iterator[Tensor]:
+        """Clips as many as are computed at once; `starts` receives the first frame of each."""
+        waiting: list[Tensor] = []
+        for start, clip in clips:
+            starts.append(start)
+            waiting.append(clip)
+            if len(waiting) == self.scorer_.chunk:
+                yield torch.cat(waiting)
+                waiting = []
+        if waiting:
+            yield torch.cat(waiting)
+
+    def anomaly_score(self, X: Any) -> Floats:
+        """Anomaly score of each frame of each video, one after another `(frames,)`, higher = more anomalous."""
+        check_is_fitted(self, "scorer_")
+        return np.array([frame.score for frame in self.frames(X)], dtype=np.float64)
+
+    def _layout(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
+        layout = VIDEO
+        while self.strides is None and len(layout.widths) > 1 and not _fits(shape[1:], layout):
+            layout = Layout(layout.widths[:-1], layout.strides[:-1])
+        strides = layout.strides if self.strides is None else tuple(tuple(stride) for stride in self.strides)
+        widths = tuple(self.widths) if self.widths is not None else layout.widths[: len(strides)]
+        return widths, strides if self.strides is not None else strides[: len(widths)]
+
+    def _per_position(self) -> bool:
+        return True
+
+    def _encoding(self) -> dict[str, Any]:
+        return {"unit": self.unit_, "shape": list(self.shape_)}
+
+    def _restore(self, encoding: dict[str, Any]) -> None:
+        self.unit_ = encoding["unit"]
+        self.shape_ = tuple(encoding["shape"])
+
+
+def _fits(space: Sequence[int], layout: Layout) -> bool:
+    return all(side >= smallest(axis, layout.strides) for axis, side in enumerate(space))

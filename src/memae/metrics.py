@@ -1,0 +1,146 @@
+"""How good are scores, given labels (1 or True = anomalous): arrays in, numbers out."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from memae.errors import InputError
+
+Floats = NDArray[np.float64]
+
+
+class Estimate(NamedTuple):
+    """A figure with its 95 % bootstrap interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Quality(NamedTuple):
+    """How well scores and decisions agree with labels."""
+
+    auroc: Estimate  # area under the ROC curve
+    average_precision: Estimate
+    precision: Estimate  # at the threshold; NaN where nothing is flagged
+    recall: Estimate
+    f1: Estimate
+
+
+def checked(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], Floats]:
+    """Labels as bool and scores as float64, both `(n,)`.
+
+    Raises:
+        InputError: they differ in length, a score is not finite, or only one class is there.
+    """
+    y, s = np.asarray(labels).astype(bool), np.asarray(scores, dtype=np.float64)
+    if y.shape != s.shape or y.ndim != 1:
+        raise InputError(f"labels and scores must be one-dimensional and of one length; got {y.shape} and {s.shape}")
+    if not np.isfinite(s).all():
+        raise InputError("scores must be finite; some are NaN or infinite")
+    if y.all() or not y.any():
+        kind = "anomalous" if len(y) and y.all() else "normal"
+        raise InputError(f"all {len(y)} labels are {kind}; evaluation needs both normal and anomalous samples")
+    return y, s
+
+
+def auroc(labels: ArrayLike, scores: ArrayLike) -> float:
+    """Area under the ROC curve.
+
+    Example:
+        >>> auroc([0, 0, 1], [0.1, 0.4, 0.9])
+        1.0
+    """
+    y, s = checked(labels, scores)
+    return float(roc_auc_score(y, s))
+
+
+def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
+    """Average precision, the area under the precision-recall curve as a sum of steps."""
+    y, s = checked(labels, scores)
+    return float(average_precision_score(y, s))
+
+
+def quality(labels: ArrayLike, scores: ArrayLike, threshold: float, *, rounds: int = 500, seed: int = 0) -> Quality:
+    """All figures of samples that are independent of each other, with intervals from a stratified bootstrap.
+
+    Args:
+        labels: `(n,)`.
+        scores: `(n,)`.
+        threshold: a score above it counts as flagged.
+        rounds: bootstrap rounds; normal and anomalous samples are drawn apart, each to its number.
+        seed: of the rounds.
+
+    Example:
+        >>> quality([0, 0, 1, 1], [1.0, 2.0, 3.0, 4.0], threshold=3.5).recall.value
+        0.5
+    """
+    y, s = checked(labels, scores)
+    # Equal scores form one group, and a round redraws how many samples of each class fall into each group: the same as
+    # redrawing samples, without sorting again.
+    values, group = np.unique(s, return_inverse=True)
+    flagged = values > threshold
+    normal, anomalous = (np.bincount(group[y == label], minlength=len(values)).astype(float) for label in (False, True))
+    rng = np.random.default_rng(seed)
+    drawn = [_figures(_redrawn(normal, rng), _redrawn(anomalous, rng), flagged) for _ in range(rounds)]
+    low, high = np.nanquantile(np.array(drawn), [0.025, 0.975], axis=0)
+    return Quality(*map(Estimate, _figures(normal, anomalous, flagged), low.tolist(), high.tolist()))
+
+
+def _redrawn(counts: Floats, rng: np.random.Generator) -> Floats:
+    total = int(counts.sum())
+    return rng.multinomial(total, counts / total).astype(float)
+
+
+def _figures(normal: Floats, anomalous: Floats, flagged: NDArray[np.bool_]) -> list[float]:
+    """AUROC, average precision, precision, recall and F1 from the number of samples in each ascending score group."""
+    below = np.cumsum(normal) - normal
+    area = float((anomalous * (below + normal / 2)).sum() / (normal.sum() * anomalous.sum()))
+    hits, calls = np.cumsum(anomalous[::-1]), np.cumsum((anomalous + normal)[::-1])
+    precisions = np.divide(hits, calls, out=np.zeros_like(hits), where=calls > 0)
+    average = float((precisions * anomalous[::-1]).sum() / anomalous.sum())
+    hit, called = anomalous[flagged].sum(), (anomalous + normal)[flagged].sum()
+    recall = hit / anomalous.sum()
+    f1 = 2 * hit / (called + anomalous.sum())
+    return [area, average, float(hit / called) if called else float("nan"), float(recall), float(f1)]
+
+
+def video_auroc(
+    labels: Sequence[NDArray[np.bool_]], scores: Sequence[Floats], *, rounds: int = 500, seed: int = 0
+) -> tuple[Estimate, Estimate]:
+    """Frame AUROC of several videos: micro, over all frames together, and macro, the mean over videos.
+
+    Frames of one video depend on each other, so that the bootstrap redraws whole videos. The macro mean leaves out
+    videos whose frames are all of one class, where an AUROC does not exist.
+
+    Args:
+        labels: for each video, of its frames `(t,)`.
+        scores: the same.
+        rounds: bootstrap rounds.
+        seed: of the rounds.
+
+    Raises:
+        InputError: numbers do not match, or no frame or only frames of one class.
+    """
+    pairs = [(np.asarray(y, dtype=bool), np.asarray(s, dtype=np.float64)) for y, s in zip(labels, scores, strict=True)]
+    checked(np.concatenate([y for y, _ in pairs]), np.concatenate([s for _, s in pairs]))
+    own = np.array([roc_auc_score(y, s) if y.any() and not y.all() else np.nan for y, s in pairs])
+
+    def micro(chosen: NDArray[np.int64]) -> float:
+        y, s = (np.concatenate([pairs[place][part] for place in chosen]) for part in (0, 1))
+        return float(roc_auc_score(y, s)) if y.any() and not y.all() else float("nan")
+
+    def macro(chosen: NDArray[np.int64]) -> float:
+        return float(np.nanmean(own[chosen])) if not np.isnan(own[chosen]).all() else float("nan")
+
+    return _over_videos(micro, len(pairs), rounds, seed), _over_videos(macro, len(pairs), rounds, seed)
+
+
+def _over_videos(figure: Callable[[NDArray[np.int64]], float], videos: int, rounds: int, seed: int) -> Estimate:
+    rng = np.random.default_rng(seed)
+    drawn = np.array([figure(rng.integers(videos, size=videos)) for _ in range(rounds)])
+    low, high = np.nanquantile(drawn, [0.025, 0.975]) if not np.isnan(drawn).all() else (np.nan, np.nan)
+    return Estimate(figure(np.arange(videos)), float(low), float(high))
