@@ -1,1 +1,57 @@
-"""memae."""
+"""memae learns what normal looks like and flags what is not: tables, images and video.
+
+    >>> import memae
+    >>> memae.TabularMemAE(n_items=20)
+    TabularMemAE(n_items=20)
+
+Names are imported when they are first used, so that `import memae` is fast.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from memae.calibration import Calibration
+    from memae.errors import MemaeError, MemaeWarning
+    from memae.estimators import ImageMemAE, TabularMemAE, VideoMemAE, load
+    from memae.memory import Memory
+    from memae.model import MemAE, MemorySpec, Spec, build
+    from memae.scoring import Scorer
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Calibration",
+    "ImageMemAE",
+    "MemAE",
+    "MemaeError",
+    "MemaeWarning",
+    "Memory",
+    "MemorySpec",
+    "Scorer",
+    "Spec",
+    "TabularMemAE",
+    "VideoMemAE",
+    "build",
+    "load",
+]
+
+_ROOMS = {
+    "calibration": ("Calibration",),
+    "errors": ("MemaeError", "MemaeWarning"),
+    "estimators": ("ImageMemAE", "TabularMemAE", "VideoMemAE", "load"),
+    "memory": ("Memory",),
+    "model": ("MemAE", "MemorySpec", "Spec", "build"),
+    "scoring": ("Scorer",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for room, names in _ROOMS.items():
+        if name in names:
+            return getattr(import_module(f"memae.{room}"), name)
+    raise AttributeError(f"module 'memae' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -47,3 +47,18 @@ def replacing(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def check_writable(path: str | Path) -> None:
+    """Fails now rather than after hours of training.
+
+    Raises:
+        OutputError: the folder is missing or not writable, or `path` is a folder.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise OutputError(f"cannot write {path}: it is a folder; give the name of a file")
+    if not path.parent.is_dir():
+        raise OutputError(f"cannot write {path}: the folder {path.parent} does not exist; make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise OutputError(f"cannot write {path}: no permission to write in {path.parent}")

@@ -230,7 +230,8 @@ def heat_colours(values: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.ui
     >>> heat_colours(np.array([0.0, 1.0])).tolist()
     [[0, 0, 0], [252, 255, 164]]
     """
-    return _heat_table()[(np.clip(values, 0, 1) * 255).round().astype(np.uint8)]
+    colours: np.ndarray[Any, np.dtype[np.uint8]] = _heat_table()[(np.clip(values, 0, 1) * 255).round().astype(np.uint8)]
+    return colours
 
 
 def _heat_table() -> np.ndarray[Any, np.dtype[np.uint8]]:

@@ -88,11 +88,20 @@ def _oversized(path: Path, count: int) -> SourceError:
 
 
 @contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what Pillow warns about metadata, which no pixel hangs on, and sizes, for which MAX_PIXELS is there."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="PIL")
+        yield
+
+
+@contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """The image with its header read; whatever Pillow raises inside becomes one sentence."""
     check_readable(path)
     try:
-        with Image.open(path, formats=("PNG", "JPEG", "BMP", "TIFF")) as image:
+        # by its path, Pillow would map a turned TIFF into memory with height and width swapped
+        with _quiet(), path.open("rb") as file, Image.open(file, formats=("PNG", "JPEG", "BMP", "TIFF")) as image:
             yield image
     except (MemaeError, MemaeWarning, MemoryError):
         raise

@@ -315,12 +315,11 @@ def frame_of_array(X: object) -> pd.DataFrame:
     return pd.DataFrame(array, columns=[f"x{place}" for place in range(array.shape[1])])
 
 
-def table_chunks(path: Path, ignore: Iterable[str] = (), rows: int = CHUNK) -> Chunks:
-    """A table file as something that can be read again and again, `rows` rows at once, without the columns `ignore`.
+def table_chunks(path: Path, rows: int = CHUNK) -> Chunks:
+    """A table file as something that can be read again and again, `rows` rows at once.
 
     Raises:
         SourceError: missing, unreadable, empty, or of another kind.
-        SchemaError: a column to ignore is not there.
     """
     if not path.is_file():
         raise SourceError(f"{path} is not a file; a table is a .csv or .parquet file")
@@ -329,22 +328,28 @@ def table_chunks(path: Path, ignore: Iterable[str] = (), rows: int = CHUNK) -> C
     if path.stat().st_size == 0:
         raise SourceError(f"{path} is empty (0 bytes)")
     read = _parquet if path.suffix.lower() == ".parquet" else _csv
-    dropped = list(ignore)
 
     def chunks() -> Iterator[pd.DataFrame]:
         try:
-            for chunk in read(path, rows):
-                absent = [name for name in dropped if name not in chunk.columns]
-                if absent:
-                    has = _listed([str(name) for name in chunk.columns])
-                    raise SchemaError(f"{path} has no column {_listed(absent)} to leave out; it has {has}")
-                yield chunk.drop(columns=dropped)
-        except InputError:
-            raise
+            yield from read(path, rows)
         except (ValueError, OSError, UnicodeError) as error:  # pandas' and Arrow's errors are ValueErrors
             raise SourceError(f"{path} cannot be read as a table: {str(error).splitlines()[0]}") from error
 
     return chunks
+
+
+def without(frame: pd.DataFrame, ignore: Iterable[str], *, strict: bool) -> pd.DataFrame:
+    """A table without the columns `ignore`; if strict, they must be there.
+
+    Raises:
+        SchemaError: one is not.
+    """
+    names = [str(name) for name in frame.columns]
+    absent = [name for name in ignore if name not in names]
+    if strict and absent:
+        raise SchemaError(f"there is no column {_listed(absent)} to leave out; the columns are {_listed(names)}")
+    dropped = set(ignore)
+    return frame.loc[:, [name not in dropped for name in names]] if dropped else frame
 
 
 def _csv(path: Path, rows: int) -> Iterator[pd.DataFrame]:

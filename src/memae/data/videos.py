@@ -355,7 +355,7 @@ def _binary(values: Any, where: str) -> Labels:
     if numbers.ndim != 1 or wrong.size:
         found = f"the value {wrong.flat[0]:g}" if wrong.size else f"the shape {numbers.shape}"
         raise SchemaError(f"{where} must hold one row of labels 0 (normal) and 1 (abnormal); it has {found}")
-    return numbers == 1
+    return np.asarray(numbers == 1, dtype=np.bool_)
 
 
 def _load(path: Path) -> Labels:

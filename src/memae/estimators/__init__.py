@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from memae import artifact
+from memae.errors import ModelFileError
 from memae.estimators.base import Estimator
 from memae.estimators.image import ImageMemAE
 from memae.estimators.tabular import TabularMemAE
@@ -21,4 +22,6 @@ def load(path: str | Path) -> Estimator:
     for kind in (TabularMemAE, ImageMemAE, VideoMemAE):
         if kind.kind == source.kind:
             return kind.from_artifact(source)
-    raise artifact.unknown_kind(path, source.kind)
+    raise ModelFileError(
+        f"{path} holds a model for {source.kind!r} data, which this memae does not know; upgrade memae"
+    )

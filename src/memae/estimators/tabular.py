@@ -12,7 +12,7 @@ from torch import Tensor
 
 from memae.artifact import digest
 from memae.data.samples import InMemory, Samples, Streamed
-from memae.data.tables import TableEncoder, frame_of_array, table_chunks
+from memae.data.tables import TableEncoder, frame_of_array, table_chunks, without
 from memae.errors import InputError
 from memae.estimators.base import Device, Estimator, Prepared
 from memae.losses import Reduction
@@ -32,6 +32,7 @@ class TabularMemAE(Estimator):
 
     Args:
         n_items: items of the memory; 0 is a plain autoencoder.
+        ignore: names of columns that are left out, in training and, where they are there, in scoring.
         widths: output sizes of the encoder's layers; None derives them from the number of features.
         similarity: "cosine" (the paper) or "dot" (the authors' code).
         temperature: divides the similarity; the lower, the fewer items answer. The paper's is 1.
@@ -80,6 +81,7 @@ class TabularMemAE(Estimator):
         self,
         n_items: int = 50,
         *,
+        ignore: Sequence[str] = (),
         widths: Sequence[int] | None = None,
         similarity: Similarity = "cosine",
         temperature: float = 0.1,
@@ -104,6 +106,7 @@ class TabularMemAE(Estimator):
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
         self.n_items = n_items
+        self.ignore = ignore
         self.widths = widths
         self.similarity = similarity
         self.temperature = temperature
@@ -136,7 +139,10 @@ class TabularMemAE(Estimator):
 
     def _prepare(self, X: Any) -> Prepared:
         if isinstance(X, str | Path):
-            chunks = table_chunks(Path(X))
+
+            def chunks() -> Iterator[pd.DataFrame]:
+                return (without(chunk, self.ignore, strict=True) for chunk in table_chunks(Path(X))())
+
             self.encoder_, rows = TableEncoder.fit(chunks())
             self.n_features_in_ = len(self.encoder_.columns)
             self.feature_names_in_ = np.array([column.name for column in self.encoder_.columns], dtype=object)
@@ -166,7 +172,9 @@ class TabularMemAE(Estimator):
 
     def _raw(self, X: Any) -> Iterator[Tensor]:
         if isinstance(X, str | Path):
-            return map(self.encoder_.encode, table_chunks(Path(X))())
+            return (
+                self.encoder_.encode(without(chunk, self.ignore, strict=False)) for chunk in table_chunks(Path(X))()
+            )
         return iter([self.encode(X)])
 
     def encode(self, X: Any) -> Tensor:
@@ -178,8 +186,9 @@ class TabularMemAE(Estimator):
         """X as a table, checked against the one of fit by scikit-learn's rules."""
         if hasattr(X, "toarray"):
             raise InputError("Sparse data was passed, but dense data is required; use X.toarray()")
-        frame = frame_of_array(X)
-        validate_data(self, X if isinstance(X, pd.DataFrame) else frame.to_numpy(), reset=reset, skip_check_array=True)
+        named = isinstance(X, pd.DataFrame)
+        frame = without(frame_of_array(X), self.ignore if named else (), strict=reset)
+        validate_data(self, frame if named else frame.to_numpy(), reset=reset, skip_check_array=True)
         if not len(frame):
             raise InputError(
                 f"the table has no rows: Found array with 0 sample(s) (shape={frame.shape}) "
@@ -189,7 +198,7 @@ class TabularMemAE(Estimator):
             raise InputError(
                 f"the table has no columns: 0 feature(s) (shape={frame.shape}) while a minimum of 1 is required."
             )
-        if not reset and not isinstance(X, pd.DataFrame):
+        if not reset and not named:
             frame.columns = pd.Index([column.name for column in self.encoder_.columns])
         return frame
 

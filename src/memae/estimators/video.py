@@ -55,7 +55,7 @@ class VideoMemAE(Estimator):
         step: frames from the start of one training clip to the next; the paper takes every clip (1).
         score_step: the same when scoring; frames between get the nearest clip.
         widths: channels of the encoder's layers; None takes the paper's.
-        strides: of the encoder's layers; None takes the paper's, of which layers are left out where a side is too small.
+        strides: of the encoder's layers; None takes the paper's, less the last layers where a side is too small.
         similarity: "cosine" (the paper) or "dot" (the authors' code).
         temperature: divides the similarity; the lower, the fewer items answer. The paper's is 1.
         learn_temperature: whether it is trained.

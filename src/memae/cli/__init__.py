@@ -1,0 +1,106 @@
+"""The command line: parse, call, print, exit code (0 fine, 1 user error, 2 usage).
+
+Everything heavy is imported late, by the commands.
+"""
+
+import json
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from memae import __version__
+from memae.cli.evaluate import evaluate
+from memae.cli.fit import fit
+from memae.cli.score import score
+from memae.errors import MemaeError, MemaeWarning
+
+app = typer.Typer(
+    name="memae",
+    help="Learn what normal looks like; flag what is not: tables, images and video.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(fit, name="fit")
+app.command("score")(score)
+app.command("evaluate")(evaluate)
+
+
+@app.callback()
+def memae(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    """Learn what normal looks like; flag what is not: tables, images and video.
+
+    [bold]Example[/bold]
+
+      memae fit table normal.csv -o model.memae
+
+      memae score model.memae new.csv -o scores.csv
+    """
+    if version:
+        sys.stdout.write(f"memae {__version__}\n")
+        raise typer.Exit
+
+
+@app.command()
+def inspect(
+    model: Annotated[Path, typer.Argument(help="Model file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show what a model is: network, memory health, training, calibration, provenance.
+
+    Example: memae inspect model.memae
+    """
+    from memae.cli.inspect import describe, show
+    from memae.estimators import load
+
+    facts = describe(load(model))
+    if as_json:
+        sys.stdout.write(json.dumps(facts, indent=2) + "\n")
+    else:
+        show(facts)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the page and the picture.")] = Path("demo"),
+) -> None:
+    """Train an autoencoder and MemAE on real digits, a real table and a generated video, and make a page of it.
+
+    Example: memae demo --out demo
+    """
+    from memae.demo import run
+
+    for line in run(out):
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+
+def _one_line(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    if issubclass(category, MemaeWarning):
+        sys.stderr.write(f"memae: warning: {message}\n")
+
+
+def main() -> None:
+    """Runs the command line; whatever goes wrong is a sentence on stderr and an exit code."""
+    warnings.showwarning = _one_line
+    try:
+        app()
+    except MemaeError as error:
+        sys.stderr.write(f"memae: error: {' '.join(str(error).split())}\n")
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("memae: interrupted; nothing half-written was left\n")
+        raise SystemExit(130) from None
+    except BrokenPipeError:  # the reader of our output has gone, as in `memae score … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+    except (MemoryError, OSError) as error:
+        sys.stderr.write(f"memae: error: {error or 'out of memory; lower the batch size or the sample size'}\n")
+        raise SystemExit(1) from None

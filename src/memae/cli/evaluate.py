@@ -1,0 +1,42 @@
+"""`memae evaluate`: scores against labels."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from memae.cli.score import FalseAlarms, Model
+
+
+def evaluate(
+    model: Model,
+    source: Annotated[Path, typer.Argument(help="Labelled data of the model's kind.", show_default=False)],
+    labels: Annotated[
+        str | None,
+        typer.Option(help="Table: the column; video: a .npy, a .csv, or the folder of the *_gt folders."),
+    ] = None,
+    normal: Annotated[
+        list[str], typer.Option(help="Label of normal rows; repeat for several. Without it, 0 is normal.")
+    ] = [],  # noqa: B006 (typer's way)
+    false_alarm_rate: FalseAlarms = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Judge a model on labelled data: AUROC, average precision, and precision, recall, F1 at its threshold.
+
+    Images need no --labels: those in the folder good/ are normal, those in any other folder anomalous.
+
+    Example: memae evaluate model.memae test.csv --labels class --normal benign
+    """
+    from memae.cli.judge import judge, show
+    from memae.estimators import load
+
+    estimator = load(model)
+    if false_alarm_rate is not None:
+        estimator.recalibrate(false_alarm_rate=false_alarm_rate)
+    facts = judge(estimator, source, labels, normal)
+    if as_json:
+        sys.stdout.write(json.dumps(facts, indent=2) + "\n")
+    else:
+        show(facts)

@@ -1,0 +1,300 @@
+"""`memae fit`: options mirror the estimators' parameters; a test holds the defaults equal."""
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+fit = typer.Typer(no_args_is_help=True, help="Learn what is normal from a table, images or video.")
+
+
+class Similarity(StrEnum):
+    """Similarity of code and item."""
+
+    cosine = "cosine"
+    dot = "dot"
+
+
+class OnEmpty(StrEnum):
+    """What a query without survivor reads."""
+
+    strongest = "strongest"
+    zero = "zero"
+
+
+class Reduction(StrEnum):
+    """Formula of the reconstruction error."""
+
+    sum = "sum"
+    mean = "mean"
+    absolute = "absolute"
+
+
+class Choice(StrEnum):
+    """Which epoch is kept."""
+
+    lowest = "lowest"
+    last = "last"
+
+
+class Init(StrEnum):
+    """First items."""
+
+    uniform = "uniform"
+    samples = "samples"
+    kmeans = "kmeans"
+
+
+class Scaling(StrEnum):
+    """Scaling of numbers."""
+
+    standard = "standard"
+    minmax = "minmax"
+
+
+class Device(StrEnum):
+    """Where to train."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+    mps = "mps"
+
+
+def _option(help: str, *names: str, panel: str = "Options", **more: Any) -> Any:  # noqa: A002 (typer's name)
+    return typer.Option(*names, help=help, rich_help_panel=panel, show_default=True, **more)
+
+
+Source = Annotated[Path, typer.Argument(help="Normal data: a file or a folder.", show_default=False)]
+Output = Annotated[Path, _option("Model file to write.", "--output", "-o")]
+Resume = Annotated[bool, _option("Go on from MODEL.checkpoint, where a training was stopped.", "--resume")]
+LogDir = Annotated[Path | None, _option("Folder for TensorBoard logs.", "--log-dir")]
+Json = Annotated[bool, _option("Print a JSON summary on stdout.", "--json")]
+MEMORY, NETWORK, TRAINING = "Memory", "Network", "Training"
+Items = Annotated[int, _option("Items of the memory; 0 is a plain autoencoder.", "--n-items", panel=MEMORY)]
+Sim = Annotated[Similarity, _option("Similarity of code and item.", panel=MEMORY)]
+Temperature = Annotated[float, _option("Divides the similarity; lower = fewer items answer.", panel=MEMORY)]
+LearnTemperature = Annotated[bool, _option("Train the temperature.", "--learn-temperature", panel=MEMORY)]
+Shrinkage = Annotated[float, _option("λ·N of the hard shrinkage; 0 switches it off.", panel=MEMORY)]
+Empty = Annotated[OnEmpty, _option("What a query reads whose weights all fall below λ.", panel=MEMORY)]
+First = Annotated[Init, _option("First items.", "--init", panel=MEMORY)]
+Warmup = Annotated[int, _option("Epochs without memory before the items are set.", panel=MEMORY)]
+Revive = Annotated[bool, _option("Restart items that nothing reads.", "--revive", panel=MEMORY)]
+Widths = Annotated[list[int] | None, _option("Encoder layer width; repeat for each layer.", "--width", panel=NETWORK)]
+Strides = Annotated[
+    list[str] | None, _option("Encoder layer stride, as 2,2; repeat for each layer.", "--stride", panel=NETWORK)
+]
+Size = Annotated[
+    tuple[int, int] | None, _option("Height and width to scale to.", "--size", panel=NETWORK, metavar="H W")
+]
+Alpha = Annotated[float, _option("Weight of the entropy in the objective.", panel=TRAINING)]
+Red = Annotated[Reduction, _option("Formula of the reconstruction error.", panel=TRAINING)]
+Epochs = Annotated[int, _option("Passes over the training data, at most.", panel=TRAINING)]
+BatchSize = Annotated[int, _option("Samples a step.", panel=TRAINING)]
+Rate = Annotated[float, _option("Learning rate of Adam.", panel=TRAINING)]
+Decay = Annotated[bool, _option("Let the learning rate fall to 0.", panel=TRAINING)]
+Choose = Annotated[Choice, _option("Keep the epoch with the lowest held-out error, or the last.", panel=TRAINING)]
+Patience = Annotated[int | None, _option("Stop after so many epochs without improvement.", panel=TRAINING)]
+HeldOut = Annotated[float, _option("Share held out to choose the epoch and to calibrate.", panel=TRAINING)]
+FalseAlarms = Annotated[float, _option("Share of normal samples that may be flagged.", panel=TRAINING)]
+On = Annotated[Device, _option("Where to train.", panel=TRAINING)]
+Seed = Annotated[int, _option("Seed of everything that is drawn.", "--random-state", "--seed", panel=TRAINING)]
+
+
+@fit.command()
+def table(
+    source: Source,
+    output: Output,
+    n_items: Items = 50,
+    ignore: Annotated[list[str], _option("Column to leave out; repeat for each.", "--ignore")] = [],  # noqa: B006
+    widths: Widths = None,
+    similarity: Sim = Similarity.cosine,
+    temperature: Temperature = 0.1,
+    learn_temperature: LearnTemperature = False,
+    shrinkage: Shrinkage = 1.0,
+    on_empty: Empty = OnEmpty.strongest,
+    scaling: Annotated[Scaling, _option("Numbers to mean 0 and deviation 1, or to 0 … 1.")] = Scaling.standard,
+    alpha: Alpha = 0.0002,
+    reduction: Red = Reduction.sum,
+    epochs: Epochs = 100,
+    batch_size: Annotated[int | None, _option("Rows a step; by default a fiftieth of them.", panel=TRAINING)] = None,
+    learning_rate: Rate = 0.002,
+    decay: Decay = True,
+    choose: Choose = Choice.lowest,
+    patience: Patience = None,
+    init: First = Init.kmeans,
+    warmup: Warmup = 5,
+    revive: Revive = False,
+    held_out: HeldOut = 0.1,
+    false_alarm_rate: FalseAlarms = 0.05,
+    device: On = Device.auto,
+    random_state: Seed = 0,
+    resume: Resume = False,
+    log_dir: LogDir = None,
+    as_json: Json = False,
+) -> None:
+    """Learn normal rows of a .csv or .parquet file.
+
+    Columns of text are categories; missing values are allowed.
+
+    Example: memae fit table normal.csv --ignore id -o model.memae
+    """
+    parameters = dict(locals())
+    from memae.estimators import TabularMemAE
+
+    _run(TabularMemAE, parameters)
+
+
+@fit.command()
+def images(
+    source: Source,
+    output: Output,
+    n_items: Items = 100,
+    size: Size = None,
+    channels: Annotated[
+        int | None, _option("1 for grey, 3 for RGB; by default as the images are.", panel=NETWORK)
+    ] = None,
+    widths: Widths = None,
+    strides: Strides = None,
+    per_position: Annotated[
+        bool, _option("An item holds one position's feature, not the whole code.", "--per-position", panel=MEMORY)
+    ] = False,
+    similarity: Sim = Similarity.cosine,
+    temperature: Temperature = 0.1,
+    learn_temperature: LearnTemperature = False,
+    shrinkage: Shrinkage = 1.0,
+    on_empty: Empty = OnEmpty.strongest,
+    alpha: Alpha = 0.0002,
+    reduction: Red = Reduction.sum,
+    epochs: Epochs = 60,
+    batch_size: BatchSize = 64,
+    learning_rate: Rate = 0.002,
+    decay: Decay = True,
+    choose: Choose = Choice.lowest,
+    patience: Patience = None,
+    init: First = Init.kmeans,
+    warmup: Warmup = 3,
+    revive: Revive = False,
+    held_out: HeldOut = 0.1,
+    false_alarm_rate: FalseAlarms = 0.05,
+    device: On = Device.auto,
+    random_state: Seed = 0,
+    resume: Resume = False,
+    log_dir: LogDir = None,
+    as_json: Json = False,
+) -> None:
+    """Learn normal images from a folder: PNG, JPEG, BMP, TIFF.
+
+    Example: memae fit images parts/good --size 64 64 -o model.memae
+    """
+    parameters = dict(locals())
+    from memae.estimators import ImageMemAE
+
+    _run(ImageMemAE, parameters)
+
+
+@fit.command()
+def video(
+    source: Source,
+    output: Output,
+    n_items: Items = 2000,
+    size: Size = (128, 128),
+    native_size: Annotated[bool, _option("Keep the frames' size.", "--native-size", panel=NETWORK)] = False,
+    channels: Annotated[int, _option("1 for grey, 3 for RGB.", panel=NETWORK)] = 1,
+    length: Annotated[int, _option("Frames a clip.", panel=NETWORK)] = 16,
+    step: Annotated[int, _option("Frames from one training clip to the next.", panel=TRAINING)] = 4,
+    score_step: Annotated[int, _option("Frames from one scored clip to the next.", panel=TRAINING)] = 1,
+    widths: Widths = None,
+    strides: Strides = None,
+    similarity: Sim = Similarity.cosine,
+    temperature: Temperature = 0.1,
+    learn_temperature: LearnTemperature = False,
+    shrinkage: Shrinkage = 1.0,
+    on_empty: Empty = OnEmpty.strongest,
+    alpha: Alpha = 0.0002,
+    reduction: Red = Reduction.sum,
+    epochs: Epochs = 20,
+    batch_size: BatchSize = 4,
+    learning_rate: Rate = 0.001,
+    decay: Decay = True,
+    choose: Choose = Choice.lowest,
+    patience: Patience = None,
+    init: First = Init.kmeans,
+    warmup: Warmup = 1,
+    revive: Revive = False,
+    held_out: HeldOut = 0.1,
+    false_alarm_rate: FalseAlarms = 0.05,
+    device: On = Device.auto,
+    random_state: Seed = 0,
+    resume: Resume = False,
+    log_dir: LogDir = None,
+    as_json: Json = False,
+) -> None:
+    """Learn normal video: a file, a folder of frames, or a folder of either.
+
+    Example: memae fit video normal/ --size 128 192 -o model.memae
+    """
+    parameters = dict(locals())
+    if parameters.pop("native_size"):
+        parameters["size"] = None
+    from memae.estimators import VideoMemAE
+
+    _run(VideoMemAE, parameters)
+
+
+def _run(kind: Any, parameters: dict[str, Any]) -> None:
+    """Fits an estimator of this kind, showing progress, and writes its model file."""
+    from memae.cli.progress import followed
+    from memae.files import check_writable
+
+    source, output, resume, log_dir, as_json = (
+        parameters.pop(name) for name in ("source", "output", "resume", "log_dir", "as_json")
+    )
+    check_writable(output)
+    if parameters.get("strides"):
+        parameters["strides"] = [_stride(text) for text in parameters["strides"]]
+    values = {name: value.value if isinstance(value, StrEnum) else value for name, value in parameters.items()}
+    estimator = kind(**values)
+    checkpoint = output.with_name(output.name + ".checkpoint")
+    if checkpoint.exists() and not resume:
+        checkpoint.unlink()
+    for line in followed(estimator.fit_steps(source, checkpoint=checkpoint, resume=resume), estimator.epochs, log_dir):
+        sys.stderr.write(line + "\n")
+    estimator.save(output)
+    checkpoint.unlink(missing_ok=True)
+    _tell(estimator, output, as_json)
+
+
+def _stride(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"a stride is whole numbers with commas, as 2,2; got {text!r}") from None
+
+
+def _tell(estimator: Any, output: Path, as_json: bool) -> None:
+    best = estimator.best_epoch_
+    facts = {
+        "model": str(output),
+        "epochs": len(estimator.history_),
+        "best_epoch": best.epoch,
+        "held_out_error": best.held_out_error,
+        "threshold": estimator.threshold_,
+        "false_alarm_rate": estimator.scorer_.calibration.false_alarm_rate,
+        "held_out_samples": len(estimator.scorer_.calibration.scores),
+        "seconds": sum(epoch.seconds for epoch in estimator.history_),
+    }
+    if as_json:
+        sys.stdout.write(json.dumps(facts) + "\n")
+        return
+    if estimator.kind == "table":
+        for line in estimator.encoder_.report():
+            sys.stderr.write(f"{line}\n")
+    sys.stdout.write(
+        f"{output}: epoch {best.epoch} of {len(estimator.history_)} kept, held-out error {best.held_out_error:.4g}; "
+        f"flags scores above {estimator.threshold_:.4g} (false-alarm rate {facts['false_alarm_rate']:.3g}, "
+        f"from {facts['held_out_samples']} held-out samples)\n"
+    )

@@ -1,0 +1,105 @@
+"""p-values and thresholds against direct counts, and the false alarms that they promise."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from memae.calibration import Calibration
+from memae.errors import InputError, OptionError
+
+# Few different values, so that ties are the rule.
+TIED = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=40)
+ANY = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40)
+
+
+@given(TIED | ANY, TIED | ANY)
+def test_p_values_are_a_direct_count(held, scores):
+    found = Calibration(torch.tensor(held, dtype=torch.float64)).p_value(torch.tensor(scores, dtype=torch.float64))
+    wanted = [(1 + sum(h >= s for h in held)) / (len(held) + 1) for s in scores]
+    assert found.tolist() == wanted
+    assert found.dtype == torch.float64
+
+
+@given(TIED | ANY, TIED | ANY, st.floats(0.001, 0.999), st.integers(1, 40))
+def test_a_sample_is_flagged_above_the_threshold_exactly_if_its_p_value_is_low(held, scores, rate, numerator):
+    n = len(held)
+    for each in (rate, numerator / (n + 1)):
+        if not 0 < each < 1:
+            continue
+        assume(each == numerator / (n + 1) or abs(each * (n + 1) - round(each * (n + 1))) > 1e-8)
+        calibration = Calibration(torch.tensor(held, dtype=torch.float64), each)
+        s = torch.tensor(scores + held, dtype=torch.float64)
+        flagged = s > calibration.threshold()
+        assert torch.equal(flagged, calibration.p_value(s) <= calibration.false_alarm_rate)
+        assert float(flagged[len(scores) :].double().mean()) <= each  # never more of the held-out ones themselves
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.05, 0.1, 0.3])
+@pytest.mark.parametrize("ties", [False, True])
+def test_normal_samples_are_flagged_as_rarely_as_promised(rate, ties):
+    rng = np.random.default_rng(0)
+    n, m, rounds = 199, 100, 300
+    alarms = []
+    for _ in range(rounds):
+        scores = torch.from_numpy(rng.exponential(size=n + m).round(1) if ties else rng.exponential(size=n + m))
+        alarms.append(float((scores[n:] > Calibration(scores[:n], rate).threshold()).double().mean()))
+    k = math.floor(rate * (n + 1) + 1e-9)
+    mean = k / (n + 1)
+    # Given the held-out scores the rate is Beta(k, n + 1 - k); over m new samples the count is beta-binomial.
+    deviation = math.sqrt(mean * (1 - mean) * (n + 1 + m) / (m * (n + 2)))
+    band = 4 * deviation / math.sqrt(rounds)
+    assert np.mean(alarms) <= mean + band
+    if not ties:
+        assert np.mean(alarms) >= mean - band
+        assert np.std(alarms) == pytest.approx(deviation, rel=0.25)
+
+
+@pytest.mark.parametrize("n", [1, 5, 18])
+def test_too_few_held_out_scores_flag_nothing(n):
+    calibration = Calibration(torch.arange(float(n)), 0.05)
+    assert calibration.threshold() == math.inf
+    assert (calibration.p_value(torch.tensor([1e300])) > 0.05).all()
+    assert calibration.smallest_rate() == 1 / (n + 1)
+    assert math.isfinite(calibration.threshold(calibration.smallest_rate()))
+    assert math.isfinite(Calibration(torch.arange(19.0), 0.05).threshold())
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=30), st.floats(0.001, 0.999), st.floats(0.001, 0.999))
+def test_a_higher_rate_never_raises_the_threshold(held, one, other):
+    calibration = Calibration(torch.tensor(held))
+    low, high = sorted((one, other))
+    assert calibration.threshold(high) <= calibration.threshold(low)
+
+
+@pytest.mark.parametrize("n", [1, 2, 30])
+def test_every_rate_below_one_has_a_threshold(n):
+    calibration = Calibration(torch.arange(float(n)))
+    for rate in (1 - 1e-6, 1 - 1e-9, 1 - 1e-12, math.nextafter(1.0, 0.0)):
+        assert calibration.threshold(rate) >= 0.0
+
+
+def test_the_order_of_held_out_scores_does_not_matter_and_shape_is_kept():
+    held = torch.tensor([3.0, 1.0, 2.0])
+    a, b = Calibration(held), Calibration(held.flip(0).reshape(1, 3))
+    s = torch.tensor([[0.0, 1.0], [2.5, 9.0]])
+    assert torch.equal(a.p_value(s), b.p_value(s))
+    assert a.p_value(s).tolist() == [[1.0, 1.0], [0.5, 0.25]]
+    assert held.tolist() == [3.0, 1.0, 2.0]
+
+
+@pytest.mark.parametrize("scores", [[], [1.0, math.nan], [math.inf]])
+def test_scores_that_say_nothing_are_refused(scores):
+    with pytest.raises(InputError, match="calibration"):
+        Calibration(torch.tensor(scores))
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0, -0.1, 5, math.nan])
+def test_rates_outside_zero_and_one_are_refused(rate):
+    with pytest.raises(OptionError, match="between 0 and 1"):
+        Calibration(torch.ones(3), rate)
+    with pytest.raises(OptionError, match="between 0 and 1"):
+        Calibration(torch.ones(3)).threshold(rate)

@@ -1,0 +1,454 @@
+"""Training is repeatable bit for bit, also when it was cut anywhere, and keeps the epoch that it says it keeps."""
+
+import json
+import math
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+
+from memae.data.samples import InMemory, Selection
+from memae.errors import OptionError, ResourceError, TrainingError
+from memae.losses import reconstruction_error
+from memae.model import MemorySpec, Spec, build
+from memae.training import Epoch, Options, Step, chosen, epoch_as_json, epoch_from_json, held_out_error, train
+
+TABLE = Spec((5,), (6, 3), memory=MemorySpec(8, temperature=0.3))
+IMAGE = Spec((1, 6, 6), (4, 3), ((2, 2), (1, 1)), memory=MemorySpec(8, temperature=0.3, per_position=True))
+
+
+def data(shape, n=41, seed=9):
+    rows = torch.randn(n, *shape, generator=torch.Generator().manual_seed(seed))
+    return Selection(InMemory(rows)), Selection(InMemory(rows[: n // 2] + 0.1))
+
+
+def fresh(spec, seed=0):
+    torch.manual_seed(seed)
+    return build(spec)
+
+
+def trained(spec, options, model=None, **more):
+    model = fresh(spec) if model is None else model
+    history = []
+    events = list(train(model, *data(spec.shape), options, history=history, **more))
+    return model, history, events
+
+
+def same_state(one, other):
+    a, b = one.state_dict(), other.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def timeless(history):
+    return [epoch._replace(seconds=0.0) for epoch in history]
+
+
+@pytest.mark.parametrize("spec", [TABLE, IMAGE], ids=["table", "image"])
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(spec):
+    options = Options(epochs=3, batch_size=8, learning_rate=1e-2, init="kmeans")
+    first, history, events = trained(spec, options)
+    torch.manual_seed(77)  # the global generator has no say once the model is built
+    again, repeated, _ = trained(spec, options)
+    other, _, _ = trained(spec, Options(**(vars(options) | {"seed": 1})))
+    assert same_state(first, again)
+    assert timeless(history) == timeless(repeated)
+    assert not same_state(first, other)
+    assert not first.training
+    assert [type(event) for event in events] == ([Step] * 5 + [Epoch]) * 3  # 41 samples: the last batch has 9
+
+
+def test_steps_and_epochs_report_means_over_the_samples():
+    options = Options(epochs=1, batch_size=8, learning_rate=1e-30, choose="last")  # too low to change anything
+    model, history, events = trained(TABLE, options)
+    rows = data(TABLE.shape)[0].samples.rows
+    with torch.no_grad():
+        x_hat, recall = model(rows)
+        error = reconstruction_error(rows, x_hat)
+    steps = events[:-1]
+    assert [(each.epoch, each.step) for each in steps] == [(1, k + 1) for k in range(5)]
+    assert history[0].error == pytest.approx(float(error.mean()), rel=1e-5)
+    assert history[0].entropy == pytest.approx(float(recall.entropy.mean()), rel=1e-5)
+    assert history[0].loss == pytest.approx(history[0].error + 0.0002 * history[0].entropy)
+    assert steps[-1].loss == pytest.approx(history[0].loss)
+    assert steps[-1].in_use == history[0].health.in_use == int((recall.use > 0).sum())
+    assert torch.allclose(model.memory.use, recall.use / recall.use.sum(), atol=1e-5)
+
+
+class Scripted:
+    """Held-out samples whose error follows a script, whatever the model does: one number an epoch."""
+
+    def __init__(self, wanted, model):
+        self.wanted = iter(wanted)
+        self.model = model
+
+    def __len__(self):
+        return 1
+
+    def batches(self, size, order=None):
+        with torch.no_grad():
+            zero = torch.zeros(1, 5)
+            shift = torch.zeros(1, 5)
+            value = next(self.wanted)
+            shift[0, 0] = math.sqrt(value) if value == value else math.nan
+            hook = self.model.register_forward_hook(lambda *a: a[2]._replace(x_hat=a[1][0] + shift))
+        yield zero
+        hook.remove()
+
+
+def scripted(errors, **options):
+    model = fresh(TABLE)
+    history, states = [], []
+    chain = train(
+        model,
+        data((5,))[0],
+        Scripted(errors, model),
+        Options(epochs=len(errors), batch_size=16, learning_rate=1e-2, **options),
+        history=history,
+    )
+    for event in chain:
+        if isinstance(event, Epoch):
+            states.append({name: value.clone() for name, value in model.state_dict().items()})
+    return model, history, states
+
+
+@pytest.mark.parametrize(
+    ("errors", "options", "kept", "epochs"),
+    [
+        ([3, 1, 2, 4], {}, 1, 4),
+        ([3, 1, 2, 1], {}, 1, 4),  # the first of equals
+        ([3, 1, 2, 4], {"choose": "last"}, 3, 4),
+        ([1, 3, 2, 4], {"warmup": 1}, 2, 4),  # the warm-up is not chosen from, however good
+        ([1, 1, 5, 4], {"warmup": 2}, 3, 4),
+        ([4, 3, 5, 6, 1], {"patience": 2}, 1, 4),
+        ([4, 3, 5, 2, 6, 7, 1], {"patience": 2}, 3, 6),
+        ([4, 3, 5, 6, 1], {"patience": 2, "choose": "last"}, 3, 4),
+        ([1, 2, 3, 2.5, 2, 2.6, 2.7, 1], {"patience": 2, "warmup": 2}, 4, 7),
+        ([2, 2, 2, 2, 1], {"patience": 2}, 0, 3),  # equal is not lower
+        ([9, 8, 7, 6], {"patience": 1}, 3, 4),
+    ],
+)
+def test_the_kept_weights_are_those_of_the_chosen_epoch(errors, options, kept, epochs):
+    model, history, states = scripted(errors, **options)
+    assert [round(epoch.held_out_error, 4) for epoch in history] == errors[:epochs]
+    assert all(torch.equal(value, states[kept][name]) for name, value in model.state_dict().items())
+    assert chosen(history, Options(epochs=len(errors), **options)) == history[kept]
+    assert not model.bypass
+
+
+@pytest.mark.parametrize("spec", [TABLE, IMAGE], ids=["table", "image"])
+@pytest.mark.parametrize("reduction", ["sum", "mean", "absolute"])
+def test_the_held_out_error_is_that_of_the_kept_model(spec, reduction):
+    options = Options(epochs=6, batch_size=8, learning_rate=3e-2, reduction=reduction)
+    model, history, _ = trained(spec, options)
+    held = data(spec.shape)[1]
+    errors = [epoch.held_out_error for epoch in history]
+    assert held_out_error(model, held, options) == min(errors) == chosen(history, options).held_out_error
+    x = held.samples.rows
+    with torch.no_grad():
+        wanted = float(reconstruction_error(x, model(x).x_hat, reduction).mean())
+    assert min(errors) == pytest.approx(wanted, rel=1e-5)
+
+
+def test_a_held_out_error_that_is_never_finite_is_a_training_error():
+    with pytest.raises(TrainingError):
+        scripted([math.nan, math.nan])
+
+
+def test_a_loss_that_is_not_finite_is_a_training_error_with_the_rate():
+    with pytest.raises(TrainingError, match=r"not finite in epoch 1; lower the learning rate \(1e\+30\)"):
+        trained(TABLE, Options(epochs=2, batch_size=8, learning_rate=1e30))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried"),
+        MemoryError(),
+    ],
+)
+def test_running_out_of_memory_names_the_batch_size(error):
+    model = fresh(TABLE)
+
+    def fail(*_):
+        raise error
+
+    model.decoder.register_forward_hook(fail)
+    with pytest.raises(ResourceError, match="lower the batch size \\(now 17\\)"):
+        trained(TABLE, Options(epochs=1, batch_size=17), model)
+
+
+def test_another_runtime_error_stays_what_it_is():
+    model = fresh(TABLE)
+
+    def fail(*_):
+        raise RuntimeError("shapes differ")
+
+    model.decoder.register_forward_hook(fail)
+    with pytest.raises(RuntimeError, match="^shapes differ$"):
+        trained(TABLE, Options(epochs=1), model)
+
+
+@pytest.mark.parametrize("spec", [TABLE, IMAGE], ids=["table", "image"])
+@pytest.mark.parametrize("init", ["uniform", "samples", "kmeans"])
+def test_items_start_where_they_are_told_to(spec, init):
+    model = fresh(spec)
+    before = model.memory.items.detach().clone()
+    options = Options(epochs=1, batch_size=41, learning_rate=1e-30, init=init)
+    chain = train(model, *data(spec.shape), options)
+    next(chain)
+    items = model.memory.items.detach()
+    if init == "uniform":
+        assert torch.equal(items, before)
+        return
+    with torch.no_grad():
+        model.train()
+        rows = data(spec.shape)[0].samples.rows
+        codes = model.encode(rows).movedim(1, -1).reshape(-1, items.shape[1])
+    nearest = torch.cdist(items, codes).amin(1)
+    if init == "samples":
+        assert float(nearest.max()) < 1e-4
+    else:
+        assert torch.cdist(codes, items).amin(1).mean() < 0.7 * torch.cdist(codes, before).amin(1).mean()
+
+
+def test_items_start_after_the_warm_up_from_what_the_encoder_learned_in_it():
+    model = fresh(TABLE)
+    before = model.memory.items.detach().clone()
+    options = Options(epochs=4, batch_size=8, warmup=2, init="samples", learning_rate=1e-2)
+    for event in train(model, *data((5,)), options):
+        bypassed = event.epoch <= 2
+        assert model.bypass == bypassed
+        assert torch.equal(model.memory.items, before) == bypassed
+        if isinstance(event, Epoch):
+            assert (event.health is None) == bypassed
+            assert (event.entropy == 0) == bypassed
+
+
+def test_dead_items_come_back_as_codes_and_the_others_stay():
+    def run(revive):
+        model = fresh(TABLE)
+        with torch.no_grad():  # two items in the cone of the codes, the rest on the other side
+            codes = model.encode(data((5,))[0].samples.rows)
+            model.memory.items.copy_(-5 * codes.mean(0).expand(8, 3) + 0.01 * torch.randn(8, 3))
+            model.memory.items[:2] = codes[:2]
+        options = Options(epochs=3, batch_size=8, learning_rate=1e-6, revive=revive, choose="last")
+        dead, items, history = None, None, []
+        for event in train(model, *data((5,)), options, history=history):
+            if isinstance(event, Step) and event.epoch == 2 and event.step == 1:
+                moved = (model.memory.items.detach() - items).abs().amax(1) > 1e-4
+                if revive:
+                    assert torch.equal(moved, dead)
+                    gap = torch.cdist(model.memory.items[dead].detach(), codes).amin(1)
+                    assert float(gap.max()) < 1e-3
+                else:
+                    assert not moved.any()
+            if isinstance(event, Epoch):
+                dead, items = model.memory.use == 0, model.memory.items.detach().clone()
+                assert int(dead.sum()) == event.health.dead
+        return history
+
+    history = run(revive=True)
+    assert history[0].health.dead >= 4
+    assert history[-1].health.dead < history[0].health.dead
+    assert run(revive=False)[-1].health.dead == history[0].health.dead
+
+
+def test_the_rate_falls_along_half_a_cosine_if_asked(monkeypatch):
+    rates = []
+    original = torch.optim.Adam.step
+
+    def step(self, *a, **k):
+        rates.append(self.param_groups[0]["lr"])
+        return original(self, *a, **k)
+
+    monkeypatch.setattr(torch.optim.Adam, "step", step)
+    trained(TABLE, Options(epochs=2, batch_size=8, learning_rate=0.1, decay=True))
+    steps = 2 * 6  # 41 samples at 8: announced as 6 steps an epoch, of which the last two are taken as one
+    wanted = [0.05 * (1 + math.cos(math.pi * (6 * epoch + k) / steps)) for epoch in range(2) for k in range(5)]
+    assert rates == pytest.approx(wanted)
+    rates.clear()
+    trained(TABLE, Options(epochs=2, batch_size=8, learning_rate=0.1))
+    assert set(rates) == {0.1}
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"epochs": 0}, "epochs must be a whole number, 1 or more; got 0"),
+        ({"batch_size": 2.5}, "batch_size"),
+        ({"warmup": -1}, "warmup"),
+        ({"patience": 0}, "patience"),
+        ({"learning_rate": 0.0}, "learning_rate"),
+        ({"learning_rate": math.nan}, "learning_rate"),
+        ({"alpha": -1e-9}, "alpha"),
+        ({"epochs": 3, "warmup": 3}, r"warmup must be lower than epochs \(3\)"),
+        ({"reduction": "max"}, "reduction must be one of sum, mean, absolute; got 'max'"),
+        ({"choose": "best"}, "choose"),
+        ({"init": "zeros"}, "init"),
+    ],
+)
+def test_options_that_cannot_work_are_refused(options, word):
+    with pytest.raises(OptionError, match=word):
+        Options(**options)
+
+
+RESUMED = Options(
+    epochs=4, batch_size=8, learning_rate=1e-2, revive=True, init="kmeans", warmup=1, decay=True, patience=3
+)
+
+
+@pytest.mark.parametrize("spec", [TABLE, IMAGE], ids=["table", "image"])
+def test_a_training_cut_anywhere_and_resumed_is_the_one_never_cut(spec, tmp_path):
+    whole, history, events = trained(spec, RESUMED)
+    assert len(events) == 24
+    assert any(epoch.health and epoch.health.dead for epoch in history[:-1])  # something was revived
+    for cut in range(1, len(events) + 1):
+        path = tmp_path / f"{cut}.checkpoint"
+        chain = train(fresh(spec), *data(spec.shape), RESUMED, checkpoint=path, every=0.0)
+        for _ in range(cut):
+            next(chain)
+        chain.close()  # what the last event brought was not saved yet
+        assert path.exists() == (cut > 1)
+        model, resumed, rest = trained(spec, RESUMED, fresh(spec, seed=5 if cut > 1 else 0), checkpoint=path, resume=True)
+        assert same_state(model, whole), cut
+        assert timeless(resumed) == timeless(history)
+        assert [e[:2] for e in rest if isinstance(e, Step)] == [e[:2] for e in events[cut - 1 :] if isinstance(e, Step)]
+
+
+def test_cut_at_every_step_in_one_chain(tmp_path):
+    whole, history, _ = trained(TABLE, RESUMED)
+    path = tmp_path / "checkpoint"
+    for _ in range(100):
+        model, resumed = fresh(TABLE), []
+        chain = train(model, *data((5,)), RESUMED, checkpoint=path, resume=True, every=0.0, history=resumed)
+        if len([event for event, _ in zip(chain, range(2), strict=False)]) < 2:
+            break
+        chain.close()
+    assert same_state(model, whole)
+    assert timeless(resumed) == timeless(history)
+    assert [each.name for each in tmp_path.iterdir()] == ["checkpoint"]
+
+
+def test_a_finished_training_resumes_to_itself_without_a_step(tmp_path):
+    path = tmp_path / "checkpoint"
+    model, history, _ = trained(TABLE, RESUMED, checkpoint=path)
+    again, resumed, events = trained(TABLE, RESUMED, fresh(TABLE, 3), checkpoint=path, resume=True)
+    assert events == []
+    assert same_state(again, model)
+    assert resumed == history
+
+
+def test_without_resume_a_checkpoint_is_not_looked_at(tmp_path):
+    path = tmp_path / "checkpoint"
+    path.write_bytes(b"old")
+    _, history, _ = trained(TABLE, RESUMED, checkpoint=path)
+    assert len(history) == 4
+
+
+def test_a_checkpoint_of_other_data_or_options_is_refused(tmp_path):
+    path = tmp_path / "checkpoint"
+    trained(TABLE, Options(epochs=1), checkpoint=path, identity="a")
+    before = path.read_bytes()
+    with pytest.raises(TrainingError, match="written for other data or options"):
+        trained(TABLE, Options(epochs=1), checkpoint=path, identity="b", resume=True)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("damage", ["empty", "garbage", "half", "short", "foreign", "folder"])
+def test_a_damaged_checkpoint_is_refused(tmp_path, damage):
+    from safetensors.torch import save_file
+
+    path = tmp_path / "checkpoint"
+    trained(TABLE, Options(epochs=1), checkpoint=path)
+    whole = path.read_bytes()
+    if damage == "foreign":
+        save_file({"a": torch.zeros(2)}, path)
+    elif damage == "folder":
+        path.unlink()
+        path.mkdir()
+    else:
+        path.write_bytes(
+            {"empty": b"", "garbage": b"\x07" * 500, "half": whole[: len(whole) // 2], "short": whole[:-1]}[damage]
+        )
+    with pytest.raises(TrainingError, match="not a checkpoint that can be read"):
+        trained(TABLE, Options(epochs=1), checkpoint=path, resume=True)
+
+
+def test_epochs_survive_json():
+    for spec in (TABLE, Spec((5,), (3,))):
+        for epoch in trained(spec, Options(epochs=1))[1]:
+            assert epoch_from_json(json.loads(json.dumps(epoch_as_json(epoch)))) == epoch
+
+
+def test_a_plain_autoencoder_has_no_health_and_no_entropy():
+    _, history, events = trained(Spec((5,), (3,)), Options(epochs=2))
+    assert [epoch.health for epoch in history] == [None, None]
+    assert {event.entropy for event in events} == {0.0}
+    assert events[0].in_use == 0
+
+
+KILLED = """
+    import os, signal, sys, time
+    from pathlib import Path
+    import numpy as np, torch
+    from safetensors.torch import save_file
+    from memae.data.samples import InMemory, Selection
+    from memae.model import MemorySpec, Spec, build
+    from memae.training import Options, train
+
+    folder = Path(sys.argv[1])
+    checkpoint = folder / "checkpoint"
+    rng = np.random.default_rng(2)
+
+    def work(result, pace, resume=True):
+        torch.set_num_threads(1)
+        torch.manual_seed(0)
+        rows = torch.randn(400, 10, generator=torch.Generator().manual_seed(1))
+        model = build(Spec((10,), (8, 4), memory=MemorySpec(16, temperature=0.3)))
+        options = Options(epochs=10, batch_size=8, learning_rate=1e-2, init="kmeans", warmup=1, revive=True, seed=3)
+        where = {"checkpoint": checkpoint, "every": 0.0, "resume": True} if resume else {}
+        for _ in train(model, Selection(InMemory(rows)), Selection(InMemory(rows[:50])), options, **where):
+            time.sleep(pace)
+        save_file(model.state_dict(), folder / result)
+
+    def start(*what):  # one import of torch for all of them: each child is a process of its own
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                work(*what)
+                code = 0
+            finally:
+                os._exit(code)
+        return child
+
+    assert os.waitpid(start("whole", 0.0, False), 0)[1] == 0
+    kills = 0
+    for _ in range(10):
+        child = start("resumed", 0.005)  # 500 steps of 5 ms or more outlast the ten delays
+        deadline = time.monotonic() + 20
+        while not checkpoint.exists() and time.monotonic() < deadline:
+            time.sleep(0.002)
+        time.sleep(rng.uniform(0.02, 0.22))
+        os.kill(child, signal.SIGKILL)
+        kills += os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    print("kills", kills)
+    assert os.waitpid(start("resumed", 0.0), 0)[1] == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs fork")
+def test_a_training_killed_ten_times_gives_the_same_bits(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "kills 10"
+    assert (tmp_path / "whole").read_bytes() == (tmp_path / "resumed").read_bytes()
