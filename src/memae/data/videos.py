@@ -5,7 +5,7 @@ import os
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -284,6 +284,28 @@ class Clips:
     def _clip(self, video: int, start: int) -> Tensor:
         """A view of (c, length, h, w)."""
         return self.videos[video].frames.unfold(0, self.length, 1)[start].movedim(-1, 1).to(self.dtype)
+
+
+def sliding(blocks: Iterable[Tensor], length: int, step: int) -> Iterator[tuple[int, Tensor]]:
+    """Clips of a stream of frames, in constant memory: the same as `Clips` would cut.
+
+    Args:
+        blocks: consecutive frames (k, c, h, w), any number a block.
+        length: frames a clip.
+        step: frames from the start of one clip to the next.
+
+    Yields:
+        First frame of each clip, 0, step, 2 * step, ..., and the clip (1, c, length, h, w).
+    """
+    held: Tensor | None = None
+    first, start = 0, 0  # frame number of held[0], and of the next clip
+    for block in blocks:
+        held = block if held is None else torch.cat([held, block])
+        while start + length <= first + len(held):
+            yield start, held[start - first : start - first + length].transpose(0, 1)[None]
+            start += step
+        gone = min(max(start - first, 0), len(held))
+        held, first = held[gone:], first + gone
 
 
 def _check_shapes(videos: Sequence[Video]) -> None:
