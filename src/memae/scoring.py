@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from memae.calibration import Calibration
-from memae.errors import InputError, memory_guard
+from memae.errors import InputError, OptionError, memory_guard
 from memae.losses import Reduction, error_map, reconstruction_error
 from memae.memory import Shrunk
 from memae.model import MemAE
@@ -96,6 +96,21 @@ class Scorer(nn.Module):
         self.eval()
         memory = self.model.memory
         return None if memory is None else memory.weights(self.model.encode(self.normalise(raw.to(self.center.device))))
+
+
+@torch.inference_mode()
+def decoded_items(scorer: Scorer) -> Tensor:
+    """What each memory item decodes to, alone: `(n, *shape)` in the raw unit (Figure 3 of the paper).
+
+    Raises:
+        OptionError: there is no memory, or its items are features of single positions, which no decoder can show.
+    """
+    memory = scorer.model.memory
+    if memory is None or scorer.model.code_shape is None:
+        raise OptionError("only a memory whose items are whole codes can be decoded; fit with items, not per position")
+    scorer.eval()
+    x_hat = torch.cat([scorer.model.decode(part) for part in torch.split(memory.items, scorer.chunk)])
+    return (x_hat.to(scorer.center) * scorer.scale + scorer.center).cpu()
 
 
 def chunk_size(shape: tuple[int, ...]) -> int:

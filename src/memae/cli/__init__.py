@@ -104,3 +104,8 @@ def main() -> None:
     except (MemoryError, OSError) as error:
         sys.stderr.write(f"memae: error: {error or 'out of memory; lower the batch size or the sample size'}\n")
         raise SystemExit(1) from None
+    except Exception as error:  # a bug of ours: say so, and how to see more
+        if os.environ.get("MEMAE_DEBUG"):
+            raise
+        sys.stderr.write(f"memae: internal error: {type(error).__name__}: {error}; MEMAE_DEBUG=1 shows where\n")
+        raise SystemExit(1) from None

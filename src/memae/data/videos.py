@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import av
 import numpy as np
 import torch
+from av.format import Flags
 from torch import Tensor
 
 from memae.data import pixels
@@ -141,9 +142,7 @@ def _file(path: Path, channels: int) -> Iterator[tuple[Tensor, float]]:
     try:
         # "file:" keeps FFmpeg from taking a name with a colon for a network address
         with av.open(f"file:{path}", "r", metadata_errors="replace") as container:
-            stream = next((s for s in container.streams.video if s.codec_context), None)
-            if stream is None:
-                raise SourceError(f"{path} has no video stream that can be decoded; convert it to H.264")
+            stream = _stream(container, path)
             stream.thread_type = "AUTO"
             stream.codec_context.options = {"err_detect": "explode"}  # do not paint over damaged parts
             rate = float(stream.average_rate or FRAME_RATE)
@@ -158,6 +157,18 @@ def _file(path: Path, channels: int) -> Iterator[tuple[Tensor, float]]:
         raise _damaged(path, number, end, str(error.strerror)) from error
     if number and end < promised - 0.5:
         raise _damaged(path, number, end, f"its header promises {promised:.2f} s")
+
+
+def _stream(container: Any, path: Path) -> Any:
+    """The first video stream, of a container that is what the name of the file says."""
+    stream = next((stream for stream in container.streams.video if stream.codec_context), None)
+    if stream is None:
+        raise SourceError(f"{path} has no video stream that can be decoded; convert it to H.264")
+    # with its header destroyed, FFmpeg takes a container for a bare stream and loses frames without a word
+    bare = container.format.flags & Flags.no_timestamps.value
+    if bare and path.suffix.lower() not in (".mpg", ".mpeg", ".m4v"):
+        raise _damaged(path, 0, 0.0, f"it is a bare {container.format.name} stream")
+    return stream
 
 
 def _damaged(path: Path, number: int, seconds: float, reason: str) -> SourceError:

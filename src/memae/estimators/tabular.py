@@ -13,7 +13,7 @@ from torch import Tensor
 from memae.artifact import digest
 from memae.data.samples import InMemory, Samples, Streamed
 from memae.data.tables import TableEncoder, frame_of_array, table_chunks, without
-from memae.errors import InputError
+from memae.errors import InputError, SchemaError
 from memae.estimators.base import Device, Estimator, Prepared
 from memae.losses import Reduction
 from memae.memory import OnEmpty, Similarity
@@ -188,7 +188,12 @@ class TabularMemAE(Estimator):
             raise InputError("Sparse data was passed, but dense data is required; use X.toarray()")
         named = isinstance(X, pd.DataFrame)
         frame = without(frame_of_array(X), self.ignore if named else (), strict=reset)
-        validate_data(self, frame if named else frame.to_numpy(), reset=reset, skip_check_array=True)
+        try:
+            validate_data(self, frame if named else frame.to_numpy(), reset=reset, skip_check_array=True)
+        except ValueError as error:  # scikit-learn's own words, which its users know
+            raise SchemaError(
+                f"{error}\nGive the columns of training, in their order; see the parameter ignore"
+            ) from error
         if not len(frame):
             raise InputError(
                 f"the table has no rows: Found array with 0 sample(s) (shape={frame.shape}) "

@@ -72,7 +72,8 @@ class VideoMemAE(Estimator):
         init: first items: "uniform", encodings of "samples", or their "kmeans" centres.
         warmup: epochs without memory before the items are set.
         revive: restart items that no position reads.
-        held_out: share of each video, its end, that is only used to choose the epoch and to calibrate.
+        held_out: share of each video, its end, that is only used to choose the epoch and to calibrate; more is taken
+            where the false-alarm rate needs it.
         false_alarm_rate: share of normal frames that may be flagged.
         device: where to train: "auto", "cpu", "cuda" or "mps".
         random_state: seed of everything that is drawn.
@@ -170,10 +171,11 @@ class VideoMemAE(Estimator):
     def _ends(self, videos: Sequence[Video]) -> tuple[list[Video], list[Video]]:
         """Each video cut in two: what trains, and the end that is held out; no frame is in both."""
         self._held_out_count(len(videos) + 1)  # checks the share
+        needed = self.length + round(1 / self.false_alarm_rate) // max(len(videos), 1)
         training, held_out = [], []
         for video in videos:
             frames = len(video.frames)
-            cut = frames - max(self.length, round(self.held_out * frames))
+            cut = frames - max(self.length, round(self.held_out * frames), min(needed, frames // 3))
             if cut < self.length:
                 training.append(video)
                 continue

@@ -1,0 +1,51 @@
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check format lint types imports tests docs clean
+
+# What users need; `make demo` stops here.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "memae needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+# Everything, for development.
+$(VENV)/.developing: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[log,dev]'
+	touch $@
+
+.PHONY: venv
+venv: $(VENV)/.developing
+
+demo: $(VENV)/.installed
+	$(BIN)/memae demo --out demo
+
+test: venv check tests
+
+check: lint types imports
+
+format: venv
+	$(BIN)/ruff format src tests
+	$(BIN)/ruff check --fix src tests
+
+lint: venv
+	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests
+
+types: venv
+	$(BIN)/mypy
+
+imports: venv
+	$(BIN)/lint-imports
+
+# Subprocesses (the command line, kill tests) are not measured; everything else is.
+tests: venv
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -q --durations=10
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report --skip-covered
+
+clean:
+	rm -rf $(VENV) demo .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
