@@ -148,9 +148,7 @@ def test_half_precision_codes_are_addressed_in_float32(dtype, similarity):
     torch.manual_seed(0)
     z = torch.randn(5, 4).to(dtype)
     items = torch.randn(6, 4)
-    assert torch.equal(
-        address(z, items, similarity=similarity), address(z.float(), items, similarity=similarity)
-    )
+    assert torch.equal(address(z, items, similarity=similarity), address(z.float(), items, similarity=similarity))
     assert address(z, items.to(dtype), similarity=similarity).dtype == torch.float32
 
 

@@ -66,7 +66,7 @@ class Calibration(nn.Module):
         Infinite where fewer than 1 / rate − 1 held-out scores are known: the promise cannot be kept then.
         """
         rate = self.false_alarm_rate if rate is None else checked_rate(rate)
-        allowed = math.floor(rate * (len(self.scores) + 1) + 1e-9)
+        allowed = min(math.floor(rate * (len(self.scores) + 1) + 1e-9), len(self.scores))
         return float(self.scores[-allowed]) if allowed else math.inf
 
     def smallest_rate(self) -> float:

@@ -163,7 +163,7 @@ def images(
         bool, _option("An item holds one position's feature, not the whole code.", "--per-position", panel=MEMORY)
     ] = False,
     similarity: Sim = Similarity.cosine,
-    temperature: Temperature = 0.1,
+    temperature: Temperature = 0.03,
     learn_temperature: LearnTemperature = False,
     shrinkage: Shrinkage = 1.0,
     on_empty: Empty = OnEmpty.strongest,
@@ -210,7 +210,7 @@ def video(
     widths: Widths = None,
     strides: Strides = None,
     similarity: Sim = Similarity.cosine,
-    temperature: Temperature = 0.1,
+    temperature: Temperature = 0.03,
     learn_temperature: LearnTemperature = False,
     shrinkage: Shrinkage = 1.0,
     on_empty: Empty = OnEmpty.strongest,

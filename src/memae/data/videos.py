@@ -155,7 +155,7 @@ def _file(path: Path, channels: int) -> Iterator[tuple[Tensor, float]]:
                 number, end = number + 1, time + _duration(frame, rate)
     except av.FFmpegError as error:
         raise _damaged(path, number, end, str(error.strerror)) from error
-    if number and end < promised - 0.5:
+    if number and end < promised - 2 / rate:
         raise _damaged(path, number, end, f"its header promises {promised:.2f} s")
 
 

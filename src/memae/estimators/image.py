@@ -87,7 +87,7 @@ class ImageMemAE(Estimator):
         strides: Sequence[Sequence[int]] | None = None,
         per_position: bool = False,
         similarity: Similarity = "cosine",
-        temperature: float = 0.1,
+        temperature: float = 0.03,
         learn_temperature: bool = False,
         shrinkage: float = 1.0,
         on_empty: OnEmpty = "strongest",

@@ -102,7 +102,7 @@ class VideoMemAE(Estimator):
         widths: Sequence[int] | None = None,
         strides: Sequence[Sequence[int]] | None = None,
         similarity: Similarity = "cosine",
-        temperature: float = 0.1,
+        temperature: float = 0.03,
         learn_temperature: bool = False,
         shrinkage: float = 1.0,
         on_empty: OnEmpty = "strongest",
