@@ -1,6 +1,8 @@
-"""One hypothesis profile for all tests: the same examples in every run, and no clock."""
+"""One hypothesis profile for all tests: the same examples in every run, and no clock. One thread: the models are tiny."""
 
+import torch
 from hypothesis import settings
 
 settings.register_profile("memae", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("memae")
+torch.set_num_threads(1)

@@ -1,6 +1,6 @@
 """Columns of a table become features by rules that do not depend on how the table was cut into chunks."""
 
-import datetime
+import datetime as dt
 import json
 import math
 
@@ -241,7 +241,7 @@ def test_columns_that_cannot_be_used_are_refused(series, message):
         fitted(pd.DataFrame({"x": series}))
 
 
-@pytest.mark.parametrize("value", [[1, 2], {"a": 1}, datetime.date(2020, 1, 1)])
+@pytest.mark.parametrize("value", [[1, 2], {"a": 1}, dt.date(2020, 1, 1)])
 def test_containers_are_refused_in_the_words_that_scikit_learn_expects(value):
     with pytest.raises(TypeError, match="argument must be a string or a real number"):
         fitted(pd.DataFrame({"x": [value, value]}))

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialise
 from torch import Tensor
 
 from memae.calibration import Calibration
@@ -59,9 +59,10 @@ def save(artifact: Artifact, path: str | Path) -> None:
         "checksum": artifact.checksum,
         "versions": artifact.versions,
     }
-    text = json.dumps(header, sort_keys=True)
+    # One entry, since safetensors does not keep the order of several; and bytes, so that a full disk is an OSError.
+    content = serialise(tensors, {"memae": json.dumps(header | {"sha256": _seal(header, tensors)}, sort_keys=True)})
     with replacing(path) as temporary:
-        save_file(tensors, temporary, {"memae": text, "sha256": _seal(text, tensors)})
+        temporary.write_bytes(content)
 
 
 def load(path: str | Path) -> Artifact:
@@ -85,8 +86,9 @@ def load(path: str | Path) -> Artifact:
         )
     try:
         header = json.loads(metadata["memae"])
+        seal = header.pop("sha256")
         newer = header["format"] > FORMAT
-        if not newer and metadata.get("sha256") == _seal(metadata["memae"], tensors):
+        if not newer and seal == _seal(header, tensors):
             return _assemble(header, tensors)
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise ModelFileError(
@@ -131,9 +133,11 @@ def _spec(data: dict[str, Any]) -> Spec:
     )
 
 
-def _seal(header: str, tensors: dict[str, Tensor]) -> str:
+def _seal(header: dict[str, Any], tensors: dict[str, Tensor]) -> str:
     """Checksum of header and tensors, against damage that leaves the file readable."""
-    return digest([header.encode(), *(tensors[name] for name in sorted(tensors))])
+    forms = {name: f"{value.dtype} {tuple(value.shape)}" for name, value in tensors.items()}
+    text = json.dumps([header, forms], sort_keys=True)
+    return digest([text.encode(), *(tensors[name] for name in sorted(tensors))])
 
 
 def digest(parts: Iterable[bytes | Tensor]) -> str:

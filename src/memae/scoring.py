@@ -72,7 +72,7 @@ class Scorer(nn.Module):
         raw_hat = x_hat.to(self.center) * self.scale + self.center
         return Scores(score, error_map(x, x_hat, self.reduction), raw_hat, fallback)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def batched(self, batches: Iterable[Tensor]) -> Iterator[Scores]:
         """Scores of raw samples that come in batches of any size, chunk by chunk, on the CPU.
 
@@ -90,7 +90,7 @@ class Scorer(nn.Module):
                     raise InputError("a score is not finite: the data lie too far outside what the model was fitted on")
                 yield scores
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def addressed(self, raw: Tensor) -> Shrunk | None:
         """Addressing weights ŵ `(b, n, *space)` of raw samples, None without a memory."""
         self.eval()
@@ -98,7 +98,7 @@ class Scorer(nn.Module):
         return None if memory is None else memory.weights(self.model.encode(self.normalise(raw.to(self.center.device))))
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def decoded_items(scorer: Scorer) -> Tensor:
     """What each memory item decodes to, alone: `(n, *shape)` in the raw unit (Figure 3 of the paper).
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialise
 from torch import Tensor
 
 from memae.data.samples import Samples
@@ -142,8 +142,9 @@ class _Run:
             "step": self.step,
             "seconds": self.seconds,
         }
+        content = serialise(self.tensors(), {"memae.checkpoint": json.dumps(header)})
         with replacing(path) as temporary:
-            save_file(self.tensors(), temporary, {"memae.checkpoint": json.dumps(header)})
+            temporary.write_bytes(content)
 
     def load(self, path: Path) -> None:
         """Goes back to where a checkpoint was written."""
@@ -243,11 +244,8 @@ def _finished(history: list[Epoch], options: Options) -> bool:
     if len(history) >= options.epochs:
         return True
     errors = [epoch.held_out_error for epoch in history[options.warmup :]]
-    return (
-        options.patience is not None
-        and len(errors) > options.patience
-        and min(errors) < min(errors[-options.patience :])
-    )
+    since_best = len(errors) - 1 - errors.index(min(errors)) if errors else 0
+    return options.patience is not None and since_best >= options.patience
 
 
 def chosen(history: list[Epoch], options: Options) -> Epoch:
@@ -317,6 +315,10 @@ def _close(run: _Run, held_out: Samples, options: Options) -> Epoch:
         memory.use.copy_(run.meter.share)
         health = run.meter.health(memory)
     held = held_out_error(model, held_out, options)
+    if not math.isfinite(held):
+        raise TrainingError(
+            f"the held-out error is not finite in epoch {len(run.history) + 1}; look for NaN in the data"
+        )
     epoch = Epoch(len(run.history) + 1, loss / samples, error / samples, entropy / samples, held, health, run.seconds)
     run.history.append(epoch)
     run.step = 0

@@ -27,7 +27,7 @@ def _table(estimator: Any, source: Path, labels: str | None, normal: list[str]) 
     if labels is None:
         raise OptionError("a table needs --labels COLUMN, the column that tells normal from anomalous rows")
     known, scores = [], []
-    for chunk in table_chunks(source)():
+    for chunk in table_chunks(source, text=estimator.encoder_.text)():
         rest = without(chunk, [labels], strict=True)
         known.append(_truth(chunk[labels], normal))
         scores.append(estimator.anomaly_score(rest))

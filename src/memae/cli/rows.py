@@ -52,7 +52,7 @@ def judged(estimator: Estimator, scores: Iterable[float]) -> dict[str, Any]:
 def _table(estimator: Any, source: Path, keep: bool) -> Iterator[pd.DataFrame]:
     start = 0
     novel: dict[str, int] = {}
-    for chunk in table_chunks(source)():
+    for chunk in table_chunks(source, text=estimator.encoder_.text)():
         rows = pd.DataFrame(
             {"row": range(start, start + len(chunk))} | judged(estimator, estimator.anomaly_score(chunk))
         )

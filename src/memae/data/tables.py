@@ -37,6 +37,7 @@ class Column:
     most: float = 0.0
     missing: int = 0  # values missing in training
     categories: tuple[str, ...] = ()
+    rare: int = 0  # values in training that are too many to be categories of their own
 
     @property
     def width(self) -> int:
@@ -70,6 +71,11 @@ class TableEncoder:
     def features(self) -> list[str]:
         """Name of each feature."""
         return [name for column in self.columns for name in column.features()]
+
+    @property
+    def text(self) -> list[str]:
+        """Names of the columns that are categories."""
+        return [column.name for column in self.columns if column.kind == "category"]
 
     @property
     def owner(self) -> NDArray[np.int64]:
@@ -119,11 +125,11 @@ class TableEncoder:
     def novelties(self, frame: pd.DataFrame) -> dict[str, int]:
         """Values that training never showed: unseen categories, and missing numbers where none were missing."""
         found: dict[str, int] = {}
-        for column in self.columns:
+        for column, name in zip(self.columns, frame.columns, strict=True):
             if column.kind == "category":
-                count = int((~texts(frame[column.name]).isin(column.categories)).sum())
+                count = 0 if column.rare else int((~texts(frame[name]).isin(column.categories)).sum())
             else:
-                count = 0 if column.missing else int(frame[column.name].isna().sum())
+                count = 0 if column.missing else int(frame[name].isna().sum())
             if count:
                 found[column.name] = count
         return found
@@ -154,7 +160,7 @@ class TableEncoder:
                 )
             if column.missing:
                 lines.append(f"column {column.name!r} misses {column.missing} values: filled with its mean and marked")
-            if len(column.categories) == MAX_CATEGORIES:
+            if column.rare:
                 lines.append(f"column {column.name!r}: only its {MAX_CATEGORIES} most frequent values are told apart")
         return lines
 
@@ -178,9 +184,9 @@ class TableEncoder:
         rows = 0
         for chunk in chunks:
             if rows == 0:
-                tallies = {str(name): _Tally(str(name), kind_of(chunk[name])) for name in chunk.columns}
-                if len(tallies) < chunk.shape[1]:
+                if len({str(name) for name in chunk.columns}) < chunk.shape[1]:
                     raise InputError("two columns have the same name; give each its own")
+                tallies = {str(name): _Tally(str(name), kind_of(chunk[name])) for name in chunk.columns}
             for name, tally in zip(chunk.columns, tallies.values(), strict=True):
                 tally.add(chunk[name])
             rows += len(chunk)
@@ -202,7 +208,7 @@ class _Tally:
 
     def add(self, series: "pd.Series[Any]") -> None:
         if self.kind == "number" and self.count == 0 and self.missing and kind_of(series) == "category":
-            self.kind, self.missing = "category", 0  # so far all values were missing
+            self.kind, self.seen[""], self.missing = "category", self.missing, 0  # so far all values were missing
         if self.kind == "category":
             for value, count in texts(series).value_counts(dropna=False).items():
                 self.seen[str(value)] = self.seen.get(str(value), 0) + int(count)
@@ -223,7 +229,9 @@ class _Tally:
     def column(self) -> Column:
         if self.kind == "category":
             frequent = sorted(self.seen, key=lambda value: (-self.seen[value], value))[:MAX_CATEGORIES]
-            return Column(self.name, "category", categories=tuple(sorted(frequent)))
+            return Column(
+                self.name, "category", categories=tuple(sorted(frequent)), rare=len(self.seen) - len(frequent)
+            )
         if not self.count:
             raise InputError(f"column {self.name!r} has no values at all; drop or ignore it")
         spread = 0.0 if self.least == self.most else float(np.sqrt(self.squares / self.count))
@@ -315,8 +323,14 @@ def frame_of_array(X: object) -> pd.DataFrame:
     return pd.DataFrame(array, columns=[f"x{place}" for place in range(array.shape[1])])
 
 
-def table_chunks(path: Path, rows: int = CHUNK) -> Chunks:
+def table_chunks(path: Path, rows: int = CHUNK, *, text: Iterable[str] | None = None) -> Chunks:
     """A table file as something that can be read again and again, `rows` rows at once.
+
+    Args:
+        path: a .csv or .parquet file.
+        rows: rows at once.
+        text: names of the columns of a .csv file that are read literally, as categories; None looks for those that
+            hold text in the first rows. A cell is then the same category, whatever its neighbours are.
 
     Raises:
         SourceError: missing, unreadable, empty, or of another kind.
@@ -327,11 +341,11 @@ def table_chunks(path: Path, rows: int = CHUNK) -> Chunks:
         raise SourceError(f"{path} is neither .csv nor .parquet; convert it to one of them")
     if path.stat().st_size == 0:
         raise SourceError(f"{path} is empty (0 bytes)")
-    read = _parquet if path.suffix.lower() == ".parquet" else _csv
+    literal = None if text is None else set(text)
 
     def chunks() -> Iterator[pd.DataFrame]:
         try:
-            yield from read(path, rows)
+            yield from _parquet(path, rows) if path.suffix.lower() == ".parquet" else _csv(path, rows, literal)
         except (ValueError, OSError, UnicodeError) as error:  # pandas' and Arrow's errors are ValueErrors
             raise SourceError(f"{path} cannot be read as a table: {str(error).splitlines()[0]}") from error
 
@@ -352,9 +366,12 @@ def without(frame: pd.DataFrame, ignore: Iterable[str], *, strict: bool) -> pd.D
     return frame.loc[:, [name not in dropped for name in names]] if dropped else frame
 
 
-def _csv(path: Path, rows: int) -> Iterator[pd.DataFrame]:
-    """Column types are those of the first chunk that shows them; a later chunk is read as it comes."""
-    with pd.read_csv(path, chunksize=rows, low_memory=False, index_col=False) as reader:
+def _csv(path: Path, rows: int, text: set[str] | None) -> Iterator[pd.DataFrame]:
+    head = pd.read_csv(path, nrows=rows, index_col=False, low_memory=False)
+    if text is None:
+        text = {name for name in head.columns if kind_of(head[name]) == "category"}
+    literal = {name: str for name in head.columns if name in text}
+    with pd.read_csv(path, chunksize=rows, low_memory=False, index_col=False, dtype=literal) as reader:
         yield from reader
 
 

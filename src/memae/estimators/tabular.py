@@ -172,9 +172,8 @@ class TabularMemAE(Estimator):
 
     def _raw(self, X: Any) -> Iterator[Tensor]:
         if isinstance(X, str | Path):
-            return (
-                self.encoder_.encode(without(chunk, self.ignore, strict=False)) for chunk in table_chunks(Path(X))()
-            )
+            chunks = table_chunks(Path(X), text=self.encoder_.text)()
+            return (self.encoder_.encode(without(chunk, self.ignore, strict=False)) for chunk in chunks)
         return iter([self.encode(X)])
 
     def encode(self, X: Any) -> Tensor:
