@@ -142,8 +142,8 @@ def _digit_blocks(ae: Judged, memae: Judged, test: Reals, anomalous: NDArray[np.
         ),
         report.figure(
             report.labelled(shown),
-            f"The most anomalous digits. MemAE answers with the nearest {SHOWN} that it remembers; the brighter the error, "
-            "the less the pixel fits.",
+            f"The most anomalous digits. MemAE answers with the nearest {SHOWN} that it remembers; the brighter the "
+            "error, the less the pixel fits.",
         ),
         report.figure(atlas, f"The {len(items)} items of the memory, each decoded alone: prototypes of {SHOWN}."),
     ]
@@ -186,8 +186,8 @@ def _table(blocks: list[str]) -> Generator[str, None, Pair]:
     blocks += [
         report.heading(
             "A table: breast cancer",
-            "Trained on 240 benign tumours. The rest of the benign ones and all malignant ones were scored; a score above "
-            f"{detector.threshold_:.1f} is flagged, which was set on held-out benign rows for 5 % false alarms.",
+            "Trained on 240 benign tumours. The rest of the benign ones and all malignant ones were scored; a score "
+            f"above {detector.threshold_:.1f} is flagged, which was set on held-out benign rows for 5 % false alarms.",
         ),
         report.table(["row", "truth", "score", "p-value", "what contributes most"], rows),
     ]
@@ -236,7 +236,7 @@ def _street(blocks: list[str]) -> Generator[str, None, Pair]:
         "widths": (16, 32, 32),
         "strides": ((2, 2, 2),) * 3,
         "step": 2,
-        "epochs": 10,
+        "epochs": 8,
     }
     ae, memae = (_judge(VideoMemAE(n_items, **options), normal, test, anomalous) for n_items in (0, 200))
     yield _line("street", ae.figures, memae.figures)
@@ -247,8 +247,8 @@ def _street(blocks: list[str]) -> Generator[str, None, Pair]:
     blocks += [
         report.heading(
             "Video: a cyclist among walkers",
-            "A generated street: three videos of people walking were the training data. Frames are scored by the error of "
-            "the clip of 8 frames centred on them.",
+            "A generated street: three videos of people walking were the training data. Frames are scored by the error "
+            "of the clip of 8 frames centred on them.",
         ),
         report.figure(
             report.timeline(memae.scores, anomalous, memae.detector.threshold_),

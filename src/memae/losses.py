@@ -37,7 +37,7 @@ def objective(error: Tensor, entropy: Tensor, alpha: float) -> Tensor:
     Args:
         error: R of each sample `(b,)`.
         entropy: E of each query `(b, *space)`; where a sample has several positions, their mean is its E
-            (the paper does not say; the authors' code does so). # NOTE[DIFF] see docs/method.md
+            (NOTE[DIFF] positions: the paper does not say; the authors' code does so).
         alpha: α; 0.0002 in the paper.
 
     Example:

@@ -55,7 +55,7 @@ def address(
         z: codes `(b, c, *space)`.
         items: the memory M `(n, c)`.
         similarity: d.
-        temperature: τ > 0; the paper has none, which is τ = 1. # NOTE[DIFF] see docs/method.md
+        temperature: τ > 0; the paper has none, which is τ = 1 (NOTE[DIFF] temperature).
 
     Returns:
         w `(b, n, *space)`, non-negative, summing to 1 over the items.
@@ -75,14 +75,14 @@ def shrink(w: Tensor, threshold: float, *, on_empty: OnEmpty = "strongest") -> S
     """Hard shrinkage of addressing weights and renormalisation to sum 1; Eq. 6.
 
     Computed by a mask, which is Eq. 6 exactly. The paper's Eq. 7 approximates it with an ε whose gradient is huge
-    just above λ and which is NaN at w = λ in half precision. # NOTE[DIFF] see docs/method.md
+    just above λ and which is NaN at w = λ in half precision (NOTE[DIFF] mask).
 
     Args:
         w: addressing weights `(b, n, *space)`.
         threshold: λ; weights that do not exceed it become 0.
         on_empty: what becomes of a row in which no weight exceeds λ. "strongest" keeps its largest weight (all of
             them where several are equally large); "zero" leaves it empty, as Eq. 6 says: ẑ = 0, without gradient.
-            # NOTE[DIFF] see docs/method.md
+            (NOTE[DIFF] empty-row)
 
     Example:
         >>> shrink(torch.tensor([[0.5, 0.3, 0.2]]), 0.25).weights
@@ -101,7 +101,7 @@ def entropy(w: Tensor) -> Tensor:
     """Entropy in nats over the items of addressing weights `(b, n, *space)` → `(b, *space)`; Eq. 9.
 
     The logarithm is clamped, so that w = 0 counts 0 and has a finite gradient.
-    # NOTE[DIFF] the printed upper limit T of the sum is taken as N; see docs/method.md
+    The printed upper limit T of the sum is taken as N (NOTE[DIFF] entropy-limit).
 
     Example:
         >>> entropy(torch.tensor([[0.5, 0.5, 0.0]]))

@@ -111,7 +111,7 @@ def timeline(scores: NDArray[np.float64], marked: NDArray[np.bool_], limit: floa
     )
     line = height - limit / top * height
     return (
-        f'<svg viewBox="0 0 {width:.0f} {height + 18:.0f}" role="img" aria-label="anomaly score over the frames">{shades}'
+        f'<svg viewBox="0 0 {width:.0f} {height + 18:.0f}" role="img" aria-label="anomaly score over time">{shades}'
         f'<line class="limit" x1="0" x2="{width}" y1="{line:.1f}" y2="{line:.1f}"/>'
         f'<polyline class="curve" points="{points}"/><text x="0" y="{height + 14}">frame 0</text>'
         f'<text x="{width}" y="{height + 14}" text-anchor="end">frame {len(scores) - 1}</text></svg>'

@@ -129,7 +129,7 @@ def spread_over_frames(
     """Gives each frame of a video the clip centred on it (section 4.2), or else the one whose centre is nearest.
 
     A clip of `length` frames from s is centred on frame s + length // 2. Frames before the first centre and after
-    the last get the first and the last clip: the paper is silent on them. # NOTE[DIFF] see docs/method.md
+    the last get the first and the last clip (NOTE[DIFF] edge-frames: the paper is silent on them).
     Works on a stream: a frame comes as soon as the clip after its own has come.
 
     Args:

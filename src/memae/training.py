@@ -39,7 +39,7 @@ class Options:
         choose: which epoch's weights are kept: "lowest" held-out error, or the "last".
         patience: stop after so many epochs without a lower held-out error; None never.
         init: first items of the memory: "uniform", encodings of "samples", or their "kmeans" centres.
-        warmup: epochs in which the memory is bypassed, before its items are set.
+        warmup: epochs in which the memory is bypassed, before its items are set (NOTE[DIFF] warm-up).
         revive: whether items that no query read in an epoch restart from encodings of training samples.
         seed: of the order of samples and of the items.
     """
@@ -269,7 +269,7 @@ def _epoch(run: _Run, training: Samples, held_out: Samples, options: Options) ->
     if run.step == 0:
         run.start_epoch()
         _prepare_items(run, training, options, number)
-    steps = -(-len(training) // options.batch_size)
+    steps = max(-(-(len(training) - 1) // options.batch_size), 1)  # a single sample left over joins the last batch
     began = time.monotonic() - run.seconds
     batches = training.batches(options.batch_size, _generator(options, number, 0))
     for step, batch in enumerate(batches):

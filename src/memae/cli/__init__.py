@@ -31,7 +31,7 @@ app.command("score")(score)
 app.command("evaluate")(evaluate)
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def memae(
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
 ) -> None:

@@ -200,7 +200,10 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
         return Spec(shape, widths, strides, memory)
 
     def _held_out_count(self, samples: int) -> int:
-        """How many of so many samples are held out: the share asked for, but enough for the false-alarm rate."""
+        """How many of so many samples are held out: the share asked for, but enough for the false-alarm rate.
+
+        NOTE[DIFF] held-out: the paper has a validation part for images alone; here every kind of data has one.
+        """
         if samples < 2:
             raise InputError(f"{samples} sample given (n_samples={samples}); at least 2 are needed, and 100 make sense")
         if not 0 < self.held_out < 1:

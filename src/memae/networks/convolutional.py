@@ -8,8 +8,8 @@ from torch import nn
 from memae.errors import OptionError
 
 KERNEL = 3
-PADDING = 1  # NOTE[DIFF] undisclosed in the paper; see docs/method.md
-SLOPE = 0.2  # of the LeakyReLU. NOTE[DIFF] undisclosed in the paper; see docs/method.md
+PADDING = 1  # NOTE[DIFF] padding: undisclosed in the paper
+SLOPE = 0.2  # of the LeakyReLU. NOTE[DIFF] slope: undisclosed in the paper
 
 
 class Layout(NamedTuple):

@@ -1,0 +1,1 @@
+"""Measurements on real data; they import memae, never the reverse."""

@@ -1,0 +1,145 @@
+"""Runs memae's command line on real data and writes commands and output to docs/walkthrough.md.
+
+python -m benchmarks.walkthrough DATA WORK     DATA: the data sets as their publishers lay them out; WORK: a new folder
+"""
+
+import gzip
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from memae.artifact import versions
+
+NAMES = (
+    "duration protocol_type service flag src_bytes dst_bytes land wrong_fragment urgent hot num_failed_logins logged_in "
+    "num_compromised root_shell su_attempted num_root num_file_creations num_shells num_access_files num_outbound_cmds "
+    "is_host_login is_guest_login count srv_count serror_rate srv_serror_rate rerror_rate srv_rerror_rate same_srv_rate "
+    "diff_srv_rate srv_diff_host_rate dst_host_count dst_host_srv_count dst_host_same_srv_rate dst_host_diff_srv_rate "
+    "dst_host_same_src_port_rate dst_host_srv_diff_host_rate dst_host_serror_rate dst_host_srv_serror_rate "
+    "dst_host_rerror_rate dst_host_srv_rerror_rate label"
+).split()
+
+PARTS = {
+    "A table: KDDCUP99": (
+        "KDDCUP99 10 percent, the rows in random order (seed 0); a half for training, of which only the attacks (the "
+        "normal class of the usual protocol, since they are 80 %); the other half for the test, `label` 0 = attack, 1 = the rest.",
+        [
+            "memae fit table kdd/train.csv --epochs 20 -o kdd.memae",
+            "memae score kdd.memae kdd/test.csv -o kdd.csv",
+            "head -n 3 kdd.csv",
+            "memae evaluate kdd.memae kdd/test.csv --labels label",
+            "memae inspect kdd.memae",
+        ],
+    ),
+    "Images: MNIST": (
+        "All training images of the digit 1 as PNGs in a folder; for the test all test images of 1 in `good/`, and 500 "
+        "others (seed 0) in a folder for each digit.",
+        [
+            "memae fit images mnist/train --epochs 20 -o mnist.memae",
+            "memae score mnist.memae mnist/test -o mnist.csv --maps mnist/maps",
+            "head -n 3 mnist.csv",
+            "memae evaluate mnist.memae mnist/test",
+            "memae inspect mnist.memae",
+        ],
+    ),
+    "Video: UCSD Ped2": (
+        "One training folder of UCSD Ped2 (120 frames, people walk) and one test folder (180 frames, someone cycles by), "
+        "scaled down; with so little it is a test of the tool, not of the method.",
+        [
+            "memae fit video ped2/Train --size 64 96 --step 2 --epochs 10 -o ped2.memae",
+            "memae score ped2.memae ped2/Test -o ped2.csv --maps ped2/maps",
+            "head -n 3 ped2.csv",
+            "memae evaluate ped2.memae ped2/Test",
+            "memae inspect ped2.memae",
+        ],
+    ),
+}
+
+
+def kdd(data: Path, work: Path) -> None:
+    """Writes train.csv (attacks only) and test.csv (with a label)."""
+    frame = pd.read_csv(data / "kddcup99" / "kddcup.data_10_percent.gz", header=None, names=NAMES)
+    frame = frame.sample(frac=1, random_state=0)
+    frame["label"] = (frame["label"] == "normal.").astype(int)
+    half = len(frame) // 2
+    train, test = frame[:half], frame[half:]
+    work.mkdir()
+    train[train["label"] == 0].drop(columns="label").to_csv(work / "train.csv", index=False)
+    test.to_csv(work / "test.csv", index=False)
+
+
+def mnist(data: Path, work: Path) -> None:
+    """Writes the folders train, test/good and test/0 … test/9."""
+    rng = np.random.default_rng(0)
+
+    def read(part: str) -> tuple[np.ndarray, np.ndarray]:
+        files = (data / "MNIST" / "raw" / f"{part}-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1"))
+        pixels, labels = (np.frombuffer(gzip.decompress(file.read_bytes()), np.uint8) for file in files)
+        return pixels[16:].reshape(-1, 28, 28), labels[8:]
+
+    def write(pixels: np.ndarray, index: np.ndarray, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for i in index:
+            Image.fromarray(pixels[i]).save(folder / f"{i:05d}.png")
+
+    pixels, labels = read("train")
+    write(pixels, np.flatnonzero(labels == 1), work / "train")
+    pixels, labels = read("t10k")
+    write(pixels, np.flatnonzero(labels == 1), work / "test" / "good")
+    for i in rng.choice(np.flatnonzero(labels != 1), 500, replace=False):
+        write(pixels, np.array([i]), work / "test" / str(labels[i]))
+
+
+def ped2(data: Path, work: Path) -> None:
+    """Copies one training folder, one test folder and its masks."""
+    source = data / "UCSD_Anomaly_Dataset.v1p2" / "UCSDped2"
+    for name in ("Train/Train001", "Test/Test002", "Test/Test002_gt"):
+        shutil.copytree(source / name, work / name)
+
+
+def run(command: str, work: Path) -> str:
+    """A command and what it prints, as a transcript."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(  # noqa: S602 (the commands above)
+        command, cwd=work, shell=True, text=True, capture_output=True, env=os.environ | {"PATH": path}, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"{command}: {done.stderr}")
+    return "\n".join(line.rstrip() for line in [f"$ {command}", *done.stderr.splitlines(), *done.stdout.splitlines()])
+
+
+def main(data: Path, work: Path) -> None:
+    """Prepares the data, runs the commands and writes the page."""
+    work.mkdir(parents=True)
+    for prepare in (kdd, mnist, ped2):
+        prepare(data, work / prepare.__name__)
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], text=True, capture_output=True, check=False)
+    made = ", ".join(f"{name} {number}" for name, number in versions().items())
+    lines = [
+        "# The command line on real data",
+        "",
+        "Written by `python -m benchmarks.walkthrough DATA WORK`, which prepares the files and runs each command; "
+        f"on {datetime.now(UTC):%Y-%m-%d}, commit {commit.stdout.strip()}, {made}, "
+        f"{platform.machine()}, {os.cpu_count()} cores shared with other work.",
+    ]
+    for title, (about, commands) in PARTS.items():
+        lines += ["", f"## {title}", "", about, "", "```text"]
+        for command in commands:
+            lines += [run(command, work), ""]
+        lines[-1] = "```"
+    page = Path(__file__).resolve().parents[1] / "docs" / "walkthrough.md"
+    page.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        raise SystemExit(__doc__)
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,525 @@
+"""The three detectors: scikit-learn's conventions, what goes in, what comes out, and the model file."""
+
+import copy
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import check_estimator
+
+from memae.data.videos import Clips, Video
+from memae.demo import street
+from memae.errors import InputError, MemaeWarning, ModelFileError, OptionError, SchemaError
+from memae.estimators import Estimator, ImageMemAE, TabularMemAE, VideoMemAE, load, tabular
+from memae.metrics import auroc
+from memae.training import Epoch, Step
+
+RNG = np.random.default_rng(0)
+TABLE = RNG.normal(size=(200, 2)) @ RNG.normal(size=(2, 5)) + RNG.normal(0, 0.05, (200, 5))
+ODD = RNG.normal(size=(50, 5)) * TABLE.std(0)
+MIXED = pd.DataFrame(
+    {
+        "a": TABLE[:, 0],
+        "kind": RNG.choice(["x", "y", "z"], 200),
+        "b": np.where(np.arange(200) % 10 == 0, np.nan, TABLE[:, 1]),
+        "flag": pd.Series(RNG.choice(["u", "v"], 200)).where(np.arange(200) % 7 != 0),
+    }
+)
+IMAGES = (RNG.integers(0, 40, (48, 12, 14)) + 8 * np.arange(12)[:, None]).astype(np.uint8)
+VIDEO = street(60, 1)[:, ::4, ::4].copy()
+OTHER = street(45, 2)[:, ::4, ::4].copy()
+
+FAST: dict[str, Any] = {"epochs": 2, "warmup": 1, "n_items": 8}
+
+
+def table(**more: Any) -> TabularMemAE:
+    return TabularMemAE(**(FAST | {"widths": (8, 3), "false_alarm_rate": 0.1} | more))
+
+
+def image(**more: Any) -> ImageMemAE:
+    small = {"widths": (4, 6), "strides": ((2, 2), (2, 2)), "batch_size": 16, "false_alarm_rate": 0.1}
+    return ImageMemAE(**(FAST | small | more))
+
+
+def video(**more: Any) -> VideoMemAE:
+    small = {"size": None, "length": 4, "widths": (4, 6), "strides": ((1, 2, 2), (2, 2, 2)), "false_alarm_rate": 0.1}
+    return VideoMemAE(**(FAST | small | more))
+
+
+KINDS = [(table, TABLE), (image, IMAGES), (video, VIDEO)]
+IDS = ["table", "image", "video"]
+each_kind = pytest.mark.parametrize(("make", "data"), KINDS, ids=IDS)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> dict[str, Estimator]:
+    return {name: make().fit(data) for name, (make, data) in zip(IDS, KINDS, strict=True)}
+
+
+# ------------------------------------------------------------------------------------------ scikit-learn's conventions
+
+
+@pytest.mark.filterwarnings("ignore")  # scikit-learn's checks fit on a handful of rows, and on constants
+def test_check_estimator() -> None:
+    check_estimator(TabularMemAE(epochs=3, warmup=1, n_items=10))
+
+
+def test_pipeline_and_grid_search() -> None:
+    pipeline = make_pipeline(StandardScaler(), table()).fit(TABLE)
+    np.testing.assert_array_equal(
+        pipeline.score_samples(TABLE), pipeline[-1].score_samples(pipeline[0].transform(TABLE))
+    )
+    labelled = np.r_[np.zeros(len(TABLE)), np.ones(len(ODD))]
+
+    def judged(estimator: TabularMemAE, X: Any, y: Any = None) -> float:
+        return auroc(labelled, estimator.anomaly_score(np.concatenate([TABLE, ODD])))
+
+    search = GridSearchCV(table(), {"n_items": [0, 6]}, scoring=judged, cv=2, error_score="raise").fit(TABLE)
+    assert set(search.cv_results_["param_n_items"]) == {0, 6}
+    assert search.best_score_ > 0.5
+    assert search.best_estimator_.n_items == search.best_params_["n_items"]
+
+
+@each_kind
+def test_parameters_survive_clone_and_cannot_be_changed_by_fit(make: Any, data: Any) -> None:
+    before = make(n_items=5, temperature=0.2, random_state=7)
+    given = copy.deepcopy(before.get_params())
+    assert clone(before).get_params() == given
+    before.fit(data)
+    assert before.get_params() == given
+    with pytest.raises(NotFittedError):
+        clone(before).anomaly_score(data)
+    with pytest.raises(NotFittedError):
+        clone(before).predict(data)
+    assert before.set_params(n_items=3).n_items == 3
+    assert before.scorer_.model.memory.items.shape[0] == 5  # set_params does not touch what was fitted
+
+
+@pytest.mark.parametrize("kind", IDS)
+def test_signs(fitted: dict[str, Estimator], kind: str) -> None:
+    detector, data = fitted[kind], dict(zip(IDS, [pair[1] for pair in KINDS], strict=True))[kind]
+    scores = detector.anomaly_score(data)
+    assert scores.shape == (len(data),)
+    assert scores.dtype == np.float64
+    assert (scores > 0).all()
+    np.testing.assert_array_equal(detector.score_samples(data), -scores)
+    assert detector.offset_ == -detector.threshold_
+    np.testing.assert_array_equal(detector.decision_function(data), detector.threshold_ - scores)
+    flagged = detector.predict(data) == -1
+    np.testing.assert_array_equal(flagged, scores > detector.threshold_)
+    np.testing.assert_array_equal(flagged, detector.p_value(data) <= detector.scorer_.calibration.false_alarm_rate)
+    assert set(detector.predict(data)) <= {1, -1}
+    assert detector.predict(data).dtype.kind == "i"
+    np.testing.assert_array_equal(make_again(kind).fit_predict(data), detector.predict(data))
+
+
+def make_again(kind: str) -> Any:
+    return dict(zip(IDS, [pair[0] for pair in KINDS], strict=True))[kind]()
+
+
+@pytest.mark.parametrize("kind", IDS)
+def test_pickle_and_model_file_keep_everything(fitted: dict[str, Estimator], kind: str, tmp_path: Path) -> None:
+    detector, data = fitted[kind], dict(zip(IDS, [pair[1] for pair in KINDS], strict=True))[kind]
+    detector.save(tmp_path / "m.memae")
+    scores = detector.anomaly_score(data)
+    for other in (load(tmp_path / "m.memae"), pickle.loads(pickle.dumps(detector))):  # noqa: S301
+        assert type(other) is type(detector)
+        np.testing.assert_array_equal(other.anomaly_score(data), scores)
+        np.testing.assert_array_equal(other.p_value(data), detector.p_value(data))
+        assert other.threshold_ == detector.threshold_
+        assert other.history_ == detector.history_
+        assert other.health_ == detector.health_
+        assert other.best_epoch_ == detector.best_epoch_
+        assert other.checksum_ == detector.checksum_
+        assert other.versions_ == detector.versions_
+        assert repr(as_lists(other.get_params())) == repr(as_lists(detector.get_params()))
+    other.save(tmp_path / "again.memae")
+    assert (tmp_path / "again.memae").read_bytes() == (tmp_path / "m.memae").read_bytes()
+    clone(load(tmp_path / "m.memae")).fit(data)  # its parameters work as given
+
+
+def as_lists(value: Any) -> Any:
+    """Parameters as they come back from a model file, where tuples are lists."""
+    if isinstance(value, dict):
+        return {name: as_lists(inner) for name, inner in value.items()}
+    return [as_lists(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def test_a_model_file_of_another_kind_is_refused(fitted: dict[str, Estimator], tmp_path: Path) -> None:
+    from memae import artifact
+
+    fitted["image"].save(tmp_path / "m.memae")
+    with pytest.raises(ModelFileError, match=r"image data, not table; load it with memae\.load"):
+        TabularMemAE.from_artifact(artifact.load(tmp_path / "m.memae"))
+    assert isinstance(load(tmp_path / "m.memae"), ImageMemAE)
+
+
+@pytest.mark.parametrize("state", [None, np.random.RandomState(3)], ids=["None", "RandomState"])
+def test_any_random_state_can_be_fitted_and_saved(state: Any, tmp_path: Path) -> None:
+    detector = table(random_state=state).fit(TABLE)
+    detector.save(tmp_path / "m.memae")
+    np.testing.assert_array_equal(load(tmp_path / "m.memae").anomaly_score(ODD), detector.anomaly_score(ODD))
+
+
+# ----------------------------------------------------------------------------------------------------------- training
+
+
+@each_kind
+def test_the_seed_decides_everything_and_nothing_else_is_touched(make: Any, data: Any) -> None:
+    torch.manual_seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    one = make(random_state=1).fit(data)
+    one.anomaly_score(data)
+    assert torch.equal(before[0], torch.get_rng_state())
+    np.testing.assert_array_equal(before[1], np.random.get_state()[1])  # noqa: NPY002
+    torch.manual_seed(6)
+    same, other = make(random_state=1).fit(data), make(random_state=2).fit(data)
+    pairs = [
+        (value, same.scorer_.state_dict()[name], other.scorer_.state_dict()[name])
+        for name, value in one.scorer_.state_dict().items()
+    ]
+    assert all(torch.equal(value, again) for value, again, _ in pairs)
+    assert any(not torch.equal(value, differs) for value, _, differs in pairs)
+
+
+@each_kind
+def test_fit_steps_tells_each_step_and_each_epoch(make: Any, data: Any) -> None:
+    detector = make(epochs=3)
+    events = list(detector.fit_steps(data))
+    epochs = [event for event in events if isinstance(event, Epoch)]
+    assert tuple(epochs) == detector.history_
+    assert [epoch.epoch for epoch in epochs] == [1, 2, 3]
+    for epoch in epochs:
+        steps = [event for event in events if isinstance(event, Step) and event.epoch == epoch.epoch]
+        assert [step.step for step in steps] == list(range(1, steps[0].steps + 1))
+        assert steps[-1].loss == pytest.approx(epoch.loss)
+    assert epochs[0].health is None  # warm-up
+    assert detector.best_epoch_ == min(epochs[1:], key=lambda epoch: epoch.held_out_error)
+    assert detector.health_.items == 8
+
+
+@each_kind
+def test_no_items_are_a_plain_autoencoder(make: Any, data: Any, tmp_path: Path) -> None:
+    detector = make(n_items=0).fit(data)
+    assert detector.health_ is None
+    assert detector.scorer_.model.memory is None
+    assert all(epoch.health is None and epoch.entropy == 0 for epoch in detector.history_)
+    detector.save(tmp_path / "m.memae")
+    np.testing.assert_array_equal(load(tmp_path / "m.memae").anomaly_score(data), detector.anomaly_score(data))
+
+
+@each_kind
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"epochs": 0}, {"n_items": -1}, {"temperature": 0.0}, {"held_out": 0.0}, {"held_out": 1.0},
+        {"false_alarm_rate": 0.0}, {"false_alarm_rate": 1.5}, {"device": "tpu"}, {"shrinkage": 1000.0},
+        {"similarity": "euclid"}, {"reduction": "max"}, {"init": "zeros"}, {"choose": "best"}, {"on_empty": "skip"},
+        {"learning_rate": 0.0}, {"batch_size": 0}, {"widths": (0, 3)}, {"alpha": -1.0}, {"patience": 0},
+    ],
+    ids=lambda wrong: "-".join(f"{name}-{value}" for name, value in wrong.items()),
+)  # fmt: skip
+def test_a_parameter_that_cannot_work_is_refused_by_name_and_value(make: Any, data: Any, wrong: dict[str, Any]) -> None:
+    ((name, value),) = wrong.items()
+    with pytest.raises(OptionError) as caught:
+        make(**wrong).fit(data)
+    told = str(caught.value)
+    words = {"n_items": "item", "false_alarm_rate": "false-alarm", "batch_size": "batch", "shrinkage": "λ"}
+    assert words.get(name, name.replace("_", " ")) in told.replace("_", " ") or name in told
+    assert str(value) in told or f"{value:g}" in told if isinstance(value, float | int) else True
+
+
+def test_recalibrate_changes_threshold_and_p_values_alone() -> None:
+    detector = table().fit(TABLE)
+    weights = copy.deepcopy(detector.scorer_.model.state_dict())
+    scores, p_values, threshold = detector.anomaly_score(ODD), detector.p_value(ODD), detector.threshold_
+    assert detector.recalibrate(false_alarm_rate=0.3) is detector
+    assert detector.threshold_ < threshold
+    np.testing.assert_array_equal(detector.p_value(ODD), p_values)  # they know no rate
+    detector.recalibrate(scores)
+    assert detector.scorer_.calibration.false_alarm_rate == 0.3  # kept
+    assert (detector.predict(ODD) == -1).sum() == int(0.3 * (len(ODD) + 1))
+    assert detector.p_value(ODD).max() == pytest.approx(1.0)
+    detector.recalibrate(np.arange(99.0), false_alarm_rate=0.05)
+    assert detector.threshold_ == 94.0
+    assert detector.p_value(ODD)[0] == (1 + (np.arange(99) >= scores[0]).sum()) / 100
+    np.testing.assert_array_equal(detector.anomaly_score(ODD), scores)
+    assert all(torch.equal(value, weights[name]) for name, value in detector.scorer_.model.state_dict().items())
+    with pytest.raises(OptionError, match="false-alarm rate"):
+        detector.recalibrate(false_alarm_rate=2)
+    with pytest.raises(InputError, match="finite"):
+        detector.recalibrate(np.array([1.0, np.nan]))
+    assert detector.threshold_ == 94.0
+
+
+def test_too_few_held_out_samples_warn_and_promise_what_they_can() -> None:
+    with pytest.warns(MemaeWarning, match=r"4 held-out samples can promise a false-alarm rate of 0\.2 at best"):
+        detector = table(false_alarm_rate=0.01).fit(TABLE[:12])
+    assert detector.scorer_.calibration.false_alarm_rate == pytest.approx(0.2)
+    assert np.isfinite(detector.threshold_)
+    assert detector.threshold_ == detector.scorer_.calibration.scores.max()
+    assert detector.false_alarm_rate == 0.01  # the parameter is the caller's
+
+
+def test_held_out_scores_hold_the_false_alarm_rate() -> None:
+    detector = table(held_out=0.3).fit(TABLE)
+    known = detector.scorer_.calibration.scores.numpy()
+    assert len(known) == 60
+    assert (known >= detector.threshold_).sum() == 6
+    fresh = RNG.normal(size=(2000, 2))
+    assert len(fresh) == 2000
+
+
+def test_collapse_is_warned_of() -> None:
+    with pytest.warns(MemaeWarning, match="collapsed"):
+        table(epochs=1, warmup=0, init="uniform", temperature=0.001, n_items=50, random_state=0, revive=False).fit(
+            np.repeat(TABLE[:1], 100, 0) + RNG.normal(0, 1e-6, (100, 5))
+        )
+
+
+# ------------------------------------------------------------------------------------------------------------- scores
+
+
+@pytest.mark.parametrize("kind", IDS)
+def test_a_score_does_not_depend_on_its_batch(fitted: dict[str, Estimator], kind: str) -> None:
+    detector, data = fitted[kind], dict(zip(IDS, [pair[1] for pair in KINDS], strict=True))[kind]
+    scores = detector.anomaly_score(data)
+    if kind == "video":  # a batch is a video: its frames alone, beside another, and in clips computed one at a time
+        beside = detector.anomaly_score([OTHER, data])
+        np.testing.assert_allclose(beside[len(OTHER) :], scores, rtol=1e-6)
+        middle = detector.anomaly_score(data[20:40])
+        np.testing.assert_allclose(middle[2:-1], scores[22:39], rtol=1e-6)
+        return
+    alone = np.concatenate([detector.anomaly_score(data[place : place + 1]) for place in range(0, 40, 5)])
+    np.testing.assert_allclose(alone, scores[:40:5], rtol=1e-6)
+    np.testing.assert_allclose(detector.anomaly_score(data[::-1])[::-1], scores, rtol=1e-6)
+    np.testing.assert_allclose(detector.anomaly_score(np.concatenate([data] * 3))[-len(data) :], scores, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", IDS)
+def test_error_maps_sum_to_the_score(fitted: dict[str, Estimator], kind: str) -> None:
+    detector, data = fitted[kind], dict(zip(IDS, [pair[1] for pair in KINDS], strict=True))[kind]
+    for part in detector.scores(data):
+        np.testing.assert_allclose(part.error_map.double().flatten(1).sum(1), part.score, rtol=1e-4)
+        assert part.x_hat.shape[1:] == part.error_map.shape[1:]
+
+
+# ------------------------------------------------------------------------------------------------------------- tables
+
+
+def test_tables_of_any_form_score_alike(tmp_path: Path) -> None:
+    frame = pd.DataFrame(TABLE, columns=[f"x{place}" for place in range(5)])
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    frame.to_parquet(tmp_path / "t.parquet")
+    reference = table().fit(TABLE).anomaly_score(TABLE)
+    for form in (frame, tmp_path / "t.csv", str(tmp_path / "t.parquet"), TABLE.tolist()):
+        detector = table().fit(form)
+        np.testing.assert_allclose(detector.anomaly_score(form), reference, rtol=1e-6)
+    np.testing.assert_allclose(
+        table().fit(frame).anomaly_score(tmp_path / "t.csv"), reference, rtol=1e-6, err_msg="fit frame, score file"
+    )
+
+
+def test_categories_missing_and_unseen_values() -> None:
+    detector = table().fit(MIXED)
+    known = detector.anomaly_score(MIXED)
+    assert np.isfinite(known).all()
+    odd = MIXED.iloc[:20].assign(kind="never seen")
+    assert (detector.anomaly_score(odd) > known[:20]).mean() > 0.8
+    gone = MIXED.iloc[:20].assign(a=np.nan, kind=None)
+    assert np.isfinite(detector.anomaly_score(gone)).all()
+    np.testing.assert_array_equal(detector.anomaly_score(MIXED.astype({"kind": "category", "flag": "category"})), known)
+    assert detector.encoder_.novelties(odd) == {"kind": 20}
+    assert list(detector.feature_names_in_) == list(MIXED.columns)
+    assert detector.n_features_in_ == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda frame: frame.drop(columns="b"), r"b.*missing|missing.*b"),
+        (lambda frame: frame.assign(new=1.0), r"new"),
+        (lambda frame: frame[["b", "a", "kind", "flag"]], r"order"),
+        (lambda frame: frame.assign(a="text"), r"column 'a' holds numbers, but row 0 has 'text'"),
+        (lambda frame: frame.assign(a=np.inf), r"column 'a' has infinite values"),
+    ],
+    ids=["missing", "added", "reordered", "type", "infinite"],
+)
+def test_columns_must_be_those_of_training(change: Any, words: str) -> None:
+    detector = table(epochs=1, warmup=0).fit(MIXED)
+    with pytest.raises(InputError, match=f"(?s){words}"):
+        detector.anomaly_score(change(MIXED.iloc[:5]))
+
+
+def test_ignored_columns_may_be_there_or_not() -> None:
+    detector = table(ignore=["flag"]).fit(MIXED)
+    scores = detector.anomaly_score(MIXED)
+    np.testing.assert_array_equal(detector.anomaly_score(MIXED.drop(columns="flag")), scores)
+    np.testing.assert_array_equal(detector.anomaly_score(MIXED.assign(flag="other")), scores)
+    with pytest.raises(SchemaError, match="no column 'flags'"):
+        table(ignore=["flags"]).fit(MIXED)
+
+
+def test_arrays_need_as_many_columns() -> None:
+    with pytest.raises(SchemaError, match="4 features.*5 features"):
+        table(epochs=1, warmup=0).fit(TABLE).anomaly_score(TABLE[:, :4])
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_table_larger_than_memory_streams(ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = pd.DataFrame(TABLE, columns=list("abcde")).assign(kind=np.where(TABLE[:, 0] > 0, "up", "down"))
+    path = tmp_path / f"t.{ending}"
+    frame.to_csv(path, index=False) if ending == "csv" else frame.to_parquet(path)
+    monkeypatch.setattr(tabular, "IN_MEMORY", 0)
+    monkeypatch.setattr(tabular, "table_chunks", lambda source, **more: TABLE_CHUNKS(source, 64, **more))
+    options = {"epochs": 20, "widths": (16, 4), "n_items": 20, "batch_size": 32}
+    streamed = table(**options).fit(path)
+    assert sum(len(batch) for batch in streamed._prepare(path).training.batches(32)) == 180
+    odd = pd.DataFrame(ODD, columns=list("abcde")).assign(kind=np.where(ODD[:, 0] > 0, "down", "up"))
+    truth = np.r_[np.zeros(len(frame)), np.ones(len(odd))]
+    assert auroc(truth, streamed.anomaly_score(pd.concat([frame, odd], ignore_index=True))) > 0.9
+    np.testing.assert_allclose(streamed.anomaly_score(path), streamed.anomaly_score(frame), rtol=1e-6)
+    again = table(**options).fit(path)
+    np.testing.assert_array_equal(again.anomaly_score(frame), streamed.anomaly_score(frame))
+
+
+TABLE_CHUNKS = tabular.table_chunks
+
+
+# ------------------------------------------------------------------------------------------------------------- images
+
+
+def write_images(folder: Path, images: Any) -> Path:
+    folder.mkdir()
+    for place, pixels in enumerate(images):
+        Image.fromarray(pixels).save(folder / f"{place}.png")
+    return folder
+
+
+@pytest.mark.parametrize("shape", ["grey", "rgb", "uint16"])
+def test_files_score_as_arrays_of_the_same_pixels(shape: str, tmp_path: Path) -> None:
+    pixels = {
+        "grey": IMAGES,
+        "rgb": np.stack([IMAGES, IMAGES[::-1], 255 - IMAGES], -1),
+        "uint16": IMAGES.astype(np.uint16) * 200,
+    }[shape]
+    folder = write_images(tmp_path / "images", pixels)
+    from_array, from_files = image().fit(pixels), image().fit(folder)
+    scores = from_array.anomaly_score(pixels)
+    np.testing.assert_array_equal(from_files.anomaly_score(folder), scores)
+    np.testing.assert_array_equal(from_array.anomaly_score(sorted(folder.iterdir(), key=lambda p: int(p.stem))), scores)
+    np.testing.assert_array_equal(from_files.anomaly_score(str(folder / "3.png")), scores[3:4])
+    if shape == "rgb":
+        np.testing.assert_array_equal(from_files.anomaly_score(pixels.transpose(0, 3, 1, 2)), scores)
+
+
+def test_numbers_keep_their_own_range_and_units_do_not_mix() -> None:
+    numbers = IMAGES / 7.0 - 20
+    detector = image().fit(numbers)
+    assert float(detector.scorer_.center) == pytest.approx(numbers.min(), rel=1e-6)
+    assert float(detector.scorer_.scale) == pytest.approx(np.ptp(numbers), rel=1e-6)
+    with pytest.raises(SchemaError, match="fitted on numbers, this data is grey levels"):
+        detector.anomaly_score(IMAGES)
+    with pytest.raises(SchemaError, match="fitted on grey levels, this data is numbers"):
+        image().fit(IMAGES).anomaly_score(numbers)
+    with pytest.raises(SchemaError, match="grey levels"):
+        video().fit(VIDEO).anomaly_score(VIDEO / 2)
+
+
+def test_image_sizes_and_channels() -> None:
+    detector = image().fit(IMAGES)
+    with pytest.raises(SchemaError, match=r"\(1, 12, 14\).*\(1, 12, 13\)"):
+        detector.anomaly_score(IMAGES[:, :, 1:])
+    colour = np.repeat(IMAGES[..., None], 3, -1)
+    np.testing.assert_allclose(detector.anomaly_score(colour), detector.anomaly_score(IMAGES), rtol=1e-6)
+    scaled = image(size=(8, 8), channels=3, per_position=True).fit(IMAGES)
+    assert scaled.shape_ == (3, 8, 8)
+    assert scaled.spec_.memory.per_position
+    assert np.isfinite(scaled.anomaly_score(colour[:5, :, 1:])).all()
+    assert ImageMemAE(epochs=1, warmup=0, n_items=4, false_alarm_rate=0.1).fit(IMAGES).spec_.widths  # the default net
+
+
+# -------------------------------------------------------------------------------------------------------------- video
+
+
+@pytest.mark.parametrize("score_step", [1, 3])
+@pytest.mark.parametrize("length", [4, 5])
+def test_each_frame_gets_the_clip_centred_on_it(score_step: int, length: int) -> None:
+    detector = video(length=length, score_step=score_step).fit(VIDEO)
+    frames = list(detector.frames([OTHER, VIDEO]))
+    np.testing.assert_array_equal(detector.anomaly_score([OTHER, VIDEO]), [frame.score for frame in frames])
+    clips = Clips([Video("0", torch.from_numpy(OTHER)[:, None], torch.arange(45.0))], length, score_step)
+    direct = [part for clip in clips.take(torch.arange(len(clips))) for part in detector.scorer_.batched([clip[None]])]
+    starts = clips.origin[:, 1].numpy()
+    for number, frame in enumerate(frames[:45]):
+        assert (frame.video, frame.frame) == ("0", number)
+        assert frame.time == pytest.approx(number / 25)
+        off = np.abs(starts + length // 2 - number)
+        nearest = [place for place in np.flatnonzero(off == off.min())]
+        match = [place for place in nearest if np.isclose(frame.score, float(direct[place].score), rtol=1e-6)]
+        assert match, f"frame {number} does not score as its nearest clip"
+        at = min(max(number - int(starts[match[0]]), 0), length - 1)
+        torch.testing.assert_close(frame.error_map, direct[match[0]].error_map[0, :, at])
+    assert [(frame.video, frame.frame) for frame in frames[45:]] == [("1", number) for number in range(60)]
+
+
+def test_step_of_training_clips() -> None:
+    def steps(step: int) -> int:
+        return next(event.steps for event in video(step=step, batch_size=1).fit_steps(VIDEO) if isinstance(event, Step))
+
+    frames = len(video()._ends(video()._parts_whole(VIDEO))[0][0].frames) if False else None
+    assert frames is None
+    assert steps(1) == pytest.approx(3 * steps(3), abs=3)
+    assert steps(1) > 2 * steps(3)
+
+
+def test_frames_of_files_score_as_arrays(tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "v", VIDEO)
+    from_array, from_files = video().fit(VIDEO), video().fit(folder)
+    np.testing.assert_array_equal(from_files.anomaly_score(folder), from_array.anomaly_score(VIDEO))
+    assert {frame.video for frame in from_files.frames(tmp_path)} == {str(folder)}
+    deep = video().fit(VIDEO.astype(np.uint16) * 257)
+    np.testing.assert_allclose(deep.anomaly_score(VIDEO), from_array.anomaly_score(VIDEO), rtol=1e-4)
+    scaled = video(size=(12, 16), channels=3).fit(folder)
+    assert scaled.shape_ == (3, 4, 12, 16)
+    np.testing.assert_allclose(scaled.anomaly_score(VIDEO), scaled.anomaly_score(folder), rtol=1e-6)
+
+
+def test_videos_too_short_or_of_another_size() -> None:
+    detector = video(step=1).fit([VIDEO, OTHER])
+    with pytest.raises(SchemaError, match="has 3 frames, the model needs 4"):
+        detector.anomaly_score(VIDEO[:3])
+    assert detector.anomaly_score(VIDEO[:4]).shape == (4,)
+    with pytest.raises(SchemaError, match=r"\(1, 16, 24\).*\(1, 15, 24\)"):
+        detector.anomaly_score(VIDEO[:, 1:])
+    with pytest.raises(SchemaError, match="longest video has 7 frames.*at least 8.*Lower the length"):
+        video().fit(VIDEO[:7])
+    with pytest.raises(SchemaError, match="scale all videos to one size"):
+        video().fit([VIDEO, OTHER[:, 1:]])
+    with pytest.warns(MemaeWarning, match="1 of 2 videos are shorter than a clip"):
+        video().fit([VIDEO, OTHER[:3]])
+
+
+def test_no_training_frame_is_held_out() -> None:
+    prepared = video(step=1, held_out=0.2)._prepare([VIDEO, OTHER])
+    seen = {
+        tuple(frame.flatten().tolist()) for batch in prepared.training.batches(8) for clip in batch for frame in clip[0]
+    }
+    kept = {
+        tuple(frame.flatten().tolist()) for batch in prepared.held_out.batches(8) for clip in batch for frame in clip[0]
+    }
+    assert seen
+    assert kept
+    assert not seen & kept
+    assert len(seen | kept) == len(VIDEO) + len(OTHER)
