@@ -1,4 +1,4 @@
-"""One hypothesis profile for all tests: the same examples in every run, and no clock. One thread, as models are tiny."""
+"""One hypothesis profile for all tests: the same examples in every run, and no clock. One thread: models are tiny."""
 
 import torch
 from hypothesis import settings
