@@ -277,7 +277,8 @@ def test_threshold_is_set_on_held_out_scores() -> None:
     known = detector.scorer_.calibration.scores.numpy()
     assert len(known) == 60
     assert (known >= detector.threshold_).sum() == 6
-    assert np.isin(known, detector.anomaly_score(TABLE)).all()
+    scores = detector.anomaly_score(TABLE)
+    assert all(np.isclose(scores, value, rtol=1e-6).any() for value in known)
 
 
 def test_collapse_is_warned_of() -> None:
@@ -370,7 +371,7 @@ def test_ignored_columns_may_be_there_or_not() -> None:
 
 
 def test_arrays_need_as_many_columns() -> None:
-    with pytest.raises(SchemaError, match="4 features.*5 features"):
+    with pytest.raises(SchemaError, match=r"4 features.*5 features"):
         table(epochs=1, warmup=0).fit(TABLE).anomaly_score(TABLE[:, :4])
 
 
@@ -454,7 +455,7 @@ def test_image_sizes_and_channels() -> None:
 @pytest.mark.parametrize("score_step", [1, 3])
 @pytest.mark.parametrize("length", [4, 5])
 def test_each_frame_gets_the_clip_centred_on_it(score_step: int, length: int) -> None:
-    detector = video(length=length, score_step=score_step, false_alarm_rate=0.3).fit(VIDEO)
+    detector = video(length=length, score_step=score_step, false_alarm_rate=0.4).fit(VIDEO)
     frames = list(detector.frames([OTHER, VIDEO]))
     np.testing.assert_array_equal(detector.anomaly_score([OTHER, VIDEO]), [frame.score for frame in frames])
     clips = Clips([Video("0", torch.from_numpy(OTHER)[:, None], torch.arange(45.0))], length, score_step)
@@ -464,7 +465,7 @@ def test_each_frame_gets_the_clip_centred_on_it(score_step: int, length: int) ->
         assert (frame.video, frame.frame) == ("0", number)
         assert frame.time == pytest.approx(number / 25)
         off = np.abs(starts + length // 2 - number)
-        nearest = [place for place in np.flatnonzero(off == off.min())]
+        nearest = np.flatnonzero(off == off.min()).tolist()
         match = [place for place in nearest if np.isclose(frame.score, float(direct[place].score), rtol=1e-6)]
         assert match, f"frame {number} does not score as its nearest clip"
         at = min(max(number - int(starts[match[0]]), 0), length - 1)
@@ -499,7 +500,7 @@ def test_videos_too_short_or_of_another_size() -> None:
     assert detector.anomaly_score(VIDEO[:4]).shape == (4,)
     with pytest.raises(SchemaError, match=r"\(1, 16, 24\).*\(1, 15, 24\)"):
         detector.anomaly_score(VIDEO[:, 1:])
-    with pytest.raises(SchemaError, match="longest video has 7 frames.*at least 8.*Lower the length"):
+    with pytest.raises(SchemaError, match=r"longest video has 7 frames.*at least 8.*Lower the length"):
         video().fit(VIDEO[:7])
     with pytest.raises(SchemaError, match="scale all videos to one size"):
         video().fit([VIDEO, OTHER[:, 1:]])

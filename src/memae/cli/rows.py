@@ -1,7 +1,7 @@
 """Scores as rows of a file: what identifies the sample first, then score, p_value, is_anomaly."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from memae.data.images import find_images, write_heat_map
-from memae.data.tables import table_chunks
+from memae.data.tables import table_chunks, without
 from memae.errors import OptionError
 from memae.estimators import Estimator, VideoMemAE
 from memae.files import replacing
@@ -21,15 +21,15 @@ MAP_TOP = 0.5
 
 
 def scored(
-    estimator: Estimator, source: Path, *, keep: bool = False, maps: Path | None = None
+    estimator: Estimator, source: Path, *, keep: bool = False, ignore: Sequence[str] = (), maps: Path | None = None
 ) -> Iterator[pd.DataFrame]:
     """Rows for each sample of `source`, in parts; heat maps are written into the folder `maps`."""
     if estimator.kind == "table":
         if maps is not None:
             raise OptionError("--maps is for images and video; a table has no heat map")
-        return _table(estimator, source, keep)
-    if keep:
-        raise OptionError("--keep is for tables; images and video are named by their path")
+        return _table(estimator, source, keep, ignore)
+    if keep or ignore:
+        raise OptionError("--keep and --ignore are for tables; images and video are named by their path")
     if maps is not None:
         maps.mkdir(parents=True, exist_ok=True)
     if isinstance(estimator, VideoMemAE):
@@ -49,14 +49,15 @@ def judged(estimator: Estimator, scores: Iterable[float]) -> dict[str, Any]:
     }
 
 
-def _table(estimator: Any, source: Path, keep: bool) -> Iterator[pd.DataFrame]:
+def _table(estimator: Any, source: Path, keep: bool, ignore: Sequence[str]) -> Iterator[pd.DataFrame]:
     start = 0
     novel: dict[str, int] = {}
     for chunk in table_chunks(source, text=estimator.encoder_.text)():
+        known = without(without(chunk, ignore, strict=True), estimator.ignore, strict=False)
         rows = pd.DataFrame(
-            {"row": range(start, start + len(chunk))} | judged(estimator, estimator.anomaly_score(chunk))
+            {"row": range(start, start + len(chunk))} | judged(estimator, estimator.anomaly_score(known))
         )
-        for name, count in estimator.encoder_.novelties(chunk).items():
+        for name, count in estimator.encoder_.novelties(known).items():
             novel[name] = novel.get(name, 0) + count
         start += len(chunk)
         yield rows.join(chunk.reset_index(drop=True), rsuffix="_input") if keep else rows

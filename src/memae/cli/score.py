@@ -21,6 +21,7 @@ def score(
         Path | None, typer.Option("--output", "-o", help="File: .csv, .parquet or .jsonl; CSV on stdout without.")
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Append the input row (tables).")] = False,
+    ignore: Annotated[list[str], typer.Option(help="Column that the model was not fitted with; repeat for each.")] = [],  # noqa: B006
     maps: Annotated[Path | None, typer.Option(help="Folder for a heat map of each image or frame.")] = None,
     false_alarm_rate: FalseAlarms = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON summary; needs --output.")] = False,
@@ -41,7 +42,7 @@ def score(
     estimator = load(model)
     if false_alarm_rate is not None:
         estimator.recalibrate(false_alarm_rate=false_alarm_rate)
-    count, flagged = write(scored(estimator, source, keep=keep, maps=maps), output)
+    count, flagged = write(scored(estimator, source, keep=keep, ignore=ignore, maps=maps), output)
     facts = {"output": str(output), "samples": count, "flagged": flagged, "threshold": estimator.threshold_}
     if as_json:
         sys.stdout.write(json.dumps(facts) + "\n")
