@@ -58,6 +58,13 @@ def test_normal_samples_are_flagged_as_rarely_as_promised(rate, ties):
         assert np.std(alarms) == pytest.approx(deviation, rel=0.25)
 
 
+@pytest.mark.parametrize("percent", range(1, 100))
+def test_whole_percentages_lose_nothing_to_rounding(percent):
+    calibration = Calibration(torch.arange(99.0), percent / 100)  # 0.29 · 100 is 28.999999999999996
+    assert calibration.threshold() == 99 - percent
+    assert float(calibration.p_value(torch.tensor(99.5 - percent))) == percent / 100
+
+
 @pytest.mark.parametrize("n", [1, 5, 18])
 def test_too_few_held_out_scores_flag_nothing(n):
     calibration = Calibration(torch.arange(float(n)), 0.05)

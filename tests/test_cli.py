@@ -127,9 +127,11 @@ def models(cases: dict[str, Case], tmp_path_factory: pytest.TempPathFactory) -> 
                 sys,
                 "argv",
                 ["memae", "fit", case.kind, str(case.normal), "-o", str(folder / case.kind), *SMALL, *case.options],
-            )  # noqa: E501
+            )
             patch.setattr("warnings.showwarning", None)
-            cli.main()
+            with pytest.raises(SystemExit) as stop:
+                cli.main()
+            assert not stop.value.code
     assert sorted(path.name for path in folder.iterdir()) == sorted(cases)  # no checkpoint is left
     return {kind: folder / kind for kind in cases}
 

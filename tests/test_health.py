@@ -35,6 +35,13 @@ def test_a_memory_of_axes_read_along_two_of_them():
     assert health.collapse is None
 
 
+def test_an_item_read_once_in_a_thousand_times_is_in_use():
+    z = torch.eye(3)[[0] * 999 + [1]]
+    health = health_of(memory_of(torch.eye(3), temperature=0.1), z)
+    assert (health.in_use, health.dead) == (2, 1)
+    assert health.top_share == pytest.approx(0.999)
+
+
 @pytest.mark.parametrize("sharing", [1, 2, 3, 8])
 def test_effective_counts_the_items_that_share_an_answer(sharing):
     items = torch.eye(8)

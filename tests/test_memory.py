@@ -177,13 +177,13 @@ def test_a_row_without_survivors_is_counted_and_filled_or_left_literally_zero():
 
 @pytest.mark.parametrize(("n", "temperature"), [(2, 1.0), (5, 0.3), (50, 1.0), (300, 0.5), (2, 10.0)])
 def test_the_bound_on_lambda_is_named_and_right(n, temperature):
-    bound = largest_weight(n, "cosine", temperature)
+    bound = math.exp(1 / temperature) / (math.exp(1 / temperature) + (n - 1) * math.exp(-1 / temperature))
     with pytest.raises(ShrinkageError, match="every row would be empty") as caught:
-        Memory(n, 4, temperature=temperature, shrinkage=bound * n * 1.001)
+        Memory(n, 4, temperature=temperature, shrinkage=bound * n * 1.00001)
     assert f"below {bound * n:.4g}" in str(caught.value)
     assert f"exceed {bound:.4g}" in str(caught.value)
     # Just below the bound, one item along z and all others opposite leave one survivor.
-    memory = Memory(n, 4, temperature=temperature, shrinkage=bound * n * 0.999)
+    memory = Memory(n, 4, temperature=temperature, shrinkage=bound * n * 0.99999)
     z = torch.tensor([[1.0, 2.0, -1.0, 0.5]])
     with torch.no_grad():
         memory.items.copy_(-z.expand(n, 4))
@@ -248,11 +248,11 @@ def inertia(codes, items):
     return float(torch.cdist(codes, items).amin(1).square().sum())
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_kmeans_lowers_the_inertia_to_that_of_scikit_learn_from_the_same_start(seed):
+@pytest.mark.parametrize(("seed", "count"), [(0, 400), (1, 400), (2, 24), (3, 24)])
+def test_kmeans_lowers_the_inertia_to_that_of_scikit_learn_from_the_same_start(seed, count):
     from sklearn.cluster import KMeans
 
-    codes = torch.randn(400, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    codes = torch.randn(count, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     start = sampled_items(codes, 8, torch.Generator().manual_seed(seed))
     found = kmeans_items(codes, 8, torch.Generator().manual_seed(seed), rounds=300)
     oracle = KMeans(8, init=start.numpy(), n_init=1, max_iter=300, tol=0).fit(codes.numpy())

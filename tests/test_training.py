@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from memae.data.samples import InMemory, Selection
+from memae.data.samples import InMemory, Mapped, Selection
 from memae.errors import OptionError, ResourceError, TrainingError
 from memae.losses import reconstruction_error
 from memae.model import MemorySpec, Spec, build
@@ -77,6 +77,21 @@ def test_steps_and_epochs_report_means_over_the_samples():
     assert steps[-1].loss == pytest.approx(history[0].loss)
     assert steps[-1].in_use == history[0].health.in_use == int((recall.use > 0).sum())
     assert torch.allclose(model.memory.use, recall.use / recall.use.sum(), atol=1e-5)
+
+
+def test_every_epoch_learns_all_samples_once_in_an_order_of_its_own():
+    rows, held = data((5,))
+    seen = []
+
+    def look(batch):
+        seen.extend(batch[:, 0].tolist())
+        return batch
+
+    for _ in train(fresh(TABLE), Mapped(rows, look), held, Options(epochs=3, batch_size=8)):
+        pass
+    orders = [seen[41 * epoch : 41 * (epoch + 1)] for epoch in range(3)]
+    assert all(sorted(order) == sorted(rows.samples.rows[:, 0].tolist()) for order in orders)
+    assert orders[0] != orders[1] != orders[2] != orders[0]
 
 
 @pytest.mark.parametrize(("count", "size", "steps"), [(41, 8, 5), (40, 8, 5), (42, 8, 6), (5, 64, 1), (9, 4, 2)])

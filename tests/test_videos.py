@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 
 from memae.data import pixels
+from memae.data.labels import find_labels
 from memae.data.videos import (
     FRAME_RATE,
     Clips,
     Video,
-    find_labels,
     find_videos,
     frame_blocks,
     read_video,

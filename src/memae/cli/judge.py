@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from memae.data.images import find_images, labels_from_layout
+from memae.data.labels import find_labels
 from memae.data.tables import table_chunks, without
-from memae.data.videos import find_labels
 from memae.errors import OptionError
 from memae.estimators import Estimator
 from memae.metrics import Estimate, quality, video_auroc

@@ -1,10 +1,8 @@
-"""Videos: files, folders of frames and arrays as frames in grey levels 0..255, clips of them, and labels."""
+"""Videos: files, folders of frames and arrays as frames in grey levels 0..255, and clips of them."""
 
-import csv
 import os
 import re
 import warnings
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -97,22 +95,24 @@ def frame_blocks(
 
     Yields:
         Frames (k, c, h, w), uint8, or float32 when grey or RGB is stored with more than 8 bits, and their
-        times (k,) in seconds, as the file tells them.
+        times (k,) in seconds from the first frame, as the file tells them.
 
     Raises:
         SourceError: no video, no frame, a damaged or missing part, or frames of several sizes.
     """
     pixels.check_channels(channels)
     first: Tensor | None = None
+    begin = 0.0
     frames: list[Tensor] = []
     times: list[float] = []
     for number, (frame, time) in enumerate((_folder if path.is_dir() else _file)(path, channels)):
-        first = frame if first is None else first
+        if first is None:
+            first, begin = frame, time
         if frame.shape != first.shape:
             sizes = f"{_by(frame)} pixels (h x w) and those before {_by(first)}"
             raise SourceError(f"{path}: frame {number} has {sizes}; split or scale the video to a single size")
         frames.append((frame if size is None else pixels.resize(frame, size)).to(first.dtype))
-        times.append(time)
+        times.append(time - begin)
         if len(frames) == block:
             yield torch.stack(frames), torch.tensor(times, dtype=torch.float64)
             frames, times = [], []
@@ -337,133 +337,3 @@ def _check_lengths(videos: Sequence[Video], length: int) -> None:
         raise SchemaError(f"{first}, a clip needs {length}; give longer videos or a smaller clip length")
     told = f"{len(short)} of {len(videos)} videos are shorter than a clip of {length} frames and left out"
     warnings.warn(f"{told}; the first, {first}", MemaeWarning, stacklevel=3)
-
-
-Labels = np.ndarray[Any, np.dtype[np.bool_]]
-
-
-def find_labels(source: Path, names: Sequence[str], lengths: Sequence[int]) -> list[Labels]:
-    """Which frames are abnormal, one bool array (t,) for each video.
-
-    Args:
-        source: a `.npy` file (1-D, all videos one after the other); a `.csv` file with columns path, frame and
-            label (frames counted from 0 or from 1), or with one column in order; or a folder with `NAME_gt`
-            folders of masks (a frame is abnormal where its mask is not black) or `NAME.npy` files.
-        names: the videos, as `Video.name`; labels are found by the last part, without the file ending.
-        lengths: frames of each video.
-
-    Raises:
-        SourceError: nothing readable is there.
-        SchemaError: labels of a video are missing, of another number than its frames, or not 0 and 1.
-    """
-    if source.is_dir():
-        return [_labels_in(source, names, number, length) for number, length in enumerate(lengths)]
-    pixels.check_readable(source)
-    if source.suffix == ".npy":
-        return _in_order(_load(source), source, lengths)
-    if source.suffix != ".csv":
-        raise SourceError(f"{source} holds no labels; a .npy file, a .csv file or a folder of masks is expected")
-    rows = _rows(source)
-    if len(rows[0]) > 1:
-        return _labels_of_table(rows, source, names, lengths)
-    words = [row[0] for row in (rows if rows[0][0].strip() in ("0", "1") else rows[1:])]
-    return _in_order(_binary(words, str(source)), source, lengths)
-
-
-def _rows(path: Path) -> list[list[str]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            return [row for row in csv.reader(file) if row] or [[""]]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise SourceError(f"{path} is not a CSV file in UTF-8 ({error}); export it again") from error
-
-
-def _binary(values: Any, where: str) -> Labels:
-    """Labels of numbers or words that are all 0 or 1."""
-    try:
-        numbers = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise SchemaError(f"{where} holds labels that are not 0 or 1 ({error}); write 0 and 1") from error
-    wrong = numbers[(numbers != 0) & (numbers != 1)]
-    if numbers.ndim != 1 or wrong.size:
-        found = f"the value {wrong.flat[0]:g}" if wrong.size else f"the shape {numbers.shape}"
-        raise SchemaError(f"{where} must hold one row of labels 0 (normal) and 1 (abnormal); it has {found}")
-    return np.asarray(numbers == 1, dtype=np.bool_)
-
-
-def _load(path: Path) -> Labels:
-    try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise SourceError(f"{path} is not a NumPy array ({error}); save labels with np.save") from error
-    return _binary(array, str(path))
-
-
-def _in_order(labels: Labels, source: Path, lengths: Sequence[int]) -> list[Labels]:
-    if len(labels) != sum(lengths):
-        told = f"{len(labels)} labels for {len(lengths)} videos of {sum(lengths)} frames"
-        raise SchemaError(f"{source} has {told}; give one label for every frame, in the order of the videos")
-    return np.split(labels, np.cumsum(lengths)[:-1])
-
-
-def _counted(labels: Labels, where: Path, name: str, length: int) -> Labels:
-    if len(labels) != length:
-        told = f"video {name} has {length} frames and {where} {len(labels)} labels"
-        raise SchemaError(f"{told}; give one label for every frame")
-    return labels
-
-
-def _labels_in(folder: Path, names: Sequence[str], number: int, length: int) -> Labels:
-    """Labels of one video from masks beside or inside it, or from its own `.npy` file."""
-    name = Path(names[number])
-    if name.is_relative_to(folder) and name != folder:
-        folder = name.parent
-    else:
-        _check_distinct(names, folder)
-    masks = [place / f"{key}_gt" for key in _keys(name) for place in (folder, folder / key)]
-    for place in filter(Path.is_dir, masks):
-        marked = [bool(pixels.decode(file, 1).any()) for file in pixels.visible(place) if pixels.is_image(file)]
-        return _counted(np.array(marked, dtype=bool), place, str(name), length)
-    for file in filter(Path.exists, [folder / f"{key}.npy" for key in _keys(name)]):
-        return _counted(_load(file), file, str(name), length)
-    raise SchemaError(f"video {name} has no labels; the folder {masks[0]} or {folder / name.stem}.npy is expected")
-
-
-def _keys(name: Path) -> list[str]:
-    """The last part of a video's path, without and with a file ending."""
-    return [name.stem, name.name] if is_video(name) else [name.name]
-
-
-def _check_distinct(names: Sequence[str], where: Path) -> None:
-    twice = [key for key, count in Counter(_keys(Path(name))[0] for name in names).items() if count > 1]
-    if twice:
-        raise SchemaError(f"several videos are called {twice[0]} and {where} cannot tell them apart; rename them")
-
-
-def _labels_of_table(rows: list[list[str]], source: Path, names: Sequence[str], lengths: Sequence[int]) -> list[Labels]:
-    """Labels from rows with the columns path, frame and label, in any order."""
-    head = [word.strip().lower() for word in rows[0]]
-    if not {"path", "frame", "label"} <= set(head) or any(len(row) != len(head) for row in rows):
-        told = "must have the columns path, frame and label, and as many fields in every row"
-        raise SchemaError(f"{source} {told}; its first row is {','.join(rows[0])!r}: repair or export it again")
-    path, frame, label = (head.index(column) for column in ("path", "frame", "label"))
-    found: dict[str, list[tuple[str, str]]] = {}
-    for row in rows[1:]:
-        found.setdefault(row[path], []).append((row[frame], row[label]))
-    if not set(names) <= set(found):
-        _check_distinct(names, source)
-        _check_distinct(list(found), source)
-        found = {_keys(Path(name))[0]: pairs for name, pairs in found.items()}
-        names = [_keys(Path(name))[0] for name in names]
-    return [_of_rows(found.get(name, []), source, name, n) for name, n in zip(names, lengths, strict=True)]
-
-
-def _of_rows(pairs: list[tuple[str, str]], source: Path, name: str, length: int) -> Labels:
-    """Labels of one video from its (frame, label) pairs."""
-    labels = _counted(_binary([label for _, label in pairs], str(source)), source, name, length)
-    numbers = np.array([int(frame) if frame.strip().isdecimal() else -1 for frame, _ in pairs])
-    order = np.argsort(numbers)
-    if not any(np.array_equal(numbers[order], np.arange(length) + base) for base in (0, 1)):
-        told = f"must number the frames of video {name} from 0 to {length - 1} or from 1 to {length}"
-        raise SchemaError(f"{source} {told}, each once; repair or export it again")
-    return labels[order]
