@@ -104,7 +104,7 @@ def load(path: str | Path) -> Artifact:
 def _assemble(header: dict[str, Any], tensors: dict[str, Tensor]) -> Artifact:
     spec = _spec(header["spec"])
     with torch.random.fork_rng(devices=[]):  # fresh weights are drawn, and replaced
-        model = build(spec)
+        model = build(spec).to(tensors["model.decoder.0.weight"].dtype)
     about = header["scorer"]
     scorer = Scorer(model, tensors["center"], tensors["scale"], reduction=about["reduction"], chunk=about["chunk"])
     if about["calibrated"]:

@@ -55,8 +55,8 @@ class Scorer(nn.Module):
         self.calibration: Calibration | None = None
 
     def normalise(self, raw: Tensor) -> Tensor:
-        """Raw samples → what the network sees, float32."""
-        return ((raw.to(self.center) - self.center) / self.scale).float()
+        """Raw samples → what the network sees, in its precision."""
+        return ((raw.to(self.center) - self.center) / self.scale).to(next(self.model.parameters()).dtype)
 
     def forward(self, raw: Tensor) -> Scores:
         """Scores one batch as it is; `batched` is for data of any length."""

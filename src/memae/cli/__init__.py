@@ -20,7 +20,6 @@ from memae.errors import MemaeError, MemaeWarning
 
 app = typer.Typer(
     name="memae",
-    help="Learn what normal looks like; flag what is not: tables, images and video.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -82,6 +81,10 @@ def demo(
         sys.stdout.flush()
 
 
+INTERRUPTED = 130
+"""Exit code of a program that was interrupted, by convention."""
+
+
 def _one_line(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     if issubclass(category, MemaeWarning):
         sys.stderr.write(f"memae: warning: {message}\n")
@@ -95,9 +98,10 @@ def main() -> None:
     except MemaeError as error:
         sys.stderr.write(f"memae: error: {' '.join(str(error).split())}\n")
         raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        sys.stderr.write("memae: interrupted; nothing half-written was left\n")
-        raise SystemExit(130) from None
+    except SystemExit as end:
+        if end.code == INTERRUPTED:  # typer has caught the interrupt
+            sys.stderr.write("memae: interrupted; nothing half-written was left (memae fit --resume goes on)\n")
+        raise
     except BrokenPipeError:  # the reader of our output has gone, as in `memae score … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None

@@ -31,7 +31,10 @@ def _table(estimator: Any, source: Path, labels: str | None, normal: list[str]) 
         rest = without(chunk, [labels], strict=True)
         known.append(_truth(chunk[labels], normal))
         scores.append(estimator.anomaly_score(rest))
-    return _facts(estimator, np.concatenate(known), np.concatenate(scores))
+    truth = np.concatenate(known)
+    if normal and truth.all():
+        raise OptionError(f"no row has the label {' or '.join(normal)} in column {labels!r}; see --normal")
+    return _facts(estimator, truth, np.concatenate(scores))
 
 
 def _truth(column: "pd.Series[Any]", normal: list[str]) -> np.ndarray[Any, Any]:

@@ -89,17 +89,29 @@ def _counted(labels: Labels, where: Path, name: str, length: int) -> Labels:
 def _labels_in(folder: Path, names: Sequence[str], number: int, length: int) -> Labels:
     """Labels of one video from masks beside or inside it, or from its own `.npy` file."""
     name = Path(names[number])
-    if name.is_relative_to(folder) and name != folder:
-        folder = name.parent
-    else:
-        _check_distinct(names, folder)
-    masks = [place / f"{key}_gt" for key in _keys(name) for place in (folder, folder / key)]
-    for place in filter(Path.is_dir, masks):
-        marked = [bool(pixels.decode(file, 1).any()) for file in pixels.visible(place) if pixels.is_image(file)]
-        return _counted(np.array(marked, dtype=bool), place, str(name), length)
-    for file in filter(Path.exists, [folder / f"{key}.npy" for key in _keys(name)]):
-        return _counted(_load(file), file, str(name), length)
-    raise SchemaError(f"video {name} has no labels; the folder {masks[0]} or {folder / name.stem}.npy is expected")
+    inside = name.is_relative_to(folder) and name != folder
+    for place in [name.parent, folder] if inside and name.parent != folder else [folder]:
+        found = _labels_at(place, name)
+        if found is None:
+            continue
+        if place != name.parent:
+            _check_distinct(names, place)
+        return _counted(found[1], found[0], str(name), length)
+    raise SchemaError(
+        f"video {name} has no labels; the folder {folder / name.stem}_gt or {folder / name.stem}.npy is expected"
+    )
+
+
+def _labels_at(folder: Path, name: Path) -> tuple[Path, Labels] | None:
+    """Labels of a video that lie in `folder`, and the file or folder that holds them."""
+    for place in (place / f"{key}_gt" for key in _keys(name) for place in (folder, folder / key)):
+        if place.is_dir():
+            masks = [file for file in pixels.visible(place) if pixels.is_image(file)]
+            return place, np.array([bool(pixels.decode(file, 1).any()) for file in masks], dtype=bool)
+    for file in (folder / f"{key}.npy" for key in _keys(name)):
+        if file.exists():
+            return file, _load(file)
+    return None
 
 
 def _keys(name: Path) -> list[str]:

@@ -344,10 +344,15 @@ def table_chunks(path: Path, rows: int = CHUNK, *, text: Iterable[str] | None = 
     literal = None if text is None else set(text)
 
     def chunks() -> Iterator[pd.DataFrame]:
+        count = 0
         try:
-            yield from _parquet(path, rows) if path.suffix.lower() == ".parquet" else _csv(path, rows, literal)
+            for chunk in _parquet(path, rows) if path.suffix.lower() == ".parquet" else _csv(path, rows, literal):
+                count += len(chunk)
+                yield chunk
         except (ValueError, OSError, UnicodeError) as error:  # pandas' and Arrow's errors are ValueErrors
             raise SourceError(f"{path} cannot be read as a table: {str(error).splitlines()[0]}") from error
+        if not count:
+            raise SourceError(f"{path} has no rows; at least one is needed")
 
     return chunks
 

@@ -189,10 +189,8 @@ class TabularMemAE(Estimator):
         frame = without(frame_of_array(X), self.ignore if named else (), strict=reset)
         try:
             validate_data(self, frame if named else frame.to_numpy(), reset=reset, skip_check_array=True)
-        except ValueError as error:  # scikit-learn's own words, which its users know
-            raise SchemaError(
-                f"{error}\nGive the columns of training, in their order; see the parameter ignore"
-            ) from error
+        except ValueError as error:  # scikit-learn's own words, which its users know, and then ours
+            raise SchemaError(f"{error}\n{self._difference(frame)}") from error
         if not len(frame):
             raise InputError(
                 f"the table has no rows: Found array with 0 sample(s) (shape={frame.shape}) "
@@ -205,6 +203,14 @@ class TabularMemAE(Estimator):
         if not reset and not named:
             frame.columns = pd.Index([column.name for column in self.encoder_.columns])
         return frame
+
+    def _difference(self, frame: pd.DataFrame) -> str:
+        """How the columns differ from those of training."""
+        try:
+            self.encoder_.check(frame)
+        except SchemaError as error:
+            return str(error)
+        return "give a table as in training"
 
     def _layout(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
         return tuple(self.widths) if self.widths is not None else default_widths(shape[0]), ()

@@ -171,7 +171,8 @@ class VideoMemAE(Estimator):
     def _ends(self, videos: Sequence[Video]) -> tuple[list[Video], list[Video]]:
         """Each video cut in two: what trains, and the end that is held out; no frame is in both."""
         self._held_out_count(len(videos) + 1)  # checks the share
-        needed = self.length + round(1 / self.false_alarm_rate) // max(len(videos), 1)
+        clips = round(1 / self.false_alarm_rate) // max(len(videos), 1)
+        needed = self.length + clips * self.score_step
         training, held_out = [], []
         for video in videos:
             frames = len(video.frames)
