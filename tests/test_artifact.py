@@ -290,3 +290,11 @@ def test_the_digest_sees_every_part():
     assert same == digest([b"x", torch.tensor([[1.0, 0.0], [2.0, 0.0]])[:, 0], b])  # not contiguous
     changed = ([b"y", a, b], [b"x", -a, b], [b"x", a], [b"x", b, a], [b"x", torch.tensor([1.0, math.nan]), b])
     assert len({same, *map(digest, changed)}) == 6
+
+
+def test_a_newer_format_may_look_different(written):
+    with safe_open(written, "pt") as file:
+        header = json.loads(file.metadata()["memae"])
+    save_file(load_file(written), written, {"memae": json.dumps({"format": header["format"] + 1})})
+    with pytest.raises(ModelFileError, match="upgrade memae"):
+        load(written)

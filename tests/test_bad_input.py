@@ -184,9 +184,9 @@ def test_a_table_without_rows_is_not_scored(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda rows: rows.drop(columns="b"), ["missing: - b ", "the columns of training"]),
+        (lambda rows: rows.drop(columns="b"), ["missing: - b ", "column 'b' missing"]),
         (lambda rows: rows.assign(new=1), ["unseen", "new", "ignore"]),
-        (lambda rows: rows[["b", "a", "c", "kind"]], ["same order as they were in fit", "in their order"]),
+        (lambda rows: rows[["b", "a", "c", "kind"]], ["same order as they were in fit", "expected 'a', 'b'"]),
         (lambda rows: rows.assign(a="text"), ["'a'", "numbers", "'text'"]),
         (lambda rows: rows.assign(a=np.inf), ["'a'", "infinite"]),
         (lambda rows: rows.assign(a=1e300), ["too far outside"]),
@@ -319,7 +319,7 @@ def test_a_video_too_short_to_learn(refused: Any, tmp_path: Path) -> None:
         ([], ["--labels COLUMN"]),
         (["--labels", "truth"], ["'truth'", "'kind'"]),
         (["--labels", "label"], ["bad, fine", "--normal"]),
-        (["--labels", "label", "--normal", "nice"], ["all 60 labels are anomalous"]),
+        (["--labels", "label", "--normal", "nice"], ["no row has the label nice", "--normal"]),
     ],
 )
 def test_labels_of_a_table_that_do_not_match(
@@ -422,7 +422,7 @@ def test_full_disk_or_interrupt_while_writing_keeps_the_old_file(
         assert "untouched" in last
     else:
         assert ran.code == 130
-        assert last == "memae: interrupted; nothing half-written was left"
+        assert last.startswith("memae: interrupted; nothing half-written was left")
     assert "Traceback" not in ran.err
 
 

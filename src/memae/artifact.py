@@ -86,9 +86,8 @@ def load(path: str | Path) -> Artifact:
         )
     try:
         header = json.loads(metadata["memae"])
-        seal = header.pop("sha256")
         newer = header["format"] > FORMAT
-        if not newer and seal == _seal(header, tensors):
+        if not newer and header.pop("sha256") == _seal(header, tensors):
             return _assemble(header, tensors)
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise ModelFileError(

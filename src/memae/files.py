@@ -49,6 +49,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
             temporary.unlink()
 
 
+def sweep(path: Path) -> None:
+    """Removes what processes that were killed while they replaced `path` left beside it."""
+    for left in path.parent.glob(f".{path.name}.*.part"):
+        left.unlink(missing_ok=True)
+
+
 def check_writable(path: str | Path) -> None:
     """Fails now rather than after hours of training.
 

@@ -80,5 +80,5 @@ def duplicates(items: Tensor) -> int:
         1
     """
     items = items.float()
-    near = torch.cdist(items, items) <= 0.01 * items.norm(dim=1)
+    near = torch.cdist(items, items) <= 0.01 * items.norm(dim=1)[:, None]
     return int(near.triu(1).any(0).sum())

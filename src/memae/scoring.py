@@ -82,7 +82,7 @@ class Scorer(nn.Module):
         """
         self.eval()
         for batch in batches:
-            for part in torch.split(batch, self.chunk):
+            for part in torch.split(batch, self.chunk) if len(batch) else ():
                 filled = torch.cat([part, part[-1:].expand(self.chunk - len(part), *part.shape[1:])])
                 with memory_guard("score with a smaller model or on a machine with more memory"):
                     scores = Scores(*(value[: len(part)].cpu() for value in self(filled.to(self.center.device))))

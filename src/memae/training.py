@@ -15,7 +15,7 @@ from torch import Tensor
 
 from memae.data.samples import Samples
 from memae.errors import OptionError, TrainingError, memory_guard
-from memae.files import replacing
+from memae.files import replacing, sweep
 from memae.health import Health, HealthMeter
 from memae.losses import Reduction, objective, reconstruction_error
 from memae.memory import kmeans_items, sampled_items
@@ -222,8 +222,10 @@ def train(
         ResourceError: out of memory.
     """
     run = _Run(model, options, identity, [] if history is None else history)
-    if checkpoint is not None and resume and checkpoint.exists():
-        run.load(checkpoint)
+    if checkpoint is not None:
+        sweep(checkpoint)
+        if resume and checkpoint.exists():
+            run.load(checkpoint)
     saved = time.monotonic()
     with memory_guard(f"lower the batch size (now {options.batch_size}), the widths or the sample size"):
         while not _finished(run.history, options):

@@ -352,7 +352,7 @@ def table_chunks(path: Path, rows: int = CHUNK, *, text: Iterable[str] | None = 
         except (ValueError, OSError, UnicodeError) as error:  # pandas' and Arrow's errors are ValueErrors
             raise SourceError(f"{path} cannot be read as a table: {str(error).splitlines()[0]}") from error
         if not count:
-            raise SourceError(f"{path} has no rows; at least one is needed")
+            raise SourceError(f"{path} has 0 rows; at least one is needed")
 
     return chunks
 

@@ -1,6 +1,7 @@
 """What the three estimators share: scikit-learn's contract over training, scoring and the model file."""
 
 import json
+import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from memae.calibration import Calibration, checked_rate
 from memae.data.samples import Indexed, Samples, Selection, mapped
 from memae.errors import InputError, MemaeWarning, ModelFileError, OptionError
 from memae.health import Health
-from memae.model import MemorySpec, Spec, build
+from memae.model import MemorySpec, Spec, build, code_shape
 from memae.scoring import Floats, Scorer, Scores, chunk_size
 from memae.training import Epoch, Options, Step, chosen, train
 
@@ -112,6 +113,10 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
         options = self._options(len(prepared.training))
         spec = self._spec(prepared.shape)
         device = pick_device(self.device)
+        if options.batch_size == 1 and len(spec.shape) > 1 and math.prod(code_shape(spec)[1:]) == 1:
+            raise OptionError(
+                "batch_size must be 2 or more for a code of one position: BatchNorm cannot learn from one value"
+            )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
             model = build(spec).to(device)

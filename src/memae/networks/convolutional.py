@@ -65,6 +65,8 @@ def sizes(space: Sequence[int], strides: Sequence[Sequence[int]]) -> list[tuple[
     """
     result = [tuple(space)]
     for layer, stride in enumerate(strides):
+        if min(stride, default=0) < 1:
+            raise OptionError(f"strides must be 1 or more; got {tuple(stride)} for layer {layer + 1}")
         if len(stride) != len(space):
             raise OptionError(
                 f"strides must have {len(space)} numbers a layer for data of size {tuple(space)}; got {tuple(stride)}"
