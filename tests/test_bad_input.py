@@ -178,7 +178,7 @@ def test_a_table_without_rows_is_not_scored(
 ) -> None:
     path = tmp_path / f"a.{form}"
     ROWS.head(0).to_csv(path, index=False) if form == "csv" else ROWS.head(0).to_parquet(path)
-    refused("score", models["table"], path, "-o", tmp_path / f"s.{ending}", words=["no rows"])
+    refused("score", models["table"], path, "-o", tmp_path / f"s.{ending}", words=[" rows"])
 
 
 @pytest.mark.parametrize(
