@@ -86,8 +86,15 @@ def quality(labels: ArrayLike, scores: ArrayLike, threshold: float, *, rounds: i
     normal, anomalous = (np.bincount(group[y == label], minlength=len(values)).astype(float) for label in (False, True))
     rng = np.random.default_rng(seed)
     drawn = [_figures(_redrawn(normal, rng), _redrawn(anomalous, rng), flagged) for _ in range(rounds)]
-    low, high = np.nanquantile(np.array(drawn), [0.025, 0.975], axis=0)
+    low, high = _interval(np.array(drawn))
     return Quality(*map(Estimate, _figures(normal, anomalous, flagged), low.tolist(), high.tolist()))
+
+
+def _interval(drawn: Floats) -> tuple[Floats, Floats]:
+    """The middle 95 % of each column of bootstrap figures, without rounds where one does not exist."""
+    never = np.isnan(drawn).all(0)
+    low, high = np.where(never, np.nan, np.nanquantile(np.where(never, 0.0, drawn), [0.025, 0.975], axis=0))
+    return low, high
 
 
 def _redrawn(counts: Floats, rng: np.random.Generator) -> Floats:
@@ -142,5 +149,5 @@ def video_auroc(
 def _over_videos(figure: Callable[[NDArray[np.int64]], float], videos: int, rounds: int, seed: int) -> Estimate:
     rng = np.random.default_rng(seed)
     drawn = np.array([figure(rng.integers(videos, size=videos)) for _ in range(rounds)])
-    low, high = np.nanquantile(drawn, [0.025, 0.975]) if not np.isnan(drawn).all() else (np.nan, np.nan)
+    low, high = _interval(drawn)
     return Estimate(figure(np.arange(videos)), float(low), float(high))
