@@ -1,11 +1,13 @@
 """Runs memae's command line on real data and writes commands and output to docs/walkthrough.md.
 
 python -m benchmarks.walkthrough DATA WORK     DATA: the data sets as their publishers lay them out; WORK: a new folder
+python -m benchmarks.walkthrough --render      only writes the page's figures into the README once more
 """
 
 import gzip
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -63,6 +65,8 @@ NAMES = [
     "dst_host_srv_rerror_rate",
     "label",
 ]
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "walkthrough.md"
 
 PARTS = {
     "A table: KDDCUP99": (
@@ -173,11 +177,30 @@ def main(data: Path, work: Path) -> None:
         for command in commands:
             lines += [run(command, work), ""]
         lines[-1] = "```"
-    page = Path(__file__).resolve().parents[1] / "docs" / "walkthrough.md"
-    page.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    render()
+
+
+def render() -> None:
+    """Writes the figures of the page into the README."""
+    rows = []
+    for part in PAGE.read_text(encoding="utf-8").split("\n## ")[1:]:
+        title = part.splitlines()[0]
+        figures = dict(re.findall(r"^(auroc|average precision|f1) +(.+)$", part, re.MULTILINE))
+        cells = [re.sub(r" {2,}", " (", figures[name]) + ")" for name in ("auroc", "average precision", "f1")]
+        rows.append(f"| {title} | {' | '.join(cells)} |")
+    head = "| task | AUROC (95 % interval) | average precision | F1 at the threshold |\n|---|---|---|---|\n"
+    readme = PAGE.parents[1] / "README.md"
+    before, rest = readme.read_text(encoding="utf-8").split("<!-- walkthrough -->\n")
+    after = rest.split("<!-- end -->\n")[1]
+    table = head + "\n".join(rows) + "\n"
+    readme.write_text(f"{before}<!-- walkthrough -->\n{table}<!-- end -->\n{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
+    if sys.argv[1:] == ["--render"]:
+        render()
+    elif len(sys.argv) == 3:
+        main(Path(sys.argv[1]), Path(sys.argv[2]))
+    else:
         raise SystemExit(__doc__)
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
