@@ -235,8 +235,8 @@ def _street(blocks: list[str]) -> Generator[str, None, Pair]:
         "length": 8,
         "widths": (16, 32, 32),
         "strides": ((2, 2, 2),) * 3,
-        "step": 2,
-        "epochs": 8,
+        "step": 3,
+        "epochs": 6,
     }
     ae, memae = (_judge(VideoMemAE(n_items, **options), normal, test, anomalous) for n_items in (0, 200))
     yield _line("street", ae.figures, memae.figures)
