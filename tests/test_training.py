@@ -12,6 +12,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from memae import training as training_module
 from memae.data.samples import InMemory, Mapped, Selection
 from memae.errors import OptionError, ResourceError, TrainingError
 from memae.losses import reconstruction_error
@@ -497,3 +498,22 @@ def test_a_training_killed_ten_times_gives_the_same_bits(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "kills 10 at 10 True"  # each at another step, and never back
     assert (tmp_path / "whole").read_bytes() == (tmp_path / "resumed").read_bytes()
+
+
+def test_a_revived_item_starts_without_the_moments_of_the_dead_one():
+    options = Options(epochs=3, batch_size=8, revive=True)
+    training, _ = data((5,))
+    run = training_module._Run(fresh(TABLE), options, "", [])
+    list(training_module._epoch(run, training, training, options))
+    memory = run.model.memory
+    moments = run.adam.state[memory.items]
+    for name in ("exp_avg", "exp_avg_sq"):
+        moments[name].fill_(1.0)
+    memory.use.fill_(0.25)
+    memory.use[2:] = 0.0
+    kept = memory.items[:2].detach().clone()
+    training_module._prepare_items(run, training, options, 1)
+    assert torch.equal(memory.items[:2], kept)
+    for name in ("exp_avg", "exp_avg_sq"):
+        assert (moments[name][:2] == 1).all()
+        assert (moments[name][2:] == 0).all()
