@@ -294,7 +294,7 @@ def test_values_never_shown_in_training_are_reported(
         columns.to_csv(tmp_path / "t.csv", index=False)
         ran = run("score", models["table"], tmp_path / "t.csv")
         assert ran.code == 0
-        assert "column 'kind' has 5 values that training never showed" in ran.err
+        assert "column 'kind' has 5 values that are missing or that training never showed" in ran.err
 
 
 def test_labels_of_zeros_and_ones_need_no_normal(
@@ -515,3 +515,16 @@ def test_a_checkpoint_of_other_options_is_refused(run: Run, cases: dict[str, Cas
     assert (tmp_path / "m.checkpoint").exists()
     assert run(*call).code == 0  # without --resume it starts anew
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m"]
+
+
+def test_evaluate_leaves_out_what_the_model_does_not_know(
+    run: Run, cases: dict[str, Case], models: dict[str, Path], tmp_path: Path
+) -> None:
+    case = cases["table"]
+    pd.read_csv(case.test).assign(more=1.0).to_csv(tmp_path / "more.csv", index=False)
+    assert run("evaluate", models["table"], tmp_path / "more.csv", *case.labels).code == 1
+    told = run("evaluate", models["table"], tmp_path / "more.csv", *case.labels, "--ignore", "more", "--json")
+    plain = run("evaluate", models["table"], case.test, *case.labels, "--json")
+    assert told.code == 0, told.err
+    assert json.loads(told.out) == json.loads(plain.out)
+    assert run("evaluate", models["images"], cases["images"].test, "--ignore", "more").code == 1

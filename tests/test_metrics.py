@@ -72,3 +72,11 @@ def test_what_cannot_be_judged_is_refused(labels, scores, word):
     for judge in (auroc, average_precision, lambda y, s: quality(y, s, 0.0)):
         with pytest.raises(InputError, match=word):
             judge(labels, scores)
+
+
+def test_a_single_video_has_no_interval():
+    rng = np.random.default_rng(3)
+    y = rng.random(30) < 0.5
+    for estimate in video_auroc([y], [rng.normal(size=30) + y], rounds=20):
+        assert np.isfinite(estimate.value)
+        assert np.isnan([estimate.low, estimate.high]).all()

@@ -126,7 +126,7 @@ def video_auroc(
     Args:
         labels: for each video, of its frames `(t,)`.
         scores: the same.
-        rounds: bootstrap rounds.
+        rounds: bootstrap rounds. The interval of a single video is NaN.
         seed: of the rounds.
 
     Raises:
@@ -149,5 +149,5 @@ def video_auroc(
 def _over_videos(figure: Callable[[NDArray[np.int64]], float], videos: int, rounds: int, seed: int) -> Estimate:
     rng = np.random.default_rng(seed)
     drawn = np.array([figure(rng.integers(videos, size=videos)) for _ in range(rounds)])
-    low, high = _interval(drawn)
+    low, high = _interval(drawn) if videos > 1 else (np.nan, np.nan)  # one video tells nothing of others
     return Estimate(figure(np.arange(videos)), float(low), float(high))

@@ -67,7 +67,9 @@ class Options:
         if not 0 <= self.alpha < math.inf:
             raise OptionError(f"alpha must be 0 or more; got {self.alpha}")
         if self.warmup >= self.epochs:
-            raise OptionError(f"warmup must be lower than epochs ({self.epochs}); got {self.warmup}")
+            raise OptionError(
+                f"warmup must be lower than epochs ({self.epochs}); got {self.warmup}. Lower warmup or raise epochs"
+            )
         for name, allowed in (
             ("reduction", ("sum", "mean", "absolute")),
             ("choose", ("lowest", "last")),

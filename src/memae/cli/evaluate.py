@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from memae.cli.score import FalseAlarms, Model
+from memae.cli.score import FalseAlarms, Ignored, Model
 
 
 def evaluate(
@@ -20,6 +20,7 @@ def evaluate(
     normal: Annotated[
         list[str], typer.Option(help="Label of normal rows; repeat for several. Without it, 0 is normal.")
     ] = [],  # noqa: B006 (typer's way)
+    ignore: Ignored = [],  # noqa: B006 (typer's way)
     false_alarm_rate: FalseAlarms = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -35,7 +36,7 @@ def evaluate(
     estimator = load(model)
     if false_alarm_rate is not None:
         estimator.recalibrate(false_alarm_rate=false_alarm_rate)
-    facts = judge(estimator, source, labels, normal)
+    facts = judge(estimator, source, labels, normal, ignore)
     if as_json:
         sys.stdout.write(json.dumps(facts, indent=2) + "\n")
     else:

@@ -18,17 +18,23 @@ from memae.metrics import Estimate, quality, video_auroc
 from memae.scoring import causal, normality
 
 
-def judge(estimator: Estimator, source: Path, labels: str | None, normal: list[str]) -> dict[str, Any]:
+def judge(
+    estimator: Estimator, source: Path, labels: str | None, normal: list[str], ignore: list[str]
+) -> dict[str, Any]:
     """All figures of a labelled source, JSON-ready."""
-    return {"table": _table, "image": _images, "video": _video}[estimator.kind](estimator, source, labels, normal)
+    if estimator.kind == "table":
+        return _table(estimator, source, labels, normal, ignore)
+    if normal or ignore:
+        raise OptionError("--normal and --ignore are for tables")
+    return (_images if estimator.kind == "image" else _video)(estimator, source, labels)
 
 
-def _table(estimator: Any, source: Path, labels: str | None, normal: list[str]) -> dict[str, Any]:
+def _table(estimator: Any, source: Path, labels: str | None, normal: list[str], ignore: list[str]) -> dict[str, Any]:
     if labels is None:
         raise OptionError("a table needs --labels COLUMN, the column that tells normal from anomalous rows")
     known, scores = [], []
     for chunk in table_chunks(source, text=estimator.encoder_.text)():
-        rest = without(chunk, [labels], strict=True)
+        rest = without(chunk, [labels, *ignore], strict=True)
         known.append(_truth(chunk[labels], normal))
         scores.append(estimator.anomaly_score(rest))
     truth = np.concatenate(known)
@@ -48,7 +54,7 @@ def _truth(column: "pd.Series[Any]", normal: list[str]) -> np.ndarray[Any, Any]:
     return column.to_numpy(dtype=bool)
 
 
-def _images(estimator: Any, source: Path, labels: str | None, _: list[str]) -> dict[str, Any]:
+def _images(estimator: Any, source: Path, labels: str | None) -> dict[str, Any]:
     if labels is not None:
         raise OptionError(
             "images take no --labels: the folder good/ holds the normal ones, other folders the anomalies"
@@ -58,7 +64,7 @@ def _images(estimator: Any, source: Path, labels: str | None, _: list[str]) -> d
     return _facts(estimator, truth, estimator.anomaly_score(paths))
 
 
-def _video(estimator: Any, source: Path, labels: str | None, _: list[str]) -> dict[str, Any]:
+def _video(estimator: Any, source: Path, labels: str | None) -> dict[str, Any]:
     found: dict[str, list[float]] = {}
     for frame in estimator.frames(source):
         found.setdefault(frame.video, []).append(frame.score)

@@ -62,7 +62,9 @@ def _table(estimator: Any, source: Path, keep: bool, ignore: Sequence[str]) -> I
         start += len(chunk)
         yield rows.join(chunk.reset_index(drop=True), rsuffix="_input") if keep else rows
     for name, count in novel.items():
-        sys.stderr.write(f"memae: warning: column {name!r} has {count} values that training never showed\n")
+        sys.stderr.write(
+            f"memae: warning: column {name!r} has {count} values that are missing or that training never showed\n"
+        )
 
 
 def _images(estimator: Any, source: Path, maps: Path | None) -> Iterator[pd.DataFrame]:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 Model = Annotated[Path, typer.Argument(help="Model file.", show_default=False)]
+Ignored = Annotated[list[str], typer.Option(help="Column that the model was not fitted with; repeat for each.")]
 FalseAlarms = Annotated[
     float | None,
     typer.Option(help="Share of normal samples that may be flagged; by default the one the model was fitted with."),
@@ -21,7 +22,7 @@ def score(
         Path | None, typer.Option("--output", "-o", help="File: .csv, .parquet or .jsonl; CSV on stdout without.")
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Append the input row (tables).")] = False,
-    ignore: Annotated[list[str], typer.Option(help="Column that the model was not fitted with; repeat for each.")] = [],  # noqa: B006
+    ignore: Ignored = [],  # noqa: B006 (typer's way)
     maps: Annotated[Path | None, typer.Option(help="Folder for a heat map of each image or frame.")] = None,
     false_alarm_rate: FalseAlarms = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON summary; needs --output.")] = False,
