@@ -49,6 +49,7 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
     """
 
     kind: ClassVar[str]
+    precision: ClassVar[torch.dtype] = torch.float32  # of scoring; training is always in float32
 
     # ------------------------------------------------------------------ what a kind of data must say
 
@@ -137,22 +138,28 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
             identity=identity,
             history=history,
         )
-        if len(prepared.shape) == 1:
-            # The rounding of a matrix product depends on the row's place in the batch. Where an error is small beside
-            # the values, float32 would show it in the score (2e-5 on KDDCUP); convolutions do not have this.
-            scorer.to(torch.device("cpu") if device.type == "mps" else device).double()
+        without_float64 = device.type == "mps" and self.precision == torch.float64
+        scorer.to(torch.device("cpu") if without_float64 else device, self.precision)
         normal = torch.cat([part.score for part in scorer.batched(prepared.held_out.batches(scorer.chunk))])
-        self._settle(scorer, spec, options, history, prepared.checksum)
+        self._settle(scorer, spec, options, history, prepared.checksum, artifact.versions())
         self.recalibrate(normal.numpy())
         self._warn_of_collapse()
 
-    def _settle(self, scorer: Scorer, spec: Spec, options: Options, history: list[Epoch], checksum: str) -> None:
+    def _settle(
+        self,
+        scorer: Scorer,
+        spec: Spec,
+        options: Options,
+        history: list[Epoch],
+        checksum: str,
+        versions: dict[str, str],
+    ) -> None:
         self.scorer_ = scorer
         self.spec_ = spec
         self.history_ = tuple(history)
         self.best_epoch_ = chosen(history, options)
         self.checksum_ = checksum
-        self.versions_ = artifact.versions()
+        self.versions_ = versions
 
     def recalibrate(self, scores: Floats | None = None, *, false_alarm_rate: float | None = None) -> Self:
         """Sets a new false-alarm rate, or new scores of normal samples to keep it on, or both; nothing is refitted.
@@ -311,8 +318,8 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
         estimator = cls(**source.parameters)
         history = list(source.history)
         estimator._restore(source.encoding)
-        estimator._settle(source.scorer, source.spec, estimator._options(1), history, source.checksum)
-        estimator.versions_ = source.versions
+        options = estimator._options(1)
+        estimator._settle(source.scorer, source.spec, options, history, source.checksum, source.versions)
         return estimator
 
 
