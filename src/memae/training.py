@@ -133,7 +133,7 @@ class _Run:
         state["sums"] = self.sums
         if self.meter is not None:
             state |= {"meter.use": self.meter.use, "meter.sums": self.meter.sums}
-        return {name: value.detach().cpu().clone().contiguous() for name, value in state.items()}
+        return {name: value.detach().cpu().contiguous() for name, value in state.items()}
 
     def save(self, path: Path) -> None:
         """Writes a checkpoint, whole or not at all."""

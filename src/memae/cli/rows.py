@@ -13,7 +13,6 @@ from memae.data.tables import table_chunks, without
 from memae.errors import OptionError
 from memae.estimators import Estimator, VideoMemAE
 from memae.files import replacing
-from memae.scoring import Scores
 
 ENDINGS = (".csv", ".parquet", ".jsonl")
 MAP_TOP = 0.5
@@ -77,7 +76,7 @@ def _images(estimator: Any, source: Path, maps: Path | None) -> Iterator[pd.Data
             | judged(estimator, (float(score) for scores in results for score in scores.score))
         )
         if maps is not None:
-            errors = (error_map for scores in results for error_map in deviations(estimator, scores))
+            errors = (error_map for scores in results for error_map in deviation(estimator, scores.error_map))
             for path, error_map in zip(part, errors, strict=True):
                 relative = path.relative_to(source) if path != source else Path(path.name)
                 place = maps / relative.with_suffix(f"{relative.suffix}.png")
@@ -85,10 +84,10 @@ def _images(estimator: Any, source: Path, maps: Path | None) -> Iterator[pd.Data
                 write_heat_map(error_map, place, top=MAP_TOP)
 
 
-def deviations(estimator: Estimator, scores: Scores) -> Any:
-    """Deviation of each pixel `(b, h, w)`, as a share of the full range, mean over colours."""
-    error = scores.error_map if estimator.scorer_.reduction == "absolute" else scores.error_map.sqrt()
-    return error.mean(1).numpy()
+def deviation(estimator: Estimator, error_map: torch.Tensor) -> Any:
+    """Deviation of each pixel, as a share of the full range, mean over colours: `(…, c, h, w)` → `(…, h, w)`."""
+    error = error_map if estimator.scorer_.reduction == "absolute" else error_map.sqrt()
+    return error.mean(-3).numpy()
 
 
 def _video(estimator: VideoMemAE, source: Path, maps: Path | None) -> Iterator[pd.DataFrame]:
@@ -96,10 +95,9 @@ def _video(estimator: VideoMemAE, source: Path, maps: Path | None) -> Iterator[p
     for frame in estimator.frames(source):
         waiting.append((frame.video, frame.frame, frame.time, frame.score))
         if maps is not None:
-            error = frame.error_map if estimator.scorer_.reduction == "absolute" else frame.error_map.sqrt()
             folder = maps / Path(frame.video).name
             folder.mkdir(exist_ok=True)
-            write_heat_map(error.mean(0).numpy(), folder / f"{frame.frame:06d}.png", top=MAP_TOP)
+            write_heat_map(deviation(estimator, frame.error_map), folder / f"{frame.frame:06d}.png", top=MAP_TOP)
         if len(waiting) == 1024:
             yield _frame_rows(estimator, waiting)
             waiting = []

@@ -372,10 +372,10 @@ def without(frame: pd.DataFrame, ignore: Iterable[str], *, strict: bool) -> pd.D
 
 
 def _csv(path: Path, rows: int, text: set[str] | None) -> Iterator[pd.DataFrame]:
-    head = pd.read_csv(path, nrows=rows, index_col=False, low_memory=False)
     if text is None:
+        head = pd.read_csv(path, nrows=rows, index_col=False, low_memory=False)
         text = {name for name in head.columns if kind_of(head[name]) == "category"}
-    literal = {name: str for name in head.columns if name in text}
+    literal = dict.fromkeys(text, str)
     with pd.read_csv(path, chunksize=rows, low_memory=False, index_col=False, dtype=literal) as reader:
         yield from reader
 

@@ -203,16 +203,21 @@ def _pixels(frame: av.VideoFrame, channels: int) -> Tensor:
 
 
 def read_video(path: Path, *, channels: int = 1, size: tuple[int, int] | None = None) -> Video:
-    """A whole video in memory; see `frame_blocks`. Warns when its frame rate varies."""
-    blocks = list(frame_blocks(path, channels=channels, size=size))
-    times = torch.cat([part for _, part in blocks])
+    """A whole video in memory; see `frame_blocks` and `joined`."""
+    return joined(str(path), frame_blocks(path, channels=channels, size=size))
+
+
+def joined(name: str, blocks: Iterable[tuple[Tensor, Tensor]]) -> Video:
+    """A whole video of its blocks of frames and times. Warns when its frame rate varies."""
+    frames, parts = zip(*blocks, strict=True)
+    times = torch.cat(parts)
     steps = times.diff()
     # containers round times, often to 1 ms
     if len(steps) and (steps - steps.median()).abs().max() > 0.1 * steps.median() + 0.001:
         told = f"frames follow each other after {steps.min():.3f} to {steps.max():.3f} s"
         advice = "clips take them as evenly spaced; re-encode at a constant rate if that matters"
-        warnings.warn(f"{path} has a variable frame rate ({told}); {advice}", MemaeWarning, stacklevel=2)
-    return Video(str(path), torch.cat([frames for frames, _ in blocks]), times)
+        warnings.warn(f"{name} has a variable frame rate ({told}); {advice}", MemaeWarning, stacklevel=2)
+    return Video(name, frames[0] if len(frames) == 1 else torch.cat(frames), times)
 
 
 def videos_of_array(X: Any) -> list[Video]:

@@ -21,7 +21,7 @@ from memae import artifact
 from memae.artifact import Artifact
 from memae.calibration import Calibration, checked_rate
 from memae.data.samples import Indexed, Samples, Selection, mapped
-from memae.errors import InputError, MemaeWarning, ModelFileError, OptionError
+from memae.errors import InputError, MemaeWarning, ModelFileError, OptionError, SchemaError
 from memae.health import Health
 from memae.model import MemorySpec, Spec, build, code_shape
 from memae.scoring import Floats, Scorer, Scores, chunk_size
@@ -352,6 +352,17 @@ def pixel_unit(X: Any) -> str:
     first = X[0] if isinstance(X, list | tuple) and X else X
     dtype = str(getattr(getattr(first, "frames", first), "dtype", "uint8")).removeprefix("torch.")
     return "grey levels" if dtype in ("uint8", "uint16", "bool") else "numbers"
+
+
+def check_unit(fitted: str, X: Any) -> None:
+    """Refuses pixels whose values mean something else than those of training.
+
+    Raises:
+        SchemaError: see `pixel_unit`.
+    """
+    unit = pixel_unit(X)
+    if unit != fitted:
+        raise SchemaError(f"the model was fitted on {fitted}, this data is {unit}; give it in the same form")
 
 
 def pixel_range(unit: str, samples: Indexed) -> tuple[Tensor, Tensor]:

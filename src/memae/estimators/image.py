@@ -14,7 +14,7 @@ from memae.data.images import ImageFiles, find_images, images_of_array
 from memae.data.pixels import resize, with_channels
 from memae.data.samples import Indexed, InMemory, Selection
 from memae.errors import SchemaError
-from memae.estimators.base import Device, Estimator, Prepared, pixel_range, pixel_unit
+from memae.estimators.base import Device, Estimator, Prepared, check_unit, pixel_range, pixel_unit
 from memae.losses import Reduction
 from memae.memory import OnEmpty, Similarity
 from memae.networks.convolutional import default_layout
@@ -162,9 +162,7 @@ class ImageMemAE(Estimator):
 
     def _raw(self, X: Any) -> Iterator[Tensor]:
         check_is_fitted(self, "shape_")
-        unit = pixel_unit(X)
-        if unit != self.unit_:
-            raise SchemaError(f"the model was fitted on {self.unit_}, this data is {unit}; give it in the same form")
+        check_unit(self.unit_, X)
         images = self._images(X, self.shape_[0], self.size)
         return self._of_same_shape(images)
 

@@ -13,12 +13,12 @@ from torch import Tensor
 from memae.artifact import digest
 from memae.data.pixels import resize, with_channels
 from memae.data.samples import Selection
-from memae.data.videos import Clips, Video, find_videos, frame_blocks, read_video, sliding, videos_of_array
+from memae.data.videos import Clips, Video, find_videos, frame_blocks, joined, sliding, videos_of_array
 from memae.errors import SchemaError
-from memae.estimators.base import Device, Estimator, Prepared, pixel_range, pixel_unit
+from memae.estimators.base import Device, Estimator, Prepared, check_unit, pixel_range, pixel_unit
 from memae.losses import Reduction
 from memae.memory import OnEmpty, Similarity
-from memae.networks.convolutional import VIDEO, Layout, smallest
+from memae.networks.convolutional import VIDEO, shortened
 from memae.scoring import Floats, spread_over_frames
 from memae.training import Choice, Init
 
@@ -158,7 +158,7 @@ class VideoMemAE(Estimator):
         return tags
 
     def _prepare(self, X: Any) -> Prepared:
-        videos = [self._whole(part) for part in self._parts(X)]
+        videos = [joined(part.name, part.blocks) for part in self._parts(X)]
         self.unit_ = pixel_unit(X)
         training, held_out = self._ends(videos)
         clips = Clips(training, self.length, self.step)
@@ -201,22 +201,12 @@ class VideoMemAE(Estimator):
             frames = with_channels(video.frames, self.channels)
             yield Part(video.name, [(frames if size is None else resize(frames, size), video.times)])
 
-    def _whole(self, part: Part) -> Video:
-        """All frames of a part at once, for training."""
-        path = Path(part.name)
-        if isinstance(part.blocks, list):
-            return Video(part.name, *part.blocks[0])
-        size = None if self.size is None else (self.size[0], self.size[1])
-        return read_video(path, channels=self.channels, size=size)
-
     def _raw(self, X: Any) -> Iterator[Tensor]:
         return (clip for part in self._checked_parts(X) for _, clip in self._clips(part, []))
 
     def _checked_parts(self, X: Any) -> Iterator[Part]:
         check_is_fitted(self, "shape_")
-        unit = pixel_unit(X)
-        if unit != self.unit_:
-            raise SchemaError(f"the model was fitted on {self.unit_}, this data is {unit}; give it in the same form")
+        check_unit(self.unit_, X)
         return self._parts(X)
 
     def _clips(self, part: Part, times: list[float]) -> Iterator[tuple[int, Tensor]]:
@@ -274,9 +264,7 @@ class VideoMemAE(Estimator):
         return np.array([frame.score for frame in self.frames(X)], dtype=np.float64)
 
     def _layout(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
-        layout = VIDEO
-        while self.strides is None and len(layout.widths) > 1 and not _fits(shape[1:], layout):
-            layout = Layout(layout.widths[:-1], layout.strides[:-1])
+        layout = shortened(VIDEO, shape[1:]) if self.strides is None else VIDEO
         strides = layout.strides if self.strides is None else tuple(tuple(stride) for stride in self.strides)
         widths = tuple(self.widths) if self.widths is not None else layout.widths[: len(strides)]
         return widths, strides if self.strides is not None else strides[: len(widths)]
@@ -290,7 +278,3 @@ class VideoMemAE(Estimator):
     def _restore(self, encoding: dict[str, Any]) -> None:
         self.unit_ = encoding["unit"]
         self.shape_ = tuple(encoding["shape"])
-
-
-def _fits(space: Sequence[int], layout: Layout) -> bool:
-    return all(side >= smallest(axis, layout.strides) for axis, side in enumerate(space))

@@ -44,6 +44,11 @@ def default_layout(channels: int, space: Sequence[int]) -> Layout:
     layout = MNIST if channels == 1 and max(space) <= 32 else CIFAR10
     while max(sizes(space, layout.strides)[-1] if _fits(space, layout) else (1,)) > 8:
         layout = Layout((*layout.widths, layout.widths[-1]), (*layout.strides, (2, 2)))
+    return shortened(layout, space)
+
+
+def shortened(layout: Layout, space: Sequence[int]) -> Layout:
+    """`layout` less the last layers for which a side of `space` is too small; one layer stays in any case."""
     while len(layout.widths) > 1 and not _fits(space, layout):
         layout = Layout(layout.widths[:-1], layout.strides[:-1])
     return layout
