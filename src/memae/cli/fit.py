@@ -2,66 +2,22 @@
 
 import json
 import sys
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 fit = typer.Typer(no_args_is_help=True, help="Learn what is normal from a table, images or video.")
 
 
-class Similarity(StrEnum):
-    """Similarity of code and item."""
-
-    cosine = "cosine"
-    dot = "dot"
-
-
-class OnEmpty(StrEnum):
-    """What a query without survivor reads."""
-
-    strongest = "strongest"
-    zero = "zero"
-
-
-class Reduction(StrEnum):
-    """Formula of the reconstruction error."""
-
-    sum = "sum"
-    mean = "mean"
-    absolute = "absolute"
-
-
-class Choice(StrEnum):
-    """Which epoch is kept."""
-
-    lowest = "lowest"
-    last = "last"
-
-
-class Init(StrEnum):
-    """First items."""
-
-    uniform = "uniform"
-    samples = "samples"
-    kmeans = "kmeans"
-
-
-class Scaling(StrEnum):
-    """Scaling of numbers."""
-
-    standard = "standard"
-    minmax = "minmax"
-
-
-class Device(StrEnum):
-    """Where to train."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-    mps = "mps"
+# The closed choices of the estimators, written out, since importing theirs would import torch for --help.
+Similarity = Literal["cosine", "dot"]
+OnEmpty = Literal["strongest", "zero"]
+Reduction = Literal["sum", "mean", "absolute"]
+Choice = Literal["lowest", "last"]
+Init = Literal["uniform", "samples", "kmeans"]
+Scaling = Literal["standard", "minmax"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
 def _option(help: str, *names: str, panel: str = "Options", **more: Any) -> Any:  # noqa: A002 (typer's name)
@@ -111,26 +67,26 @@ def table(
     n_items: Items = 50,
     ignore: Annotated[list[str], _option("Column to leave out; repeat for each.", "--ignore")] = [],  # noqa: B006
     widths: Widths = None,
-    similarity: Sim = Similarity.cosine,
+    similarity: Sim = "cosine",
     temperature: Temperature = 0.1,
     learn_temperature: LearnTemperature = False,
     shrinkage: Shrinkage = 1.0,
-    on_empty: Empty = OnEmpty.strongest,
-    scaling: Annotated[Scaling, _option("Numbers to mean 0 and deviation 1, or to 0 … 1.")] = Scaling.standard,
+    on_empty: Empty = "strongest",
+    scaling: Annotated[Scaling, _option("Numbers to mean 0 and deviation 1, or to 0 … 1.")] = "standard",
     alpha: Alpha = 0.0002,
-    reduction: Red = Reduction.sum,
+    reduction: Red = "sum",
     epochs: Epochs = 100,
     batch_size: Annotated[int | None, _option("Rows a step; by default a fiftieth of them.", panel=TRAINING)] = None,
     learning_rate: Rate = 0.002,
     decay: Decay = True,
-    choose: Choose = Choice.lowest,
+    choose: Choose = "lowest",
     patience: Patience = None,
-    init: First = Init.kmeans,
+    init: First = "kmeans",
     warmup: Warmup = 5,
     revive: Revive = False,
     held_out: HeldOut = 0.1,
     false_alarm_rate: FalseAlarms = 0.05,
-    device: On = Device.auto,
+    device: On = "auto",
     random_state: Seed = 0,
     resume: Resume = False,
     log_dir: LogDir = None,
@@ -162,25 +118,25 @@ def images(
     per_position: Annotated[
         bool, _option("An item holds one position's feature, not the whole code.", "--per-position", panel=MEMORY)
     ] = False,
-    similarity: Sim = Similarity.cosine,
+    similarity: Sim = "cosine",
     temperature: Temperature = 0.03,
     learn_temperature: LearnTemperature = False,
     shrinkage: Shrinkage = 1.0,
-    on_empty: Empty = OnEmpty.strongest,
+    on_empty: Empty = "strongest",
     alpha: Alpha = 0.0002,
-    reduction: Red = Reduction.sum,
+    reduction: Red = "sum",
     epochs: Epochs = 60,
     batch_size: BatchSize = 64,
     learning_rate: Rate = 0.002,
     decay: Decay = True,
-    choose: Choose = Choice.lowest,
+    choose: Choose = "lowest",
     patience: Patience = None,
-    init: First = Init.kmeans,
+    init: First = "kmeans",
     warmup: Warmup = 3,
     revive: Revive = False,
     held_out: HeldOut = 0.1,
     false_alarm_rate: FalseAlarms = 0.05,
-    device: On = Device.auto,
+    device: On = "auto",
     random_state: Seed = 0,
     resume: Resume = False,
     log_dir: LogDir = None,
@@ -209,25 +165,25 @@ def video(
     score_step: Annotated[int, _option("Frames from one scored clip to the next.", panel=TRAINING)] = 1,
     widths: Widths = None,
     strides: Strides = None,
-    similarity: Sim = Similarity.cosine,
+    similarity: Sim = "cosine",
     temperature: Temperature = 0.03,
     learn_temperature: LearnTemperature = False,
     shrinkage: Shrinkage = 1.0,
-    on_empty: Empty = OnEmpty.strongest,
+    on_empty: Empty = "strongest",
     alpha: Alpha = 0.0002,
-    reduction: Red = Reduction.sum,
+    reduction: Red = "sum",
     epochs: Epochs = 20,
     batch_size: BatchSize = 4,
     learning_rate: Rate = 0.001,
     decay: Decay = True,
-    choose: Choose = Choice.lowest,
+    choose: Choose = "lowest",
     patience: Patience = None,
-    init: First = Init.kmeans,
+    init: First = "kmeans",
     warmup: Warmup = 1,
     revive: Revive = False,
     held_out: HeldOut = 0.1,
     false_alarm_rate: FalseAlarms = 0.05,
-    device: On = Device.auto,
+    device: On = "auto",
     random_state: Seed = 0,
     resume: Resume = False,
     log_dir: LogDir = None,
@@ -256,8 +212,7 @@ def _run(kind: Any, parameters: dict[str, Any]) -> None:
     check_writable(output)
     if parameters.get("strides"):
         parameters["strides"] = [_stride(text) for text in parameters["strides"]]
-    values = {name: value.value if isinstance(value, StrEnum) else value for name, value in parameters.items()}
-    estimator = kind(**values)
+    estimator = kind(**parameters)
     checkpoint = output.with_name(output.name + ".checkpoint")
     if checkpoint.exists() and not resume:
         checkpoint.unlink()
