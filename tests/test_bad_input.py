@@ -1,11 +1,9 @@
 """Bad input: one sentence on stderr with the value and a remedy, exit code 1, and nothing lost or half-written."""
 
 import os
-import sys
-import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import av
 import numpy as np
@@ -15,7 +13,6 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from memae import cli
 from memae.data import pixels
 from memae.demo import street
 from memae.errors import InputError, ResourceError
@@ -29,30 +26,7 @@ CLIPS = ["--width", "4", "--stride", "2,2,2", "--native-size", "--length", "4"]
 OPTIONS = {"table": ["--width", "4"], "images": NET, "video": CLIPS}
 
 
-class Ran(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Ran]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs the command line in this process."""
-    monkeypatch.setattr("warnings.showwarning", lambda *_, **__: None)  # restored after main() has replaced it
-
-    def call(*arguments: object) -> Ran:
-        capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["memae", *map(str, arguments)])
-        with warnings.catch_warnings():
-            warnings.simplefilter("default")
-            with pytest.raises(SystemExit) as stop:
-                cli.main()
-        return Ran(int(stop.value.code or 0), *capsys.readouterr())
-
-    return call
+Run = Callable[..., Any]  # the fixture of conftest.py: gives code, out, err
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:
