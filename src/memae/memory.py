@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from memae.errors import OptionError, ShrinkageError
+from memae.kernel import attend
 
 Similarity = Literal["cosine", "dot"]
 OnEmpty = Literal["strongest", "zero"]
@@ -160,6 +161,7 @@ class Memory(nn.Module):
         self.similarity: Similarity = similarity
         self.threshold = shrinkage / n
         self.on_empty: OnEmpty = on_empty
+        self.compiled = False  # whether long trainings run the kernel through torch.compile
         self.items = nn.Parameter(uniform_items(n, channels))
         self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature)), requires_grad=learn_temperature)
         self.register_buffer("use", torch.zeros(n))  # share of each item in the last epoch's reads
@@ -171,11 +173,28 @@ class Memory(nn.Module):
 
     def forward(self, z: Tensor) -> Recall:
         """Reads the memory with codes z `(b, c, *space)`."""
+        if torch.compiler.is_exporting():  # a graph for other engines takes the plain form, which they know
+            return self._plain(z)
+        exact = torch.promote_types(torch.promote_types(z.dtype, self.items.dtype), torch.float32)
+        rows, values = z.movedim(1, -1).to(exact), self.items.to(exact)
+        queries = rows.reshape(-1, rows.shape[-1])
+        keys = values
+        if self.similarity == "cosine":
+            queries, keys = _unit(queries), _unit(keys)
+        queries = queries / self.log_temperature.exp()
+        answer = attend(
+            queries, keys, values, self.threshold, strongest=self.on_empty == "strongest", compiled=self.compiled
+        )
+        read = answer.read.view(rows.shape).movedim(-1, 1).to(z.dtype)
+        queried = rows.shape[:-1]
+        survivors, empty = answer.survivors.view(queried), answer.empty.view(queried)
+        return Recall(read, answer.entropy.view(queried), survivors, empty, answer.use)
+
+    def _plain(self, z: Tensor) -> Recall:
+        """The same by the functions above, with the whole matrix of weights."""
         w, empty = self.weights(z)
         read = (w.movedim(1, -1) @ self.items.to(w.dtype)).movedim(-1, 1).to(z.dtype)
-        used = w.detach()
-        queries = [0, *range(2, w.ndim)]
-        return Recall(read, entropy(w), (used > 0).sum(1), empty, used.sum(queries))
+        return Recall(read, entropy(w), (w > 0).sum(1), empty, w.sum([0, *range(2, w.ndim)]))
 
 
 def _check(n: int, similarity: str, temperature: float, shrinkage: float, on_empty: str) -> None:
