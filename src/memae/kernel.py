@@ -1,41 +1,56 @@
 """Reading a memory without the matrix of its weights: Eq. 3 to 7 and 9 in row chunks, backwards by recomputation.
 
 For B queries and N items the weights are a B × N matrix, and automatic differentiation keeps several of them. Here a
-chunk of rows that fits into the cache is addressed, read and forgotten; the backward pass addresses it again. What is
-kept is the input.
+chunk of queries that fits into the cache is addressed, read and forgotten; the backward pass addresses it again. What
+is kept is the input.
 
 Over the items that survive the shrinkage, Eq. 6 and the renormalisation are a softmax of the logits s, so that
 ∂L/∂s = ŵ (a − Σ ŵ a) with a = ∂L/∂ŵ, and the entropy of Eq. 9 adds −s ∂L/∂E to a: no logarithm, no ε.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-CACHED = 2**20
-"""Weights a chunk on a CPU: 4 MiB in float32. Smaller ones stay in the cache of a core, but then every matrix product
-packs the items anew for too few rows; larger ones cost memory and gain nothing."""
+CACHED = 2**19
+"""Weights a chunk on a CPU: 2 MiB in float32. Smaller chunks feed the matrix product too few rows, larger ones leave
+the cache between one pass over the weights and the next."""
 
 LARGE = 2**26
 """The same on a GPU, where a small chunk would leave it idle."""
+
+FEW = 256
+"""Items below which weights lie item by item in memory, not query by query: sums over so few would be short loops."""
+
+
+BOUND = 80.0
+"""Exponentials up to here, and sums of millions of them, are far from the limits of float32."""
 
 
 class Answer(NamedTuple):
     """What B queries read, row by row."""
 
-    read: Tensor  # (B, C), ŵ V
-    entropy: Tensor  # (B,), nats
-    survivors: Tensor  # (B,)
+    read: Tensor  # (B, D), ŵ V
     empty: Tensor  # (B,), bool: no weight exceeded λ
+    entropy: Tensor  # (B,), nats; this and what follows is empty (0,) without statistics
+    survivors: Tensor  # (B,), items read
     use: Tensor  # (N,), sum of ŵ over the queries
 
 
 def attend(
-    queries: Tensor, keys: Tensor, values: Tensor, threshold: float, *, strongest: bool = True, compiled: bool = False
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    threshold: float,
+    *,
+    strongest: bool = True,
+    bounded: bool = False,
+    statistics: bool = True,
+    compiled: bool = False,
 ) -> Answer:
     """Reads `values` by sparse softmax weights of `queries` · `keys`; differentiable once in all three.
 
@@ -45,109 +60,157 @@ def attend(
         values: `(N, D)`.
         threshold: λ; weights that do not exceed it become 0, the others are scaled to sum 1.
         strongest: whether a row in which none exceeds λ keeps its largest weight, or reads 0.
+        bounded: whether no logit exceeds ±`BOUND`, so that their exponentials can be summed as they are.
+        statistics: whether entropy, survivors and use are wanted; they cost a quarter of the time.
         compiled: whether whole chunks run through `torch.compile`, which takes seconds once for a size.
     """
-    how = threshold, strongest, compiled
-    return Answer(*_Attend.apply(queries, keys, values, *how))  # type: ignore[no-untyped-call]
+    how = _How(threshold, strongest, bounded, statistics, compiled)
+    if torch.is_grad_enabled():
+        return Answer(*_Attend.apply(queries, keys, values, how))  # type: ignore[no-untyped-call]
+    return _attend(queries, keys, values, how)
+
+
+class _How(NamedTuple):
+    threshold: float
+    strongest: bool
+    bounded: bool
+    statistics: bool
+    compiled: bool
 
 
 def chunk_rows(items: int, device: torch.device) -> int:
-    """Rows that are addressed at once."""
-    return max((CACHED if device.type == "cpu" else LARGE) // items, 32)
+    """Queries that address the memory at once."""
+    rows = (CACHED if device.type == "cpu" else LARGE) // items
+    return max(rows // 64, 1) * 64  # other numbers cost the matrix product a tenth
+
+
+def _attend(queries: Tensor, keys: Tensor, values: Tensor, how: _How) -> Answer:
+    count = len(queries)
+    read = _room(values, count, len(keys))
+    empty = torch.empty(count, dtype=torch.bool, device=queries.device)
+    watched = count if how.statistics else 0
+    entropy, survivors = queries.new_empty(watched), empty.new_empty(watched, dtype=torch.long)
+    use = queries.new_zeros(len(keys) if how.statistics else 0)
+    for part, run, logits, more in _chunks(queries, keys, 1 + how.statistics, how.compiled):
+        w, kept, empty[part], *found = run(_summary)(logits, more, how)
+        torch.mm(w, values, out=read[part]).div_(kept)
+        if how.statistics:
+            entropy[part], survivors[part] = found
+            use.addmv_(w.T, 1 / kept.squeeze(1))
+    return Answer(read, empty, entropy, survivors, use)
 
 
 class _Attend(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, queries: Tensor, keys: Tensor, values: Tensor, *how: Any) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, queries: Tensor, keys: Tensor, values: Tensor, how: _How) -> Answer:
         ctx.save_for_backward(queries, keys, values)
-        ctx.how = threshold, strongest, compiled = how
-        rows, count = chunk_rows(len(keys), keys.device), len(queries)
-        read = values.new_empty(count, values.shape[1])
-        entropy, survivors = queries.new_empty(count), torch.empty(count, dtype=torch.long, device=queries.device)
-        empty, use = torch.empty_like(survivors, dtype=torch.bool), queries.new_zeros(len(keys))
-        for start in range(0, count, rows):
-            part = slice(start, start + rows)
-            chunk = queries[part]
-            run = _runner(_read, compiled and len(chunk) == rows)
-            read[part], entropy[part], survivors[part], empty[part], used = run(
-                chunk, keys, values, threshold, strongest
-            )
-            use += used
-        ctx.mark_non_differentiable(survivors, empty, use)
-        return read, entropy, survivors, empty, use
+        ctx.how = how
+        answer = _attend(queries, keys, values, how)
+        ctx.mark_non_differentiable(answer.empty, answer.survivors, answer.use)
+        return answer
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         queries, keys, values = ctx.saved_tensors
-        threshold, strongest, compiled = ctx.how
-        to_read, to_entropy = grads[0], grads[1]
-        rows = chunk_rows(len(keys), keys.device)
-        to_queries = torch.empty_like(queries)
+        to_read, _, to_entropy, *_ = grads
+        to_queries = _room(queries, len(queries), len(keys))
         to_keys, to_values = torch.zeros_like(keys), torch.zeros_like(values)
-        for start in range(0, len(queries), rows):
-            part = slice(start, start + rows)
-            chunk = queries[part]
-            run = _runner(_logit_gradient, compiled and len(chunk) == rows)
-            to_logits, w = run(chunk, keys, values, to_read[part], to_entropy[part], threshold, strongest)
+        for part, run, logits, more in _chunks(queries, keys, 2, ctx.how.compiled):
+            to_w = torch.mm(to_read[part], values.T, out=more)
+            of_entropy = to_entropy[part, None] if ctx.how.statistics else None
+            w, to_logits = run(_gradient)(logits, to_w, of_entropy, ctx.how)
             torch.mm(to_logits, keys, out=to_queries[part])
-            to_keys.addmm_(to_logits.T, chunk)
+            to_keys.addmm_(to_logits.T, queries[part])
             to_values.addmm_(w.T, to_read[part])
-        return to_queries, to_keys, to_values, None, None, None
+        return to_queries, to_keys, to_values, None
 
 
-def _survivors(logits: Tensor, threshold: float, strongest: bool) -> tuple[Tensor, Tensor]:
-    """Softmax weights that exceed λ, the others 0, not yet renormalised; and the largest of each row."""
-    w = logits.softmax(1)
-    top = w.amax(1, keepdim=True)
-    if logits.device.type == "cpu" and not torch.compiler.is_compiling():
-        # Eager on a CPU a mask costs as much as the matrix product; a threshold in place, a tenth of it.
-        w = nn.functional.threshold(w, threshold, 0.0, inplace=True)
-        rows = (top <= threshold).squeeze(1).nonzero().squeeze(1)
-        if strongest and len(rows):
-            again = logits[rows].softmax(1)
-            w[rows] = again * (again == again.amax(1, keepdim=True))
-        return w, top
-    kept = w > threshold
-    if strongest:
-        kept = kept | ((top <= threshold) & (w == top))
-    return torch.where(kept, w, 0.0), top
+def _room(like: Tensor, rows: int, items: int) -> Tensor:
+    """Room for `(rows, columns of like)`, in the layout that suits so many items."""
+    columns = like.shape[1]
+    return like.new_empty(columns, rows).T if items < FEW else like.new_empty(rows, columns)
 
 
-def _read(queries: Tensor, keys: Tensor, values: Tensor, threshold: float, strongest: bool) -> tuple[Tensor, ...]:
-    logits = queries @ keys.T
-    w, top = _survivors(logits, threshold, strongest)
-    total = w.sum(1, keepdim=True)
-    share = 1 / torch.where(total > 0, total, 1.0)
-    # log ŵ = s − log Σ exp(s) − log total, and the largest weight tells log Σ exp(s)
-    mean = torch.linalg.vecdot(w, logits).unsqueeze(1) * share
-    entropy = (logits.amax(1, keepdim=True) - top.log() - share.log() - mean).clamp_min(0) * (total > 0)
-    survivors = w.sign().sum(1).long()  # quicker than to count a mask
-    return (w @ values).mul_(share), entropy.squeeze(1), survivors, top.squeeze(1) <= threshold, share.squeeze(1) @ w
+def _chunks(
+    queries: Tensor, keys: Tensor, buffers: int, compiled: bool
+) -> Iterator[tuple[slice, Callable[..., Any], Tensor, Tensor]]:
+    """Which queries, how to run a function on them, their logits `(rows, N)`, and the last buffer of that shape.
+
+    All chunks share the buffers: fresh memory costs as much to get as to fill. Only whole chunks run compiled, for a
+    size is compiled at a time.
+    """
+    rows, count, items = chunk_rows(len(keys), keys.device), len(queries), len(keys)
+    shared = [keys.new_empty(items * min(rows, count)) for _ in range(buffers)]
+    for start in range(0, count, rows):
+        part = slice(start, min(start + rows, count))
+        size = part.stop - start
+        views = [
+            room[: items * size].view(items, size).T if items < FEW else room[: items * size].view(size, items)
+            for room in shared
+        ]
+        torch.mm(queries[part], keys.T, out=views[0])
+        yield part, _compiled if compiled and size == rows else _eager, views[0], views[-1]
 
 
-def _logit_gradient(
-    queries: Tensor,
-    keys: Tensor,
-    values: Tensor,
-    to_read: Tensor,
-    to_entropy: Tensor,
-    threshold: float,
-    strongest: bool,
-) -> tuple[Tensor, Tensor]:
-    """∂L/∂s and ŵ of a chunk, addressed again."""
-    logits = queries @ keys.T
-    w, _ = _survivors(logits, threshold, strongest)
-    total = w.sum(1, keepdim=True)
-    w = w.div_(torch.where(total > 0, total, 1.0))
-    a = logits.mul_(-to_entropy.unsqueeze(1)).addmm_(to_read, values.T)
-    return a.sub_(torch.linalg.vecdot(w, a).unsqueeze(1)).mul_(w), w
+def _summary(logits: Tensor, room: Tensor, how: _How) -> tuple[Tensor, ...]:
+    """Weights of a chunk, not yet renormalised, and their sum `(rows, 1)`; which rows are empty; entropy, survivors."""
+    w, log_total, empty = _weights(logits, room, how)
+    kept = w.sum(1, keepdim=True)
+    kept = kept if how.strongest else kept + (kept == 0)
+    if not how.statistics:
+        return w, kept, empty
+    mean = torch.linalg.vecdot(w, logits) / kept.squeeze(1)
+    survivors = w.sign().sum(1)  # quicker than to count a mask
+    # log ŵ = s − log Σ exp − log kept
+    entropy = ((log_total + kept.log()).squeeze(1) - mean).clamp_min(0) * (survivors > 0)
+    return w, kept, empty, entropy, survivors.long()
+
+
+def _gradient(logits: Tensor, to_w: Tensor, to_entropy: Tensor | None, how: _How) -> tuple[Tensor, Tensor]:
+    """ŵ and ∂L/∂s of a chunk; what is constant in a row of ∂L/∂ŵ falls out, and so the logits stand for log ŵ."""
+    a = to_w if to_entropy is None else to_w.addcmul_(logits, to_entropy, value=-1)
+    w, *_ = _weights(logits, logits, how)
+    kept = w.sum(1, keepdim=True)
+    w = w.div_(kept if how.strongest else kept + (kept == 0))
+    return w, a.sub_(torch.linalg.vecdot(w, a).unsqueeze(1)).mul_(w)
+
+
+def _weights(logits: Tensor, room: Tensor, how: _How) -> tuple[Tensor, Tensor, Tensor]:
+    """Softmax weights that exceed λ, the others as 0, in `room`, which may be that of the logits.
+
+    Gives them, log Σ exp `(rows, 1)`, and which rows are empty `(rows,)`.
+    """
+    by_mask = torch.compiler.is_compiling() or logits.device.type != "cpu"
+    peak = None if how.bounded else logits.amax(1, keepdim=True)
+    if by_mask:
+        exp = (logits if peak is None else logits - peak).exp()
+    else:  # in place: fresh memory is dear
+        exp = torch.exp(logits, out=room) if peak is None else torch.sub(logits, peak, out=room).exp_()
+    total = exp.sum(1, keepdim=True)
+    log_total = total.log() if peak is None else total.log() + peak
+    w = exp / total if by_mask else exp.div_(total)
+    if by_mask:
+        top = w.amax(1, keepdim=True)
+        empty = top <= how.threshold
+        chosen = w > how.threshold
+        chosen = chosen | (empty & (w == top)) if how.strongest else chosen
+        return torch.where(chosen, w, 0.0), log_total, empty.squeeze(1)
+    top = w.amax(1)
+    empty = top <= how.threshold
+    rows = empty.nonzero().squeeze(1) if how.strongest else ()
+    alone = w[rows] * (w[rows] == top[rows, None]) if len(rows) else None
+    # A mask would cost as much as the matrix product.
+    nn.functional.threshold(w, how.threshold, 0.0, inplace=True)
+    if alone is not None:
+        w[rows] = alone
+    return w, log_total, empty
+
+
+def _eager(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function
 
 
 @functools.cache
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return torch.compile(function, dynamic=False)
-
-
-def _runner(function: Callable[..., Any], compiled: bool) -> Callable[..., Any]:
-    return _compiled(function) if compiled else function
