@@ -240,6 +240,25 @@ def test_evaluate_and_inspect(run: Run, cases: dict[str, Case], models: dict[str
         assert word in " ".join(told.out.split())
 
 
+@each_kind
+def test_another_engine_writes_the_same_scores(
+    run: Run, cases: dict[str, Case], models: dict[str, Path], tmp_path: Path, kind: str
+) -> None:
+    pytest.importorskip("onnxruntime")
+    source = scorable(cases[kind], tmp_path)
+    assert run("score", models[kind], source, "-o", tmp_path / "a.csv").code == 0
+    assert run("score", models[kind], source, "-o", tmp_path / "b.csv", "--engine", "onnxruntime").code == 0
+    a, b = pd.read_csv(tmp_path / "a.csv"), pd.read_csv(tmp_path / "b.csv")
+    np.testing.assert_allclose(a["score"], b["score"], rtol=1e-5)
+    figures = [
+        json.loads(run("evaluate", models[kind], cases[kind].test, *cases[kind].labels, *how, "--json").out)
+        for how in ([], ["--engine", "onnxruntime"])
+    ]
+    assert figures[0]["auroc"] == figures[1]["auroc"]
+    refused = run("score", models[kind], source, "--engine", "tensorrt")
+    assert refused.code == 2
+
+
 def test_false_alarm_rate_of_score_needs_no_refit(
     run: Run, cases: dict[str, Case], models: dict[str, Path], tmp_path: Path
 ) -> None:

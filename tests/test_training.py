@@ -517,3 +517,17 @@ def test_a_revived_item_starts_without_the_moments_of_the_dead_one():
     for name in ("exp_avg", "exp_avg_sq"):
         assert (moments[name][:2] == 1).all()
         assert (moments[name][2:] == 0).all()
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_training_leaves_denormals_as_they_were(before):
+    def vanishes():
+        return bool(torch.tensor(1e-40) * 1.0 == 0)
+
+    if not torch.set_flush_denormal(before):
+        pytest.skip("this processor does not flush denormals")
+    try:
+        trained(TABLE, Options(epochs=1, batch_size=8))
+        assert vanishes() == before
+    finally:
+        torch.set_flush_denormal(False)

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 Reduction = Literal["sum", "mean", "absolute"]
@@ -23,12 +24,16 @@ def reconstruction_error(x: Tensor, x_hat: Tensor, reduction: Reduction = "sum")
             (the authors' code). It sets what the weight α of the entropy means.
 
     Example:
-        >>> import torch
         >>> reconstruction_error(torch.tensor([[0.0, 2.0]]), torch.tensor([[1.0, 0.0]]))
         tensor([5.])
     """
-    each = error_map(x, x_hat, reduction).flatten(1)
-    return each.sum(1) if reduction == "sum" else each.mean(1)
+    return total_error(error_map(x, x_hat, reduction), reduction)
+
+
+def total_error(errors: Tensor, reduction: Reduction = "sum", dtype: torch.dtype | None = None) -> Tensor:
+    """R of each sample from the errors of its elements, `(b, …)` → `(b,)`, added up in `dtype`."""
+    each = errors.flatten(1)
+    return each.sum(1, dtype=dtype) if reduction == "sum" else each.mean(1, dtype=dtype)
 
 
 def objective(error: Tensor, entropy: Tensor, alpha: float) -> Tensor:
@@ -41,7 +46,6 @@ def objective(error: Tensor, entropy: Tensor, alpha: float) -> Tensor:
         alpha: α; 0.0002 in the paper.
 
     Example:
-        >>> import torch
         >>> objective(torch.tensor([1.0, 3.0]), torch.tensor([10.0, 0.0]), alpha=0.1)
         tensor(2.5000)
     """

@@ -11,11 +11,13 @@ from torch import Tensor, nn
 
 from memae.calibration import Calibration
 from memae.errors import InputError, OptionError, memory_guard
-from memae.losses import Reduction, error_map, reconstruction_error
+from memae.losses import Reduction, error_map, total_error
 from memae.memory import Shrunk
 from memae.model import MemAE
 
 Floats = NDArray[np.float64]
+Network = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""Normalised samples `(chunk, *shape)` → their reconstructions, and whether a query fell back `(chunk,)`."""
 T = TypeVar("T")
 
 
@@ -52,6 +54,7 @@ class Scorer(nn.Module):
         self.register_buffer("scale", scale)
         self.reduction: Reduction = reduction
         self.chunk = chunk
+        self.network: Network | None = None  # another engine's; None for torch
         self.calibration: Calibration | None = None
 
     def normalise(self, raw: Tensor) -> Tensor:
@@ -61,16 +64,15 @@ class Scorer(nn.Module):
     def forward(self, raw: Tensor) -> Scores:
         """Scores one batch as it is; `batched` is for data of any length."""
         x = self.normalise(raw)
-        x_hat, recall = self.model(x)
-        fallback = (
-            torch.zeros(len(x), dtype=torch.bool, device=x.device)
-            if recall is None
-            else recall.fallback.reshape(len(x), -1).any(1)
-        )
+        if self.network is None:
+            found = self.model(x)
+            x_hat, fallback = found.x_hat, found.fallback
+        else:
+            x_hat, fallback = self.network(x)
+        errors = error_map(x, x_hat, self.reduction)
         # The sum runs in float64: over a whole clip, float32 would lose what the tolerance of the parity test promises.
-        score = reconstruction_error(x.double(), x_hat.double(), self.reduction)
-        raw_hat = x_hat.to(self.center) * self.scale + self.center
-        return Scores(score, error_map(x, x_hat, self.reduction), raw_hat, fallback)
+        score = total_error(errors, self.reduction, torch.float64)
+        return Scores(score, errors, x_hat.to(self.center) * self.scale + self.center, fallback)
 
     @torch.no_grad()
     def batched(self, batches: Iterable[Tensor]) -> Iterator[Scores]:

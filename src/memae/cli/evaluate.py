@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from memae.cli.score import FalseAlarms, Ignored, Model
+from memae.cli.score import EngineOption, FalseAlarms, Ignored, Model
 
 
 def evaluate(
@@ -22,6 +22,7 @@ def evaluate(
     ] = [],  # noqa: B006 (typer's way)
     ignore: Ignored = [],  # noqa: B006 (typer's way)
     false_alarm_rate: FalseAlarms = None,
+    engine: EngineOption = "torch",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Judge a model on labelled data: AUROC, average precision, and precision, recall, F1 at its threshold.
@@ -36,6 +37,7 @@ def evaluate(
     estimator = load(model)
     if false_alarm_rate is not None:
         estimator.recalibrate(false_alarm_rate=false_alarm_rate)
+    estimator.use_engine(engine)
     facts = judge(estimator, source, labels, normal, ignore)
     if as_json:
         sys.stdout.write(json.dumps(facts, indent=2) + "\n")

@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -13,6 +13,9 @@ FalseAlarms = Annotated[
     float | None,
     typer.Option(help="Share of normal samples that may be flagged; by default the one the model was fitted with."),
 ]
+
+Engine = Literal["torch", "onnxruntime", "openvino"]
+EngineOption = Annotated[Engine, typer.Option(help="What computes; the others need the extra memae\\[engines].")]
 
 
 def score(
@@ -25,6 +28,7 @@ def score(
     ignore: Ignored = [],  # noqa: B006 (typer's way)
     maps: Annotated[Path | None, typer.Option(help="Folder for a heat map of each image or frame.")] = None,
     false_alarm_rate: FalseAlarms = None,
+    engine: EngineOption = "torch",
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON summary; needs --output.")] = False,
 ) -> None:
     """Score each row, image or frame: higher = more anomalous, p-value small = unlike normal.
@@ -43,6 +47,7 @@ def score(
     estimator = load(model)
     if false_alarm_rate is not None:
         estimator.recalibrate(false_alarm_rate=false_alarm_rate)
+    estimator.use_engine(engine)
     count, flagged = write(scored(estimator, source, keep=keep, ignore=ignore, maps=maps), output)
     facts = {"output": str(output), "samples": count, "flagged": flagged, "threshold": estimator.threshold_}
     if as_json:

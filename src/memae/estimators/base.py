@@ -21,6 +21,7 @@ from memae import artifact
 from memae.artifact import Artifact
 from memae.calibration import Calibration, checked_rate
 from memae.data.samples import Indexed, Samples, Selection, mapped
+from memae.engines import Engine, use_engine
 from memae.errors import InputError, MemaeWarning, ModelFileError, OptionError, SchemaError
 from memae.health import Health
 from memae.model import MemorySpec, Spec, build, code_shape
@@ -263,6 +264,21 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
     def predict(self, X: Any) -> NDArray[np.int64]:
         """1 for each normal sample and −1 for each that is flagged `(n,)`."""
         return np.where(self.decision_function(X) < 0, -1, 1)
+
+    def use_engine(self, engine: Engine) -> Self:
+        """Lets another engine score from now on; it is not part of the model file.
+
+        Args:
+            engine: "torch", or "onnxruntime" or "openvino", which need the extra `memae[engines]` and are several
+                times faster for images and video on a CPU. Their scores are compared with those of torch first.
+
+        Raises:
+            OptionError: the scores differ by more than 1e-5, or the model is not on the CPU.
+            MissingExtraError: the engine is not installed.
+        """
+        check_is_fitted(self, "scorer_")
+        use_engine(self.scorer_, self.spec_.shape, engine)
+        return self
 
     def _calibration(self) -> Calibration:
         check_is_fitted(self, "scorer_")
