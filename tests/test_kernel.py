@@ -43,13 +43,15 @@ def test_the_kernel_is_the_literal_form_over_many_chunks(monkeypatch, similarity
         assert torch.allclose(mine, theirs, rtol=1e-8, atol=1e-9)
 
 
-def test_gradients_pass_the_numerical_check():
+@pytest.mark.parametrize("cosine", [True, False])
+@pytest.mark.parametrize("bounded", [True, False])
+def test_gradients_pass_the_numerical_check(cosine, bounded):
     torch.manual_seed(0)
-    queries, keys, values = (torch.randn(*size, dtype=torch.float64) for size in ((6, 3), (9, 3), (9, 4)))
-    inputs = [each.requires_grad_() for each in (queries, keys, values)]
+    queries, items, sharpness = torch.randn(6, 3), torch.randn(9, 3), torch.tensor(2.0)
+    inputs = [each.double().requires_grad_() for each in (queries, items, sharpness)]
 
     def both(*given):
-        answer = kernel.attend(*given, 0.1)
+        answer = kernel.attend(*given, 0.1, cosine=cosine, bounded=bounded)
         return answer.read, answer.entropy
 
     assert torch.autograd.gradcheck(both, inputs)

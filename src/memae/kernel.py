@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 CACHED = 2**19
@@ -43,35 +43,38 @@ class Answer(NamedTuple):
 
 def attend(
     queries: Tensor,
-    keys: Tensor,
-    values: Tensor,
+    items: Tensor,
+    sharpness: Tensor,
     threshold: float,
     *,
+    cosine: bool = True,
     strongest: bool = True,
     bounded: bool = False,
     statistics: bool = True,
     compiled: bool = False,
 ) -> Answer:
-    """Reads `values` by sparse softmax weights of `queries` · `keys`; differentiable once in all three.
+    """Reads `items` by their sparse addressing weights; differentiable once in the three tensors.
 
     Args:
-        queries: `(B, C)`, scaled so that their product with the keys is d(z, m) / τ of Eq. 4.
-        keys: `(N, C)`.
-        values: `(N, D)`.
+        queries: `(B, C)`.
+        items: `(N, C)`, keys and values at once.
+        sharpness: 1 / τ, of no dimension.
         threshold: λ; weights that do not exceed it become 0, the others are scaled to sum 1.
+        cosine: whether d of Eq. 4 is the cosine similarity (Eq. 5), or the dot product.
         strongest: whether a row in which none exceeds λ keeps its largest weight, or reads 0.
-        bounded: whether no logit exceeds ±`BOUND`, so that their exponentials can be summed as they are.
+        bounded: whether no d / τ exceeds ±`BOUND`, so that their exponentials can be summed as they are.
         statistics: whether entropy, survivors and use are wanted; they cost a quarter of the time.
         compiled: whether whole chunks run through `torch.compile`, which takes seconds once for a size.
     """
-    how = _How(threshold, strongest, bounded, statistics, compiled)
+    how = _How(threshold, cosine, strongest, bounded, statistics, compiled)
     if torch.is_grad_enabled():
-        return Answer(*_Attend.apply(queries, keys, values, how))  # type: ignore[no-untyped-call]
-    return _attend(queries, keys, values, how)
+        return Answer(*_Attend.apply(queries, items, sharpness, how))  # type: ignore[no-untyped-call]
+    return _attend(*_normalised(queries, items, sharpness, how)[:2], items, how)
 
 
 class _How(NamedTuple):
     threshold: float
+    cosine: bool
     strongest: bool
     bounded: bool
     statistics: bool
@@ -84,35 +87,46 @@ def chunk_rows(items: int, device: torch.device) -> int:
     return max(rows // 64, 1) * 64  # other numbers cost the matrix product a tenth
 
 
+def _normalised(queries: Tensor, items: Tensor, sharpness: Tensor, how: _How) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Queries and keys whose product is d / τ, and the lengths they had; a zero vector stays zero."""
+    if not how.cosine:
+        return queries, items * sharpness, sharpness, sharpness  # the lengths are never asked for
+    least = torch.finfo(queries.dtype).tiny  # a zero vector stays zero, and backwards its gradient does
+    of_queries, of_items = (
+        torch.linalg.vector_norm(each, dim=1, keepdim=True).clamp_min_(least) for each in (queries, items)
+    )
+    return queries / of_queries, items * (sharpness / of_items), of_queries, of_items
+
+
 def _attend(queries: Tensor, keys: Tensor, values: Tensor, how: _How) -> Answer:
     count = len(queries)
     read = _room(values, count, len(keys))
-    empty = torch.empty(count, dtype=torch.bool, device=queries.device)
-    watched = count if how.statistics else 0
-    entropy, survivors = queries.new_empty(watched), empty.new_empty(watched, dtype=torch.long)
-    use = queries.new_zeros(len(keys) if how.statistics else 0)
+    use = values.new_zeros(len(keys) if how.statistics else 0)
+    figures = []
     for part, run, logits, more in _chunks(queries, keys, 1 + how.statistics, how.compiled):
-        w, kept, empty[part], *found = run(_summary)(logits, more, how)
+        w, kept, *found = run(_summary)(logits, more, how)
         torch.mm(w, values, out=read[part]).div_(kept)
         if how.statistics:
-            entropy[part], survivors[part] = found
             use.addmv_(w.T, 1 / kept.squeeze(1))
+        figures.append(found)
+    empty, entropy, survivors = figures[0] if len(figures) == 1 else map(torch.cat, zip(*figures, strict=True))
     return Answer(read, empty, entropy, survivors, use)
 
 
 class _Attend(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, queries: Tensor, keys: Tensor, values: Tensor, how: _How) -> Answer:
-        ctx.save_for_backward(queries, keys, values)
+    def forward(ctx: Any, queries: Tensor, items: Tensor, sharpness: Tensor, how: _How) -> Answer:
+        directions, keys, of_queries, of_items = _normalised(queries, items, sharpness, how)
+        ctx.save_for_backward(directions, keys, items, sharpness, of_queries, of_items)
         ctx.how = how
-        answer = _attend(queries, keys, values, how)
+        answer = _attend(directions, keys, items, how)
         ctx.mark_non_differentiable(answer.empty, answer.survivors, answer.use)
         return answer
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        queries, keys, values = ctx.saved_tensors
+        queries, keys, values, sharpness, of_queries, of_items = ctx.saved_tensors
         to_read, _, to_entropy, *_ = grads
         to_queries = _room(queries, len(queries), len(keys))
         to_keys, to_values = torch.zeros_like(keys), torch.zeros_like(values)
@@ -123,7 +137,18 @@ class _Attend(torch.autograd.Function):
             torch.mm(to_logits, keys, out=to_queries[part])
             to_keys.addmm_(to_logits.T, queries[part])
             to_values.addmm_(w.T, to_read[part])
-        return to_queries, to_keys, to_values, None
+        to_sharpness = torch.sum(keys * to_keys) / sharpness if ctx.needs_input_grad[2] else None
+        to_keys.mul_(sharpness)
+        if ctx.how.cosine:
+            to_queries = _through_length(to_queries, queries, of_queries)
+            to_keys = _through_length(to_keys, keys * (1 / sharpness), of_items)
+        return to_queries, to_values.add_(to_keys), to_sharpness, None
+
+
+def _through_length(to_unit: Tensor, unit: Tensor, length: Tensor) -> Tensor:
+    """Gradient of vectors from that of their directions; 0 for a zero vector, which has none."""
+    length = torch.where(length > torch.finfo(length.dtype).tiny, length, torch.inf)
+    return to_unit.addcmul_(unit, torch.linalg.vecdot(unit, to_unit).unsqueeze(1), value=-1).div_(length)
 
 
 def _room(like: Tensor, rows: int, items: int) -> Tensor:
@@ -155,11 +180,12 @@ def _chunks(
 
 def _summary(logits: Tensor, room: Tensor, how: _How) -> tuple[Tensor, ...]:
     """Weights of a chunk, not yet renormalised, and their sum `(rows, 1)`; which rows are empty; entropy, survivors."""
-    w, log_total, empty = _weights(logits, room, how)
+    w, total, peak, empty = _weights(logits, room, how)
     kept = w.sum(1, keepdim=True)
     kept = kept if how.strongest else kept + (kept == 0)
     if not how.statistics:
-        return w, kept, empty
+        return w, kept, empty, kept[:0, 0], kept[:0, 0]
+    log_total = total.log() if peak is None else total.log() + peak
     mean = torch.linalg.vecdot(w, logits) / kept.squeeze(1)
     survivors = w.sign().sum(1)  # quicker than to count a mask
     # log ŵ = s − log Σ exp − log kept
@@ -176,10 +202,10 @@ def _gradient(logits: Tensor, to_w: Tensor, to_entropy: Tensor | None, how: _How
     return w, a.sub_(torch.linalg.vecdot(w, a).unsqueeze(1)).mul_(w)
 
 
-def _weights(logits: Tensor, room: Tensor, how: _How) -> tuple[Tensor, Tensor, Tensor]:
+def _weights(logits: Tensor, room: Tensor, how: _How) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
     """Softmax weights that exceed λ, the others as 0, in `room`, which may be that of the logits.
 
-    Gives them, log Σ exp `(rows, 1)`, and which rows are empty `(rows,)`.
+    Gives them, Σ exp over the peak and the peak, if one was needed, `(rows, 1)`, and which rows are empty `(rows,)`.
     """
     by_mask = torch.compiler.is_compiling() or logits.device.type != "cpu"
     peak = None if how.bounded else logits.amax(1, keepdim=True)
@@ -188,23 +214,22 @@ def _weights(logits: Tensor, room: Tensor, how: _How) -> tuple[Tensor, Tensor, T
     else:  # in place: fresh memory is dear
         exp = torch.exp(logits, out=room) if peak is None else torch.sub(logits, peak, out=room).exp_()
     total = exp.sum(1, keepdim=True)
-    log_total = total.log() if peak is None else total.log() + peak
     w = exp / total if by_mask else exp.div_(total)
     if by_mask:
         top = w.amax(1, keepdim=True)
         empty = top <= how.threshold
         chosen = w > how.threshold
         chosen = chosen | (empty & (w == top)) if how.strongest else chosen
-        return torch.where(chosen, w, 0.0), log_total, empty.squeeze(1)
+        return torch.where(chosen, w, 0.0), total, peak, empty.squeeze(1)
     top = w.amax(1)
     empty = top <= how.threshold
-    rows = empty.nonzero().squeeze(1) if how.strongest else ()
-    alone = w[rows] * (w[rows] == top[rows, None]) if len(rows) else None
+    rows = empty.nonzero().squeeze(1) if how.strongest and bool(empty.any()) else None
+    alone = None if rows is None else w[rows] * (w[rows] == top[rows, None])
     # A mask would cost as much as the matrix product.
-    nn.functional.threshold(w, how.threshold, 0.0, inplace=True)
-    if alone is not None:
+    torch.threshold_(w, how.threshold, 0.0)
+    if rows is not None:
         w[rows] = alone
-    return w, log_total, empty
+    return w, total, peak, empty
 
 
 def _eager(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -181,20 +181,18 @@ class Memory(nn.Module):
         if torch.compiler.is_exporting():  # a graph for other engines takes the plain form, which they know
             return self._plain(z)
         exact = torch.promote_types(torch.promote_types(z.dtype, self.items.dtype), torch.float32)
-        queries, values = z.movedim(1, 0).to(exact), self.items.to(exact)  # (c, b, *space)
+        queries = z.movedim(1, 0).to(exact)  # (c, b, *space)
         queried = queries.shape[1:]
-        queries, keys = queries.reshape(len(queries), -1), values
-        if self.similarity == "cosine":
-            queries, keys = _unit(queries, 0), _unit(keys)
-        # a GPU would have to be waited for to tell τ, and saves nothing by it
-        bounded = self.similarity == "cosine" and z.is_cpu and self.log_temperature.item() >= -math.log(BOUND)
+        cosine = self.similarity == "cosine"
         found = attend(
-            queries.T,
-            keys * self.log_temperature.neg().exp(),
-            values,
+            queries.reshape(len(queries), -1).T,
+            self.items.to(exact),
+            self.log_temperature.neg().exp().to(exact),
             self.threshold,
+            cosine=cosine,
             strongest=self.on_empty == "strongest",
-            bounded=bounded,
+            # a GPU would have to be waited for to tell τ, and saves nothing by it
+            bounded=cosine and z.is_cpu and self.log_temperature.item() >= -math.log(BOUND),
             statistics=self.training,
             compiled=self.compiled,
         )
