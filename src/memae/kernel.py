@@ -91,10 +91,8 @@ def _normalised(queries: Tensor, items: Tensor, sharpness: Tensor, how: _How) ->
     """Queries and keys whose product is d / τ, and the lengths they had; a zero vector stays zero."""
     if not how.cosine:
         return queries, items * sharpness, sharpness, sharpness  # the lengths are never asked for
-    least = torch.finfo(queries.dtype).tiny  # a zero vector stays zero, and backwards its gradient does
-    of_queries, of_items = (
-        torch.linalg.vector_norm(each, dim=1, keepdim=True).clamp_min_(least) for each in (queries, items)
-    )
+    lengths = [torch.linalg.vector_norm(each, dim=1, keepdim=True) for each in (queries, items)]
+    of_queries, of_items = (length + (length == 0) for length in lengths)
     return queries / of_queries, items * (sharpness / of_items), of_queries, of_items
 
 
@@ -146,8 +144,7 @@ class _Attend(torch.autograd.Function):
 
 
 def _through_length(to_unit: Tensor, unit: Tensor, length: Tensor) -> Tensor:
-    """Gradient of vectors from that of their directions; 0 for a zero vector, which has none."""
-    length = torch.where(length > torch.finfo(length.dtype).tiny, length, torch.inf)
+    """Gradient of vectors from that of their directions."""
     return to_unit.addcmul_(unit, torch.linalg.vecdot(unit, to_unit).unsqueeze(1), value=-1).div_(length)
 
 
@@ -223,12 +220,12 @@ def _weights(logits: Tensor, room: Tensor, how: _How) -> tuple[Tensor, Tensor, T
         return torch.where(chosen, w, 0.0), total, peak, empty.squeeze(1)
     top = w.amax(1)
     empty = top <= how.threshold
-    rows = empty.nonzero().squeeze(1) if how.strongest and bool(empty.any()) else None
-    alone = None if rows is None else w[rows] * (w[rows] == top[rows, None])
-    # A mask would cost as much as the matrix product.
-    torch.threshold_(w, how.threshold, 0.0)
-    if rows is not None:
-        w[rows] = alone
+    alone = None
+    if how.strongest and bool(empty.any()):
+        alone = w[empty] * (w[empty] == top[empty, None])
+    torch.threshold_(w, how.threshold, 0.0)  # a mask would cost as much as the matrix product
+    if alone is not None:
+        w[empty] = alone
     return w, total, peak, empty
 
 
