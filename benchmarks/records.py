@@ -1,0 +1,97 @@
+"""What a benchmark measured, with all that is needed to measure it again."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from memae.files import replacing
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+PACKAGES = ("memae", "torch", "numpy", "pandas", "pyarrow", "scikit-learn", "onnxruntime", "openvino", "pyod")
+
+
+def figure(value: float, std: float = 0.0, n: int = 1) -> dict[str, float]:
+    """A figure of the scoreboard: its value, the standard deviation of the runs, and their number."""
+    return {"value": value, "std": std, "n": n}
+
+
+def provenance(seed: int = 0) -> dict[str, Any]:
+    """Command, seed, commit, versions, machine and load."""
+    return {
+        "command": " ".join(["python", "-m", "benchmarks", *sys.argv[1:]]),
+        "seed": seed,
+        "commit": _commit(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {"python": platform.python_version()} | _versions(),
+        "machine": {
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+            "system": platform.platform(),
+        },
+        "load": [round(each, 2) for each in os.getloadavg()],
+    }
+
+
+def _commit() -> str:
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603, S607
+
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", "src", "benchmarks/*.py", "benchmarks/speed")
+    return git("rev-parse", "--short", "HEAD") + ("-changed" if changed else "")
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def read(path: Path) -> dict[str, Any]:
+    """A results file; empty where there is none yet."""
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def save(part: str, section: str, found: Mapping[str, Any], seed: int = 0) -> None:
+    """Puts the record of one section into `results/<part>.json`, beside those of the others."""
+    path = RESULTS / f"{part}.json"
+    everything = read(path) | {section: {"provenance": provenance(seed), **found}}
+    _write(path, everything)
+    summarise()
+
+
+def summarise() -> None:
+    """Renders `results/summary.json` from all records: key → value, std, n, command, commit."""
+    summary = {}
+    for path in sorted(RESULTS.glob("*.json")):
+        if path.name == "summary.json":
+            continue
+        for record in read(path).values():
+            origin = {name: record["provenance"][name] for name in ("command", "commit")}
+            summary |= {key: each | origin for key, each in record["figures"].items()}
+    _write(RESULTS / "summary.json", summary)
+
+
+def _write(path: Path, content: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
