@@ -4,7 +4,6 @@ python -m benchmarks.walkthrough DATA WORK     DATA: the data sets as their publ
 python -m benchmarks.walkthrough --render      only writes the page's figures into the README once more
 """
 
-import gzip
 import os
 import platform
 import re
@@ -15,56 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 
+from benchmarks.datasets import kddcup, mnist_images
 from memae.artifact import versions
-
-# Names of the columns, which the publisher's file does not have.
-NAMES = [
-    "duration",
-    "protocol_type",
-    "service",
-    "flag",
-    "src_bytes",
-    "dst_bytes",
-    "land",
-    "wrong_fragment",
-    "urgent",
-    "hot",
-    "num_failed_logins",
-    "logged_in",
-    "num_compromised",
-    "root_shell",
-    "su_attempted",
-    "num_root",
-    "num_file_creations",
-    "num_shells",
-    "num_access_files",
-    "num_outbound_cmds",
-    "is_host_login",
-    "is_guest_login",
-    "count",
-    "srv_count",
-    "serror_rate",
-    "srv_serror_rate",
-    "rerror_rate",
-    "srv_rerror_rate",
-    "same_srv_rate",
-    "diff_srv_rate",
-    "srv_diff_host_rate",
-    "dst_host_count",
-    "dst_host_srv_count",
-    "dst_host_same_srv_rate",
-    "dst_host_diff_srv_rate",
-    "dst_host_same_src_port_rate",
-    "dst_host_srv_diff_host_rate",
-    "dst_host_serror_rate",
-    "dst_host_srv_serror_rate",
-    "dst_host_rerror_rate",
-    "dst_host_srv_rerror_rate",
-    "label",
-]
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "walkthrough.md"
 
@@ -108,9 +61,7 @@ PARTS = {
 
 def kdd(data: Path, work: Path) -> None:
     """Writes train.csv (attacks only) and test.csv (with a label)."""
-    frame = pd.read_csv(data / "kddcup99" / "kddcup.data_10_percent.gz", header=None, names=NAMES)
-    frame = frame.sample(frac=1, random_state=0)
-    frame["label"] = (frame["label"] == "normal.").astype(int)
+    frame = kddcup(data).sample(frac=1, random_state=0)
     half = len(frame) // 2
     train, test = frame[:half], frame[half:]
     work.mkdir()
@@ -122,19 +73,14 @@ def mnist(data: Path, work: Path) -> None:
     """Writes the folders train, test/good and test/0 … test/9."""
     rng = np.random.default_rng(0)
 
-    def read(part: str) -> tuple[np.ndarray, np.ndarray]:
-        files = (data / "MNIST" / "raw" / f"{part}-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1"))
-        pixels, labels = (np.frombuffer(gzip.decompress(file.read_bytes()), np.uint8) for file in files)
-        return pixels[16:].reshape(-1, 28, 28), labels[8:]
-
     def write(pixels: np.ndarray, index: np.ndarray, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for i in index:
             Image.fromarray(pixels[i]).save(folder / f"{i:05d}.png")
 
-    pixels, labels = read("train")
+    pixels, labels = mnist_images("train", data)
     write(pixels, np.flatnonzero(labels == 1), work / "train")
-    pixels, labels = read("t10k")
+    pixels, labels = mnist_images("t10k", data)
     write(pixels, np.flatnonzero(labels == 1), work / "test" / "good")
     for i in rng.choice(np.flatnonzero(labels != 1), 500, replace=False):
         write(pixels, np.array([i]), work / "test" / str(labels[i]))

@@ -24,7 +24,9 @@ SECTIONS = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `python -m benchmarks speed`."""
-    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, metavar="SECTION", help="some sections")
+    parser.add_argument(
+        "--only", nargs="+", choices=SECTIONS, default=SECTIONS, metavar="SECTION", help="some sections"
+    )
     parser.add_argument("--render", action="store_true", help="measure nothing, only write docs/speed.md once more")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)  # the process of one section
     parser.set_defaults(run=run)
