@@ -26,7 +26,7 @@ def figure(value: float, std: float = 0.0, n: int = 1) -> dict[str, float]:
 def provenance(seed: int = 0) -> dict[str, Any]:
     """Command, seed, commit, versions, machine and load."""
     return {
-        "command": " ".join(["python", "-m", "benchmarks", *sys.argv[1:]]),
+        "command": " ".join(["python -m benchmarks", *(word for word in sys.argv[1:] if word != "--here")]),
         "seed": seed,
         "commit": _commit(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -59,7 +59,8 @@ class Scorer(nn.Module):
 
     def normalise(self, raw: Tensor) -> Tensor:
         """Raw samples → what the network sees, in its precision."""
-        return ((raw.to(self.center) - self.center) / self.scale).to(next(self.model.parameters()).dtype)
+        shifted = raw.to(self.center) - self.center
+        return shifted.div_(self.scale).to(next(self.model.parameters()).dtype)
 
     def forward(self, raw: Tensor) -> Scores:
         """Scores one batch as it is; `batched` is for data of any length."""
@@ -72,7 +73,8 @@ class Scorer(nn.Module):
         errors = error_map(x, x_hat, self.reduction)
         # The sum runs in float64: over a whole clip, float32 would lose what the tolerance of the parity test promises.
         score = total_error(errors, self.reduction, torch.float64)
-        return Scores(score, errors, x_hat.to(self.center) * self.scale + self.center, fallback)
+        raw_hat = (x_hat.to(self.center) * self.scale).add_(self.center)
+        return Scores(score, errors, raw_hat, fallback)
 
     @torch.no_grad()
     def batched(self, batches: Iterable[Tensor]) -> Iterator[Scores]:
@@ -85,7 +87,8 @@ class Scorer(nn.Module):
         self.eval()
         for batch in batches:
             for part in torch.split(batch, self.chunk) if len(batch) else ():
-                filled = torch.cat([part, part[-1:].expand(self.chunk - len(part), *part.shape[1:])])
+                lacking = self.chunk - len(part)
+                filled = torch.cat([part, part[-1:].expand(lacking, *part.shape[1:])]) if lacking else part
                 with memory_guard("score with a smaller model or on a machine with more memory"):
                     scores = Scores(*(value[: len(part)].cpu() for value in self(filled.to(self.center.device))))
                 if not scores.score.isfinite().all():
