@@ -9,6 +9,7 @@ Over the items that survive the shrinkage, Eq. 6 and the renormalisation are a s
 """
 
 import functools
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -159,11 +160,11 @@ def _chunks(
 ) -> Iterator[tuple[slice, Callable[..., Any], Tensor, Tensor]]:
     """Which queries, how to run a function on them, their logits `(rows, N)`, and the last buffer of that shape.
 
-    All chunks share the buffers: fresh memory costs as much to get as to fill. Only whole chunks run compiled, for a
+    All chunks share the buffers. Only whole chunks run compiled, for a
     size is compiled at a time.
     """
     rows, count, items = chunk_rows(len(keys), keys.device), len(queries), len(keys)
-    shared = [keys.new_empty(items * min(rows, count)) for _ in range(buffers)]
+    shared = _buffers(keys, buffers, items * min(rows, count))
     for start in range(0, count, rows):
         part = slice(start, min(start + rows, count))
         size = part.stop - start
@@ -173,6 +174,24 @@ def _chunks(
         ]
         torch.mm(queries[part], keys.T, out=views[0])
         yield part, _compiled if compiled and size == rows else _eager, views[0], views[-1]
+
+
+_kept = threading.local()
+
+
+def _buffers(like: Tensor, count: int, size: int) -> list[Tensor]:
+    """Flat buffers of the type and device of `like`, which this thread keeps if they are small enough for the cache.
+
+    Fresh memory comes page by page, on a virtual machine at the cost of a tenth of the matrix products.
+    """
+    if like.device.type != "cpu" or size > CACHED:
+        return [like.new_empty(size) for _ in range(count)]
+    kept: dict[torch.dtype, list[Tensor]] = _kept.__dict__.setdefault("buffers", {})
+    rooms = kept.setdefault(like.dtype, [])
+    if len(rooms) < count or len(rooms[0]) < size:
+        with torch.inference_mode(False):
+            rooms[:] = [torch.empty(size, dtype=like.dtype) for _ in range(max(count, len(rooms)))]
+    return [room[:size] for room in rooms[:count]]
 
 
 def _summary(logits: Tensor, room: Tensor, how: _How) -> tuple[Tensor, ...]:
@@ -213,7 +232,7 @@ def _weights(logits: Tensor, room: Tensor, how: _How) -> tuple[Tensor, Tensor, T
     total = exp.sum(1, keepdim=True)
     w = exp / total if by_mask else exp.div_(total)
     if by_mask:
-        top = w.amax(1, keepdim=True)
+        top = exp.amax(1, keepdim=True) / total  # in one pass with the sum
         empty = top <= how.threshold
         chosen = w > how.threshold
         chosen = chosen | (empty & (w == top)) if how.strongest else chosen
