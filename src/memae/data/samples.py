@@ -1,6 +1,6 @@
 """Sets of training samples: what training needs to know of any data, whatever its kind."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 import torch
@@ -91,8 +91,19 @@ def mapped(samples: Samples, function: Callable[[Tensor], Tensor]) -> Samples:
     if isinstance(samples, Selection) and isinstance(samples.samples, InMemory):
         rows = samples.samples.rows
         if rows.is_floating_point():
-            return Selection(InMemory(function(rows[samples.index])))
+            return Selection(InMemory(_computed(rows, samples.index, function)))
     return Mapped(samples, function)
+
+
+def _computed(rows: Tensor, index: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+    """`function` of the rows at `index`, some at a time: its intermediate results would take several times the rows."""
+    out = torch.empty(0)
+    for start in range(0, len(index), 8192):
+        part = function(rows[index[start : start + 8192]])
+        if start == 0:
+            out = part.new_empty(len(index), *part.shape[1:])
+        out[start : start + len(part)] = part
+    return out
 
 
 def parts(rows: Tensor, size: int) -> list[Tensor]:
@@ -111,8 +122,7 @@ def parts(rows: Tensor, size: int) -> list[Tensor]:
 class Streamed:
     """Samples that come in blocks from a source larger than memory, shuffled through a buffer.
 
-    The buffer holds `buffer` samples; a batch is drawn from a full buffer at random, and the next block refills
-    it. A buffer of the whole source is a full shuffle.
+    A buffer of the whole source is a full shuffle; see `shuffled`.
 
     Args:
         blocks: starts a new pass over the source and gives `(k, *shape)` tensors in its order.
@@ -142,21 +152,44 @@ class Streamed:
 
     def batches(self, size: int, order: torch.Generator | None = None) -> Iterator[Tensor]:
         """All samples once; see `Samples.batches`."""
-        hold = max(size, self.buffer)
-        pool: list[Tensor] = []
-        count = 0
-        for block in self._kept():
-            pool.append(block)
-            count += len(block)
-            if count >= 2 * hold:
-                rows = _shuffled(torch.cat(pool), order)
-                ready = (count - hold) // size * size
-                yield from torch.split(rows[:ready], size)
-                pool = [rows[ready:].clone()]
-                count = len(pool[0])
-        if count:
-            yield from parts(_shuffled(torch.cat(pool), order), size)
+        return batched(self._kept() if order is None else shuffled(self._kept(), max(size, self.buffer), order), size)
 
 
-def _shuffled(rows: Tensor, order: torch.Generator | None) -> Tensor:
-    return rows if order is None else rows[torch.randperm(len(rows), generator=order)]
+def shuffled(blocks: Iterable[Tensor], hold: int, order: torch.Generator) -> Iterator[Tensor]:
+    """Samples of blocks `(k, *shape)` in another order, in constant memory.
+
+    A buffer of `hold` samples fills up first. From then on each sample that comes takes the place of one drawn at
+    random, which goes on; at the end the rest follows.
+    """
+    pool = torch.empty(0)
+    filled = 0
+    for block in blocks:
+        if not filled:  # untouched pages of an empty tensor take no memory
+            pool = block.new_empty(hold, *block.shape[1:])
+        room = min(hold - filled, len(block))
+        pool[filled : filled + room] = block[:room]
+        filled += room
+        for part in torch.split(block[room:], hold) if room < len(block) else ():
+            places = torch.randperm(hold, generator=order)[: len(part)]
+            drawn = pool[places]
+            pool[places] = part
+            yield drawn
+    for places in torch.split(torch.randperm(filled, generator=order), 4096):
+        yield pool[places]
+
+
+def batched(blocks: Iterable[Tensor], size: int) -> Iterator[Tensor]:
+    """Samples of blocks `(k, *shape)` as batches of `size`, cut as `parts` would cut all of them in one tensor."""
+    waiting: list[Tensor] = []
+    count = 0
+    for block in blocks:
+        waiting.append(block)
+        count += len(block)
+        ready = (count - 2) // size * size  # two stay, for a single one left over must find a batch to join
+        if ready > 0:
+            rows = torch.cat(waiting)
+            yield from torch.split(rows[:ready], size)
+            waiting = [rows[ready:].clone()]
+            count -= ready
+    if count:
+        yield from parts(torch.cat(waiting), size)

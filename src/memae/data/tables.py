@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,11 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from memae.data.ahead import ahead
 from memae.errors import InputError, SchemaError, SourceError
 
 TABLE_SUFFIXES = frozenset({".csv", ".parquet"})
 MAX_CATEGORIES = 100
-CHUNK = 65_536  # rows read at once
+CHUNK = 65_536  # rows read at once, at most
+CELLS = 2**21  # values read at once, so that wide tables take no more memory than narrow ones
 
 Chunks = Callable[[], Iterator[pd.DataFrame]]
 Kind = Literal["number", "category"]
@@ -91,20 +94,28 @@ class TableEncoder:
         """
         self.check(frame)
         out = np.zeros((len(frame), self.width))
-        start = 0
-        for column, name in zip(self.columns, frame.columns, strict=True):
-            part = out[:, start : start + column.width]
+        places = self._places
+        at = np.flatnonzero([column.kind == "number" for column in self.columns])
+        if len(at):
+            values = _matrix(frame.iloc[:, at], [self.columns[number].name for number in at])
+            absent = np.isnan(values)
+            if absent.any():
+                values = np.where(absent, [self.columns[number].mean for number in at], values)
+                marked = np.flatnonzero([self.columns[number].missing > 0 for number in at])
+                out[:, places[at[marked]] + 1] = absent[:, marked]
+            out[:, places[at] if len(at) < out.shape[1] else slice(None)] = values
+        for column, name, start in zip(self.columns, frame.columns, places, strict=True):
             if column.kind == "category":
                 known = {value: place for place, value in enumerate(column.categories)}
                 place = texts(frame[name]).map(known).fillna(len(known)).to_numpy(dtype=np.int64)
-                part[np.arange(len(frame)), place] = 1.0
-            else:
-                values = numbers(frame[name], column.name)
-                absent = np.isnan(values)
-                part[:, 0] = np.where(absent, column.mean, values)
-                part[:, 1:] = absent[:, None]
-            start += column.width
+                out[np.arange(len(frame)), start + place] = 1.0
         return torch.from_numpy(out)
+
+    @property
+    def _places(self) -> NDArray[np.int64]:
+        """Position of each column's first feature."""
+        widths = [column.width for column in self.columns]
+        return np.cumsum([0, *widths[:-1]], dtype=np.int64)
 
     def check(self, frame: pd.DataFrame) -> None:
         """Compares the columns of `frame` with those of training."""
@@ -125,11 +136,12 @@ class TableEncoder:
     def novelties(self, frame: pd.DataFrame) -> dict[str, int]:
         """Values that training never showed: unseen categories, and missing numbers where none were missing."""
         found: dict[str, int] = {}
-        for column, name in zip(self.columns, frame.columns, strict=True):
+        absent = frame.isna().to_numpy().sum(0)
+        for column, name, missing in zip(self.columns, frame.columns, absent, strict=True):
             if column.kind == "category":
                 count = 0 if column.rare else int((~texts(frame[name]).isin(column.categories)).sum())
             else:
-                count = 0 if column.missing else int(frame[name].isna().sum())
+                count = 0 if column.missing else int(missing)
             if count:
                 found[column.name] = count
         return found
@@ -214,14 +226,17 @@ class _Tally:
                 self.seen[str(value)] = self.seen.get(str(value), 0) + int(count)
             return
         values = numbers(series, self.name)
-        values = values[~np.isnan(values)]
+        absent = np.isnan(values)
+        if absent.any():
+            values = values[~absent]
         self.missing += len(series) - len(values)
         if not len(values):
             return
         # Chan et al.'s update: mean and squared deviations of two parts give those of the whole, without cancellation.
         count, mean = len(values), float(values.mean())
         delta, total = mean - self.mean, self.count + count
-        self.squares += float(np.square(values - mean).sum()) + delta**2 * self.count * count / total
+        deviation = values - mean
+        self.squares += float(np.square(deviation, out=deviation).sum()) + delta**2 * self.count * count / total
         self.mean += delta * count / total
         self.count = total
         self.least, self.most = min(self.least, float(values.min())), max(self.most, float(values.max()))
@@ -296,6 +311,16 @@ def numbers(series: "pd.Series[Any]", name: str) -> NDArray[np.float64]:
     return values
 
 
+def _matrix(frame: pd.DataFrame, names: list[str]) -> NDArray[np.float64]:
+    """`numbers` of all columns of a table `(n, columns)`, in one go where they are stored as numbers."""
+    if all(isinstance(dtype, np.dtype) and dtype.kind in "fiub" for dtype in frame.dtypes):
+        values = frame.to_numpy(dtype=np.float64)
+        if not np.isinf(values).any():
+            return values
+    columns = (frame.iloc[:, place] for place in range(frame.shape[1]))
+    return np.stack([numbers(series, name) for series, name in zip(columns, names, strict=True)], 1)
+
+
 def texts(series: "pd.Series[Any]") -> "pd.Series[Any]":
     """A column as category names; a missing value is a category of its own, named ''."""
     return series.astype(object).where(series.notna(), "").map(str)
@@ -324,11 +349,11 @@ def frame_of_array(X: object) -> pd.DataFrame:
 
 
 def table_chunks(path: Path, rows: int = CHUNK, *, text: Iterable[str] | None = None) -> Chunks:
-    """A table file as something that can be read again and again, `rows` rows at once.
+    """A table file as something that can be read again and again, in constant memory; it is read ahead in a thread.
 
     Args:
         path: a .csv or .parquet file.
-        rows: rows at once.
+        rows: rows at once; fewer where `CELLS` values are less.
         text: names of the columns of a .csv file that are read literally, as categories; None looks for those that
             hold text in the first rows. A cell is then the same category, whatever its neighbours are.
 
@@ -343,7 +368,7 @@ def table_chunks(path: Path, rows: int = CHUNK, *, text: Iterable[str] | None = 
         raise SourceError(f"{path} is empty (0 bytes)")
     literal = None if text is None else set(text)
 
-    def chunks() -> Iterator[pd.DataFrame]:
+    def read() -> Iterator[pd.DataFrame]:
         count = 0
         try:
             for chunk in _parquet(path, rows) if path.suffix.lower() == ".parquet" else _csv(path, rows, literal):
@@ -354,7 +379,11 @@ def table_chunks(path: Path, rows: int = CHUNK, *, text: Iterable[str] | None = 
         if not count:
             raise SourceError(f"{path} has 0 rows; at least one is needed")
 
-    return chunks
+    return lambda: ahead(read())
+
+
+def _rows_at_once(rows: int, columns: int) -> int:
+    return min(rows, max(CELLS // max(columns, 1), 256))
 
 
 def without(frame: pd.DataFrame, ignore: Iterable[str], *, strict: bool) -> pd.DataFrame:
@@ -372,17 +401,21 @@ def without(frame: pd.DataFrame, ignore: Iterable[str], *, strict: bool) -> pd.D
 
 
 def _csv(path: Path, rows: int, text: set[str] | None) -> Iterator[pd.DataFrame]:
+    rows = _rows_at_once(rows, pd.read_csv(path, nrows=0, index_col=False).shape[1])
+    read = partial(pd.read_csv, path, chunksize=rows, index_col=False, low_memory=False)
     if text is None:
-        head = pd.read_csv(path, nrows=rows, index_col=False, low_memory=False)
-        text = {name for name in head.columns if kind_of(head[name]) == "category"}
-    literal = dict.fromkeys(text, str)
-    with pd.read_csv(path, chunksize=rows, low_memory=False, index_col=False, dtype=literal) as reader:
+        text = set()
+        with read(nrows=CHUNK) as head:
+            for chunk in head:
+                text |= {name for name in chunk.columns if kind_of(chunk[name]) == "category"}
+    with read(dtype=dict.fromkeys(text, str)) as reader:
         yield from reader
 
 
 def _parquet(path: Path, rows: int) -> Iterator[pd.DataFrame]:
     import pyarrow.parquet  # noqa: PLC0415 (only Parquet needs it)
 
-    with pyarrow.parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches(rows):
-            yield batch.to_pandas()
+    # without a buffer size, Arrow reads all columns of a row group whole, however large it is
+    with pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=2**16) as file:
+        for batch in file.iter_batches(_rows_at_once(rows, file.metadata.num_columns)):
+            yield batch.to_pandas(split_blocks=True, self_destruct=True)

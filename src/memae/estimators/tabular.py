@@ -1,17 +1,18 @@
 """The detector for tables."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.utils.random import sample_without_replacement
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from memae.artifact import digest
-from memae.data.samples import InMemory, Samples, Streamed
+from memae.data.samples import InMemory, Samples, Selection, Streamed
 from memae.data.tables import TableEncoder, frame_of_array, table_chunks, without
 from memae.errors import InputError, SchemaError
 from memae.estimators.base import Device, Estimator, Prepared
@@ -20,8 +21,12 @@ from memae.memory import OnEmpty, Similarity
 from memae.networks.tabular import default_widths
 from memae.training import Choice, Init
 
-IN_MEMORY = 2 * 2**30
+Blocks = Callable[[], Iterator[Tensor]]
+
+IN_MEMORY = 2**29
 """Bytes of features up to which a file is held in memory; a larger one streams."""
+BUFFER = 2**26
+"""Bytes of features that a streamed file takes for shuffling, and again for what is held out."""
 
 
 class TabularMemAE(Estimator):
@@ -149,29 +154,50 @@ class TabularMemAE(Estimator):
             self.encoder_, rows = TableEncoder.fit(chunks())
             self.n_features_in_ = len(self.encoder_.columns)
             self.feature_names_in_ = np.array([column.name for column in self.encoder_.columns], dtype=object)
+            streams = rows * self.encoder_.width * 8 > IN_MEMORY
 
             def blocks() -> Iterator[Tensor]:
                 return map(self.encoder_.encode, chunks())
         else:
             frame = self._frame(X, reset=True)
             self.encoder_, rows = TableEncoder.fit([frame])
+            streams = False  # it lies in memory already
 
             def blocks() -> Iterator[Tensor]:
                 return iter([self.encoder_.encode(frame)])
 
         center, scale = self.encoder_.center_and_scale(self.scaling)
-        training, held_out = self._rows(blocks, rows)
-        checksum = digest(blocks()) if isinstance(training, Streamed) else digest(training.batches(rows))
-        return Prepared((self.encoder_.width,), center, scale, training, held_out, checksum)
+        split = (self._streamed if streams else self._in_memory)(blocks, rows)
+        return Prepared((self.encoder_.width,), center, scale, *split)
 
-    def _rows(self, blocks: Any, rows: int) -> tuple[Samples, Samples]:
-        """Rows for training and held-out ones, in memory or streamed."""
-        if rows * self.encoder_.width * 8 <= IN_MEMORY:
-            return self._split(InMemory(torch.cat(list(blocks()))))
-        count = min(self._held_out_count(rows), 100_000)
+    def _in_memory(self, blocks: Blocks, rows: int) -> tuple[Samples, Samples, str]:
+        """Rows for training, held-out ones, and the checksum of those for training."""
+        training, held_out = self._split(InMemory(_filled(blocks(), rows, self.encoder_.width)))
+        return training, held_out, digest(training.batches(8192))
+
+    def _streamed(self, blocks: Blocks, rows: int) -> tuple[Samples, Samples, str]:
+        """The same in constant memory; the held-out rows, which are few, are kept, and all rows are in the checksum."""
+        fitting = BUFFER // (8 * self.encoder_.width)
+        count = min(self._held_out_count(rows), max(min(fitting, 100_000), 1000))
+        drawn = sample_without_replacement(rows, count, method="tracking_selection", random_state=self.random_state)
         keep = torch.ones(rows, dtype=torch.bool)
-        keep[self._permutation(rows)[:count]] = False
-        return Streamed(blocks, rows - count, keep=keep), Streamed(blocks, count, keep=~keep)
+        keep[torch.from_numpy(drawn)] = False
+        found: list[Tensor] = []
+
+        def seen() -> Iterator[Tensor]:
+            start = 0
+            for block in blocks():
+                found.append(block[~keep[start : start + len(block)]])
+                start += len(block)
+                yield block
+
+        checksum = digest(seen())
+        held_out = _filled(iter(found), count, self.encoder_.width)
+        return (
+            Streamed(blocks, rows - count, min(max(fitting, 1), 65_536), keep),
+            Selection(InMemory(held_out)),
+            checksum,
+        )
 
     def _raw(self, X: Any) -> Iterator[Tensor]:
         if isinstance(X, str | Path):
@@ -231,3 +257,13 @@ class TabularMemAE(Estimator):
         self.n_features_in_ = len(self.encoder_.columns)
         if encoding["named"]:
             self.feature_names_in_ = np.array([column.name for column in self.encoder_.columns], dtype=object)
+
+
+def _filled(blocks: Iterator[Tensor], rows: int, width: int) -> Tensor:
+    """All blocks as one tensor `(rows, width)`, float64; `torch.cat` would hold them twice."""
+    out = torch.empty(rows, width, dtype=torch.float64)
+    start = 0
+    for block in blocks:
+        out[start : start + len(block)] = block
+        start += len(block)
+    return out
