@@ -17,10 +17,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
+from memae.data.samples import ReadAhead, Streamed, digest
 from memae.data.videos import Clips, Video
 from memae.demo import street
 from memae.errors import InputError, MemaeWarning, ModelFileError, OptionError, SchemaError
 from memae.estimators import Estimator, ImageMemAE, TabularMemAE, VideoMemAE, load, tabular
+from memae.estimators import image as image_module
+from memae.estimators import video as video_module
 from memae.metrics import auroc
 from memae.training import Epoch, Step
 
@@ -423,6 +426,15 @@ def test_files_score_as_arrays_of_the_same_pixels(shape: str, tmp_path: Path) ->
         np.testing.assert_array_equal(from_files.anomaly_score(pixels.transpose(0, 3, 1, 2)), scores)
 
 
+def test_images_that_do_not_fit_into_memory_are_read_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_images(tmp_path / "images", IMAGES)
+    cached = image().fit(folder)
+    monkeypatch.setattr(image_module, "CACHE_BYTES", IMAGES.nbytes - 1)
+    decoded = image()
+    assert isinstance(decoded._prepare(folder).training, ReadAhead)
+    np.testing.assert_array_equal(decoded.fit(folder).anomaly_score(folder), cached.anomaly_score(folder))
+
+
 def test_numbers_keep_their_own_range_and_units_do_not_mix() -> None:
     numbers = IMAGES / 7.0 - 20
     detector = image().fit(numbers)
@@ -450,6 +462,54 @@ def test_image_sizes_and_channels() -> None:
 
 
 # -------------------------------------------------------------------------------------------------------------- video
+
+
+def write_videos(folder: Path, lengths: list[int]) -> Path:
+    folder.mkdir()
+    for number, length in enumerate(lengths):
+        write_images(folder / f"{number}", street(length, number)[:, ::4, ::4])
+    return folder
+
+
+@pytest.mark.parametrize("buffer", [2**28, 5000])  # all clips and ends fit into the buffer, or few do
+def test_videos_larger_than_memory_stream(buffer: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_videos(tmp_path / "videos", [60, 45, 3, 50])
+    with pytest.warns(MemaeWarning, match="1 of 4 videos"):
+        whole = video(step=2)._prepare(folder)
+    monkeypatch.setattr(video_module, "IN_MEMORY", 50_000)
+    monkeypatch.setattr(video_module, "BUFFER", buffer)
+    with pytest.warns(MemaeWarning, match="1 of 4 videos"):
+        streamed = video(step=2)._prepare(folder)
+    assert isinstance(streamed.training, Streamed)
+    assert (streamed.shape, streamed.checksum) == (whole.shape, whole.checksum)
+    in_order = torch.cat(list(streamed.training.batches(5)))
+    assert len(in_order) == len(streamed.training)
+    kept = torch.cat(list(whole.training.batches(5)))
+    if buffer > 5000:
+        assert torch.equal(in_order, kept)
+        assert torch.equal(*(torch.cat(list(each.held_out.batches(8))) for each in (streamed, whole)))
+    else:  # less is held out, and trains
+        assert len(in_order) > len(kept)
+        assert len(streamed.held_out) < len(whole.held_out)
+        assert 1 < streamed.training.buffer < len(streamed.training)
+    shuffled = torch.cat(list(streamed.training.batches(5, torch.Generator().manual_seed(0))))
+    assert not torch.equal(shuffled, in_order)
+    assert sorted(map(digest_of, shuffled)) == sorted(map(digest_of, in_order))
+
+
+def digest_of(sample: torch.Tensor) -> str:
+    return digest([sample])
+
+
+@pytest.mark.filterwarnings("ignore::memae.errors.MemaeWarning")
+def test_a_streamed_video_trains_like_one_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = write_videos(tmp_path / "videos", [60, 45])
+    whole = video(epochs=4).fit(folder)
+    monkeypatch.setattr(video_module, "IN_MEMORY", 0)
+    streamed, again = video(epochs=4).fit(folder), video(epochs=4).fit(folder)
+    np.testing.assert_array_equal(streamed.anomaly_score(folder), again.anomaly_score(folder))
+    losses = [[epoch.held_out_error for epoch in each.history_] for each in (whole, streamed)]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=0.2)  # the order of the clips is another
 
 
 @pytest.mark.parametrize("score_step", [1, 3])

@@ -1,11 +1,13 @@
 """Whatever the order, the buffer and the blocks: every sample comes once, and the same seed gives the same batches."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memae.data.samples import InMemory, Mapped, Selection, Streamed, mapped, parts
+from memae.data.samples import InMemory, Mapped, ReadAhead, Selection, Streamed, digest, mapped, parts
 
 
 def seeded(seed):
@@ -17,7 +19,7 @@ def sources(draw):
     """A set of samples of known numbers, in order."""
     total = draw(st.integers(1, 60))
     rows = torch.arange(total).float()[:, None]
-    kind = draw(st.sampled_from(["memory", "selection", "streamed", "kept", "mapped"]))
+    kind = draw(st.sampled_from(["memory", "selection", "streamed", "kept", "mapped", "ahead"]))
     if kind == "memory":
         return Selection(InMemory(rows)), list(range(total))
     keep = torch.tensor(draw(st.lists(st.booleans(), min_size=total, max_size=total)))
@@ -25,6 +27,8 @@ def sources(draw):
     kept = keep.nonzero().flatten()
     if kind == "selection":
         return Selection(InMemory(rows), kept), kept.tolist()
+    if kind == "ahead":
+        return ReadAhead(Selection(InMemory(rows), kept)), kept.tolist()
     if kind == "mapped":
         return Mapped(Selection(InMemory(rows), kept), lambda x: x + 1), (kept + 1).tolist()
     size, buffer = draw(st.integers(1, 20)), draw(st.integers(0, 30))
@@ -116,3 +120,12 @@ def test_mapped_rows_of_numbers_are_computed_once_and_others_batch_by_batch():
         for _ in range(2):
             assert sorted(numbers(samples.batches(3))) == [0, 4, 6]
         assert calls == (wanted if rows.is_floating_point() else [3, 3])
+
+
+def test_the_digest_sees_every_part():
+    a, b = torch.tensor([1.0, 2.0]), torch.tensor(3)
+    same = digest([b"x", a, b])
+    assert same == digest([b"x", a.clone(), b])
+    assert same == digest([b"x", torch.tensor([[1.0, 0.0], [2.0, 0.0]])[:, 0], b])  # not contiguous
+    changed = ([b"y", a, b], [b"x", -a, b], [b"x", a], [b"x", b, a], [b"x", torch.tensor([1.0, math.nan]), b])
+    assert len({same, *map(digest, changed)}) == 6

@@ -90,6 +90,16 @@ def test_a_sample_falls_back_if_any_of_its_queries_does():
     assert torch.equal(joined(scorer.batched([raw])).fallback, queries.flatten(1).any(1))
 
 
+@pytest.mark.parametrize("kind", SPECS)
+@pytest.mark.parametrize("reduction", ["sum", "absolute"])
+def test_scores_are_the_same_without_their_reasons(kind, reduction):
+    scorer, raw = scorer_of(kind, reduction=reduction), samples_of(kind, 21)
+    whole, lean = joined(scorer.batched([raw])), joined(scorer.batched([raw], reasons=False))
+    assert torch.equal(lean.score, whole.score)
+    assert torch.equal(lean.fallback, whole.fallback)
+    assert lean.error_map.shape == lean.x_hat.shape == (0,)
+
+
 @pytest.mark.parametrize(("chunk", "counts"), [(4, [4, 4, 1]), (1, [1] * 9), (9, [9]), (100, [9])])
 def test_the_network_always_sees_whole_chunks(chunk, counts):
     scorer = scorer_of("table", chunk)

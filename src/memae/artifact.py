@@ -1,21 +1,19 @@
 """The model file: one safetensors file with a JSON header. Nothing in it can run code."""
 
-import hashlib
 import json
 import platform
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
 
 from memae.calibration import Calibration
+from memae.data.samples import digest
 from memae.errors import ModelFileError
 from memae.files import replacing
 from memae.model import MemorySpec, Spec, build
@@ -137,14 +135,6 @@ def _seal(header: dict[str, Any], tensors: dict[str, Tensor]) -> str:
     forms = {name: f"{value.dtype} {tuple(value.shape)}" for name, value in tensors.items()}
     text = json.dumps([header, forms], sort_keys=True)
     return digest([text.encode(), *(tensors[name] for name in sorted(tensors))])
-
-
-def digest(parts: Iterable[bytes | Tensor]) -> str:
-    """The sha256 of bytes and tensors, one after another."""
-    seal = hashlib.sha256()
-    for part in parts:
-        seal.update(part if isinstance(part, bytes) else np.ascontiguousarray(part.numpy()).data)
-    return seal.hexdigest()
 
 
 def versions() -> dict[str, str]:

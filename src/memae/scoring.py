@@ -25,8 +25,8 @@ class Scores(NamedTuple):
     """What the scorer says of a batch of b samples."""
 
     score: Tensor  # (b,), higher = more anomalous
-    error_map: Tensor  # (b, *shape): error of each element, in squares (or absolutes) of the normalised unit
-    x_hat: Tensor  # (b, *shape): reconstruction, in the raw unit
+    error_map: Tensor  # (b, *shape): error of each element, in squares (or absolutes) of the normalised unit; or (0,)
+    x_hat: Tensor  # (b, *shape): reconstruction, in the raw unit; or (0,), where only scores were asked for
     fallback: Tensor  # (b,), bool: some query of the sample found no item above λ
 
 
@@ -62,8 +62,13 @@ class Scorer(nn.Module):
         shifted = raw.to(self.center) - self.center
         return shifted.div_(self.scale).to(next(self.model.parameters()).dtype)
 
-    def forward(self, raw: Tensor) -> Scores:
-        """Scores one batch as it is; `batched` is for data of any length."""
+    def forward(self, raw: Tensor, *, reasons: bool = True) -> Scores:
+        """Scores one batch as it is; `batched` is for data of any length.
+
+        Args:
+            raw: `(b, *shape)`.
+            reasons: whether error maps and reconstructions are wanted; for tables they cost a third of the time.
+        """
         x = self.normalise(raw)
         if self.network is None:
             found = self.model(x)
@@ -73,12 +78,18 @@ class Scorer(nn.Module):
         errors = error_map(x, x_hat, self.reduction)
         # The sum runs in float64: over a whole clip, float32 would lose what the tolerance of the parity test promises.
         score = total_error(errors, self.reduction, torch.float64)
+        if not reasons:
+            return Scores(score, score[:0], score[:0], fallback)
         raw_hat = (x_hat.to(self.center) * self.scale).add_(self.center)
         return Scores(score, errors, raw_hat, fallback)
 
     @torch.no_grad()
-    def batched(self, batches: Iterable[Tensor]) -> Iterator[Scores]:
+    def batched(self, batches: Iterable[Tensor], *, reasons: bool = True) -> Iterator[Scores]:
         """Scores of raw samples that come in batches of any size, chunk by chunk, on the CPU.
+
+        Args:
+            batches: `(b, *shape)` each.
+            reasons: see `forward`.
 
         Raises:
             InputError: a sample's score is not finite.
@@ -90,7 +101,8 @@ class Scorer(nn.Module):
                 lacking = self.chunk - len(part)
                 filled = torch.cat([part, part[-1:].expand(lacking, *part.shape[1:])]) if lacking else part
                 with memory_guard("score with a smaller model or on a machine with more memory"):
-                    scores = Scores(*(value[: len(part)].cpu() for value in self(filled.to(self.center.device))))
+                    scores = self(filled.to(self.center.device), reasons=reasons)
+                    scores = Scores(*(value[: len(part)].cpu() for value in scores))
                 if not scores.score.isfinite().all():
                     raise InputError("a score is not finite: the data lie too far outside what the model was fitted on")
                 yield scores

@@ -68,16 +68,13 @@ def _table(estimator: Any, source: Path, keep: bool, ignore: Sequence[str]) -> I
 
 def _images(estimator: Any, source: Path, maps: Path | None) -> Iterator[pd.DataFrame]:
     paths = find_images(source)
-    for start in range(0, len(paths), 64):
-        part = paths[start : start + 64]
-        results = list(estimator.scores(part))
-        yield pd.DataFrame(
-            {"path": [str(path) for path in part]}
-            | judged(estimator, (float(score) for scores in results for score in scores.score))
-        )
+    start = 0
+    for scores in estimator.scores(paths, reasons=maps is not None):
+        part = paths[start : start + len(scores.score)]
+        start += len(part)
+        yield pd.DataFrame({"path": [str(path) for path in part]} | judged(estimator, scores.score.tolist()))
         if maps is not None:
-            errors = (error_map for scores in results for error_map in deviation(estimator, scores.error_map))
-            for path, error_map in zip(part, errors, strict=True):
+            for path, error_map in zip(part, deviation(estimator, scores.error_map), strict=True):
                 relative = path.relative_to(source) if path != source else Path(path.name)
                 place = maps / relative.with_suffix(f"{relative.suffix}.png")
                 place.parent.mkdir(parents=True, exist_ok=True)

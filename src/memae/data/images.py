@@ -14,6 +14,9 @@ from memae.data import pixels
 from memae.errors import InputError, OptionError, SchemaError, SourceError
 from memae.files import replacing
 
+CACHE_BYTES = 2**31
+"""Memory that decoded images may take; a larger set is decoded anew each time."""
+
 # black, violet, red, orange, pale yellow: ever lighter, so that it also reads in grey
 _HEAT = (
     (0, 0, 0), (31, 12, 72), (85, 15, 109), (136, 34, 106), (186, 54, 85),
@@ -56,7 +59,7 @@ def _images_below(folder: Path, above: tuple[str, ...]) -> Iterator[Path]:
 class ImageFiles:
     """Image files as indexed samples (c, h, w), decoded when they are taken.
 
-    Decoded images are kept while all of them fit into `cache_bytes`; a larger set is decoded anew each time,
+    Decoded images are kept if all of them fit into `cache_bytes`; a larger set is decoded anew each time,
     in constant memory. Samples are uint8, or all float32 when any file has 16 bits a channel.
 
     Args:
@@ -84,7 +87,7 @@ class ImageFiles:
         *,
         channels: int | None = None,
         size: tuple[int, int] | None = None,
-        cache_bytes: int = 2 << 30,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
         if not paths:
             raise InputError("no image files are given; at least one is needed")
@@ -99,6 +102,11 @@ class ImageFiles:
         # untouched pages of an empty tensor take no memory
         self._cache = torch.empty(len(self.paths), *self.shape, dtype=self.dtype) if total <= cache_bytes else None
         self._cached = np.zeros(len(self.paths), dtype=bool)
+
+    @property
+    def cached(self) -> bool:
+        """Whether images that were decoded once are kept."""
+        return self._cache is not None
 
     def __len__(self) -> int:
         return len(self.paths)

@@ -1,10 +1,14 @@
 """Sets of training samples: what training needs to know of any data, whatever its kind."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from memae.data.ahead import ahead
 
 
 class Samples(Protocol):
@@ -68,6 +72,20 @@ class Selection:
             index = index[torch.randperm(len(index), generator=order)]
         for part in parts(index, size):
             yield self.samples.take(part)
+
+
+class ReadAhead:
+    """Samples whose next batches are made in a thread, for those that must be decoded."""
+
+    def __init__(self, samples: Samples) -> None:
+        self.samples = samples
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def batches(self, size: int, order: torch.Generator | None = None) -> Iterator[Tensor]:
+        """All samples once; see `Samples.batches`."""
+        return ahead(self.samples.batches(size, order))
 
 
 class Mapped:
@@ -193,3 +211,11 @@ def batched(blocks: Iterable[Tensor], size: int) -> Iterator[Tensor]:
             count -= ready
     if count:
         yield from parts(torch.cat(waiting), size)
+
+
+def digest(parts: Iterable[bytes | Tensor]) -> str:
+    """The sha256 of bytes and tensors, one after another."""
+    seal = hashlib.sha256()
+    for part in parts:
+        seal.update(part if isinstance(part, bytes) else np.ascontiguousarray(part.numpy()).data)
+    return seal.hexdigest()

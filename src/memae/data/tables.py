@@ -88,11 +88,17 @@ class TableEncoder:
     def encode(self, frame: pd.DataFrame) -> Tensor:
         """Rows `(n, columns)` → features `(n, width)`, float64; missing numbers become the column's training mean.
 
+        The features may share memory with the table.
+
         Raises:
             SchemaError: a column is missing, added, in another place or of another type.
             InputError: a number is infinite.
         """
         self.check(frame)
+        if self.width == len(self.columns) and not self.text:
+            values = _matrix(frame, [column.name for column in self.columns])
+            if np.isfinite(values.sum()):  # nothing is missing: a column is a feature
+                return torch.from_numpy(np.require(values, requirements=["C", "W"]))
         out = np.zeros((len(frame), self.width))
         places = self._places
         at = np.flatnonzero([column.kind == "number" for column in self.columns])
@@ -315,7 +321,7 @@ def _matrix(frame: pd.DataFrame, names: list[str]) -> NDArray[np.float64]:
     """`numbers` of all columns of a table `(n, columns)`, in one go where they are stored as numbers."""
     if all(isinstance(dtype, np.dtype) and dtype.kind in "fiub" for dtype in frame.dtypes):
         values = frame.to_numpy(dtype=np.float64)
-        if not np.isinf(values).any():
+        if np.isfinite(values.sum()) or not np.isinf(values).any():  # quicker, as most tables have none
             return values
     columns = (frame.iloc[:, place] for place in range(frame.shape[1]))
     return np.stack([numbers(series, name) for series, name in zip(columns, names, strict=True)], 1)
@@ -345,7 +351,7 @@ def frame_of_array(X: object) -> pd.DataFrame:
             f"Expected 2D array, got {array.ndim}D array instead: a table must be (rows, columns); "
             f"got shape {array.shape}. Reshape your data: X.reshape(1, -1) for one row, X.reshape(-1, 1) for one column"
         )
-    return pd.DataFrame(array, columns=[f"x{place}" for place in range(array.shape[1])])
+    return pd.DataFrame(array, columns=[f"x{place}" for place in range(array.shape[1])], copy=False)
 
 
 def table_chunks(path: Path, rows: int = CHUNK, *, text: Iterable[str] | None = None) -> Chunks:

@@ -14,10 +14,15 @@ from av.format import Flags
 from torch import Tensor
 
 from memae.data import pixels
+from memae.data.samples import digest
 from memae.errors import InputError, MemaeWarning, OptionError, SchemaError, SourceError
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"})
 FRAME_RATE = 25.0  # frames a second, for folders of frames and arrays, which do not tell
+
+
+Blocks = Iterable[tuple[Tensor, Tensor]]
+"""Consecutive frames `(k, c, h, w)` and their times `(k,)`, once."""
 
 
 class Video(NamedTuple):
@@ -207,7 +212,7 @@ def read_video(path: Path, *, channels: int = 1, size: tuple[int, int] | None = 
     return joined(str(path), frame_blocks(path, channels=channels, size=size))
 
 
-def joined(name: str, blocks: Iterable[tuple[Tensor, Tensor]]) -> Video:
+def joined(name: str, blocks: Blocks) -> Video:
     """A whole video of its blocks of frames and times. Warns when its frame rate varies."""
     frames, parts = zip(*blocks, strict=True)
     times = torch.cat(parts)
@@ -218,6 +223,47 @@ def joined(name: str, blocks: Iterable[tuple[Tensor, Tensor]]) -> Video:
         advice = "clips take them as evenly spaced; re-encode at a constant rate if that matters"
         warnings.warn(f"{name} has a variable frame rate ({told}); {advice}", MemaeWarning, stacklevel=2)
     return Video(name, frames[0] if len(frames) == 1 else torch.cat(frames), times)
+
+
+def read_videos(parts: Iterable[tuple[str, Blocks]], most: float) -> tuple[list[Video], str]:
+    """Whole videos one after another, and the checksum of all their frames.
+
+    Args:
+        parts: name and blocks of each video.
+        most: bytes that all frames may take together. If they take more, all are tensors on torch's device "meta",
+            which have a shape and no content: to be decoded again and again, in constant memory.
+    """
+    videos: list[Video] = []
+
+    def seen() -> Iterator[Tensor]:
+        size = 0
+        for name, blocks in parts:
+            kept: list[Tensor] = []
+            times: list[Tensor] = []
+            for frames, seconds in blocks:
+                yield frames
+                size += frames.nbytes
+                kept.append(frames)
+                times.append(seconds)
+                if size > most:
+                    kept = [each.to("meta") for each in kept]
+            videos.append(joined(name, zip(kept, times, strict=True)))
+            if size > most:
+                videos[:] = [video._replace(frames=video.frames.to("meta")) for video in videos]
+
+    return videos, digest(seen())
+
+
+def between(blocks: Blocks, start: int, stop: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """The frames `start` to `stop` (excluded) of a video, and their times; what comes later is not decoded."""
+    first = 0
+    for frames, times in blocks:
+        part = slice(max(start - first, 0), stop - first)
+        if part.start < len(frames):
+            yield frames[part], times[part]
+        first += len(frames)
+        if first >= stop:
+            return
 
 
 def videos_of_array(X: Any) -> list[Video]:

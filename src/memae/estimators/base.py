@@ -141,7 +141,8 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
         )
         without_float64 = device.type == "mps" and self.precision == torch.float64
         scorer.to(torch.device("cpu") if without_float64 else device, self.precision)
-        normal = torch.cat([part.score for part in scorer.batched(prepared.held_out.batches(scorer.chunk))])
+        raw = prepared.held_out.batches(scorer.chunk)
+        normal = torch.cat([part.score for part in scorer.batched(raw, reasons=False)])
         self._settle(scorer, spec, options, history, prepared.checksum, artifact.versions())
         self.recalibrate(normal.numpy())
         self._warn_of_collapse()
@@ -238,15 +239,15 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
 
     # ------------------------------------------------------------------ scoring
 
-    def scores(self, X: Any) -> Iterator[Scores]:
-        """Scores, error maps and reconstructions of X, batch by batch, in constant memory."""
+    def scores(self, X: Any, *, reasons: bool = True) -> Iterator[Scores]:
+        """Scores of X and, as reasons, error maps and reconstructions, batch by batch, in constant memory."""
         check_is_fitted(self, "scorer_")
-        return self.scorer_.batched(self._raw(X))
+        return self.scorer_.batched(self._raw(X), reasons=reasons)
 
     def anomaly_score(self, X: Any) -> Floats:
         """Anomaly score of each sample `(n,)`, higher = more anomalous; Eq. 8."""
         check_is_fitted(self, "scorer_")
-        found = [part.score for part in self.scores(X)]
+        found = [part.score for part in self.scores(X, reasons=False)]
         return np.asarray(torch.cat(found).numpy() if found else np.zeros(0), dtype=np.float64)
 
     def p_value(self, X: Any) -> Floats:

@@ -9,10 +9,10 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from memae.artifact import digest
-from memae.data.images import ImageFiles, find_images, images_of_array
+from memae.data.ahead import ahead
+from memae.data.images import CACHE_BYTES, ImageFiles, find_images, images_of_array
 from memae.data.pixels import resize, with_channels
-from memae.data.samples import Indexed, InMemory, Selection
+from memae.data.samples import Indexed, InMemory, ReadAhead, Samples, Selection, digest
 from memae.errors import SchemaError
 from memae.estimators.base import Device, Estimator, Prepared, check_unit, pixel_range, pixel_unit
 from memae.losses import Reduction
@@ -145,17 +145,20 @@ class ImageMemAE(Estimator):
         self.unit_ = pixel_unit(X)
         first = images.take(torch.tensor([0]))
         self.shape_ = tuple(first.shape[1:])
+        training: Samples
         training, held_out = self._split(images)
+        if isinstance(images, ImageFiles) and not images.cached:
+            training = ReadAhead(training)
         center, scale = pixel_range(self.unit_, images)
         checksum = digest(Selection(images).batches(64))
         return Prepared(self.shape_, center, scale, training, held_out, checksum)
 
-    def _images(self, X: Any, channels: int | None, size: tuple[int, int] | None) -> Indexed:
+    def _images(self, X: Any, channels: int | None, size: tuple[int, int] | None, *, keep: bool = True) -> Indexed:
         """Images of any source, of one size and number of channels."""
-        if isinstance(X, str | Path):
-            return ImageFiles(find_images(Path(X)), channels=channels, size=_pair(size))
-        if isinstance(X, list | tuple) and X and isinstance(X[0], str | Path):
-            return ImageFiles([Path(path) for path in X], channels=channels, size=_pair(size))
+        listed = isinstance(X, list | tuple) and X and isinstance(X[0], str | Path)
+        if listed or isinstance(X, str | Path):
+            paths = [Path(path) for path in X] if listed else find_images(Path(X))
+            return ImageFiles(paths, channels=channels, size=_pair(size), cache_bytes=CACHE_BYTES if keep else 0)
         pixels = images_of_array(X)
         pixels = pixels if channels is None else with_channels(pixels, channels)
         return InMemory(pixels if size is None else resize(pixels, (size[0], size[1])))
@@ -163,8 +166,9 @@ class ImageMemAE(Estimator):
     def _raw(self, X: Any) -> Iterator[Tensor]:
         check_is_fitted(self, "shape_")
         check_unit(self.unit_, X)
-        images = self._images(X, self.shape_[0], self.size)
-        return self._of_same_shape(images)
+        images = self._images(X, self.shape_[0], self.size, keep=False)
+        batches = self._of_same_shape(images)
+        return ahead(batches) if isinstance(images, ImageFiles) else batches
 
     def _of_same_shape(self, images: Indexed) -> Iterator[Tensor]:
         for batch in Selection(images).batches(64):

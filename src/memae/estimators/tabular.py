@@ -11,8 +11,7 @@ from sklearn.utils.random import sample_without_replacement
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from memae.artifact import digest
-from memae.data.samples import InMemory, Samples, Selection, Streamed
+from memae.data.samples import InMemory, Samples, Selection, Streamed, digest
 from memae.data.tables import TableEncoder, frame_of_array, table_chunks, without
 from memae.errors import InputError, SchemaError
 from memae.estimators.base import Device, Estimator, Prepared

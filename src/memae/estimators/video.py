@@ -1,5 +1,6 @@
 """The detector for video."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -10,10 +11,20 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from memae.artifact import digest
+from memae.data.ahead import ahead
 from memae.data.pixels import resize, with_channels
-from memae.data.samples import Selection
-from memae.data.videos import Clips, Video, find_videos, frame_blocks, joined, sliding, videos_of_array
+from memae.data.samples import Selection, Streamed
+from memae.data.videos import (
+    Blocks,
+    Clips,
+    Video,
+    between,
+    find_videos,
+    frame_blocks,
+    read_videos,
+    sliding,
+    videos_of_array,
+)
 from memae.errors import SchemaError
 from memae.estimators.base import Device, Estimator, Prepared, check_unit, pixel_range, pixel_unit
 from memae.losses import Reduction
@@ -21,6 +32,11 @@ from memae.memory import OnEmpty, Similarity
 from memae.networks.convolutional import VIDEO, shortened
 from memae.scoring import Floats, spread_over_frames
 from memae.training import Choice, Init
+
+IN_MEMORY = 2**31
+"""Bytes of frames up to which files are held in memory; more are decoded in each pass."""
+BUFFER = 2**28
+"""Bytes of clips that decoded files take for shuffling, and of frames that are held out."""
 
 
 class FrameScore(NamedTuple):
@@ -37,7 +53,7 @@ class Part(NamedTuple):
     """One video to score: its frames come in blocks, once."""
 
     name: str
-    blocks: Iterable[tuple[Tensor, Tensor]]  # frames (k, c, h, w) and their times (k,)
+    blocks: Blocks
 
 
 class VideoMemAE(Estimator):
@@ -158,25 +174,55 @@ class VideoMemAE(Estimator):
         return tags
 
     def _prepare(self, X: Any) -> Prepared:
-        videos = [joined(part.name, part.blocks) for part in self._parts(X)]
+        videos, checksum = read_videos(self._parts(X), IN_MEMORY if isinstance(X, str | Path) else np.inf)
+        streams = bool(videos) and videos[0].frames.is_meta
+        room = BUFFER // (videos[0].frames[0].nbytes * len(videos)) if streams else None
         self.unit_ = pixel_unit(X)
-        training, held_out = self._ends(videos)
+        training, held_out = self._ends(videos, room)
         clips = Clips(training, self.length, self.step)
         self.shape_ = tuple(clips.shape)
         center, scale = pixel_range(self.unit_, clips)
+        if streams:
+            held_out = self._read_ends(X, videos, training)
         held = Clips(held_out, self.length, self.score_step)
-        checksum = digest(video.frames.contiguous() for video in videos)
-        return Prepared(self.shape_, center, scale, Selection(clips), Selection(held), checksum)
+        samples = self._streamed(X, clips) if streams else Selection(clips)
+        return Prepared(self.shape_, center, scale, samples, Selection(held), checksum)
 
-    def _ends(self, videos: Sequence[Video]) -> tuple[list[Video], list[Video]]:
-        """Each video cut in two: what trains, and the end that is held out; no frame is in both."""
+    def _streamed(self, X: str | Path, clips: Clips) -> Streamed:
+        """Clips of videos that do not fit into memory, decoded in each pass and shuffled through a buffer."""
+
+        def decoded() -> Iterator[Tensor]:
+            for part, video in zip(self._parts(X), clips.videos, strict=True):
+                if len(video.frames) >= self.length:
+                    frames = (frames for frames, _ in between(part.blocks, 0, len(video.frames)))
+                    yield from (clip.to(clips.dtype) for _, clip in sliding(frames, self.length, self.step))
+
+        size = math.prod(clips.shape) * clips.dtype.itemsize
+        return Streamed(decoded, len(clips), max(BUFFER // size, 1))
+
+    def _read_ends(self, X: str | Path, videos: Sequence[Video], training: Sequence[Video]) -> list[Video]:
+        """What `_ends` holds out, in memory."""
+        ends = []
+        for part, whole, begin in zip(self._parts(X), videos, training, strict=True):
+            if len(begin.frames) < len(whole.frames):
+                blocks = between(part.blocks, len(begin.frames), len(whole.frames))
+                frames, times = zip(*((frames.clone(), times) for frames, times in blocks), strict=True)
+                ends.append(Video(whole.name, torch.cat(frames), torch.cat(times)))
+        return ends
+
+    def _ends(self, videos: Sequence[Video], room: int | None = None) -> tuple[list[Video], list[Video]]:
+        """Each video cut in two: what trains, and the end that is held out, of `room` frames at most or one clip.
+
+        No frame is in both.
+        """
         self._held_out_count(len(videos) + 1)  # checks the share
         clips = round(1 / self.false_alarm_rate) // max(len(videos), 1)
         needed = self.length + clips * self.score_step
         training, held_out = [], []
         for video in videos:
             frames = len(video.frames)
-            cut = frames - max(self.length, round(self.held_out * frames), min(needed, frames // 3))
+            held = max(round(self.held_out * frames), min(needed, frames // 3))
+            cut = frames - max(self.length, held if room is None else min(held, room))
             if cut < self.length:
                 training.append(video)
                 continue
@@ -195,7 +241,7 @@ class VideoMemAE(Estimator):
         size = None if self.size is None else (self.size[0], self.size[1])
         if isinstance(X, str | Path):
             for path in find_videos(Path(X)):
-                yield Part(str(path), frame_blocks(path, channels=self.channels, size=size))
+                yield Part(str(path), ahead(frame_blocks(path, channels=self.channels, size=size)))
             return
         for video in videos_of_array(X):
             frames = with_channels(video.frames, self.channels)
