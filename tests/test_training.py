@@ -17,6 +17,7 @@ from memae.data.samples import InMemory, Mapped, Selection
 from memae.errors import OptionError, ResourceError, TrainingError
 from memae.losses import reconstruction_error
 from memae.model import MemorySpec, Spec, build
+from memae.networks import convolutional
 from memae.training import Epoch, Options, Step, chosen, epoch_as_json, epoch_from_json, held_out_error, train
 
 TABLE = Spec((5,), (6, 3), memory=MemorySpec(8, temperature=0.3))
@@ -531,3 +532,39 @@ def test_training_leaves_denormals_as_they_were(before):
         assert vanishes() == before
     finally:
         torch.set_flush_denormal(False)
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch, where it compiles
+def test_a_compiled_training_is_nearly_the_eager_one_and_resumes_to_the_same_bits(tmp_path):
+    if not training_module._compiler_works():
+        pytest.skip("torch.compile needs a C++ compiler and Python's headers")
+    options = Options(epochs=3, batch_size=8, learning_rate=1e-3, warmup=1, init="samples", compiled=True)
+    _, eager, _ = trained(IMAGE, replace(options, compiled=False))
+    compiled, history, events = trained(IMAGE, options)
+    assert compiled._compiled is None
+    for one, other in zip(history, eager, strict=True):
+        assert one[1:5] == pytest.approx(other[1:5], rel=1e-3)  # losses, errors and entropy
+    place = tmp_path / "c"
+    steps = train(fresh(IMAGE), *data(IMAGE.shape), options, checkpoint=place, every=0)
+    for _ in range(len(events) // 2):
+        next(steps)
+    steps.close()
+    resumed, again, _ = trained(IMAGE, options, checkpoint=place, resume=True)
+    assert same_state(resumed, compiled)
+    assert timeless(again) == timeless(history)
+
+
+def test_only_long_trainings_of_images_are_compiled(monkeypatch):
+    monkeypatch.setattr(training_module, "_compiler_works", lambda: True)
+    cifar = build(Spec((3, 32, 32), *convolutional.CIFAR10, MemorySpec(500, temperature=0.03)))
+    assert not training_module.worth_compiling(cifar, (3, 32, 32), 4500, 2)
+    assert training_module.worth_compiling(cifar, (3, 32, 32), 4500, 60)
+    assert cifar.training
+    assert not training_module.worth_compiling(fresh(TABLE), TABLE.shape, 10**9, 10**3)
+    monkeypatch.setattr(training_module, "_compiler_works", lambda: False)
+    assert not training_module.worth_compiling(cifar, (3, 32, 32), 4500, 60)
+    monkeypatch.undo()
+    training_module._compiler_works.cache_clear()
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: 1 / 0)
+    assert not training_module._compiler_works()
+    training_module._compiler_works.cache_clear()

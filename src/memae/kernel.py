@@ -160,8 +160,7 @@ def _chunks(
 ) -> Iterator[tuple[slice, Callable[..., Any], Tensor, Tensor]]:
     """Which queries, how to run a function on them, their logits `(rows, N)`, and the last buffer of that shape.
 
-    All chunks share the buffers. Only whole chunks run compiled, for a
-    size is compiled at a time.
+    All chunks share the buffers. Only whole chunks run compiled, for each size would be compiled for itself.
     """
     rows, count, items = chunk_rows(len(keys), keys.device), len(queries), len(keys)
     shared = _buffers(keys, buffers, items * min(rows, count))

@@ -166,7 +166,7 @@ class Memory(nn.Module):
         self.similarity: Similarity = similarity
         self.threshold = shrinkage / n
         self.on_empty: OnEmpty = on_empty
-        self.compiled = False  # whether long trainings run the kernel through torch.compile
+        self.compiled = False  # see MemAE.compile_batches
         self.items = nn.Parameter(uniform_items(n, channels))
         self.log_temperature = nn.Parameter(torch.tensor(math.log(temperature)), requires_grad=learn_temperature)
         self.register_buffer("use", torch.zeros(n))  # share of each item in the last epoch's reads

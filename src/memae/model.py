@@ -1,6 +1,7 @@
 """The model: decoder ∘ memory ∘ encoder (Figure 2 of the paper), built from a small frozen description."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -55,6 +56,9 @@ class Reconstruction(NamedTuple):
         return self.recall.fallback.reshape(len(self.x_hat), -1).any(1)
 
 
+Coder = Callable[[Tensor], Tensor]
+
+
 class MemAE(nn.Module):
     """Memory-augmented autoencoder; a plain one where `memory` is None or bypassed.
 
@@ -79,6 +83,7 @@ class MemAE(nn.Module):
         self.decoder = decoder
         self.code_shape = code_shape
         self.bypass = False  # a warm-up trains encoder and decoder alone
+        self._compiled: tuple[int, Coder, Coder] | None = None
 
     def encode(self, x: Tensor) -> Tensor:
         """Samples → queries z: `(b, c)`, or `(b, c, *space)` where each position is one."""
@@ -90,13 +95,29 @@ class MemAE(nn.Module):
         x_hat: Tensor = self.decoder(z if self.code_shape is None else z.reshape(-1, *self.code_shape))
         return x_hat
 
+    def compile_batches(self, size: int) -> None:
+        """Runs the model through `torch.compile` for training batches of `size` from now on; 0 ends it.
+
+        Other batches, and encoder and decoder in evaluation, stay as they are: each would be compiled for itself.
+        """
+        self._compiled = None
+        if size:
+            encode, decode = (torch.compile(each, dynamic=False) for each in (self.encode, self.decode))
+            self._compiled = size, encode, decode
+        if self.memory is not None:
+            self.memory.compiled = size > 0
+
     def forward(self, x: Tensor) -> Reconstruction:
         """Reconstructs samples `(b, *shape)` from what the memory holds."""
-        z = self.encode(x)
+        coders: tuple[Coder, Coder] = self.encode, self.decode
+        if self._compiled is not None and self.training and len(x) == self._compiled[0]:
+            coders = self._compiled[1:]
+        encode, decode = coders
+        z = encode(x)
         if self.memory is None or self.bypass:
-            return Reconstruction(self.decode(z), None)
+            return Reconstruction(decode(z), None)
         recall: Recall = self.memory(z)
-        return Reconstruction(self.decode(recall.read), recall)
+        return Reconstruction(decode(recall.read), recall)
 
 
 def build(spec: Spec) -> MemAE:

@@ -1,8 +1,10 @@
 """Training as a generator of epochs: no callbacks, no object that outlives it."""
 
+import functools
 import json
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -13,6 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from memae.data.samples import Samples
 from memae.errors import OptionError, TrainingError, memory_guard
@@ -43,6 +46,7 @@ class Options:
         warmup: epochs in which the memory is bypassed, before its items are set (NOTE[DIFF] warm-up).
         revive: whether items that no query read in an epoch restart from encodings of training samples.
         seed: of the order of samples and of the items.
+        compiled: whether encoder and decoder go through `torch.compile`; see `worth_compiling`.
     """
 
     epochs: int = 100
@@ -57,6 +61,7 @@ class Options:
     warmup: int = 0
     revive: bool = False
     seed: int = 0
+    compiled: bool = False
 
     def __post_init__(self) -> None:
         for name, least in (("epochs", 1), ("batch_size", 1), ("warmup", 0), ("patience", 1)):
@@ -234,6 +239,7 @@ def train(
         if resume and checkpoint.exists():
             run.load(checkpoint)
     saved = time.monotonic()
+    model.compile_batches(options.batch_size if options.compiled else 0)
     with memory_guard(f"lower the batch size (now {options.batch_size}), the widths or the sample size"):
         while not _finished(run.history, options):
             for event in _epoch(run, training, held_out, options):
@@ -244,9 +250,51 @@ def train(
     if checkpoint is not None:
         run.save(checkpoint)
     model.bypass = False
+    model.compile_batches(0)
     if options.choose == "lowest":
         model.load_state_dict(run.best)
     model.eval()
+
+
+COMPILE = 2e13
+"""Operations of a training, about five minutes of a core, from which compiling it saves more than the half minute
+that it takes. Measured for images: their steps become 1.1 to 1.2 times faster. Those of video do not change, and
+those of tables become slower."""
+
+
+def worth_compiling(model: MemAE, shape: tuple[int, ...], samples: int, epochs: int) -> bool:
+    """Whether to compile a training: by the operations it takes, so that a resumed one decides alike.
+
+    Args:
+        model: on the device to train on.
+        shape: of a sample.
+        samples: number of training samples.
+        epochs: passes over them.
+    """
+    if len(shape) != 3 or next(model.parameters()).device.type != "cpu":
+        return False
+    counter = FlopCounterMode(display=False)
+    training = model.training
+    with counter, torch.no_grad():
+        model.eval()(torch.zeros(1, *shape))
+    model.train(training)
+    forward_and_backward = 3 * counter.get_total_flops()
+    return forward_and_backward * samples * epochs >= COMPILE and _compiler_works()
+
+
+def _doubled(x: Tensor) -> Tensor:
+    return x * 2
+
+
+@functools.cache
+def _compiler_works() -> bool:
+    """Whether this machine has what `torch.compile` needs: a C++ compiler, and Python's headers for it."""
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            torch.compile(_doubled)(torch.zeros(8))
+    except Exception:
+        return False
+    return True
 
 
 def _finished(history: list[Epoch], options: Options) -> bool:

@@ -5,7 +5,7 @@ import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
@@ -26,7 +26,7 @@ from memae.errors import InputError, MemaeWarning, ModelFileError, OptionError, 
 from memae.health import Health
 from memae.model import MemorySpec, Spec, build, code_shape
 from memae.scoring import Floats, Scorer, Scores, chunk_size
-from memae.training import Epoch, Options, Step, chosen, train
+from memae.training import Epoch, Options, Step, chosen, train, worth_compiling
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -122,6 +122,8 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(options.seed)
             model = build(spec).to(device)
+        if worth_compiling(model, spec.shape, len(prepared.training), options.epochs):
+            options = replace(options, compiled=True)
         scorer = Scorer(
             model, prepared.center, prepared.scale, reduction=options.reduction, chunk=chunk_size(prepared.shape)
         )
@@ -195,7 +197,7 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
 
     def _options(self, samples: int) -> Options:
         """The parameters that training knows."""
-        known = {field.name for field in fields(Options)} - {"seed", "batch_size"}
+        known = {field.name for field in fields(Options)} - {"seed", "batch_size", "compiled"}
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         values = {name: getattr(self, name) for name in known}
         return Options(**values, seed=seed, batch_size=self._batch_size(samples))
