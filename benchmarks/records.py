@@ -75,23 +75,24 @@ def save(part: str, section: str, found: Mapping[str, Any], seed: int = 0) -> No
     """Puts the record of one section into `results/<part>.json`, beside those of the others."""
     path = RESULTS / f"{part}.json"
     everything = read(path) | {section: {"provenance": provenance(seed), **found}}
-    _write(path, everything)
+    write(path, everything)
     summarise()
 
 
 def summarise() -> None:
     """Renders `results/summary.json` from all records: key → value, std, n, command, commit."""
-    summary = {}
+    summary: dict[str, Any] = {}
     for path in sorted(RESULTS.glob("*.json")):
         if path.name == "summary.json":
             continue
         for record in read(path).values():
             origin = {name: record["provenance"][name] for name in ("command", "commit")}
             summary |= {key: each | origin for key, each in record["figures"].items()}
-    _write(RESULTS / "summary.json", summary)
+    write(RESULTS / "summary.json", summary)
 
 
-def _write(path: Path, content: Mapping[str, Any]) -> None:
+def write(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes a results file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")

@@ -19,6 +19,7 @@ SECTIONS = (
     "startup",
     "curves",
     "streaming",
+    "together",
 )
 
 

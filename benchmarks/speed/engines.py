@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.timing import Timing, interleaved, ratio
-from memae.engines import use_engine
+from memae.engines import Engine, use_engine
 from memae.errors import OptionError
 from memae.model import MemorySpec, Spec, build
 from memae.networks.convolutional import CIFAR10, MNIST, VIDEO
@@ -48,14 +48,15 @@ def compare(spec: Spec, batch: int, rounds: int) -> dict[str, Timing]:
     scorer = Scorer(model, torch.tensor(0.0), torch.tensor(1.0 if table else 255.0), chunk=batch).eval()
     raw = torch.rand(batch, *spec.shape) if table else torch.randint(0, 256, (batch, *spec.shape), dtype=torch.uint8)
     plain = copy.deepcopy(scorer)
-    plain.model.to(memory_format=torch.contiguous_format)
+    plain.model.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     variants = {"torch": scoring(plain, raw)}
     if not table:
         variants["torch, channels last"] = scoring(scorer, raw)
-    for engine in ("onnxruntime", "openvino"):
+    engines: tuple[Engine, ...] = ("onnxruntime", "openvino")
+    for engine in engines:
         other = copy.deepcopy(scorer)
         try:
-            use_engine(other, spec.shape, engine)  # type: ignore[arg-type]
+            use_engine(other, spec.shape, engine)
         except OptionError:  # OpenVINO takes no tables
             continue
         variants[engine] = scoring(other, raw)

@@ -1,5 +1,6 @@
 """Renders docs/speed.md and its pictures from what was recorded."""
 
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,7 @@ def render() -> None:
         "peers": peers,
         "engines": engines,
         "streaming": streaming,
+        "together": together,
         "curves": curves,
     }
     lines = [*_head(found), *_targets()]
@@ -186,6 +188,26 @@ def streaming(record: dict[str, Any]) -> list[str]:
         own = {case["command"]: case for case in record["cases"] if case["rows"] == rows}
         cells = (f"{own[each]['seconds']:.0f} | {own[each]['peak_gib']:.2f}" for each in ("fit", "score"))
         lines.append(f"| {rows:,} | {' | '.join(cells)} |")
+    return lines
+
+
+def together(record: dict[str, Any]) -> list[str]:
+    """Processes against threads."""
+    lines = [
+        "## Trainings side by side",
+        "",
+        "Samples a second that are learned, wall time: why the benchmarks run a training a core.",
+        "",
+        "| | batch | one process, two threads | two processes, a thread each | ratio |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name, case in record["cases"].items():
+        ratio = record["figures"][f"speed/together/{name}/two_processes_vs_two_threads"]["value"]
+        threads, processes = (
+            statistics.median(rates[way] for rates in case["samples_a_second"])
+            for way in ("two_threads", "two_processes")
+        )
+        lines.append(f"| {name} | {case['batch']} | {threads:,.0f} | {processes:,.0f} | {ratio:.2f} |")
     return lines
 
 

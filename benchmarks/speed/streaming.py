@@ -22,7 +22,7 @@ GROUP = 100_000
 
 def measure() -> dict[str, Any]:
     """Each command in a process of its own, on one core."""
-    cases = []
+    cases: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         for rows in ROWS:
             source, model, scores = (Path(folder) / name for name in ("t.parquet", "m.memae", "s.parquet"))

@@ -27,7 +27,7 @@ def measure() -> dict[str, Any]:
         detector = VideoMemAE(
             size=SIZE, step=8, epochs=1, warmup=0, init="uniform", batch_size=1, false_alarm_rate=0.5
         ).fit(frames.numpy())
-        found = {engine: _compare(detector.use_engine(engine), path) for engine in ("torch", "openvino")}  # type: ignore[arg-type]
+        found = {engine: _compare(detector.use_engine(engine), path) for engine in ("torch", "openvino")}
     figures = {"speed/video_file/share_of_model_rate": found["torch"]["share"]}
     figures["speed/video_file/share_of_model_rate/openvino"] = found["openvino"]["share"]
     return {"figures": figures, "frames": FRAMES, "cases": {name: each["times"] for name, each in found.items()}}
