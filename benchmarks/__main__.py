@@ -1,8 +1,9 @@
-"""Runs benchmarks: `python -m benchmarks speed`."""
+"""Runs benchmarks: `python -m benchmarks speed`, `fetch`."""
 
 import argparse
 
-from benchmarks import speed
+from benchmarks import datasets, speed
+from memae.errors import MemaeError
 
 
 def main() -> None:
@@ -10,8 +11,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parts = parser.add_subparsers(required=True, metavar="PART")
     speed.add_arguments(parts.add_parser("speed", help="cost of everything, beside its peers"))
+    datasets.add_arguments(parts.add_parser("fetch", help="download a data set from where it is published"))
     arguments = parser.parse_args()
-    arguments.run(arguments)
+    try:
+        arguments.run(arguments)
+    except MemaeError as error:
+        parser.exit(2, f"benchmarks: {error}\n")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,45 @@
-"""Readers for the data sets as their publishers lay them out; `MEMAE_DATA` says where, `../data` by default."""
+"""Readers for the data sets as their publishers lay them out; `MEMAE_DATA` says where, `../data` by default.
 
+What is read is held against checksums. Nothing is downloaded but by `python -m benchmarks fetch`.
+"""
+
+import argparse
 import gzip
+import hashlib
 import os
+import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from memae.errors import SourceError
+
 DATA = Path(os.environ.get("MEMAE_DATA", Path(__file__).resolve().parents[2] / "data"))
+
+
+class Images(NamedTuple):
+    """Labelled images."""
+
+    pixels: NDArray[np.uint8]  # (n, h, w) or (n, h, w, 3)
+    labels: NDArray[np.uint8]  # (n,), 0 to 9
+
+
+MNIST = {
+    "train-images-idx3-ubyte.gz": "6bbc9ace898e44ae57da46a324031adb",
+    "train-labels-idx1-ubyte.gz": "a25bea736e30d166cdddb491f175f624",
+    "t10k-images-idx3-ubyte.gz": "2646ac647ad5339dbf082846283269ea",
+    "t10k-labels-idx1-ubyte.gz": "27ae3e4e09519cfbb04c329615203637",
+}
+"""The files in `MNIST/raw` and the md5 of their decompressed content."""
+MNIST_URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+
+CIFAR10 = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin")
+"""The files in `cifar-10-batches-bin`: 10,000 rows of a label and 3 × 32 × 32 pixels."""
+CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
+CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"  # of the archive
 
 # Names of the columns, which the publisher's file does not have.
 KDDCUP_COLUMNS = [
@@ -64,8 +95,78 @@ def kddcup(data: Path = DATA) -> pd.DataFrame:
     return frame
 
 
-def mnist_images(part: str, data: Path = DATA) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Images `(n, 28, 28)` and labels `(n,)` of MNIST's part "train" or "t10k"."""
-    files = (data / "MNIST" / "raw" / f"{part}-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1"))
-    pixels, labels = (np.frombuffer(gzip.decompress(file.read_bytes()), np.uint8) for file in files)
-    return pixels[16:].reshape(-1, 28, 28), labels[8:]
+def mnist(data: Path = DATA) -> Images:
+    """MNIST, training images and then test images: 70,000 of 28 × 28.
+
+    Raises:
+        SourceError: a file is missing, or its content is not the publisher's.
+    """
+    parts = []
+    for name, expected in MNIST.items():
+        file = _found(data / "MNIST" / "raw" / name, "mnist")
+        try:
+            parts.append(gzip.decompress(file.read_bytes()))
+        except (OSError, EOFError) as error:
+            raise SourceError(f"{file} cannot be decompressed ({error}); fetch it again") from error
+        if md5(parts[-1]) != expected:
+            raise SourceError(f"{file} has the md5 {md5(parts[-1])}, MNIST has {expected}; fetch it again")
+    pixels = [np.frombuffer(part, np.uint8, offset=16).reshape(-1, 28, 28) for part in parts[0::2]]
+    labels = [np.frombuffer(part, np.uint8, offset=8) for part in parts[1::2]]
+    return Images(np.concatenate(pixels), np.concatenate(labels))
+
+
+def cifar10(data: Path = DATA) -> Images:
+    """CIFAR-10, training images and then test images: 60,000 of 32 × 32, RGB.
+
+    Copies are in use that are lossy and in another order, so that only the form is checked; results carry the checksum
+    of what they were measured on.
+
+    Raises:
+        SourceError: a file is missing, or has another form.
+    """
+    parts = []
+    for name in CIFAR10:
+        file = _found(data / "cifar-10-batches-bin" / name, "cifar10")
+        part = np.fromfile(file, np.uint8)
+        if len(part) != 10_000 * 3073:
+            raise SourceError(f"{file} has {len(part)} bytes, 10,000 images are {10_000 * 3073}; fetch it again")
+        parts.append(part.reshape(-1, 3073))
+    rows = np.concatenate(parts)
+    if rows[:, 0].max() > 9:
+        raise SourceError(f"{data} holds no CIFAR-10: there is a label {rows[:, 0].max()}, the last is 9")
+    return Images(np.ascontiguousarray(rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)), rows[:, 0].copy())
+
+
+def md5(content: bytes) -> str:
+    """The checksum that the publishers of these sets use."""
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def _found(file: Path, name: str) -> Path:
+    if not file.is_file():
+        raise SourceError(
+            f"{file} is missing. `python -m benchmarks fetch {name}` downloads it into {DATA}; "
+            "the environment variable MEMAE_DATA names another folder"
+        )
+    return file
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line of `python -m benchmarks fetch`."""
+    parser.add_argument("names", nargs="+", choices=("mnist", "cifar10"), metavar="SET", help="mnist, cifar10")
+    parser.set_defaults(run=lambda arguments: [fetch(name) for name in arguments.names])
+
+
+def fetch(name: str, data: Path = DATA) -> None:
+    """Downloads a set from where it is published, checks it and lays it out as the reader expects it."""
+    import pooch  # noqa: PLC0415 (an optional extra, that only this needs)
+
+    if name == "mnist":
+        for file, expected in MNIST.items():
+            pooch.retrieve(MNIST_URL + file, None, file, data / "MNIST" / "raw")
+            if md5(gzip.decompress((data / "MNIST" / "raw" / file).read_bytes())) != expected:
+                raise SourceError(f"{MNIST_URL}{file} is not MNIST's file any more; get it elsewhere")
+    else:
+        unpack = pooch.Untar(extract_dir=str(data))
+        pooch.retrieve(CIFAR10_URL, f"md5:{CIFAR10_MD5}", "cifar-10-binary.tar.gz", data, processor=unpack)
+    sys.stderr.write(f"{name} is in {data}\n")

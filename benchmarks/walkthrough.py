@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks.datasets import kddcup, mnist_images
+from benchmarks import datasets
+from benchmarks.datasets import kddcup
 from memae.artifact import versions
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "walkthrough.md"
@@ -78,9 +79,10 @@ def mnist(data: Path, work: Path) -> None:
         for i in index:
             Image.fromarray(pixels[i]).save(folder / f"{i:05d}.png")
 
-    pixels, labels = mnist_images("train", data)
-    write(pixels, np.flatnonzero(labels == 1), work / "train")
-    pixels, labels = mnist_images("t10k", data)
+    pixels, labels = datasets.mnist(data)
+    training = 60_000  # as published; the rest is for the test
+    write(pixels, np.flatnonzero(labels[:training] == 1), work / "train")
+    pixels, labels = pixels[training:], labels[training:]
     write(pixels, np.flatnonzero(labels == 1), work / "test" / "good")
     for i in rng.choice(np.flatnonzero(labels != 1), 500, replace=False):
         write(pixels, np.array([i]), work / "test" / str(labels[i]))

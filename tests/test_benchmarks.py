@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks import records
-from benchmarks.datasets import mnist_images
+from benchmarks import datasets, records
 from benchmarks.jobs import Job, run
 from benchmarks.timing import Timing, interleaved, ratio
+
+from memae.errors import SourceError
 
 
 @pytest.fixture
@@ -107,21 +108,26 @@ def test_a_run_that_was_broken_off_goes_on_from_its_checkpoint(results, tmp_path
     assert not list(results.rglob("*.checkpoint"))
 
 
-def slept(seconds: float) -> dict[str, Any]:
+def meeting(place: str, own: str, other: str) -> dict[str, Any]:
+    """A job that ends when the other one has begun."""
     import torch
 
-    began = time.time()
-    time.sleep(seconds)
-    return {"began": began, "ended": time.time(), "threads": torch.get_num_threads()}
+    (Path(place) / own).touch()
+    for _ in range(600):
+        if (Path(place) / other).exists():
+            return {"met": True, "threads": torch.get_num_threads()}
+        time.sleep(0.1)
+    return {"met": False}
 
 
-def test_runs_share_the_time_in_processes_of_one_thread(tmp_path):
+def test_runs_go_side_by_side_in_processes_of_one_thread(tmp_path):
     name = f"test-{tmp_path.name}"  # spawned processes know the real folder alone
+    pairs = (("a", "b"), ("b", "a"))
     try:
-        one, other = run([Job(f"{name}/{k}", slept, {"seconds": 0.5 + k / 1000}) for k in range(2)])
-        assert one["began"] < other["ended"]
-        assert other["began"] < one["ended"]
-        assert one["threads"] == other["threads"] == 1
+        found = run(
+            [Job(f"{name}/{own}", meeting, {"place": str(tmp_path), "own": own, "other": o}) for own, o in pairs]
+        )
+        assert [(each["met"], each["threads"]) for each in found] == [(True, 1), (True, 1)]
     finally:
         shutil.rmtree(records.RESULTS / "runs" / name, ignore_errors=True)
 
@@ -181,16 +187,57 @@ def test_the_committed_page_is_what_the_records_say(monkeypatch, tmp_path):
 # ---------------------------------------------------------------------------------------------------------------- data
 
 
-def test_mnist_is_read_from_the_publishers_files(tmp_path):
+def write_mnist(data: Path, pixels: np.ndarray, labels: np.ndarray) -> None:
+    raw = data / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    contents = [
+        header + array.tobytes()
+        for part in (slice(2), slice(2, 3))
+        for header, array in (
+            (struct.pack(">4i", 2051, len(pixels[part]), 28, 28), pixels[part]),
+            (struct.pack(">2i", 2049, len(labels[part])), labels[part]),
+        )
+    ]
+    for name, content in zip(datasets.MNIST, contents, strict=True):
+        (raw / name).write_bytes(gzip.compress(content))
+
+
+def test_mnist_is_read_from_the_publishers_files_and_no_others(tmp_path, monkeypatch):
     pixels = np.random.default_rng(0).integers(0, 256, (3, 28, 28), dtype=np.uint8)
     labels = np.array([5, 0, 9], dtype=np.uint8)
-    raw = tmp_path / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    for name, header, array in (
-        ("train-images-idx3-ubyte.gz", struct.pack(">4i", 2051, 3, 28, 28), pixels),
-        ("train-labels-idx1-ubyte.gz", struct.pack(">2i", 2049, 3), labels),
-    ):
-        (raw / name).write_bytes(gzip.compress(header + array.tobytes()))
-    found = mnist_images("train", tmp_path)
-    np.testing.assert_array_equal(found[0], pixels)
-    np.testing.assert_array_equal(found[1], labels)
+    write_mnist(tmp_path, pixels, labels)
+    with pytest.raises(SourceError, match=r"train-images-idx3-ubyte.gz has the md5 .*MNIST has 6bbc9ace"):
+        datasets.mnist(tmp_path)
+    files = {name: gzip.decompress((tmp_path / "MNIST" / "raw" / name).read_bytes()) for name in datasets.MNIST}
+    monkeypatch.setattr(datasets, "MNIST", {name: datasets.md5(content) for name, content in files.items()})
+    found = datasets.mnist(tmp_path)
+    np.testing.assert_array_equal(found.pixels, pixels)
+    np.testing.assert_array_equal(found.labels, labels)
+    cut = tmp_path / "MNIST" / "raw" / "t10k-images-idx3-ubyte.gz"
+    cut.write_bytes(cut.read_bytes()[:-20])
+    with pytest.raises(SourceError, match="cannot be decompressed"):
+        datasets.mnist(tmp_path)
+    cut.unlink()
+    with pytest.raises(SourceError, match=r"missing.*python -m benchmarks fetch mnist"):
+        datasets.mnist(tmp_path)
+
+
+def test_cifar10_is_read_from_the_publishers_layout(tmp_path):
+    with pytest.raises(SourceError, match=r"data_batch_1.bin is missing.*fetch cifar10"):
+        datasets.cifar10(tmp_path)
+    folder = tmp_path / "cifar-10-batches-bin"
+    folder.mkdir()
+    rows = np.zeros((10_000, 3073), np.uint8)
+    rows[:, 0] = np.arange(10_000) % 10
+    rows[:, 1 : 1 + 1024] = 7  # red
+    rows[3, 1 + 2048 + 33] = 200  # blue, second row, second column
+    for name in datasets.CIFAR10:
+        rows.tofile(folder / name)
+    images, labels = datasets.cifar10(tmp_path)
+    assert images.shape == (60_000, 32, 32, 3)
+    assert labels[:11].tolist() == [*range(10), 0]
+    assert images[3, 1, 1].tolist() == [7, 0, 200]
+    assert images[4, 1, 1].tolist() == [7, 0, 0]
+    rows[:9_999].tofile(folder / "test_batch.bin")
+    with pytest.raises(SourceError, match=r"test_batch.bin has 30726927 bytes"):
+        datasets.cifar10(tmp_path)
