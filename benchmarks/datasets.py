@@ -154,7 +154,12 @@ def _found(file: Path, name: str) -> Path:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `python -m benchmarks fetch`."""
     parser.add_argument("names", nargs="+", choices=("mnist", "cifar10"), metavar="SET", help="mnist, cifar10")
-    parser.set_defaults(run=lambda arguments: [fetch(name) for name in arguments.names])
+    parser.set_defaults(run=_fetch_all)
+
+
+def _fetch_all(arguments: argparse.Namespace) -> None:
+    for name in arguments.names:
+        fetch(name)
 
 
 def fetch(name: str, data: Path = DATA) -> None:
