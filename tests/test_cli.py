@@ -476,7 +476,7 @@ def test_killed_and_resumed_is_the_same_model(started: Callable[..., Any], tmp_p
 def test_interrupted_leaves_the_checkpoint_and_no_model(started: Callable[..., Any], tmp_path: Path) -> None:
     output, checkpoint = tmp_path / "m", tmp_path / "m.checkpoint"
     output.write_bytes(b"what was there before")
-    process = started(output)
+    process = started(output, "--epochs", "100000")  # or a stalled machine would let it finish
     wait_for(checkpoint, process)
     os.kill(process.pid, signal.SIGINT)
     process.join(30)
