@@ -383,7 +383,8 @@ def test_the_program_itself(cases: dict[str, Case], models: dict[str, Path], tmp
 
 
 PROGRAM = """
-import sys, torch
+import signal, sys, torch
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 torch.set_num_threads(1)
 from memae.estimators.base import Estimator
 Estimator.fit_steps.__kwdefaults__["every"] = 0.02
@@ -476,7 +477,7 @@ def test_killed_and_resumed_is_the_same_model(started: Callable[..., Any], tmp_p
 def test_interrupted_leaves_the_checkpoint_and_no_model(started: Callable[..., Any], tmp_path: Path) -> None:
     output, checkpoint = tmp_path / "m", tmp_path / "m.checkpoint"
     output.write_bytes(b"what was there before")
-    process = started(output, "--epochs", "100000")  # or a stalled machine would let it finish
+    process = started(output, "--epochs", "100000")
     wait_for(checkpoint, process)
     os.kill(process.pid, signal.SIGINT)
     process.join(30)
