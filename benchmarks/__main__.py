@@ -1,8 +1,8 @@
-"""Runs benchmarks: `python -m benchmarks speed`, `fetch`."""
+"""Runs benchmarks: `python -m benchmarks speed`, `table1`, `fetch`."""
 
 import argparse
 
-from benchmarks import datasets, speed
+from benchmarks import datasets, speed, table1
 from memae.errors import MemaeError
 
 
@@ -11,6 +11,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parts = parser.add_subparsers(required=True, metavar="PART")
     speed.add_arguments(parts.add_parser("speed", help="cost of everything, beside its peers"))
+    table1.add_arguments(parts.add_parser("table1", help="the paper's Table 1: images"))
     datasets.add_arguments(parts.add_parser("fetch", help="download a data set from where it is published"))
     arguments = parser.parse_args()
     try:

@@ -1,0 +1,40 @@
+"""One-class support vector machine on pixels.
+
+Schölkopf et al., Support Vector Method for Novelty Detection, NeurIPS 1999.
+"""
+
+from typing import Self
+
+import numpy as np
+from sklearn.svm import OneClassSVM as Machine
+from torch import Tensor
+
+from memae.scoring import Floats
+
+NU = 0.1
+"""Upper bound of the share of training images outside."""
+WIDTHS = tuple(2.0**power for power in range(3, -6, -1))
+"""Tried for γ, narrow kernels first, as multiples of scikit-learn's 1 / (features · variance)."""
+
+
+class OneClassSVM:
+    """RBF kernel, ν = 0.1; γ is the largest under which no more of the held-out normal images lie outside than ν says.
+
+    A larger γ describes the training images more tightly; from where it only remembers them, those held out fall
+    outside. No more than one standard error above ν is allowed; if no γ does so, the smallest is taken.
+    """
+
+    def fit(self, training: Tensor, held_out: Tensor) -> Self:
+        """Learns normal images `(n, c, h, w)`."""
+        rows, others = training.flatten(1).numpy(), held_out.flatten(1).numpy()
+        allowed = NU + np.sqrt(NU * (1 - NU) / len(others))
+        for width in WIDTHS:
+            self.gamma = width / (rows.shape[1] * float(rows.var()))
+            self.machine = Machine(kernel="rbf", nu=NU, gamma=self.gamma, cache_size=1000).fit(rows)
+            if np.mean(self.machine.predict(others) < 0) <= allowed:
+                break
+        return self
+
+    def anomaly_score(self, images: Tensor) -> Floats:
+        """Minus the signed distance to the boundary `(n,)`."""
+        return -np.asarray(self.machine.score_samples(images.flatten(1).numpy()), np.float64)

@@ -1,0 +1,5 @@
+"""Renders docs/reproduce.md."""
+
+
+def render() -> None:
+    """Writes the page."""

@@ -1,0 +1,206 @@
+"""One run of Table 1: one method, one normal class, one seed."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks import datasets
+from benchmarks.baselines import Detector
+from benchmarks.baselines.dsebm import DeepStructuredEnergy
+from benchmarks.baselines.kde import KernelDensity
+from benchmarks.baselines.neighbours import NearestNeighbour
+from benchmarks.baselines.ocsvm import OneClassSVM
+from benchmarks.baselines.pca import PrincipalComponents
+from benchmarks.baselines.pixelcnn import PixelCNN
+from benchmarks.baselines.vae import VariationalAutoencoder
+from benchmarks.datasets import Images
+from benchmarks.protocol import OneClass, one_class
+from benchmarks.table1 import recipes
+from benchmarks.table1.recipes import SETS, Recipe
+from benchmarks.table1.scores import every_score
+from memae.data.samples import InMemory, Selection, digest
+from memae.estimators import ImageMemAE
+from memae.metrics import auroc, average_precision
+from memae.model import MemAE, build
+from memae.scoring import Floats
+from memae.training import Epoch, chosen, train
+
+Found = dict[str, Any]
+
+EPOCHS = {
+    "vae": {"mnist": 20, "cifar10": 15},
+    "dsebm": {"mnist": 15, "cifar10": 10},
+    "pixelcnn": {"mnist": 3, "cifar10": 3},
+}
+"""Passes of the deep baselines, as many as two to four minutes of a core allow."""
+
+
+@functools.cache
+def load(dataset: str) -> tuple[Images, str]:
+    """A data set and the checksum of its pixels."""
+    images = {"mnist": datasets.mnist, "cifar10": datasets.cifar10}[dataset]()
+    return images, digest([images.pixels.tobytes()])
+
+
+def tensor(pixels: np.ndarray[Any, Any]) -> Tensor:
+    """Pixels of 8 bits `(n, h, w)` or `(n, h, w, 3)` → `(n, c, h, w)` in [0, 1]."""
+    images = torch.from_numpy(pixels)
+    images = images[:, None] if images.ndim == 3 else images.permute(0, 3, 1, 2)
+    return (images.float() / 255).contiguous()
+
+
+def measure(dataset: str, method: str, normal: int, seed: int, checkpoint: Path) -> Found:
+    """AUROC and average precision of one method on one problem.
+
+    Args:
+        dataset: "mnist" or "cifar10".
+        method: one of `METHODS`.
+        normal: the class that is normal.
+        seed: of drawing, weights and order.
+        checkpoint: from which a training goes on.
+    """
+    images, checksum = load(dataset)
+    problem = one_class(images, normal, seed)
+    return {"data": checksum} | METHODS[method](dataset, problem, seed, checkpoint)
+
+
+def figures(labels: np.ndarray[Any, Any], scores: dict[str, Floats]) -> Found:
+    """Both figures under each score; the first score is the method's own."""
+    return {
+        "score": next(iter(scores)),
+        "auroc": {name: auroc(labels, each) for name, each in scores.items()},
+        "average_precision": {name: average_precision(labels, each) for name, each in scores.items()},
+    }
+
+
+# ------------------------------------------------------------------------------------- MemAE and its variants
+
+
+def learned(recipe_of: Callable[[str, int], Recipe]) -> Callable[[str, OneClass, int, Path], Found]:
+    """The method that trains a recipe and looks at the test after every epoch, for the curves alone."""
+
+    def method(dataset: str, problem: OneClass, seed: int, checkpoint: Path) -> Found:
+        recipe = recipe_of(dataset, seed)
+        training, held_out, test = (tensor(part) for part in (problem.training, problem.held_out, problem.test))
+        if recipe.signed:
+            training, held_out, test = (part * 2 - 1 for part in (training, held_out, test))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = build(recipe.spec)
+        history: list[Epoch] = []
+        curve = _Curve(checkpoint.with_suffix(".curve"))
+        options = recipe.options
+        events = train(
+            model,
+            Selection(InMemory(training)),
+            Selection(InMemory(held_out)),
+            options,
+            checkpoint=checkpoint,
+            resume=True,
+            identity=f"{dataset} {seed}",
+            history=history,
+        )
+        for event in events:
+            if isinstance(event, Epoch):
+                curve.add(event.epoch, auroc(problem.labels, _scored(model, test, recipe)[recipe.score]))
+        best = chosen(history, options)
+        curve.path.unlink(missing_ok=True)
+        return figures(problem.labels, _scored(model, test, recipe)) | {
+            "epoch": best.epoch,
+            "held_out_error": [epoch.held_out_error for epoch in history],
+            "curve": curve.values(len(history)),
+            "fallback_rate": best.health.fallback_rate if best.health else None,
+            "survivors": best.health.survivors if best.health else None,
+        }
+
+    return method
+
+
+class _Curve:
+    """AUROC by epoch, kept beside the checkpoint so that a resumed run has all of it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        lines = path.read_text().splitlines() if path.exists() else []
+        self.points = {int(epoch): float(value) for epoch, value in (line.split() for line in lines)}
+
+    def add(self, epoch: int, value: float) -> None:
+        self.points[epoch] = value
+        with self.path.open("a") as file:
+            file.write(f"{epoch} {value!r}\n")
+
+    def values(self, epochs: int) -> list[float | None]:
+        """By epoch; None where a run was broken off between the checkpoint and this file."""
+        return [self.points.get(epoch) for epoch in range(1, epochs + 1)]
+
+
+@torch.no_grad()
+def _scored(model: MemAE, test: Tensor, recipe: Recipe) -> dict[str, Floats]:
+    """Every score of the test images, the recipe's own first."""
+    model.eval()
+    parts: list[dict[str, Tensor]] = []
+    for x in test.split(256):
+        x_hat = model(x).x_hat
+        parts.append(every_score(*((x / 2 + 0.5, x_hat / 2 + 0.5) if recipe.signed else (x, x_hat))))
+    names = sorted(parts[0], key=lambda name: name != recipe.score)
+    return {name: torch.cat([part[name] for part in parts]).numpy() for name in names}
+
+
+# ------------------------------------------------------------------------------------------------- all others
+
+
+def fitted(make: Callable[[str, int], Detector]) -> Callable[[str, OneClass, int, Path], Found]:
+    """The method that fits a baseline and scores the test once."""
+
+    def method(dataset: str, problem: OneClass, seed: int, checkpoint: Path) -> Found:  # noqa: ARG001 (short)
+        training, held_out, test = (tensor(part) for part in (problem.training, problem.held_out, problem.test))
+        detector = make(dataset, seed).fit(training, held_out)
+        scores = {"": detector.anomaly_score(test)}
+        if isinstance(detector, DeepStructuredEnergy):
+            scores = {each: detector.scores(test, each) for each in ("reconstruction", "energy")}
+        history = {"held_out_error": detector.history} if hasattr(detector, "history") else {}
+        return figures(problem.labels, scores) | history
+
+    return method
+
+
+def ours(dataset: str, problem: OneClass, seed: int, checkpoint: Path) -> Found:
+    """`ImageMemAE` as it is, with no option; it holds out by itself, so that it is given both parts."""
+    detector = ImageMemAE(random_state=seed)
+    for _ in detector.fit_steps(
+        np.concatenate([problem.training, problem.held_out]), checkpoint=checkpoint, resume=True
+    ):
+        pass
+    found = figures(problem.labels, {"": detector.anomaly_score(problem.test)})
+    health = detector.health_
+    return found | {
+        "epoch": detector.best_epoch_.epoch,
+        "held_out_error": [epoch.held_out_error for epoch in detector.history_],
+        "in_use": health.in_use if health else None,
+    }
+
+
+METHODS: dict[str, Callable[[str, OneClass, int, Path], Found]] = {
+    "ocsvm": fitted(lambda *_: OneClassSVM()),
+    "kde": fitted(lambda *_: KernelDensity()),
+    "vae": fitted(lambda data, seed: VariationalAutoencoder(SETS[data].layout, epochs=EPOCHS["vae"][data], seed=seed)),
+    "pixelcnn": fitted(lambda data, seed: PixelCNN(epochs=EPOCHS["pixelcnn"][data], seed=seed)),
+    "dsebm": fitted(
+        lambda data, seed: DeepStructuredEnergy(SETS[data].layout, epochs=EPOCHS["dsebm"][data], seed=seed)
+    ),
+    "ae": learned(recipes.autoencoder),
+    "memae_nonspar": learned(recipes.without_sparsity),
+    "memae_paper": learned(recipes.paper),
+    "memae_authors": learned(recipes.authors),
+    "pca_8": fitted(lambda *_: PrincipalComponents(8)),
+    "pca_32": fitted(lambda *_: PrincipalComponents(32)),
+    "pca_128": fitted(lambda *_: PrincipalComponents(128)),
+    "neighbour": fitted(lambda *_: NearestNeighbour()),
+    "ours": ours,
+}
+"""Every method of Table 1, the controls, and ours."""
