@@ -45,7 +45,7 @@ def descend(
             schedule.step()
         module.eval()
         noise = torch.Generator().manual_seed(seed)
-        parts = [loss(part, noise).detach().double() for part in held_out.split(BATCH)]
+        parts = [loss(part, noise).detach().double() for part in torch.split(held_out, BATCH)]
         history.append(float(torch.cat(parts).mean()))
         if not math.isfinite(history[-1]):
             raise ArithmeticError(f"the held-out loss is {history[-1]} after epoch {len(history)}; lower the rate")

@@ -77,13 +77,13 @@ class DeepStructuredEnergy(nn.Module):
         """One of the two criteria of section 5 there: the energy, or ‖x − x̂‖² = ‖∂E/∂x‖² `(n,)`."""
         self.eval()
         found = []
-        for part in images.split(256):
+        for part in torch.split(images, 256):
             if criterion == "energy":
                 with torch.no_grad():
                     found.append(self.energy(part).double())
             else:
                 found.append((part - self.reconstruct(part).detach()).square().flatten(1).sum(1, dtype=torch.float64))
-        return torch.cat(found).numpy()  # type: ignore[no-any-return]
+        return torch.cat(found).numpy()
 
     def anomaly_score(self, images: Tensor) -> Floats:
         """Squared reconstruction error `(n,)`, as the MemAE paper scores it."""

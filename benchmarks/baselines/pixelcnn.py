@@ -1,7 +1,7 @@
 """Gated PixelCNN: the likelihood of an image, pixel by pixel, each given those above and to the left.
 
-van den Oord et al., Conditional Image Generation with PixelCNN Decoders, NeurIPS 2016. A pixel's distribution is a mixture
-of discretised logistics (Salimans et al., PixelCNN++, ICLR 2017) instead of 256 classes, which costs a tenth.
+van den Oord et al., Conditional Image Generation with PixelCNN Decoders, NeurIPS 2016. A pixel's distribution is a
+mixture of discretised logistics (Salimans et al., PixelCNN++, ICLR 2017) instead of 256 classes, which costs a tenth.
 """
 
 from typing import Self
@@ -99,7 +99,7 @@ class PixelCNN(nn.Module):
     def anomaly_score(self, images: Tensor) -> Floats:
         """Negative log-likelihood in nats `(n,)`."""
         self.eval()
-        found: Floats = torch.cat([-self.log_likelihood(part).double() for part in images.split(128)]).numpy()
+        found: Floats = torch.cat([-self.log_likelihood(part).double() for part in torch.split(images, 128)]).numpy()
         return found
 
 
@@ -117,7 +117,7 @@ def mixture_log_likelihood(x: Tensor, parameters: Tensor) -> Tensor:
     """
     batch, channels, height, width = x.shape
     grouped = parameters.reshape(batch, MIXTURE, -1, height, width)
-    weight, mean, scale, coupling = grouped.split([1, channels, channels, channels * (channels - 1) // 2], 2)
+    weight, mean, scale, coupling = torch.split(grouped, [1, channels, channels, channels * (channels - 1) // 2], 2)
     pixels = x[:, None]
     means = []
     for colour in range(channels):
@@ -125,7 +125,8 @@ def mixture_log_likelihood(x: Tensor, parameters: Tensor) -> Tensor:
         before = coupling[:, :, start : start + colour].tanh() * pixels[:, :, :colour]
         means.append(mean[:, :, colour] + before.sum(2))
     each = _discretised_logistic(pixels, torch.stack(means, 2), (scale - 2).clamp_min(-7)).sum(2)
-    return (each + weight[:, :, 0].log_softmax(1)).logsumexp(1)
+    found: Tensor = (each + weight[:, :, 0].log_softmax(1)).logsumexp(1)
+    return found
 
 
 def _discretised_logistic(x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:

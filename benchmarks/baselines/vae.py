@@ -70,7 +70,7 @@ class VariationalAutoencoder(nn.Module):
         self.eval()
         parts = [
             (part - self._decode(self._posterior(part)[0])).square().flatten(1).sum(1, dtype=torch.float64)
-            for part in images.split(256)
+            for part in torch.split(images, 256)
         ]
         found: Floats = torch.cat(parts).numpy()
         return found

@@ -144,7 +144,7 @@ def _scored(model: MemAE, test: Tensor, recipe: Recipe) -> dict[str, Floats]:
     """Every score of the test images, the recipe's own first."""
     model.eval()
     parts: list[dict[str, Tensor]] = []
-    for x in test.split(256):
+    for x in torch.split(test, 256):
         x_hat = model(x).x_hat
         parts.append(every_score(*((x / 2 + 0.5, x_hat / 2 + 0.5) if recipe.signed else (x, x_hat))))
     names = sorted(parts[0], key=lambda name: name != recipe.score)
@@ -169,7 +169,7 @@ def fitted(make: Callable[[str, int], Detector]) -> Callable[[str, OneClass, int
     return method
 
 
-def ours(dataset: str, problem: OneClass, seed: int, checkpoint: Path) -> Found:
+def ours(dataset: str, problem: OneClass, seed: int, checkpoint: Path) -> Found:  # noqa: ARG001
     """`ImageMemAE` as it is, with no option; it holds out by itself, so that it is given both parts."""
     detector = ImageMemAE(random_state=seed)
     for _ in detector.fit_steps(
