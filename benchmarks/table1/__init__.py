@@ -51,13 +51,14 @@ def main(arguments: argparse.Namespace) -> None:
 def jobs(
     datasets: Iterable[str], methods: Iterable[str], classes: Iterable[int], seeds: Iterable[int] | None
 ) -> list[Job]:
-    """One job a method, data set, seed and class, so that whole tables grow first."""
-    methods, classes = list(methods), list(classes)
+    """One job a data set, seed, method and class, in this order, so that whole tables come first."""
+    methods, classes, wanted = list(methods), list(classes), None if seeds is None else list(seeds)
     return [
         job(dataset, method, normal, seed)
         for dataset in datasets
+        for seed in (range(max(METHODS.values())) if wanted is None else wanted)
         for method in methods
-        for seed in (seeds_of(dataset, method) if seeds is None else seeds)
+        if wanted is not None or seed in seeds_of(dataset, method)
         for normal in classes
     ]
 

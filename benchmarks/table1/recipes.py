@@ -42,7 +42,7 @@ class Recipe:
         spec: the model.
         options: its training.
         signed: whether pixels are scaled to [−1, 1] instead of [0, 1].
-        score: the one of `every_score` that is reported as the method's own.
+        score: the one of `SCORES` that is reported as the method's own.
     """
 
     spec: Spec

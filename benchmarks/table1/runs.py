@@ -22,7 +22,7 @@ from benchmarks.datasets import Images
 from benchmarks.protocol import OneClass, one_class
 from benchmarks.table1 import recipes
 from benchmarks.table1.recipes import SETS, Recipe
-from benchmarks.table1.scores import every_score
+from benchmarks.table1.scores import SCORES
 from memae.data.samples import InMemory, Selection, digest
 from memae.estimators import ImageMemAE
 from memae.metrics import auroc, average_precision
@@ -107,7 +107,7 @@ def learned(recipe_of: Callable[[str, int], Recipe]) -> Callable[[str, OneClass,
         )
         for event in events:
             if isinstance(event, Epoch):
-                curve.add(event.epoch, auroc(problem.labels, _scored(model, test, recipe)[recipe.score]))
+                curve.add(event.epoch, auroc(problem.labels, _scored(model, test, recipe, own=True)[recipe.score]))
         best = chosen(history, options)
         curve.path.unlink(missing_ok=True)
         return figures(problem.labels, _scored(model, test, recipe)) | {
@@ -140,15 +140,16 @@ class _Curve:
 
 
 @torch.no_grad()
-def _scored(model: MemAE, test: Tensor, recipe: Recipe) -> dict[str, Floats]:
-    """Every score of the test images, the recipe's own first."""
+def _scored(model: MemAE, test: Tensor, recipe: Recipe, *, own: bool = False) -> dict[str, Floats]:
+    """Scores of the test images: the recipe's own first, and unless that is asked for alone, every other."""
     model.eval()
-    parts: list[dict[str, Tensor]] = []
+    names = [recipe.score, *(() if own else (name for name in SCORES if name != recipe.score))]
+    parts: list[list[Tensor]] = []
     for x in torch.split(test, 256):
         x_hat = model(x).x_hat
-        parts.append(every_score(*((x / 2 + 0.5, x_hat / 2 + 0.5) if recipe.signed else (x, x_hat))))
-    names = sorted(parts[0], key=lambda name: name != recipe.score)
-    return {name: torch.cat([part[name] for part in parts]).numpy() for name in names}
+        unit = (x / 2 + 0.5, x_hat / 2 + 0.5) if recipe.signed else (x, x_hat)
+        parts.append([SCORES[name](*unit) for name in names])
+    return {name: torch.cat(each).numpy() for name, each in zip(names, zip(*parts, strict=True), strict=True)}
 
 
 # ------------------------------------------------------------------------------------------------- all others
