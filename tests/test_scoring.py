@@ -64,7 +64,7 @@ def test_scores_are_the_reconstruction_errors_of_the_normalised_samples(kind, re
     found = joined(scorer.batched([raw]))
     x = ((raw.double() - scorer.center) / scorer.scale).float()
     with torch.no_grad():
-        x_hat, recall = scorer.model.eval()(x)
+        x_hat, recall, _ = scorer.model.eval()(x)
     torch.testing.assert_close(
         found.score, reconstruction_error(x.double(), x_hat.double(), reduction), rtol=1e-5, atol=0
     )

@@ -69,7 +69,7 @@ def test_steps_and_epochs_report_means_over_the_samples():
     model, history, events = trained(TABLE, options)
     rows = data(TABLE.shape)[0].samples.rows
     with torch.no_grad():
-        x_hat, recall = model.train()(rows)
+        x_hat, recall, _ = model.train()(rows)
         error = reconstruction_error(rows, x_hat)
     steps = events[:-1]
     assert [(each.epoch, each.step) for each in steps] == [(1, k + 1) for k in range(5)]

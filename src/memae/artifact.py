@@ -20,7 +20,7 @@ from memae.model import MemorySpec, Spec, build
 from memae.scoring import Scorer
 from memae.training import Epoch, epoch_as_json, epoch_from_json
 
-FORMAT = 1
+FORMAT = 2
 """Version of the file format; files of a higher one are refused."""
 
 
@@ -50,7 +50,12 @@ def save(artifact: Artifact, path: str | Path) -> None:
         "format": FORMAT,
         "kind": artifact.kind,
         "spec": asdict(artifact.spec),
-        "scorer": {"reduction": scorer.reduction, "chunk": scorer.chunk, "calibrated": scorer.calibration is not None},
+        "scorer": {
+            "reduction": scorer.reduction,
+            "criterion": scorer.criterion,
+            "chunk": scorer.chunk,
+            "calibrated": scorer.calibration is not None,
+        },
         "parameters": artifact.parameters,
         "encoding": artifact.encoding,
         "history": [epoch_as_json(epoch) for epoch in artifact.history],
@@ -103,7 +108,10 @@ def _assemble(header: dict[str, Any], tensors: dict[str, Tensor]) -> Artifact:
     with torch.random.fork_rng(devices=[]):  # fresh weights are drawn, and replaced
         model = build(spec).to(tensors["model.decoder.0.weight"].dtype)
     about = header["scorer"]
-    scorer = Scorer(model, tensors["center"], tensors["scale"], reduction=about["reduction"], chunk=about["chunk"])
+    names = ("reduction", "criterion", "chunk")
+    scorer = Scorer(
+        model, tensors["center"], tensors["scale"], **{name: about[name] for name in names if name in about}
+    )
     if about["calibrated"]:
         scorer.calibration = Calibration(tensors["calibration.scores"], float(tensors["calibration.rate"]))
     scorer.load_state_dict(tensors)
@@ -127,6 +135,7 @@ def _spec(data: dict[str, Any]) -> Spec:
         widths=tuple(data["widths"]),
         strides=tuple(tuple(stride) for stride in data["strides"]),
         memory=None if memory is None else MemorySpec(**memory),
+        turns=data.get("turns", 0),  # not in files of format 1
     )
 
 

@@ -56,9 +56,9 @@ def _check(scorer: Scorer, shape: tuple[int, ...], engine: str, network: Network
         raw = bad.to(scorer.center) * scorer.scale + scorer.center
         x_hat = scorer(raw).x_hat
         samples = [raw, x_hat + 0.01 * (raw - x_hat)]
-        expected = torch.cat([scorer(each).score for each in samples])
+        expected = torch.cat([scorer(each).measures for each in samples])
         scorer.network = network
-        found = torch.cat([scorer(each).score for each in samples])
+        found = torch.cat([scorer(each).measures for each in samples])
     finally:
         scorer.network = before
     worst = float(((found - expected).abs() / expected.abs().clamp_min(torch.finfo(found.dtype).tiny)).max())
@@ -108,8 +108,7 @@ def _missing(package: str) -> MissingExtraError:
 
 
 def _of_arrays(run: Callable[[Array], list[Array]]) -> Network:
-    def network(x: Tensor) -> tuple[Tensor, Tensor]:
-        x_hat, fallback = run(np.ascontiguousarray(x.numpy()))
-        return torch.from_numpy(x_hat), torch.from_numpy(fallback)
+    def network(x: Tensor) -> tuple[Tensor, ...]:
+        return tuple(torch.from_numpy(each) for each in run(np.ascontiguousarray(x.numpy())))
 
     return network

@@ -13,7 +13,7 @@ from memae.model import MemAE
 from memae.scoring import Scorer
 
 INPUT = "x"
-OUTPUTS = ("x_hat", "fallback")
+OUTPUTS = ("x_hat", "fallback", "surprise")
 
 
 class _Network(nn.Module):
@@ -23,17 +23,18 @@ class _Network(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        found = self.model(x)
-        return found.x_hat, found.fallback
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        outputs: tuple[Tensor, ...] = self.model(x).outputs
+        return outputs
 
 
 def network_as_onnx(scorer: Scorer, shape: tuple[int, ...]) -> bytes:
     """The network of `scorer`, for samples of `shape`, as an ONNX file with its weights.
 
     Its input `x` `(chunk, *shape)` are normalised samples, always `scorer.chunk` of them; its outputs are their
-    reconstructions `x_hat`, the same shape, and `fallback` `(chunk,)`, bool. The memory is exported by a mask, without
-    an ε: the exporter would drop the ε of Eq. 7 and leave 0 / 0 where a weight is exactly λ.
+    reconstructions `x_hat`, the same shape, `fallback` `(chunk,)`, bool, and where turns are told `surprise`
+    `(chunk,)`. The memory is exported by a mask, without an ε: the exporter would drop the ε of Eq. 7 and leave 0 / 0
+    where a weight is exactly λ.
 
     Raises:
         MissingExtraError: onnx and onnxscript are not installed.
@@ -53,7 +54,7 @@ def network_as_onnx(scorer: Scorer, shape: tuple[int, ...]) -> bytes:
             external_data=False,
             verbose=False,
             input_names=[INPUT],
-            output_names=list(OUTPUTS),
+            output_names=list(OUTPUTS if scorer.model.compass is not None else OUTPUTS[:2]),
         )
     assert program is not None  # noqa: S101 (for dynamo=True it never is)
     return bytes(program.model_proto.SerializeToString())

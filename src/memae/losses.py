@@ -4,8 +4,10 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 Reduction = Literal["sum", "mean", "absolute"]
+Criterion = Literal["error", "relative"]
 
 
 def error_map(x: Tensor, x_hat: Tensor, reduction: Reduction = "sum") -> Tensor:
@@ -34,6 +36,41 @@ def total_error(errors: Tensor, reduction: Reduction = "sum", dtype: torch.dtype
     """R of each sample from the errors of its elements, `(b, …)` → `(b,)`, added up in `dtype`."""
     each = errors.flatten(1)
     return each.sum(1, dtype=dtype) if reduction == "sum" else each.mean(1, dtype=dtype)
+
+
+CONTRAST = 0.01
+"""Variance of the pixels, of a range of 1, that an image has at least for `criterion_map`: a flat one has none."""
+
+
+def criterion_map(x: Tensor, x_hat: Tensor, criterion: Criterion = "error", reduction: Reduction = "sum") -> Tensor:
+    """Error of each element, the shape of x, as a score counts it.
+
+    Args:
+        x: samples `(b, …)`.
+        x_hat: their reconstructions.
+        criterion: "error" is `error_map`. "relative", for images `(b, c, h, w)`, is the square of the blurred error
+            over the image's sum of squared deviations from its mean: an edge that is a little off, and an image of
+            high contrast, then count no more than others. Not in the paper.
+        reduction: of "error".
+    """
+    if criterion == "error":
+        return error_map(x, x_hat, reduction)
+    blurred = avg_pool2d(avg_pool2d(x - x_hat, 3, 1, 1), 3, 1, 1)
+    around = x - x.flatten(1).mean(1).reshape(-1, 1, 1, 1)
+    contrast = around.square().flatten(1).mean(1).clamp_min(CONTRAST) * x[0].numel()
+    return blurred.square() / contrast.reshape(-1, 1, 1, 1)
+
+
+def criterion_total(
+    errors: Tensor, criterion: Criterion = "error", reduction: Reduction = "sum", dtype: torch.dtype | None = None
+) -> Tensor:
+    """The error of each sample from those of its elements, `(b, …)` → `(b,)`, added up in `dtype`.
+
+    "relative" takes the root of their sum of squares, in which few large ones count more than many small ones.
+    """
+    if criterion == "error":
+        return total_error(errors, reduction, dtype)
+    return errors.flatten(1).square().sum(1, dtype=dtype).sqrt()
 
 
 def objective(error: Tensor, entropy: Tensor, alpha: float) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from memae.memory import Memory, OnEmpty, Recall, Similarity
-from memae.networks import convolutional, tabular
+from memae.networks import convolutional, orientation, tabular
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,14 @@ class Spec:
         widths: output size of the encoder's layers; the last is that of the code.
         strides: of the convolutions, one tuple a layer; empty for tables.
         memory: None for a plain autoencoder.
+        turns: in how many ways images are turned, to tell from the memory's answer how; 0 for not at all.
     """
 
     shape: tuple[int, ...]
     widths: tuple[int, ...]
     strides: tuple[tuple[int, ...], ...] = ()
     memory: MemorySpec | None = None
+    turns: int = 0
 
 
 class Reconstruction(NamedTuple):
@@ -47,13 +49,20 @@ class Reconstruction(NamedTuple):
 
     x_hat: Tensor  # the shape of x
     recall: Recall | None  # None without a memory
+    surprise: Tensor | None = None  # (b,), nats, how badly the turns of a sample are told; None without turns
+
+    @property
+    def outputs(self) -> tuple[Tensor, ...]:
+        """x̂, fallback and, where turns are told, their surprise: what another engine gives too."""
+        return (self.x_hat, self.fallback, *(() if self.surprise is None else (self.surprise,)))
 
     @property
     def fallback(self) -> Tensor:
         """Whether some query of a sample found no item above λ: `(b,)`, bool."""
         if self.recall is None:
             return torch.zeros(len(self.x_hat), dtype=torch.bool, device=self.x_hat.device)
-        return self.recall.fallback.reshape(len(self.x_hat), -1).any(1)
+        turns_and_samples = self.recall.fallback.reshape(-1, len(self.x_hat), *self.recall.fallback.shape[1:])
+        return turns_and_samples.movedim(1, 0).flatten(1).any(1)
 
 
 Coder = Callable[[Tensor], Tensor]
@@ -68,6 +77,7 @@ class MemAE(nn.Module):
         decoder: f_d, Eq. 2.
         code_shape: `(c, *space)` of the encoder's output where the code is one query as a whole; None where each
             of its positions is a query.
+        compass: tells from what was read how a sample was turned; see `networks.orientation`.
     """
 
     def __init__(
@@ -76,12 +86,14 @@ class MemAE(nn.Module):
         memory: Memory | None,
         decoder: nn.Module,
         code_shape: tuple[int, ...] | None = None,
+        compass: nn.Linear | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.memory = memory
         self.decoder = decoder
         self.code_shape = code_shape
+        self.compass = compass
         self.bypass = False  # a warm-up trains encoder and decoder alone
         self._compiled: tuple[int, Coder, Coder] | None = None
 
@@ -108,16 +120,19 @@ class MemAE(nn.Module):
             self.memory.compiled = size > 0
 
     def forward(self, x: Tensor) -> Reconstruction:
-        """Reconstructs samples `(b, *shape)` from what the memory holds."""
+        """Reconstructs samples `(b, *shape)` from what the memory holds; those turned are only told apart."""
         coders: tuple[Coder, Coder] = self.encode, self.decode
         if self._compiled is not None and self.training and len(x) == self._compiled[0]:
             coders = self._compiled[1:]
         encode, decode = coders
-        z = encode(x)
-        if self.memory is None or self.bypass:
-            return Reconstruction(decode(z), None)
-        recall: Recall = self.memory(z)
-        return Reconstruction(decode(recall.read), recall)
+        turns = 1 if self.compass is None else self.compass.out_features
+        z = encode(x if self.compass is None else orientation.turned(x, turns))
+        recall: Recall | None = None if self.memory is None or self.bypass else self.memory(z)
+        read = z if recall is None else recall.read
+        x_hat = decode(read[: len(x)])
+        if self.compass is None:
+            return Reconstruction(x_hat, recall)
+        return Reconstruction(x_hat, recall, orientation.surprise(self.compass(read.flatten(1)), turns))
 
 
 def build(spec: Spec) -> MemAE:
@@ -140,9 +155,10 @@ def build(spec: Spec) -> MemAE:
     else:
         encoder, decoder = tabular.encoder(channels, spec.widths), tabular.decoder(channels, spec.widths)
     code = code_shape(spec)
+    compass = orientation.compass(math.prod(code), spec.turns) if spec.turns else None
     wanted = spec.memory
     if wanted is None:
-        return _laid_out(MemAE(encoder, None, decoder, code), space)
+        return _laid_out(MemAE(encoder, None, decoder, code, compass), space)
     memory = Memory(
         wanted.items,
         code[0] if wanted.per_position else math.prod(code),
@@ -152,7 +168,7 @@ def build(spec: Spec) -> MemAE:
         shrinkage=wanted.shrinkage,
         on_empty=wanted.on_empty,
     )
-    return _laid_out(MemAE(encoder, memory, decoder, None if wanted.per_position else code), space)
+    return _laid_out(MemAE(encoder, memory, decoder, None if wanted.per_position else code, compass), space)
 
 
 def _laid_out(model: MemAE, space: list[int]) -> MemAE:

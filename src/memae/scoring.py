@@ -11,23 +11,29 @@ from torch import Tensor, nn
 
 from memae.calibration import Calibration
 from memae.errors import InputError, OptionError, memory_guard
-from memae.losses import Reduction, error_map, total_error
+from memae.losses import Criterion, Reduction, criterion_map, criterion_total
 from memae.memory import Shrunk
 from memae.model import MemAE
 
 Floats = NDArray[np.float64]
-Network = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""Normalised samples `(chunk, *shape)` → their reconstructions, and whether a query fell back `(chunk,)`."""
+Network = Callable[[Tensor], tuple[Tensor, ...]]
+"""Normalised samples `(chunk, *shape)` → their reconstructions, whether a query fell back `(chunk,)`, and, where the
+model tells turns, their surprise `(chunk,)`."""
 T = TypeVar("T")
+
+
+CERTAIN = 0.01
+"""Nats of surprise below which differences do not count: the model is sure either way."""
 
 
 class Scores(NamedTuple):
     """What the scorer says of a batch of b samples."""
 
     score: Tensor  # (b,), higher = more anomalous
-    error_map: Tensor  # (b, *shape): error of each element, in squares (or absolutes) of the normalised unit; or (0,)
+    error_map: Tensor  # (b, *shape): error of each element, see `losses.criterion_map`; or (0,)
     x_hat: Tensor  # (b, *shape): reconstruction, in the raw unit; or (0,), where only scores were asked for
     fallback: Tensor  # (b,), bool: some query of the sample found no item above λ
+    measures: Tensor  # (b, 1 or 2): what the score is made of: the error and, where turns are told, their surprise
 
 
 class Scorer(nn.Module):
@@ -38,21 +44,33 @@ class Scorer(nn.Module):
         center: subtracted from raw samples, broadcast over them.
         scale: divides them after that.
         reduction: formula of the score; see `reconstruction_error`.
+        criterion: whether the score is that "error", or "relative" to the contrast of an image; see `criterion_map`.
         chunk: samples that are computed at once. Always so many: a smaller batch is filled up, so that the score of
             a sample does not depend on the batch it came in.
     """
 
     center: Tensor
     scale: Tensor
+    parts: Tensor
 
     def __init__(
-        self, model: MemAE, center: Tensor, scale: Tensor, *, reduction: Reduction = "sum", chunk: int = 1
+        self,
+        model: MemAE,
+        center: Tensor,
+        scale: Tensor,
+        *,
+        reduction: Reduction = "sum",
+        criterion: Criterion = "error",
+        chunk: int = 1,
     ) -> None:
         super().__init__()
         self.model = model
         self.register_buffer("center", center)
         self.register_buffer("scale", scale)
         self.reduction: Reduction = reduction
+        self.criterion: Criterion = criterion
+        if model.compass is not None:  # of error and surprise: mean, deviation and weight
+            self.register_buffer("parts", torch.tensor([[0.0, 1.0, 1.0], [0.0, 1.0, 0.0]], dtype=torch.float64))
         self.chunk = chunk
         self.network: Network | None = None  # another engine's; None for torch
         self.calibration: Calibration | None = None
@@ -70,18 +88,16 @@ class Scorer(nn.Module):
             reasons: whether error maps and reconstructions are wanted; for tables they cost a third of the time.
         """
         x = self.normalise(raw)
-        if self.network is None:
-            found = self.model(x)
-            x_hat, fallback = found.x_hat, found.fallback
-        else:
-            x_hat, fallback = self.network(x)
-        errors = error_map(x, x_hat, self.reduction)
+        x_hat, fallback, *surprise = self.model(x).outputs if self.network is None else self.network(x)
+        errors = criterion_map(x, x_hat, self.criterion, self.reduction)
         # The sum runs in float64: over a whole clip, float32 would lose what the tolerance of the parity test promises.
-        score = total_error(errors, self.reduction, torch.float64)
+        error = criterion_total(errors, self.criterion, self.reduction, torch.float64)
+        measures = torch.stack([error, *(each.to(error) for each in surprise)], 1)
+        score = self.weighed(measures)
         if not reasons:
-            return Scores(score, score[:0], score[:0], fallback)
+            return Scores(score, score[:0], score[:0], fallback, measures)
         raw_hat = (x_hat.to(self.center) * self.scale).add_(self.center)
-        return Scores(score, errors, raw_hat, fallback)
+        return Scores(score, errors, raw_hat, fallback, measures)
 
     @torch.no_grad()
     def batched(self, batches: Iterable[Tensor], *, reasons: bool = True) -> Iterator[Scores]:
@@ -107,12 +123,42 @@ class Scorer(nn.Module):
                     raise InputError("a score is not finite: the data lie too far outside what the model was fitted on")
                 yield scores
 
+    def balance(self, normal: Tensor) -> None:
+        """Weighs error and surprise against each other, where the model tells turns.
+
+        Both, the surprise by its logarithm, are measured in their deviations from the mean of normal samples. The
+        surprise counts by the share of the turns of normal samples that the model tells: not at all where those look
+        the same in every position, and as much as the error where it is always sure.
+
+        Args:
+            normal: `Scores.measures` of held-out normal samples `(n, 2)`.
+        """
+        if self.model.compass is None:
+            return
+        known = max(1 - float(normal[:, 1].mean()) / math.log(self.model.compass.out_features), 0.0)
+        values = _logarithmic(normal)
+        deviation = values.std(0, correction=0)
+        weight = values.new_tensor([1.0, known])
+        self.parts.copy_(torch.stack([values.mean(0), torch.where(deviation > 0, deviation, 1.0), weight], 1))
+
+    def weighed(self, measures: Tensor) -> Tensor:
+        """The score `(b,)` of `Scores.measures`."""
+        if self.model.compass is None:
+            return measures[:, 0]
+        mean, deviation, weight = self.parts.T
+        score: Tensor = ((_logarithmic(measures) - mean) / deviation * weight).sum(1)
+        return score
+
     @torch.no_grad()
     def addressed(self, raw: Tensor) -> Shrunk | None:
         """Addressing weights ŵ `(b, n, *space)` of raw samples, None without a memory."""
         self.eval()
         memory = self.model.memory
         return None if memory is None else memory.weights(self.model.encode(self.normalise(raw.to(self.center.device))))
+
+
+def _logarithmic(measures: Tensor) -> Tensor:
+    return torch.stack([measures[:, 0], (measures[:, 1] + CERTAIN).log()], 1)
 
 
 @torch.no_grad()

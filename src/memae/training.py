@@ -17,6 +17,7 @@ from safetensors.torch import save as serialise
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from memae.data.erasing import erased
 from memae.data.samples import Samples
 from memae.errors import OptionError, TrainingError, memory_guard
 from memae.files import replacing, sweep
@@ -24,6 +25,7 @@ from memae.health import Health, HealthMeter
 from memae.losses import Reduction, objective, reconstruction_error
 from memae.memory import kmeans_items, sampled_items
 from memae.model import MemAE
+from memae.networks.orientation import turned
 
 Init = Literal["uniform", "samples", "kmeans"]
 Choice = Literal["lowest", "last"]
@@ -46,6 +48,8 @@ class Options:
         warmup: epochs in which the memory is bypassed, before its items are set (NOTE[DIFF] warm-up).
         revive: whether items that no query read in an epoch restart from encodings of training samples.
         seed: of the order of samples and of the items.
+        erase: side of the block that is erased from most samples before they are encoded, as a share of the sample's
+            sides; what is reconstructed is the whole sample. 0 for none.
         compiled: whether encoder and decoder go through `torch.compile`; see `worth_compiling`.
     """
 
@@ -61,6 +65,7 @@ class Options:
     warmup: int = 0
     revive: bool = False
     seed: int = 0
+    erase: float = 0.0
     compiled: bool = False
 
     def __post_init__(self) -> None:
@@ -72,6 +77,8 @@ class Options:
             raise OptionError(f"learning_rate must be a number above 0; got {self.learning_rate}")
         if not 0 <= self.alpha < math.inf:
             raise OptionError(f"alpha must be 0 or more; got {self.alpha}")
+        if not 0 <= self.erase < 1:
+            raise OptionError(f"erase must be a share of the side, 0 or more and below 1; got {self.erase}")
         if self.warmup >= self.epochs:
             raise OptionError(
                 f"warmup must be lower than epochs ({self.epochs}); got {self.warmup}. Lower warmup or raise epochs"
@@ -100,10 +107,10 @@ class Epoch(NamedTuple):
     """One pass over the training samples."""
 
     epoch: int  # from 1
-    loss: float  # Eq. 10, mean over the training samples
+    loss: float  # Eq. 10, mean over the training samples; with turns, see `_learn`
     error: float  # R, the same
     entropy: float  # E, the same
-    held_out_error: float  # R, mean over held-out normal samples
+    held_out_error: float  # R, mean over held-out normal samples; with turns, R (1 + surprise)
     health: Health | None  # of the memory over the epoch's queries
     seconds: float
 
@@ -314,9 +321,10 @@ def chosen(history: list[Epoch], options: Options) -> Epoch:
     )
 
 
-def _generator(options: Options, epoch: int, purpose: int) -> torch.Generator:
-    """Random numbers that depend on nothing but seed, epoch and purpose, so that any epoch can be done again."""
-    return torch.Generator().manual_seed((options.seed * 1_000_003 + epoch) * 4 + purpose)
+def _generator(options: Options, epoch: int, purpose: int, step: int = 0) -> torch.Generator:
+    """Random numbers that depend on nothing but seed, epoch, purpose and step, so that any step can be done again."""
+    place = (options.seed * 1_000_003 + epoch) * 4 + purpose + step * 0x9E3779B97F4A7C15  # 2⁶⁴ / golden ratio
+    return torch.Generator().manual_seed(place % 2**63 if step else place)
 
 
 def _epoch(run: _Run, training: Samples, held_out: Samples, options: Options) -> Iterator[Step | Epoch]:
@@ -332,7 +340,8 @@ def _epoch(run: _Run, training: Samples, held_out: Samples, options: Options) ->
     for step, batch in enumerate(batches):
         if step < run.step:  # learned before the checkpoint that this run resumed from
             continue
-        _learn(run, batch, options, (number + step / steps) / options.epochs)
+        hidden = _generator(options, number, 3, step) if options.erase else None
+        _learn(run, batch, options, (number + step / steps) / options.epochs, hidden)
         run.step, run.seconds = step + 1, time.monotonic() - began
         samples, loss, _, entropy = run.sums.tolist()
         in_use = int((run.meter.use > 0).sum()) if run.meter is not None else 0
@@ -355,17 +364,23 @@ def _denormals_are_zero() -> Iterator[None]:
 
 
 @_denormals_are_zero()
-def _learn(run: _Run, batch: Tensor, options: Options, progress: float) -> None:
-    """One step of Adam."""
+def _learn(run: _Run, batch: Tensor, options: Options, progress: float, hidden: torch.Generator | None = None) -> None:
+    """One step of Adam.
+
+    Where turns are told, their surprise is added to Eq. 10 with the error itself as weight, so that both count alike
+    whatever the data's size and scale.
+    """
     model, device = run.model, next(run.model.parameters()).device
     model.train()
     for group in run.adam.param_groups:
         group["lr"] = options.learning_rate * (0.5 * (1 + math.cos(math.pi * progress)) if options.decay else 1.0)
     x = batch.to(device)
-    x_hat, recall = model(x)
+    x_hat, recall, surprise = model(x if hidden is None else erased(x, options.erase, hidden))
     error = reconstruction_error(x, x_hat, options.reduction)
     entropy = error.new_zeros(1) if recall is None else recall.entropy
     loss = objective(error, entropy, options.alpha)
+    if surprise is not None:
+        loss = loss + error.detach().mean() * surprise.mean()
     run.adam.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     run.adam.step()
@@ -402,14 +417,17 @@ def _close(run: _Run, held_out: Samples, options: Options) -> Epoch:
 
 @torch.no_grad()
 def held_out_error(model: MemAE, held_out: Samples, options: Options) -> float:
-    """Mean reconstruction error R over held-out samples."""
+    """Mean reconstruction error R over held-out samples; where turns are told, times 1 + their mean surprise."""
     model.eval()
     device = next(model.parameters()).device
-    total = torch.zeros((), dtype=torch.float64)
+    error, surprise = torch.zeros(2, dtype=torch.float64)
     for batch in held_out.batches(options.batch_size):
         x = batch.to(device)
-        total += reconstruction_error(x, model(x).x_hat, options.reduction).sum(dtype=torch.float64).cpu()
-    return float(total) / len(held_out)
+        found = model(x)
+        error += reconstruction_error(x, found.x_hat, options.reduction).sum(dtype=torch.float64).cpu()
+        if found.surprise is not None:
+            surprise += found.surprise.sum(dtype=torch.float64).cpu()
+    return float(error / len(held_out) * (1 + surprise / len(held_out)))
 
 
 def _prepare_items(run: _Run, training: Samples, options: Options, number: int) -> None:
@@ -440,7 +458,9 @@ def _codes(model: MemAE, training: Samples, options: Options, number: int, count
     found: list[Tensor] = []
     total = 0
     for batch in training.batches(options.batch_size, order):
-        z = model.encode(batch.to(device)).movedim(1, -1)
+        turns = 1 if model.compass is None else model.compass.out_features
+        x = batch.to(device)
+        z = model.encode(x if turns == 1 else turned(x, turns)).movedim(1, -1)
         rows = z.reshape(-1, z.shape[-1]).cpu()
         found.append(rows[torch.randperm(len(rows), generator=order)[: max(1, count // 8)]])
         total += len(found[-1])

@@ -14,6 +14,8 @@ fit = typer.Typer(no_args_is_help=True, help="Learn what is normal from a table,
 Similarity = Literal["cosine", "dot"]
 OnEmpty = Literal["strongest", "zero"]
 Reduction = Literal["sum", "mean", "absolute"]
+Criterion = Literal["error", "relative"]
+Protocol = Literal["ours", "paper"]
 Choice = Literal["lowest", "last"]
 Init = Literal["uniform", "samples", "kmeans"]
 Scaling = Literal["standard", "minmax"]
@@ -106,9 +108,13 @@ def table(
 
 @fit.command()
 def images(
+    context: typer.Context,
     source: Source,
     output: Output,
-    n_items: Items = 100,
+    protocol: Annotated[
+        Protocol, _option("The paper's setting instead of our defaults; other options still apply.")
+    ] = "ours",
+    n_items: Items = 500,
     size: Size = None,
     channels: Annotated[
         int | None, _option("1 for grey, 3 for RGB; by default as the images are.", panel=NETWORK)
@@ -125,14 +131,25 @@ def images(
     on_empty: Empty = "strongest",
     alpha: Alpha = 0.0002,
     reduction: Red = "sum",
-    epochs: Epochs = 60,
-    batch_size: BatchSize = 64,
+    criterion: Annotated[
+        Criterion, _option("Score by the error alone, or relative to the image's contrast.", panel=TRAINING)
+    ] = "relative",
+    turns: Annotated[
+        bool, _option("Also score how badly an image's orientation is told.", "--turns/--no-turns", panel=TRAINING)
+    ] = True,
+    erase: Annotated[
+        float, _option("Side of the block to restore, as a share of the image's; 0 for none.", panel=TRAINING)
+    ] = 0.35,
+    epochs: Epochs = 20,
+    batch_size: Annotated[
+        int | None, _option("Images a step; by default a fiftieth of them, 8 to 64.", panel=TRAINING)
+    ] = None,
     learning_rate: Rate = 0.002,
     decay: Decay = True,
     choose: Choose = "lowest",
     patience: Patience = None,
     init: First = "kmeans",
-    warmup: Warmup = 3,
+    warmup: Warmup = 2,
     revive: Revive = False,
     held_out: HeldOut = 0.1,
     false_alarm_rate: FalseAlarms = 0.05,
@@ -148,7 +165,12 @@ def images(
     """
     parameters = dict(locals())
     from memae.estimators import ImageMemAE
+    from memae.estimators.image import PAPER
 
+    del parameters["context"]
+    if parameters.pop("protocol") == "paper":
+        untouched = {name for name in PAPER if _is_default(context, name)}
+        parameters |= {name: value for name, value in PAPER.items() if name in untouched}
     _run(ImageMemAE, parameters)
 
 
@@ -199,6 +221,11 @@ def video(
     from memae.estimators import VideoMemAE
 
     _run(VideoMemAE, parameters)
+
+
+def _is_default(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "DEFAULT"
 
 
 def _run(kind: Any, parameters: dict[str, Any]) -> None:

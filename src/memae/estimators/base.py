@@ -24,6 +24,7 @@ from memae.data.samples import Indexed, Samples, Selection, mapped
 from memae.engines import Engine, use_engine
 from memae.errors import InputError, MemaeWarning, ModelFileError, OptionError, SchemaError
 from memae.health import Health
+from memae.losses import Criterion
 from memae.model import MemorySpec, Spec, build, code_shape
 from memae.scoring import Floats, Scorer, Scores, chunk_size
 from memae.training import Epoch, Options, Step, chosen, train, worth_compiling
@@ -77,6 +78,12 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
     def _per_position(self) -> bool:
         return False
 
+    def _criterion(self) -> Criterion:
+        return "error"
+
+    def _turns(self, shape: tuple[int, ...]) -> int:  # noqa: ARG002 (images say)
+        return 0
+
     def _batch_size(self, samples: int) -> int:  # noqa: ARG002 (tables derive it)
         return int(self.batch_size)
 
@@ -125,7 +132,12 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
         if worth_compiling(model, spec.shape, len(prepared.training), options.epochs):
             options = replace(options, compiled=True)
         scorer = Scorer(
-            model, prepared.center, prepared.scale, reduction=options.reduction, chunk=chunk_size(prepared.shape)
+            model,
+            prepared.center,
+            prepared.scale,
+            reduction=options.reduction,
+            criterion=self._criterion(),
+            chunk=chunk_size(prepared.shape),
         )
         training, held_out = (mapped(part, scorer.normalise) for part in (prepared.training, prepared.held_out))
         identity = json.dumps([prepared.checksum, len(training), repr(spec), repr(options)])
@@ -144,9 +156,10 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
         without_float64 = device.type == "mps" and self.precision == torch.float64
         scorer.to(torch.device("cpu") if without_float64 else device, self.precision)
         raw = prepared.held_out.batches(scorer.chunk)
-        normal = torch.cat([part.score for part in scorer.batched(raw, reasons=False)])
+        measures = torch.cat([part.measures for part in scorer.batched(raw, reasons=False)])
+        scorer.balance(measures)
         self._settle(scorer, spec, options, history, prepared.checksum, artifact.versions())
-        self.recalibrate(normal.numpy())
+        self.recalibrate(scorer.weighed(measures).numpy())
         self._warn_of_collapse()
 
     def _settle(
@@ -197,7 +210,7 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
 
     def _options(self, samples: int) -> Options:
         """The parameters that training knows."""
-        known = {field.name for field in fields(Options)} - {"seed", "batch_size", "compiled"}
+        known = {field.name for field in fields(Options)} & set(self.get_params(deep=False)) - {"batch_size"}
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         values = {name: getattr(self, name) for name in known}
         return Options(**values, seed=seed, batch_size=self._batch_size(samples))
@@ -206,7 +219,7 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
         """The parameters that the network knows; no items are no memory."""
         widths, strides = self._layout(shape)
         if self.n_items == 0:
-            return Spec(shape, widths, strides)
+            return Spec(shape, widths, strides, turns=self._turns(shape))
         memory = MemorySpec(
             items=self.n_items,
             similarity=self.similarity,
@@ -216,7 +229,7 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
             on_empty=self.on_empty,
             per_position=self._per_position(),
         )
-        return Spec(shape, widths, strides, memory)
+        return Spec(shape, widths, strides, memory, self._turns(shape))
 
     def _held_out_count(self, samples: int) -> int:
         """How many of so many samples are held out: the share asked for, but enough for the false-alarm rate.
