@@ -1,9 +1,11 @@
 """How data become problems: what trains, what is held out, what is the test, drawn by seed."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from benchmarks.datasets import Images
 
@@ -42,3 +44,10 @@ def one_class(images: Images, normal: int, seed: int) -> OneClass:
         (images.labels[test] != normal).astype(np.int64),
         images.labels[test],
     )
+
+
+def tensor(pixels: np.ndarray[Any, Any]) -> Tensor:
+    """Pixels of 8 bits `(n, h, w)` or `(n, h, w, 3)` → `(n, c, h, w)` in [0, 1]."""
+    images = torch.from_numpy(pixels)
+    images = images[:, None] if images.ndim == 3 else images.permute(0, 3, 1, 2)
+    return (images.float() / 255).contiguous()

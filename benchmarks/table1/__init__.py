@@ -43,7 +43,7 @@ def main(arguments: argparse.Namespace) -> None:
     if not arguments.render:
         chosen = jobs(arguments.dataset, arguments.methods, arguments.classes, arguments.seeds)
         run(chosen, arguments.jobs)
-    from benchmarks.table1.page import render  # noqa: PLC0415 (it needs matplotlib)
+    from benchmarks.reproduce import render  # noqa: PLC0415 (it needs matplotlib)
 
     render()
 

@@ -1,4 +1,4 @@
-"""Renders docs/reproduce.md, its pictures and results/table1.json from the runs that were recorded."""
+"""Table 1 in docs/reproduce.md, its pictures, and results/table1.json, from the runs that were recorded."""
 
 import statistics
 from collections.abc import Callable
@@ -12,8 +12,7 @@ from scipy import stats
 from benchmarks import records
 from benchmarks.table1 import DATASETS, METHODS, job, seeds_of
 
-PAGE = records.ROOT / "docs" / "reproduce.md"
-PICTURES = PAGE.parent / "reproduce"
+PICTURES = records.ROOT / "docs" / "reproduce"
 NOTES = records.ROOT / "benchmarks" / "table1" / "notes.md"
 
 TITLES = {"mnist": "MNIST", "cifar10": "CIFAR-10 (JPEG copies)"}
@@ -68,8 +67,8 @@ def read(dataset: str, method: str) -> Row | None:
     return Row(complete) if complete else None
 
 
-def render() -> None:
-    """Writes page, pictures and figures of the scoreboard."""
+def section() -> list[str]:
+    """The lines of the page; writes pictures, and the figures of the scoreboard."""
     tables = {dataset: {name: row for name in ROWS if (row := read(dataset, name))} for dataset in DATASETS}
     tables = {dataset: rows for dataset, rows in tables.items() if rows}
     records.write(
@@ -79,15 +78,7 @@ def render() -> None:
             for dataset, rows in tables.items()
         },
     )
-    records.summarise()
-    lines = [
-        "# The paper's figures, reproduced",
-        "",
-        "Rendered by `python -m benchmarks table1` from `benchmarks/results/runs`, where each run has its seed, "
-        "commit, versions, machine and seconds.",
-        "",
-        "## Table 1: images",
-    ]
+    lines = ["## Table 1: images"]
     for dataset, rows in tables.items():
         lines += [
             "",
@@ -101,8 +92,7 @@ def render() -> None:
         ]
         if draw(dataset, rows):
             lines += ["", f"![AUROC and held-out error against epochs]({PICTURES.name}/curves_{dataset}.png)"]
-    lines += ["", *NOTES.read_text(encoding="utf-8").splitlines()]
-    PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return [*lines, "", *NOTES.read_text(encoding="utf-8").splitlines()]
 
 
 def origin(rows: dict[str, Row]) -> dict[str, Any]:

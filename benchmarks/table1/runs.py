@@ -19,16 +19,16 @@ from benchmarks.baselines.pca import PrincipalComponents
 from benchmarks.baselines.pixelcnn import PixelCNN
 from benchmarks.baselines.vae import VariationalAutoencoder
 from benchmarks.datasets import Images
-from benchmarks.protocol import OneClass, one_class
+from benchmarks.protocol import OneClass, one_class, tensor
 from benchmarks.table1 import recipes
 from benchmarks.table1.recipes import SETS, Recipe
 from benchmarks.table1.scores import SCORES
-from memae.data.samples import InMemory, Selection, digest
+from memae.data.samples import digest
 from memae.estimators import ImageMemAE
 from memae.metrics import auroc, average_precision
-from memae.model import MemAE, build
+from memae.model import MemAE
 from memae.scoring import Floats
-from memae.training import Epoch, chosen, train
+from memae.training import Epoch, chosen
 
 Found = dict[str, Any]
 
@@ -45,13 +45,6 @@ def load(dataset: str) -> tuple[Images, str]:
     """A data set and the checksum of its pixels."""
     images = {"mnist": datasets.mnist, "cifar10": datasets.cifar10}[dataset]()
     return images, digest([images.pixels.tobytes()])
-
-
-def tensor(pixels: np.ndarray[Any, Any]) -> Tensor:
-    """Pixels of 8 bits `(n, h, w)` or `(n, h, w, 3)` → `(n, c, h, w)` in [0, 1]."""
-    images = torch.from_numpy(pixels)
-    images = images[:, None] if images.ndim == 3 else images.permute(0, 3, 1, 2)
-    return (images.float() / 255).contiguous()
 
 
 def measure(dataset: str, method: str, normal: int, seed: int, checkpoint: Path) -> Found:
@@ -86,29 +79,13 @@ def learned(recipe_of: Callable[[str, int], Recipe]) -> Callable[[str, OneClass,
 
     def method(dataset: str, problem: OneClass, seed: int, checkpoint: Path) -> Found:
         recipe = recipe_of(dataset, seed)
-        training, held_out, test = (tensor(part) for part in (problem.training, problem.held_out, problem.test))
-        if recipe.signed:
-            training, held_out, test = (part * 2 - 1 for part in (training, held_out, test))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            model = build(recipe.spec)
-        history: list[Epoch] = []
+        test, history = recipe.scaled(tensor(problem.test)), list[Epoch]()
         curve = _Curve(checkpoint.with_suffix(".curve"))
-        options = recipe.options
-        events = train(
-            model,
-            Selection(InMemory(training)),
-            Selection(InMemory(held_out)),
-            options,
-            checkpoint=checkpoint,
-            resume=True,
-            identity=f"{dataset} {seed}",
-            history=history,
-        )
-        for event in events:
+        model = recipe.build()
+        for event in recipe.train(model, problem, checkpoint, history):
             if isinstance(event, Epoch):
                 curve.add(event.epoch, auroc(problem.labels, _scored(model, test, recipe, own=True)[recipe.score]))
-        best = chosen(history, options)
+        best = chosen(history, recipe.options)
         curve.path.unlink(missing_ok=True)
         return figures(problem.labels, _scored(model, test, recipe)) | {
             "epoch": best.epoch,
@@ -147,7 +124,7 @@ def _scored(model: MemAE, test: Tensor, recipe: Recipe, *, own: bool = False) ->
     parts: list[list[Tensor]] = []
     for x in torch.split(test, 256):
         x_hat = model(x).x_hat
-        unit = (x / 2 + 0.5, x_hat / 2 + 0.5) if recipe.signed else (x, x_hat)
+        unit = recipe.unit(x), recipe.unit(x_hat)
         parts.append([SCORES[name](*unit) for name in names])
     return {name: torch.cat(each).numpy() for name, each in zip(names, zip(*parts, strict=True), strict=True)}
 
