@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memae.errors import InputError, OptionError, ResourceError
-from memae.losses import reconstruction_error
+from memae.losses import criterion_map, criterion_total, reconstruction_error
 from memae.model import MemorySpec, Spec, build
+from memae.networks.orientation import surprise, turned, turns_of
 from memae.scoring import Scorer, Scores, causal, chunk_size, decoded_items, normality, spread_over_frames
 
 SPECS = {
@@ -18,6 +19,8 @@ SPECS = {
     "image": Spec((1, 9, 8), (6, 4), ((2, 2), (2, 2)), memory=MemorySpec(20, temperature=0.05)),
     "positions": Spec((1, 9, 8), (6, 4), ((2, 2), (2, 2)), memory=MemorySpec(20, temperature=0.05, per_position=True)),
     "plain": Spec((12,), (8, 4)),
+    "turned": Spec((1, 9, 9), (6, 4), ((2, 2), (2, 2)), memory=MemorySpec(20, temperature=0.05), turns=4),
+    "halves": Spec((2, 9, 8), (6, 4), ((2, 2), (2, 2)), memory=MemorySpec(20, temperature=0.05), turns=2),
 }
 
 
@@ -61,10 +64,10 @@ def test_a_score_does_not_depend_on_batch_and_position(kind, chunk):
 @pytest.mark.parametrize("reduction", ["sum", "mean", "absolute"])
 def test_scores_are_the_reconstruction_errors_of_the_normalised_samples(kind, reduction):
     scorer, raw = scorer_of(kind, reduction=reduction), samples_of(kind, 21)
-    found = joined(scorer.batched([raw]))
+    found = joined(scorer.batched([raw]))  # as long as nothing was balanced, turns do not count
     x = ((raw.double() - scorer.center) / scorer.scale).float()
     with torch.no_grad():
-        x_hat, recall, _ = scorer.model.eval()(x)
+        x_hat, recall, *_ = scorer.model.eval()(x)
     torch.testing.assert_close(
         found.score, reconstruction_error(x.double(), x_hat.double(), reduction), rtol=1e-5, atol=0
     )
@@ -152,8 +155,8 @@ def test_addressed_gives_the_weights_behind_the_scores(kind):
         recall = model(x).recall
         read = torch.einsum("bn...,nc->bc...", found.weights, model.memory.items)
     assert found.weights.shape == (6, 20, *z.shape[2:])
-    torch.testing.assert_close(read, recall.read)
-    assert torch.equal(found.empty, recall.fallback)
+    torch.testing.assert_close(read, recall.read[: len(read)])  # upright ones come first
+    assert torch.equal(found.empty, recall.fallback[: len(read)])
 
 
 @pytest.mark.parametrize("kind", ["table", "image"])
@@ -228,3 +231,90 @@ def test_causal_scores_know_only_what_came(errors, low, width):
         least, most = min(least, error), max(most, error)
         assert found[place] == ((error - least) / (most - least) if most > least else 0.0)
         assert np.array_equal(causal(np.array(errors[: place + 1]), low, high), found[: place + 1])
+
+
+# ---------------------------------------------------------------------------------- turns, references and their weights
+
+
+def test_the_relative_error_is_blurred_and_in_units_of_the_contrast():
+    x = torch.zeros(2, 1, 7, 7)
+    x[:, :, 2:5, 2:5] = torch.tensor([1.0, 0.5])[:, None, None, None]  # the same at half the contrast
+    assert criterion_total(criterion_map(x, 0.9 * x, "relative"), "relative").diff().abs() < 1e-6
+    shifted = x + 0.3
+    torch.testing.assert_close(
+        criterion_map(shifted, 0.9 * x + 0.3, "relative"), criterion_map(x, 0.9 * x, "relative")
+    )  # nor does brightness count
+    # written out: a single pixel off by 1, blurred by two 3 × 3 means
+    off = torch.zeros(1, 1, 7, 7)
+    off[0, 0, 3, 3] = 1.0
+    weights = torch.tensor([1.0, 2.0, 3.0, 2.0, 1.0]) / 9
+    expected = torch.zeros(7, 7)
+    expected[1:6, 1:6] = (weights[:, None] * weights).square()
+    variance = off.var(correction=0)
+    torch.testing.assert_close(criterion_map(off, 0 * off, "relative")[0, 0], expected / (variance * 49))
+    flat = torch.full((1, 1, 7, 7), 0.5)
+    assert criterion_map(flat, flat + 0.1, "relative").isfinite().all()
+    errors = torch.tensor([[3.0, 4.0], [0.0, 5.0]])
+    assert criterion_total(errors, "relative").tolist() == [5.0, 5.0]
+    assert torch.equal(criterion_map(x, 0 * x), x.square())
+
+
+def test_images_are_turned_and_how_badly_that_is_told_is_a_likelihood():
+    x = torch.arange(18.0).reshape(2, 1, 3, 3)
+    four = turned(x, 4).reshape(4, 2, 1, 3, 3)
+    assert torch.equal(four[0], x)
+    for turn in range(4):
+        assert torch.equal(torch.rot90(four[turn], -turn, (2, 3)), x)
+    assert turned(torch.zeros(3, 2, 4, 5), 2).shape == (6, 2, 4, 5)
+    assert torch.equal(turned(torch.ones(3, 7), 1), torch.ones(3, 7))
+    assert (turns_of((5, 5)), turns_of((5, 6))) == (4, 2)
+    logits = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
+    expected = [
+        np.mean([-math.log(torch.softmax(logits[turn * 2 + sample], 0)[turn].item()) for turn in range(4)])
+        for sample in range(2)
+    ]
+    np.testing.assert_allclose(surprise(logits, 4).numpy(), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["turned", "halves", "image", "table"])
+def test_a_score_weighs_error_surprise_and_distance_in_their_deviations_over_normal_samples(kind):
+    scorer, turns = scorer_of(kind), max(SPECS[kind].turns, 1)
+    normal, raw = samples_of(kind, 50), samples_of(kind, 21, seed=2)
+    references = scorer.codes([samples_of(kind, 30, seed=3)], 25)
+    assert references.shape[:2] == (turns, 25)
+    torch.testing.assert_close(references.norm(dim=2), torch.ones(turns, 25))
+    scorer.remember(references)
+    scorer.balance(joined(scorer.batched([normal])).measures)
+    found, known = joined(scorer.batched([raw])), joined(scorer.batched([normal])).measures
+    x = scorer.normalise(raw)
+    with torch.no_grad():
+        one = scorer.model.eval()(x)
+        told = scorer.model(scorer.normalise(normal)).surprise
+        codes = torch.stack(
+            [scorer.model.encode(torch.rot90(x, k * 4 // turns, (2, 3)) if k else x) for k in range(turns)]
+        )
+    cosines = torch.cosine_similarity(codes[:, :, None], references[:, None], dim=3)
+    measures = [reconstruction_error(x, one.x_hat), *([] if told is None else [(one.surprise / 0.01 + 1).log()])]
+    measures.append((1 - cosines.max(2).values).mean(0))
+    torch.testing.assert_close(found.measures, torch.stack(measures, 1).double(), rtol=1e-4, atol=1e-5)
+    weights = 1 / known.std(0, correction=0)
+    if told is not None:
+        weights[1] *= max(1 - float(told.mean()) / math.log(turns), 0)
+    torch.testing.assert_close(found.score, (found.measures * weights).sum(1), rtol=1e-4, atol=0)
+
+
+def test_turns_that_are_not_told_do_not_count():
+    scorer = scorer_of("turned")
+    with torch.no_grad():
+        scorer.model.compass.weight.zero_()
+        scorer.model.compass.bias.zero_()
+    measures = joined(scorer.batched([samples_of("turned", 40)])).measures
+    scorer.balance(measures)
+    assert scorer.weights[1] == pytest.approx(0, abs=1e-6)
+    assert scorer.weights[0] == pytest.approx(1 / float(measures[:, 0].std(correction=0)))
+
+
+def test_a_sample_that_is_a_reference_has_no_distance():
+    scorer, raw = scorer_of("turned"), samples_of("turned", 10)
+    scorer.remember(scorer.codes([raw], 10))
+    assert joined(scorer.batched([raw])).measures[:, 2].abs().max() < 1e-5

@@ -11,8 +11,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from memae import training as training_module
+from memae.data.erasing import erased
 from memae.data.samples import InMemory, Mapped, Selection
 from memae.errors import OptionError, ResourceError, TrainingError
 from memae.losses import reconstruction_error
@@ -21,6 +24,7 @@ from memae.networks import convolutional
 from memae.training import Epoch, Options, Step, chosen, epoch_as_json, epoch_from_json, held_out_error, train
 
 TABLE = Spec((5,), (6, 3), memory=MemorySpec(8, temperature=0.3))
+TURNED = Spec((1, 6, 6), (4, 3), ((2, 2), (1, 1)), memory=MemorySpec(8, temperature=0.3), turns=4)
 IMAGE = Spec((1, 6, 6), (4, 3), ((2, 2), (1, 1)), memory=MemorySpec(8, temperature=0.3, per_position=True))
 
 
@@ -50,9 +54,9 @@ def timeless(history):
     return [epoch._replace(seconds=0.0) for epoch in history]
 
 
-@pytest.mark.parametrize("spec", [TABLE, IMAGE], ids=["table", "image"])
+@pytest.mark.parametrize("spec", [TABLE, IMAGE, TURNED], ids=["table", "image", "turned"])
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(spec):
-    options = Options(epochs=3, batch_size=8, learning_rate=1e-2, init="kmeans")
+    options = Options(epochs=3, batch_size=8, learning_rate=1e-2, init="kmeans", erase=0.4 * (spec is not TABLE))
     first, history, events = trained(spec, options)
     torch.manual_seed(77)  # the global generator has no say once the model is built
     again, repeated, _ = trained(spec, options)
@@ -69,7 +73,7 @@ def test_steps_and_epochs_report_means_over_the_samples():
     model, history, events = trained(TABLE, options)
     rows = data(TABLE.shape)[0].samples.rows
     with torch.no_grad():
-        x_hat, recall, _ = model.train()(rows)
+        x_hat, recall, *_ = model.train()(rows)
         error = reconstruction_error(rows, x_hat)
     steps = events[:-1]
     assert [(each.epoch, each.step) for each in steps] == [(1, k + 1) for k in range(5)]
@@ -94,6 +98,42 @@ def test_every_epoch_learns_all_samples_once_in_an_order_of_its_own():
     orders = [seen[41 * epoch : 41 * (epoch + 1)] for epoch in range(3)]
     assert all(sorted(order) == sorted(rows.samples.rows[:, 0].tolist()) for order in orders)
     assert orders[0] != orders[1] != orders[2] != orders[0]
+
+
+def test_turns_are_learned_with_the_weight_of_the_error_and_what_is_erased_is_restored(monkeypatch):
+    model, rows = fresh(TURNED).train(), data(TURNED.shape)[0].samples.rows
+    options = Options(epochs=1, batch_size=64, learning_rate=1e-30, erase=0.5, choose="last")
+    seen = []
+    model.register_forward_pre_hook(lambda module, x: seen.append(x[0]) if module.training else None)
+    _, history, _ = trained(TURNED, options, model)
+    gone = (seen[0] != rows[: len(seen[0])]) if len(seen[0]) == len(rows) else None
+    assert gone is not None
+    assert gone.any()
+    with torch.no_grad():
+        x_hat, recall, _, surprise = fresh(TURNED).train()(seen[0])
+    order = (seen[0][:, None] == rows).flatten(2).double().mean(2).argmax(1)  # most pixels are left
+    error = reconstruction_error(rows[order], x_hat).mean()
+    assert history[0].error == pytest.approx(float(error), rel=1e-4)
+    expected = error * (1 + surprise.mean()) + 0.0002 * recall.entropy.mean()
+    assert history[0].loss == pytest.approx(float(expected), rel=1e-4)
+
+
+@given(st.integers(0, 10**6), st.floats(0.05, 0.9), st.sampled_from([(8,), (7, 9), (3, 5, 6)]))
+def test_what_is_erased_is_a_block_of_one_colour_of_the_sample(seed, share, space):
+    x = torch.rand(20, 2, *space, generator=torch.Generator().manual_seed(1))
+    found = erased(x, share, torch.Generator().manual_seed(seed))
+    assert torch.equal(found, erased(x, share, torch.Generator().manual_seed(seed)))
+    changed = (found != x).any(1)
+    whole = ~changed.flatten(1).any(1)
+    assert 0 < whole.sum() < 20
+    for sample in (~whole).nonzero().flatten():
+        places = changed[sample].nonzero()
+        sides = places.amax(0) - places.amin(0) + 1
+        wanted = torch.tensor([max(round(share * side), 1) for side in space])
+        assert (sides <= wanted).all()
+        colour = found[sample][:, changed[sample]]
+        assert (colour == colour[:, :1]).all()
+        assert (x[sample].flatten(1) == colour[:, :1]).all(0).any()
 
 
 @pytest.mark.parametrize(("count", "size", "steps"), [(41, 8, 5), (40, 8, 5), (42, 8, 6), (5, 64, 1), (9, 4, 2)])
@@ -314,6 +354,7 @@ def test_the_rate_falls_along_half_a_cosine_if_asked(monkeypatch):
         ({"reduction": "max"}, "reduction must be one of sum, mean, absolute; got 'max'"),
         ({"choose": "best"}, "choose"),
         ({"init": "zeros"}, "init"),
+        ({"erase": 1.0}, "erase must be a share of the side, 0 or more and below 1; got 1.0"),
     ],
 )
 def test_options_that_cannot_work_are_refused(options, word):
@@ -331,21 +372,25 @@ CUT_TABLE = replace(TABLE, memory=SHARP)
 CUT_IMAGE = replace(IMAGE, memory=MemorySpec(100, temperature=0.02, shrinkage=20.0, per_position=True))
 
 
-@pytest.mark.parametrize("spec", [CUT_TABLE, CUT_IMAGE], ids=["table", "image"])
+CUT_TURNED = replace(TURNED, memory=MemorySpec(100, temperature=0.02, shrinkage=20.0))
+
+
+@pytest.mark.parametrize("spec", [CUT_TABLE, CUT_IMAGE, CUT_TURNED], ids=["table", "image", "turned"])
 def test_a_training_cut_anywhere_and_resumed_is_the_one_never_cut(spec, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # hundreds of checkpoints; no power will fail
-    whole, history, events = trained(spec, RESUMED)
+    options = replace(RESUMED, erase=0.4 * (spec is not CUT_TABLE))
+    whole, history, events = trained(spec, options)
     assert len(events) == 24
     assert any(epoch.health and epoch.health.dead for epoch in history[:-1])  # something was revived
-    for cut in range(1, len(events) + 1, 2 if spec is CUT_IMAGE else 1):
+    for cut in range(1, len(events) + 1, 1 if spec is CUT_TABLE else 2):
         path = tmp_path / f"{cut}.checkpoint"
-        chain = train(fresh(spec), *data(spec.shape), RESUMED, checkpoint=path, every=0.0)
+        chain = train(fresh(spec), *data(spec.shape), options, checkpoint=path, every=0.0)
         for _ in range(cut):
             next(chain)
         chain.close()  # what the last event brought was not saved yet
         assert path.exists() == (cut > 1)
         model, resumed, rest = trained(
-            spec, RESUMED, fresh(spec, seed=5 if cut > 1 else 0), checkpoint=path, resume=True
+            spec, options, fresh(spec, seed=5 if cut > 1 else 0), checkpoint=path, resume=True
         )
         assert same_state(model, whole), cut
         assert timeless(resumed) == timeless(history)

@@ -109,9 +109,8 @@ def _assemble(header: dict[str, Any], tensors: dict[str, Tensor]) -> Artifact:
         model = build(spec).to(tensors["model.decoder.0.weight"].dtype)
     about = header["scorer"]
     names = ("reduction", "criterion", "chunk")
-    scorer = Scorer(
-        model, tensors["center"], tensors["scale"], **{name: about[name] for name in names if name in about}
-    )
+    known = {name: about[name] for name in names if name in about}
+    scorer = Scorer(model, tensors["center"], tensors["scale"], references=tensors.get("references"), **known)
     if about["calibrated"]:
         scorer.calibration = Calibration(tensors["calibration.scores"], float(tensors["calibration.rate"]))
     scorer.load_state_dict(tensors)

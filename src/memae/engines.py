@@ -56,9 +56,9 @@ def _check(scorer: Scorer, shape: tuple[int, ...], engine: str, network: Network
         raw = bad.to(scorer.center) * scorer.scale + scorer.center
         x_hat = scorer(raw).x_hat
         samples = [raw, x_hat + 0.01 * (raw - x_hat)]
-        expected = torch.cat([scorer(each).measures for each in samples])
+        expected = torch.cat([scorer(each).score for each in samples])
         scorer.network = network
-        found = torch.cat([scorer(each).measures for each in samples])
+        found = torch.cat([scorer(each).score for each in samples])
     finally:
         scorer.network = before
     worst = float(((found - expected).abs() / expected.abs().clamp_min(torch.finfo(found.dtype).tiny)).max())

@@ -9,32 +9,30 @@ import torch
 from torch import Tensor, nn
 
 from memae.errors import MissingExtraError
-from memae.model import MemAE
 from memae.scoring import Scorer
 
 INPUT = "x"
-OUTPUTS = ("x_hat", "fallback", "surprise")
+OUTPUTS = ("x_hat", "fallback", "surprise", "codes")
 
 
 class _Network(nn.Module):
-    """The model with plain tensors for outputs."""
+    """What a scorer needs of its network, as a module."""
 
-    def __init__(self, model: MemAE) -> None:
+    def __init__(self, scorer: Scorer) -> None:
         super().__init__()
-        self.model = model
+        self.model = scorer.model
+        self.outputs = scorer.outputs
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        outputs: tuple[Tensor, ...] = self.model(x).outputs
-        return outputs
+        return self.outputs(x)
 
 
 def network_as_onnx(scorer: Scorer, shape: tuple[int, ...]) -> bytes:
     """The network of `scorer`, for samples of `shape`, as an ONNX file with its weights.
 
-    Its input `x` `(chunk, *shape)` are normalised samples, always `scorer.chunk` of them; its outputs are their
-    reconstructions `x_hat`, the same shape, `fallback` `(chunk,)`, bool, and where turns are told `surprise`
-    `(chunk,)`. The memory is exported by a mask, without an ε: the exporter would drop the ε of Eq. 7 and leave 0 / 0
-    where a weight is exactly λ.
+    Its input `x` `(chunk, *shape)` are normalised samples, always `scorer.chunk` of them; its outputs are those of
+    `Scorer.outputs`, by the names of `OUTPUTS`. The memory is exported by a mask, without an ε: the exporter would drop
+    the ε of Eq. 7 and leave 0 / 0 where a weight is exactly λ.
 
     Raises:
         MissingExtraError: onnx and onnxscript are not installed.
@@ -48,13 +46,13 @@ def network_as_onnx(scorer: Scorer, shape: tuple[int, ...]) -> bytes:
     example = torch.zeros(scorer.chunk, *shape, dtype=weights.dtype, device=weights.device)
     with _quietly():
         program = torch.onnx.export(
-            _Network(scorer.model),
+            _Network(scorer),
             (example,),
             dynamo=True,
             external_data=False,
             verbose=False,
             input_names=[INPUT],
-            output_names=list(OUTPUTS if scorer.model.compass is not None else OUTPUTS[:2]),
+            output_names=_names(scorer),
         )
     assert program is not None  # noqa: S101 (for dynamo=True it never is)
     return bytes(program.model_proto.SerializeToString())
@@ -72,3 +70,8 @@ def _quietly() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+
+
+def _names(scorer: Scorer) -> list[str]:
+    there = (True, True, scorer.model.compass is not None, scorer.references is not None)
+    return [name for name, given in zip(OUTPUTS, there, strict=True) if given]

@@ -42,11 +42,11 @@ class Recall(NamedTuple):
     use: Tensor  # (n,), sum of ŵ over all queries
 
 
-def _unit(vectors: Tensor, dim: int = -1) -> Tensor:
+def unit(vectors: Tensor, dim: int = -1) -> Tensor:
     """Vectors along `dim` scaled to length 1; a zero vector stays zero and gets a finite gradient."""
     norm = torch.linalg.vector_norm(vectors, dim=dim, keepdim=True)
-    unit: Tensor = vectors / (norm + (norm == 0))
-    return unit
+    scaled: Tensor = vectors / (norm + (norm == 0))
+    return scaled
 
 
 def address(
@@ -73,7 +73,7 @@ def address(
     exact = torch.promote_types(torch.promote_types(z.dtype, items.dtype), torch.float32)
     rows, items = z.movedim(1, -1).to(exact), items.to(exact)
     if similarity == "cosine":
-        rows, items = _unit(rows), _unit(items)
+        rows, items = unit(rows), unit(items)
     return (rows @ items.T / temperature).softmax(-1).movedim(-1, 1)
 
 

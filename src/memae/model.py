@@ -45,16 +45,12 @@ class Spec:
 
 
 class Reconstruction(NamedTuple):
-    """What the model makes of samples."""
+    """What the model makes of samples; where it tells turns, t of them, and else t = 1."""
 
     x_hat: Tensor  # the shape of x
     recall: Recall | None  # None without a memory
+    query: Tensor  # (t · b, c): whole codes
     surprise: Tensor | None = None  # (b,), nats, how badly the turns of a sample are told; None without turns
-
-    @property
-    def outputs(self) -> tuple[Tensor, ...]:
-        """x̂, fallback and, where turns are told, their surprise: what another engine gives too."""
-        return (self.x_hat, self.fallback, *(() if self.surprise is None else (self.surprise,)))
 
     @property
     def fallback(self) -> Tensor:
@@ -97,6 +93,11 @@ class MemAE(nn.Module):
         self.bypass = False  # a warm-up trains encoder and decoder alone
         self._compiled: tuple[int, Coder, Coder] | None = None
 
+    @property
+    def turns(self) -> int:
+        """In how many ways samples are turned; 1 for upright alone."""
+        return 1 if self.compass is None else self.compass.out_features
+
     def encode(self, x: Tensor) -> Tensor:
         """Samples → queries z: `(b, c)`, or `(b, c, *space)` where each position is one."""
         z: Tensor = self.encoder(x)
@@ -125,14 +126,14 @@ class MemAE(nn.Module):
         if self._compiled is not None and self.training and len(x) == self._compiled[0]:
             coders = self._compiled[1:]
         encode, decode = coders
-        turns = 1 if self.compass is None else self.compass.out_features
-        z = encode(x if self.compass is None else orientation.turned(x, turns))
+        z = encode(orientation.turned(x, self.turns))
         recall: Recall | None = None if self.memory is None or self.bypass else self.memory(z)
         read = z if recall is None else recall.read
         x_hat = decode(read[: len(x)])
         if self.compass is None:
-            return Reconstruction(x_hat, recall)
-        return Reconstruction(x_hat, recall, orientation.surprise(self.compass(read.flatten(1)), turns))
+            return Reconstruction(x_hat, recall, z.flatten(1))
+        surprise = orientation.surprise(self.compass(read.flatten(1)), self.turns)
+        return Reconstruction(x_hat, recall, z.flatten(1), surprise)
 
 
 def build(spec: Spec) -> MemAE:

@@ -12,18 +12,17 @@ from torch import Tensor, nn
 from memae.calibration import Calibration
 from memae.errors import InputError, OptionError, memory_guard
 from memae.losses import Criterion, Reduction, criterion_map, criterion_total
-from memae.memory import Shrunk
+from memae.memory import Shrunk, unit
 from memae.model import MemAE
+from memae.networks.orientation import turned
 
 Floats = NDArray[np.float64]
 Network = Callable[[Tensor], tuple[Tensor, ...]]
-"""Normalised samples `(chunk, *shape)` → their reconstructions, whether a query fell back `(chunk,)`, and, where the
-model tells turns, their surprise `(chunk,)`."""
+"""Normalised samples `(chunk, *shape)` → what `Scorer.outputs` gives for them."""
 T = TypeVar("T")
 
-
 CERTAIN = 0.01
-"""Nats of surprise below which differences do not count: the model is sure either way."""
+"""Nats of surprise below which differences hardly count: the model is sure either way."""
 
 
 class Scores(NamedTuple):
@@ -33,25 +32,31 @@ class Scores(NamedTuple):
     error_map: Tensor  # (b, *shape): error of each element, see `losses.criterion_map`; or (0,)
     x_hat: Tensor  # (b, *shape): reconstruction, in the raw unit; or (0,), where only scores were asked for
     fallback: Tensor  # (b,), bool: some query of the sample found no item above λ
-    measures: Tensor  # (b, 1 or 2): what the score is made of: the error and, where turns are told, their surprise
+    measures: Tensor  # (b, 1 to 3): what the score weighs; see `Scorer`
 
 
 class Scorer(nn.Module):
-    """Raw samples in, scores out; the one place that knows centre, scale, error formula and calibration.
+    """Raw samples in, scores out: normalisation, model, error formula and calibration in one place.
+
+    A score weighs up to three measures of a sample, each the larger the more anomalous: its error; where the model
+    tells turns, ln(1 + surprise / 0.01); where codes of training samples are known, the distance of its own to the
+    nearest. With the error alone, the score is the error.
 
     Args:
-        model: the trained model.
+        model: trained; put into evaluation mode by `batched`.
         center: subtracted from raw samples, broadcast over them.
         scale: divides them after that.
         reduction: formula of the score; see `reconstruction_error`.
         criterion: whether the score is that "error", or "relative" to the contrast of an image; see `criterion_map`.
         chunk: samples that are computed at once. Always so many: a smaller batch is filled up, so that the score of
             a sample does not depend on the batch it came in.
+        references: codes of training samples, scaled to length 1, `(turns, m, c)`; see `codes`.
     """
 
     center: Tensor
     scale: Tensor
-    parts: Tensor
+    weights: Tensor | None
+    references: Tensor | None
 
     def __init__(
         self,
@@ -62,6 +67,7 @@ class Scorer(nn.Module):
         reduction: Reduction = "sum",
         criterion: Criterion = "error",
         chunk: int = 1,
+        references: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -69,11 +75,16 @@ class Scorer(nn.Module):
         self.register_buffer("scale", scale)
         self.reduction: Reduction = reduction
         self.criterion: Criterion = criterion
-        if model.compass is not None:  # of error and surprise: mean, deviation and weight
-            self.register_buffer("parts", torch.tensor([[0.0, 1.0, 1.0], [0.0, 1.0, 0.0]], dtype=torch.float64))
         self.chunk = chunk
         self.network: Network | None = None  # another engine's; None for torch
         self.calibration: Calibration | None = None
+        self.remember(references)
+
+    def remember(self, references: Tensor | None) -> None:
+        """Takes other references, see above, or none; `balance` must follow, until then the error alone counts."""
+        self.register_buffer("references", references)
+        measures = 1 + (self.model.compass is not None) + (references is not None)
+        self.register_buffer("weights", torch.eye(measures, dtype=torch.float64)[0] if measures > 1 else None)
 
     def normalise(self, raw: Tensor) -> Tensor:
         """Raw samples → what the network sees, in its precision."""
@@ -88,16 +99,52 @@ class Scorer(nn.Module):
             reasons: whether error maps and reconstructions are wanted; for tables they cost a third of the time.
         """
         x = self.normalise(raw)
-        x_hat, fallback, *surprise = self.model(x).outputs if self.network is None else self.network(x)
+        x_hat, fallback, *more = self.outputs(x) if self.network is None else self.network(x)
         errors = criterion_map(x, x_hat, self.criterion, self.reduction)
         # The sum runs in float64: over a whole clip, float32 would lose what the tolerance of the parity test promises.
-        error = criterion_total(errors, self.criterion, self.reduction, torch.float64)
-        measures = torch.stack([error, *(each.to(error) for each in surprise)], 1)
-        score = self.weighed(measures)
+        measures = [criterion_total(errors, self.criterion, self.reduction, torch.float64)]
+        if self.model.compass is not None:
+            measures.append((more.pop(0).double() / CERTAIN).log1p())
+        if self.references is not None:
+            measures.append(self._distance(more.pop(0)).double())
+        together = torch.stack(measures, 1)
+        score = self.weighed(together)
         if not reasons:
-            return Scores(score, score[:0], score[:0], fallback, measures)
+            return Scores(score, score[:0], score[:0], fallback, together)
         raw_hat = (x_hat.to(self.center) * self.scale).add_(self.center)
-        return Scores(score, errors, raw_hat, fallback, measures)
+        return Scores(score, errors, raw_hat, fallback, together)
+
+    def outputs(self, x: Tensor) -> tuple[Tensor, ...]:
+        """What the score of normalised samples `(b, *shape)` needs of the network.
+
+        Their reconstructions, whether a query of theirs fell back `(b,)`, and where they count the surprise `(b,)` and
+        the codes of all turns `(turns · b, c)`.
+        """
+        found = self.model(x)
+        more = [
+            each for each in (found.surprise, found.query if self.references is not None else None) if each is not None
+        ]
+        return (found.x_hat, found.fallback, *more)
+
+    def _distance(self, codes: Tensor) -> Tensor:
+        """1 − cosine of each sample's code to the nearest reference `(b,)`, mean over the turns; Eq. 5's similarity."""
+        assert self.references is not None  # noqa: S101 (asked before)
+        turns = len(self.references)
+        cosines = unit(codes).reshape(turns, -1, codes.shape[1]) @ self.references.mT  # (turns, b, m)
+        return 1 - cosines.amax(2).mean(0)
+
+    @torch.no_grad()
+    def codes(self, batches: Iterable[Tensor], count: int) -> Tensor:
+        """Codes of the first `count` of these raw samples, in every turn and scaled to length 1: `(turns, m, c)`."""
+        self.eval()
+        found: list[Tensor] = []
+        for batch in batches:
+            x = turned(self.normalise(batch.to(self.center.device)), self.model.turns)
+            codes = unit(self.model.encode(x).flatten(1))
+            found.append(codes.reshape(self.model.turns, len(batch), -1))
+            if sum(each.shape[1] for each in found) >= count:
+                break
+        return torch.cat(found, 1)[:, :count].contiguous()
 
     @torch.no_grad()
     def batched(self, batches: Iterable[Tensor], *, reasons: bool = True) -> Iterator[Scores]:
@@ -124,29 +171,25 @@ class Scorer(nn.Module):
                 yield scores
 
     def balance(self, normal: Tensor) -> None:
-        """Weighs error and surprise against each other, where the model tells turns.
+        """Weighs the measures against each other: each in its standard deviation over normal samples.
 
-        Both, the surprise by its logarithm, are measured in their deviations from the mean of normal samples. The
-        surprise counts by the share of the turns of normal samples that the model tells: not at all where those look
-        the same in every position, and as much as the error where it is always sure.
+        The surprise counts by the share of the turns of normal samples that the model tells, besides: not at all where
+        those look the same in every position.
 
         Args:
-            normal: `Scores.measures` of held-out normal samples `(n, 2)`.
+            normal: `Scores.measures` of held-out normal samples `(n, k)`.
         """
-        if self.model.compass is None:
+        if self.weights is None:
             return
-        known = max(1 - float(normal[:, 1].mean()) / math.log(self.model.compass.out_features), 0.0)
-        values = _logarithmic(normal)
-        deviation = values.std(0, correction=0)
-        weight = values.new_tensor([1.0, known])
-        self.parts.copy_(torch.stack([values.mean(0), torch.where(deviation > 0, deviation, 1.0), weight], 1))
+        deviation = normal.std(0, correction=0)
+        self.weights.copy_(1 / torch.where(deviation > 0, deviation, 1.0))
+        if self.model.compass is not None:
+            surprise = CERTAIN * normal[:, 1].expm1().mean()
+            self.weights[1] *= (1 - surprise / math.log(self.model.turns)).clamp_min(0)
 
     def weighed(self, measures: Tensor) -> Tensor:
         """The score `(b,)` of `Scores.measures`."""
-        if self.model.compass is None:
-            return measures[:, 0]
-        mean, deviation, weight = self.parts.T
-        score: Tensor = ((_logarithmic(measures) - mean) / deviation * weight).sum(1)
+        score: Tensor = measures[:, 0] if self.weights is None else (measures * self.weights).sum(1)
         return score
 
     @torch.no_grad()
@@ -155,10 +198,6 @@ class Scorer(nn.Module):
         self.eval()
         memory = self.model.memory
         return None if memory is None else memory.weights(self.model.encode(self.normalise(raw.to(self.center.device))))
-
-
-def _logarithmic(measures: Tensor) -> Tensor:
-    return torch.stack([measures[:, 0], (measures[:, 1] + CERTAIN).log()], 1)
 
 
 @torch.no_grad()

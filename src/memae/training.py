@@ -375,7 +375,7 @@ def _learn(run: _Run, batch: Tensor, options: Options, progress: float, hidden: 
     for group in run.adam.param_groups:
         group["lr"] = options.learning_rate * (0.5 * (1 + math.cos(math.pi * progress)) if options.decay else 1.0)
     x = batch.to(device)
-    x_hat, recall, surprise = model(x if hidden is None else erased(x, options.erase, hidden))
+    x_hat, recall, _, surprise = model(x if hidden is None else erased(x, options.erase, hidden))
     error = reconstruction_error(x, x_hat, options.reduction)
     entropy = error.new_zeros(1) if recall is None else recall.entropy
     loss = objective(error, entropy, options.alpha)
@@ -458,9 +458,7 @@ def _codes(model: MemAE, training: Samples, options: Options, number: int, count
     found: list[Tensor] = []
     total = 0
     for batch in training.batches(options.batch_size, order):
-        turns = 1 if model.compass is None else model.compass.out_features
-        x = batch.to(device)
-        z = model.encode(x if turns == 1 else turned(x, turns)).movedim(1, -1)
+        z = model.encode(turned(batch.to(device), model.turns)).movedim(1, -1)
         rows = z.reshape(-1, z.shape[-1]).cpu()
         found.append(rows[torch.randperm(len(rows), generator=order)[: max(1, count // 8)]])
         total += len(found[-1])

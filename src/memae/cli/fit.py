@@ -137,6 +137,10 @@ def images(
     turns: Annotated[
         bool, _option("Also score how badly an image's orientation is told.", "--turns/--no-turns", panel=TRAINING)
     ] = True,
+    references: Annotated[
+        int | None,
+        _option("Images whose codes are kept to score the distance; by default what 16 MiB hold.", panel=TRAINING),
+    ] = None,
     erase: Annotated[
         float, _option("Side of the block to restore, as a share of the image's; 0 for none.", panel=TRAINING)
     ] = 0.35,

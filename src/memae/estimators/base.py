@@ -84,6 +84,9 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
     def _turns(self, shape: tuple[int, ...]) -> int:  # noqa: ARG002 (images say)
         return 0
 
+    def _reference_count(self, samples: int, code: int) -> int:  # noqa: ARG002 (images say)
+        return 0
+
     def _batch_size(self, samples: int) -> int:  # noqa: ARG002 (tables derive it)
         return int(self.batch_size)
 
@@ -155,6 +158,10 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
         )
         without_float64 = device.type == "mps" and self.precision == torch.float64
         scorer.to(torch.device("cpu") if without_float64 else device, self.precision)
+        count = self._reference_count(len(prepared.training), math.prod(code_shape(spec)))
+        if count:
+            order = torch.Generator().manual_seed(options.seed)
+            scorer.remember(scorer.codes(prepared.training.batches(scorer.chunk, order), count))
         raw = prepared.held_out.batches(scorer.chunk)
         measures = torch.cat([part.measures for part in scorer.batched(raw, reasons=False)])
         scorer.balance(measures)
@@ -260,7 +267,7 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
         return self.scorer_.batched(self._raw(X), reasons=reasons)
 
     def anomaly_score(self, X: Any) -> Floats:
-        """Anomaly score of each sample `(n,)`, higher = more anomalous; Eq. 8."""
+        """Anomaly score of each sample `(n,)`, higher = more anomalous; Eq. 8, or what `Scorer` weighs with it."""
         check_is_fitted(self, "scorer_")
         found = [part.score for part in self.scores(X, reasons=False)]
         return np.asarray(torch.cat(found).numpy() if found else np.zeros(0), dtype=np.float64)

@@ -13,7 +13,7 @@ from memae.data.ahead import ahead
 from memae.data.images import CACHE_BYTES, ImageFiles, find_images, images_of_array
 from memae.data.pixels import resize, with_channels
 from memae.data.samples import Indexed, InMemory, ReadAhead, Samples, Selection, digest
-from memae.errors import SchemaError
+from memae.errors import OptionError, SchemaError
 from memae.estimators.base import Device, Estimator, Prepared, check_unit, pixel_range, pixel_unit
 from memae.losses import Criterion, Reduction
 from memae.memory import OnEmpty, Similarity
@@ -28,6 +28,7 @@ PAPER: dict[str, Any] = {
     "on_empty": "zero",
     "criterion": "error",
     "turns": False,
+    "references": 0,
     "erase": 0.0,
     "epochs": 40,
     "batch_size": 64,
@@ -35,6 +36,8 @@ PAPER: dict[str, Any] = {
     "warmup": 0,
 }
 """What the paper says, and the rate and epochs with which its Table 1 is reproduced here."""
+
+REFERENCE_BYTES = 2**24
 
 
 class ImageMemAE(Estimator):
@@ -61,6 +64,8 @@ class ImageMemAE(Estimator):
         criterion: whether the score is that "error" (the paper), or "relative" to the contrast of an image, blurred.
         turns: whether the score also counts how badly it is told from the memory's answer how an image was turned; that
             weighs nothing where normal images look the same in every position.
+        references: training images whose codes are kept, so that the score also counts the distance to the nearest of
+            them; None takes as many as 16 MiB hold, 0 none.
         erase: side, as a share of the image's, of the block that is erased from training images, to be restored;
             0 for none.
         epochs: passes over the training images, at most.
@@ -116,6 +121,7 @@ class ImageMemAE(Estimator):
         reduction: Reduction = "sum",
         criterion: Criterion = "relative",
         turns: bool = True,
+        references: int | None = None,
         erase: float = 0.35,
         epochs: int = 20,
         batch_size: int | None = None,
@@ -146,6 +152,7 @@ class ImageMemAE(Estimator):
         self.reduction = reduction
         self.criterion = criterion
         self.turns = turns
+        self.references = references
         self.erase = erase
         self.epochs = epochs
         self.batch_size = batch_size
@@ -236,6 +243,13 @@ class ImageMemAE(Estimator):
 
     def _turns(self, shape: tuple[int, ...]) -> int:
         return turns_of(shape[1:]) if self.turns else 0
+
+    def _reference_count(self, samples: int, code: int) -> int:
+        turns = self._turns(self.shape_) or 1
+        wanted = REFERENCE_BYTES // (4 * code * turns) if self.references is None else self.references
+        if wanted < 0:
+            raise OptionError(f"references must be 0 or more, or None; got {wanted}")
+        return min(wanted, samples)
 
     def _batch_size(self, samples: int) -> int:
         return min(max(samples // 50, 8), 64) if self.batch_size is None else int(self.batch_size)

@@ -18,10 +18,14 @@ def turns_of(space: Sequence[int]) -> int:
 def turned(x: Tensor, turns: int) -> Tensor:
     """Images `(b, c, h, w)` → `(turns · b, c, h, w)`: all of them upright, then all by one turn, and so on.
 
+    One turn leaves samples of any kind as they are.
+
     Example:
         >>> turned(torch.tensor([[[[1.0, 2.0]]]]), 2).flatten(1).tolist()
         [[1.0, 2.0], [2.0, 1.0]]
     """
+    if turns == 1:
+        return x
     return torch.cat([torch.rot90(x, turn * 4 // turns, (2, 3)) for turn in range(turns)])
 
 
