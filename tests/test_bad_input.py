@@ -453,7 +453,7 @@ def test_model_files_that_are_none(
     elif way == "newer":
         from memae import artifact
 
-        monkeypatch.setattr(artifact, "FORMAT", 2)
+        monkeypatch.setattr(artifact, "FORMAT", artifact.FORMAT + 1)
         load(models["table"]).save(model)
         monkeypatch.undo()
     elif way == "pickle":

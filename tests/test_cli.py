@@ -222,10 +222,12 @@ def test_evaluate_and_inspect(run: Run, cases: dict[str, Case], models: dict[str
         assert set(facts["normalisation"]) == {"per_video", "causal", "none"}
         assert facts["normalisation"]["none"]["micro_auroc"]["value"] == facts["auroc"]["value"]
         assert facts["videos"] == 2
-    told = run("evaluate", models[kind], case.test, *case.labels, "--false-alarm-rate", "0.3")
+    told = run("evaluate", models[kind], case.test, *case.labels)
     assert told.code == 0
     assert f"{facts['auroc']['value']:.4f}" in told.out
-    assert f"{facts['threshold']:.4g}" not in told.out
+    assert f"{facts['threshold']:.4g}" in told.out
+    looser = run("evaluate", models[kind], case.test, *case.labels, "--false-alarm-rate", "0.3", "--json")
+    assert json.loads(looser.out)["threshold"] < facts["threshold"]
 
     facts = json.loads(run("inspect", models[kind], "--json").out)
     detector = load(models[kind])
@@ -321,7 +323,7 @@ def test_fit_tells_and_logs(run: Run, cases: dict[str, Case], tmp_path: Path) ->
 def test_defaults_are_those_of_the_estimators(command: str, kind: Any) -> None:
     ours = inspect.signature(getattr(sys.modules["memae.cli.fit"], command)).parameters
     theirs = inspect.signature(kind).parameters
-    extra = {"source", "output", "resume", "log_dir", "as_json", "native_size"}
+    extra = {"source", "output", "resume", "log_dir", "as_json", "native_size", "context", "protocol"}
     assert set(ours) - extra == set(theirs)
     for name, parameter in theirs.items():
         default = ours[name].default
@@ -329,6 +331,20 @@ def test_defaults_are_those_of_the_estimators(command: str, kind: Any) -> None:
         default = tuple(default) if isinstance(default, list) else default
         assert default == parameter.default, name
         assert type(default) is type(parameter.default), name
+
+
+def test_the_papers_protocol_is_an_option_and_others_still_apply(
+    run: Run, cases: dict[str, Case], tmp_path: Path
+) -> None:
+    case, model = cases["images"], tmp_path / "m"
+    ran = run("fit", "images", case.normal, "-o", model, "--protocol", "paper", "--epochs", 1, "--n-items", 5)
+    assert ran.code == 0, ran.err
+    found = load(model).get_params()
+    expected = ImageMemAE.paper(epochs=1, n_items=5).get_params()
+    assert found == expected
+    assert ImageMemAE.paper().get_params()["temperature"] == 1.0
+    assert load(model).scorer_.references is None
+    assert load(model).spec_.widths == (32, 16, 8)
 
 
 @pytest.mark.parametrize(

@@ -310,10 +310,13 @@ def test_a_score_does_not_depend_on_its_batch(fitted: dict[str, Estimator], kind
 
 
 @pytest.mark.parametrize("kind", IDS)
-def test_error_maps_sum_to_the_score(fitted: dict[str, Estimator], kind: str) -> None:
+def test_error_maps_sum_to_the_error(fitted: dict[str, Estimator], kind: str) -> None:
     detector, data = fitted[kind], dict(zip(IDS, [pair[1] for pair in KINDS], strict=True))[kind]
     for part in detector.scores(data):
-        np.testing.assert_allclose(part.error_map.double().flatten(1).sum(1), part.score, rtol=1e-4)
+        errors = part.error_map.double().flatten(1)
+        error = errors.square().sum(1).sqrt() if kind == "image" else errors.sum(1)
+        np.testing.assert_allclose(error, part.measures[:, 0], rtol=1e-4)
+        assert kind == "image" or torch.equal(part.measures[:, 0], part.score)
         assert part.x_hat.shape[1:] == part.error_map.shape[1:]
 
 

@@ -139,7 +139,7 @@ def images(
     ] = True,
     references: Annotated[
         int | None,
-        _option("Images whose codes are kept to score the distance; by default what 16 MiB hold.", panel=TRAINING),
+        _option("Images whose codes are kept to score the distance; by default what 64 MiB hold.", panel=TRAINING),
     ] = None,
     erase: Annotated[
         float, _option("Side of the block to restore, as a share of the image's; 0 for none.", panel=TRAINING)

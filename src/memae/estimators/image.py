@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from memae.networks.orientation import turns_of
 from memae.training import Choice, Init
 
 PAPER: dict[str, Any] = {
+    "widths": "paper",
     "n_items": 100,
     "temperature": 1.0,
     "shrinkage": 1.0,
@@ -37,7 +38,7 @@ PAPER: dict[str, Any] = {
 }
 """What the paper says, and the rate and epochs with which its Table 1 is reproduced here."""
 
-REFERENCE_BYTES = 2**24
+REFERENCE_BYTES = 2**26
 
 
 class ImageMemAE(Estimator):
@@ -51,7 +52,7 @@ class ImageMemAE(Estimator):
         n_items: items of the memory; 0 is a plain autoencoder.
         size: height and width that files and arrays are scaled to; None takes that of the images, which must agree.
         channels: 1 for grey, 3 for RGB; None takes 3 where a training image has colour.
-        widths: channels of the encoder's layers; None takes the paper's network for the size.
+        widths: channels of the encoder's layers; None takes a network for the size, "paper" that of the paper.
         strides: of the encoder's layers; None as for widths.
         per_position: whether an item holds the feature of one position, instead of the whole code.
         similarity: "cosine" (the paper) or "dot" (the authors' code).
@@ -65,7 +66,7 @@ class ImageMemAE(Estimator):
         turns: whether the score also counts how badly it is told from the memory's answer how an image was turned; that
             weighs nothing where normal images look the same in every position.
         references: training images whose codes are kept, so that the score also counts the distance to the nearest of
-            them; None takes as many as 16 MiB hold, 0 none.
+            them; None takes as many as 64 MiB hold, 0 none.
         erase: side, as a share of the image's, of the block that is erased from training images, to be restored;
             0 for none.
         epochs: passes over the training images, at most.
@@ -109,7 +110,7 @@ class ImageMemAE(Estimator):
         *,
         size: tuple[int, int] | None = None,
         channels: int | None = None,
-        widths: Sequence[int] | None = None,
+        widths: Sequence[int] | Literal["paper"] | None = None,
         strides: Sequence[Sequence[int]] | None = None,
         per_position: bool = False,
         similarity: Similarity = "cosine",
@@ -230,8 +231,8 @@ class ImageMemAE(Estimator):
             yield batch
 
     def _layout(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
-        layout = default_layout(shape[0], shape[1:])
-        widths = layout.widths if self.widths is None else tuple(self.widths)
+        layout = default_layout(shape[0], shape[1:], paper=self.widths == "paper")
+        widths = layout.widths if self.widths is None or self.widths == "paper" else tuple(self.widths)
         strides = layout.strides if self.strides is None else tuple(tuple(stride) for stride in self.strides)
         return widths, strides
 

@@ -25,6 +25,9 @@ MNIST = Layout((32, 16, 8), ((2, 2), (2, 2), (3, 3)))
 CIFAR10 = Layout((64, 128, 128, 256), ((2, 2),) * 4)
 """Conv2(3,2,64)-Conv2(3,2,128)-Conv2(3,2,128)-Conv2(3,2,256) and its mirror, 32 × 32 RGB; N = 500."""
 
+GREY = Layout((16, 64, 96), MNIST.strides)
+"""Ours for small grey images: MNIST's strides, and channels where they cost little, in the last layers."""
+
 VIDEO = Layout((96, 128, 256, 256), ((2, 2, 2),) * 4)
 """Conv3(3,2,96)-Conv3(3,2,128)-Conv3(3,2,256)-Conv3(3,2,256) and its mirror, 16 grey frames; N = 2000."""
 
@@ -32,16 +35,21 @@ VIDEO_AUTHORS = Layout((96, 128, 256, 256), ((1, 2, 2), (2, 2, 2), (2, 2, 2), (2
 """The same with the first stride of the authors' code, which keeps all frames in the first layer."""
 
 
-def default_layout(channels: int, space: Sequence[int]) -> Layout:
-    """The paper's image network that fits: MNIST's for small grey images, CIFAR-10's for all others.
+def default_layout(channels: int, space: Sequence[int], *, paper: bool = False) -> Layout:
+    """The image network that fits: `GREY` for small grey images, CIFAR-10's for all others.
 
     Larger images get further layers, until the code is 8 × 8 or less; smaller ones fewer.
 
+    Args:
+        channels: 1 for grey, 3 for RGB.
+        space: height and width.
+        paper: whether to take the paper's `MNIST` instead of `GREY`.
+
     Example:
-        >>> default_layout(1, (28, 28)) == MNIST, default_layout(3, (128, 128)).widths
+        >>> default_layout(1, (28, 28)) == GREY, default_layout(3, (128, 128)).widths
         (True, (64, 128, 128, 256))
     """
-    layout = MNIST if channels == 1 and max(space) <= 32 else CIFAR10
+    layout = (MNIST if paper else GREY) if channels == 1 and max(space) <= 32 else CIFAR10
     while max(sizes(space, layout.strides)[-1] if _fits(space, layout) else (1,)) > 8:
         layout = Layout((*layout.widths, layout.widths[-1]), (*layout.strides, (2, 2)))
     return shortened(layout, space)
