@@ -13,6 +13,7 @@ METHODS = {
     "memae_paper": 3,
     "memae_authors": 3,
     "ours": 3,
+    "ours_without_memory": 3,
     "pca_8": 3,
     "pca_32": 3,
     "pca_128": 3,
@@ -24,7 +25,7 @@ METHODS = {
     "pixelcnn": 3,
 }
 """Every method and its number of seeds."""
-ONE_SEED = {("cifar10", "vae"), ("cifar10", "dsebm"), ("cifar10", "pixelcnn")}
+ONE_SEED = {("cifar10", method) for method in ("vae", "dsebm", "pixelcnn", "ours_without_memory")}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

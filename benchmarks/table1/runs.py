@@ -147,20 +147,27 @@ def fitted(make: Callable[[str, int], Detector]) -> Callable[[str, OneClass, int
     return method
 
 
-def ours(dataset: str, problem: OneClass, seed: int, checkpoint: Path) -> Found:  # noqa: ARG001
-    """`ImageMemAE` as it is, with no option; it holds out by itself, so that it is given both parts."""
-    detector = ImageMemAE(random_state=seed)
-    for _ in detector.fit_steps(
-        np.concatenate([problem.training, problem.held_out]), checkpoint=checkpoint, resume=True
-    ):
-        pass
-    found = figures(problem.labels, {"": detector.anomaly_score(problem.test)})
-    health = detector.health_
-    return found | {
-        "epoch": detector.best_epoch_.epoch,
-        "held_out_error": [epoch.held_out_error for epoch in detector.history_],
-        "in_use": health.in_use if health else None,
-    }
+def ours(**options: Any) -> Callable[[str, OneClass, int, Path], Found]:
+    """The method that is `ImageMemAE`; it holds out by itself, so that it is given both parts of the normal images."""
+
+    def method(dataset: str, problem: OneClass, seed: int, checkpoint: Path) -> Found:  # noqa: ARG001 (short)
+        detector = ImageMemAE(**options, random_state=seed)
+        normal = np.concatenate([problem.training, problem.held_out])
+        for _ in detector.fit_steps(normal, checkpoint=checkpoint, resume=True):
+            pass
+        parts = list(detector.scores(problem.test, reasons=False))
+        measures, weights = torch.cat([part.measures for part in parts]), detector.scorer_.weights
+        assert weights is not None  # noqa: S101 (the default has three measures)
+        scores = {"": torch.cat([part.score for part in parts]).numpy()}
+        scores |= dict(zip(("error", "surprise", "distance"), measures.numpy().T, strict=True))
+        return figures(problem.labels, scores) | {
+            "epoch": detector.best_epoch_.epoch,
+            "held_out_error": [epoch.held_out_error for epoch in detector.history_],
+            "weights": weights.tolist(),
+            "in_use": detector.health_.in_use if detector.health_ else None,
+        }
+
+    return method
 
 
 METHODS: dict[str, Callable[[str, OneClass, int, Path], Found]] = {
@@ -179,6 +186,7 @@ METHODS: dict[str, Callable[[str, OneClass, int, Path], Found]] = {
     "pca_32": fitted(lambda *_: PrincipalComponents(32)),
     "pca_128": fitted(lambda *_: PrincipalComponents(128)),
     "neighbour": fitted(lambda *_: NearestNeighbour()),
-    "ours": ours,
+    "ours": ours(),
+    "ours_without_memory": ours(n_items=0, warmup=0),
 }
 """Every method of Table 1, the controls, and ours."""
