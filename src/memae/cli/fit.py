@@ -114,7 +114,10 @@ def images(
     protocol: Annotated[
         Protocol, _option("The paper's setting instead of our defaults; other options still apply.")
     ] = "ours",
-    n_items: Items = 500,
+    n_items: Annotated[
+        int | None,
+        _option("Items of the memory, 0 for none; by default half as many as images.", "--n-items", panel=MEMORY),
+    ] = None,
     size: Size = None,
     channels: Annotated[
         int | None, _option("1 for grey, 3 for RGB; by default as the images are.", panel=NETWORK)

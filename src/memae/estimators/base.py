@@ -84,6 +84,9 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
     def _turns(self, shape: tuple[int, ...]) -> int:  # noqa: ARG002 (images say)
         return 0
 
+    def _item_count(self, samples: int) -> int:  # noqa: ARG002 (images derive it)
+        return int(self.n_items)
+
     def _reference_count(self, samples: int, code: int) -> int:  # noqa: ARG002 (images say)
         return 0
 
@@ -123,7 +126,7 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
         checked_rate(self.false_alarm_rate)
         prepared = self._prepare(X)
         options = self._options(len(prepared.training))
-        spec = self._spec(prepared.shape)
+        spec = self._spec(prepared.shape, len(prepared.training))
         device = pick_device(self.device)
         if options.batch_size == 1 and len(spec.shape) > 1 and math.prod(code_shape(spec)[1:]) == 1:
             raise OptionError(
@@ -222,13 +225,14 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
         values = {name: getattr(self, name) for name in known}
         return Options(**values, seed=seed, batch_size=self._batch_size(samples))
 
-    def _spec(self, shape: tuple[int, ...]) -> Spec:
+    def _spec(self, shape: tuple[int, ...], samples: int) -> Spec:
         """The parameters that the network knows; no items are no memory."""
         widths, strides = self._layout(shape)
-        if self.n_items == 0:
+        items = self._item_count(samples)
+        if items == 0:
             return Spec(shape, widths, strides, turns=self._turns(shape))
         memory = MemorySpec(
-            items=self.n_items,
+            items=items,
             similarity=self.similarity,
             temperature=self.temperature,
             learn_temperature=self.learn_temperature,
