@@ -26,6 +26,7 @@ SPECS = {
     "table": Spec((5,), (4, 3), memory=MemorySpec(6, temperature=0.2, learn_temperature=True)),
     "image": Spec((1, 8, 8), (4, 2), ((2, 2), (2, 2)), memory=MemorySpec(6, per_position=True, on_empty="zero")),
     "plain": Spec((5,), (3,)),
+    "turned": Spec((1, 8, 8), (4, 2), ((2, 2), (2, 2)), memory=MemorySpec(6), turns=4),
 }
 
 
@@ -35,9 +36,13 @@ def example(kind="table", calibrated=True):
     model = build(spec)
     if model.memory is not None:
         model.memory.use.uniform_()
-    shape = spec.shape if kind != "image" else (1,)
+    shape = spec.shape if len(spec.shape) == 1 else (1,)
     center, scale = torch.randn(shape, dtype=torch.float64), torch.rand(shape, dtype=torch.float64) + 0.1
     scorer = Scorer(model, center, scale, reduction="mean", chunk=8)
+    if kind == "turned":
+        scorer.criterion = "relative"
+        scorer.remember(scorer.codes([torch.randn(9, *spec.shape)], 7))
+        scorer.balance(torch.rand(20, 3))
     if calibrated:
         scorer.calibration = Calibration(torch.rand(50), 0.03)
     health = Health(6, 5, 1, 0, 2.5, 3.5, 0.1, 0.3) if model.memory is not None else None
@@ -66,6 +71,7 @@ def test_a_model_comes_back_bit_for_bit(kind, calibrated, tmp_path):
     assert a.keys() == b.keys()
     assert all(torch.equal(a[name], b[name]) and a[name].dtype == b[name].dtype for name in a)
     assert (other.scorer.reduction, other.scorer.chunk) == ("mean", 8)
+    assert other.scorer.criterion == one.scorer.criterion
     assert not other.scorer.training
     raw = torch.randn(20, *one.spec.shape)
     for ours, theirs in zip(one.scorer.batched([raw]), other.scorer.batched([raw]), strict=True):

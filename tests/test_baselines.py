@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from sklearn.svm import OneClassSVM as OneClassSVMachine
 from torch import Tensor
 
 pytest.importorskip("benchmarks.baselines.kde")
@@ -75,9 +76,12 @@ def test_the_kernel_density_is_the_mean_of_gaussians_of_the_likeliest_bandwidth(
 def test_the_svm_takes_the_narrowest_kernel_that_keeps_its_promise_on_held_out_images():
     detector = OneClassSVM().fit(NORMAL, HELD_OUT)
     allowed = NU + math.sqrt(NU * (1 - NU) / len(HELD_OUT))
-    assert np.mean(detector.machine.predict(HELD_OUT.flatten(1).numpy()) < 0) <= allowed
-    narrower = type(detector.machine)(kernel="rbf", nu=NU, gamma=2 * detector.gamma).fit(NORMAL.flatten(1).numpy())
-    assert np.mean(narrower.predict(HELD_OUT.flatten(1).numpy()) < 0) > allowed
+    assert np.mean(detector.machine.predict(detector.kernel(HELD_OUT)) < 0) <= allowed
+    rows, others = NORMAL.flatten(1).numpy(), HELD_OUT.flatten(1).numpy()
+    same = OneClassSVMachine(kernel="rbf", nu=NU, gamma=detector.gamma).fit(rows)
+    np.testing.assert_allclose(detector.anomaly_score(HELD_OUT), -same.score_samples(others), rtol=1e-4)
+    narrower = OneClassSVMachine(kernel="rbf", nu=NU, gamma=2 * detector.gamma).fit(rows)
+    assert np.mean(narrower.predict(others) < 0) > allowed
 
 
 def test_principal_components_score_the_distance_to_their_plane():

@@ -6,6 +6,7 @@ Schölkopf et al., Support Vector Method for Novelty Detection, NeurIPS 1999.
 from typing import Self
 
 import numpy as np
+from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.svm import OneClassSVM as Machine
 from torch import Tensor
 
@@ -26,15 +27,22 @@ class OneClassSVM:
 
     def fit(self, training: Tensor, held_out: Tensor) -> Self:
         """Learns normal images `(n, c, h, w)`."""
-        rows, others = training.flatten(1).numpy(), held_out.flatten(1).numpy()
+        self.rows, others = training.flatten(1).double().numpy(), held_out.flatten(1).double().numpy()
         allowed = NU + np.sqrt(NU * (1 - NU) / len(others))
+        within, between = (euclidean_distances(part, self.rows, squared=True) for part in (self.rows, others))
         for width in WIDTHS:
-            self.gamma = width / (rows.shape[1] * float(rows.var()))
-            self.machine = Machine(kernel="rbf", nu=NU, gamma=self.gamma, cache_size=1000).fit(rows)
-            if np.mean(self.machine.predict(others) < 0) <= allowed:
+            self.gamma = width / (self.rows.shape[1] * float(self.rows.var()))
+            self.machine = Machine(kernel="precomputed", nu=NU).fit(np.exp(-self.gamma * within))
+            if np.mean(self.machine.predict(np.exp(-self.gamma * between)) < 0) <= allowed:
                 break
         return self
 
+    def kernel(self, images: Tensor) -> Floats:
+        """Similarity of images to those of the training `(n, m)`; by BLAS, far faster than libsvm."""
+        squares = euclidean_distances(images.flatten(1).double().numpy(), self.rows, squared=True)
+        found: Floats = np.exp(-self.gamma * squares)
+        return found
+
     def anomaly_score(self, images: Tensor) -> Floats:
         """Minus the signed distance to the boundary `(n,)`."""
-        return -np.asarray(self.machine.score_samples(images.flatten(1).numpy()), np.float64)
+        return -np.asarray(self.machine.score_samples(self.kernel(images)), np.float64)

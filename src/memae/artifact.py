@@ -20,7 +20,7 @@ from memae.model import MemorySpec, Spec, build
 from memae.scoring import Scorer
 from memae.training import Epoch, epoch_as_json, epoch_from_json
 
-FORMAT = 2
+FORMAT = 1
 """Version of the file format; files of a higher one are refused."""
 
 
@@ -108,9 +108,15 @@ def _assemble(header: dict[str, Any], tensors: dict[str, Tensor]) -> Artifact:
     with torch.random.fork_rng(devices=[]):  # fresh weights are drawn, and replaced
         model = build(spec).to(tensors["model.decoder.0.weight"].dtype)
     about = header["scorer"]
-    names = ("reduction", "criterion", "chunk")
-    known = {name: about[name] for name in names if name in about}
-    scorer = Scorer(model, tensors["center"], tensors["scale"], references=tensors.get("references"), **known)
+    scorer = Scorer(
+        model,
+        tensors["center"],
+        tensors["scale"],
+        reduction=about["reduction"],
+        criterion=about["criterion"],
+        chunk=about["chunk"],
+        references=tensors.get("references"),
+    )
     if about["calibrated"]:
         scorer.calibration = Calibration(tensors["calibration.scores"], float(tensors["calibration.rate"]))
     scorer.load_state_dict(tensors)
@@ -134,7 +140,7 @@ def _spec(data: dict[str, Any]) -> Spec:
         widths=tuple(data["widths"]),
         strides=tuple(tuple(stride) for stride in data["strides"]),
         memory=None if memory is None else MemorySpec(**memory),
-        turns=data.get("turns", 0),  # not in files of format 1
+        turns=data["turns"],
     )
 
 
