@@ -49,7 +49,7 @@ class ImageMemAE(Estimator):
     levels like files; arrays of floats are taken from the lowest to the highest value of the training data.
 
     Args:
-        n_items: items of the memory; None takes half as many as images, 10 at least and 2000 at most; 0 is a plain
+        n_items: items of the memory; None takes half as many as images, 10 at least and 500 at most; 0 is a plain
             autoencoder.
         size: height and width that files and arrays are scaled to; None takes that of the images, which must agree.
         channels: 1 for grey, 3 for RGB; None takes 3 where a training image has colour.
@@ -247,7 +247,7 @@ class ImageMemAE(Estimator):
         return turns_of(shape[1:]) if self.turns else 0
 
     def _item_count(self, samples: int) -> int:
-        return min(max(samples // 2, 10), 2000) if self.n_items is None else int(self.n_items)
+        return min(max(samples // 2, 10), 500) if self.n_items is None else int(self.n_items)
 
     def _reference_count(self, samples: int, code: int) -> int:
         turns = self._turns(self.shape_) or 1
