@@ -113,7 +113,7 @@ def _digits(blocks: list[str], out: Path) -> Generator[str, None, Pair]:
         cut = len(normal) * 2 // 3
         test = np.concatenate([normal[cut:], data.images[data.target != digit]])
         anomalous = np.arange(len(test)) >= len(normal) - cut
-        options: dict[str, Any] = {"widths": (32, 64), "strides": ((2, 2), (2, 2)), "epochs": 40}
+        options: dict[str, Any] = {"widths": (32, 64), "strides": ((2, 2), (2, 2))}
         ae, memae = (_judge(ImageMemAE(n_items, **options), normal[:cut], test, anomalous) for n_items in (0, 30))
         found.append((ae.figures, memae.figures))
         yield _line(f"normal: {digit}", *found[-1])

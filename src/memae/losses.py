@@ -39,7 +39,7 @@ def total_error(errors: Tensor, reduction: Reduction = "sum", dtype: torch.dtype
 
 
 CONTRAST = 0.01
-"""Variance of the pixels, of a range of 1, that an image has at least for `criterion_map`: a flat one has none."""
+"""Variance of the pixels, of a range of 1, that an image counts as having at least: a flat one has none."""
 
 
 def criterion_map(x: Tensor, x_hat: Tensor, criterion: Criterion = "error", reduction: Reduction = "sum") -> Tensor:
@@ -48,29 +48,32 @@ def criterion_map(x: Tensor, x_hat: Tensor, criterion: Criterion = "error", redu
     Args:
         x: samples `(b, …)`.
         x_hat: their reconstructions.
-        criterion: "error" is `error_map`. "relative", for images `(b, c, h, w)`, is the square of the blurred error
-            over the image's sum of squared deviations from its mean: an edge that is a little off, and an image of
-            high contrast, then count no more than others. Not in the paper.
+        criterion: "error" is `error_map`; "relative", for images `(b, c, h, w)`, the square of the blurred difference,
+            in which an edge that is a little off counts little. Not in the paper.
         reduction: of "error".
     """
     if criterion == "error":
         return error_map(x, x_hat, reduction)
-    blurred = avg_pool2d(avg_pool2d(x - x_hat, 3, 1, 1), 3, 1, 1)
-    around = x - x.flatten(1).mean(1).reshape(-1, 1, 1, 1)
-    contrast = around.square().flatten(1).mean(1).clamp_min(CONTRAST) * x[0].numel()
-    return blurred.square() / contrast.reshape(-1, 1, 1, 1)
+    return avg_pool2d(avg_pool2d(x - x_hat, 3, 1, 1), 3, 1, 1).square()
 
 
 def criterion_total(
-    errors: Tensor, criterion: Criterion = "error", reduction: Reduction = "sum", dtype: torch.dtype | None = None
+    errors: Tensor,
+    x: Tensor,
+    criterion: Criterion = "error",
+    reduction: Reduction = "sum",
+    dtype: torch.dtype | None = None,
 ) -> Tensor:
-    """The error of each sample from those of its elements, `(b, …)` → `(b,)`, added up in `dtype`.
+    """The error of each sample `(b,)` from those of its elements, of the shape of x `(b, …)`, added up in `dtype`.
 
-    "relative" takes the root of their sum of squares, in which few large ones count more than many small ones.
+    "relative" takes the root of their sum of squares, in which few large ones count more than many small ones, over the
+    image's sum of squared deviations from its mean, so that one of high contrast counts no more than others.
     """
     if criterion == "error":
         return total_error(errors, reduction, dtype)
-    return errors.flatten(1).square().sum(1, dtype=dtype).sqrt()
+    flat = x.flatten(1)
+    variance = (flat - flat.mean(1, keepdim=True)).square().mean(1).clamp_min(CONTRAST)
+    return errors.flatten(1).square().sum(1, dtype=dtype).sqrt() / (variance * flat.shape[1])
 
 
 def objective(error: Tensor, entropy: Tensor, alpha: float) -> Tensor:

@@ -102,7 +102,7 @@ class Scorer(nn.Module):
         x_hat, fallback, *more = self.outputs(x) if self.network is None else self.network(x)
         errors = criterion_map(x, x_hat, self.criterion, self.reduction)
         # The sum runs in float64: over a whole clip, float32 would lose what the tolerance of the parity test promises.
-        measures = [criterion_total(errors, self.criterion, self.reduction, torch.float64)]
+        measures = [criterion_total(errors, x, self.criterion, self.reduction, torch.float64)]
         if self.model.compass is not None:
             measures.append((more.pop(0).double() / CERTAIN).log1p())
         if self.references is not None:
