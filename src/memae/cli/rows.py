@@ -83,7 +83,9 @@ def _images(estimator: Any, source: Path, maps: Path | None) -> Iterator[pd.Data
 
 def deviation(estimator: Estimator, error_map: torch.Tensor) -> Any:
     """Deviation of each pixel, as a share of the full range, mean over colours: `(…, c, h, w)` → `(…, h, w)`."""
-    error = error_map if estimator.scorer_.reduction == "absolute" else error_map.sqrt()
+    scorer = estimator.scorer_
+    absolute = scorer.reduction == "absolute" and scorer.criterion == "error"
+    error = error_map if absolute else error_map.sqrt()
     return error.mean(-3).numpy()
 
 
