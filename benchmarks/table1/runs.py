@@ -159,7 +159,7 @@ def ours(**options: Any) -> Callable[[str, OneClass, int, Path], Found]:
         measures, weights = torch.cat([part.measures for part in parts]), detector.scorer_.weights
         assert weights is not None  # noqa: S101 (the default has three measures)
         scores = {"": torch.cat([part.score for part in parts]).numpy()}
-        scores |= dict(zip(("error", "surprise", "distance"), measures.numpy().T, strict=True))
+        scores |= dict(zip(detector.scorer_.measured, measures.numpy().T, strict=True))
         return figures(problem.labels, scores) | {
             "epoch": detector.best_epoch_.epoch,
             "held_out_error": [epoch.held_out_error for epoch in detector.history_],

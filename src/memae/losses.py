@@ -4,7 +4,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import avg_pool2d, avg_pool3d
 
 Reduction = Literal["sum", "mean", "absolute"]
 Criterion = Literal["error", "relative"]
@@ -48,13 +48,14 @@ def criterion_map(x: Tensor, x_hat: Tensor, criterion: Criterion = "error", redu
     Args:
         x: samples `(b, …)`.
         x_hat: their reconstructions.
-        criterion: "error" is `error_map`; "relative", for images `(b, c, h, w)`, the square of the blurred difference,
-            in which an edge that is a little off counts little. Not in the paper.
+        criterion: "error" is `error_map`; "relative", for images and clips, the square of the difference blurred by two
+            means over 3 elements a side, in which an edge that is a little off counts little. Not in the paper.
         reduction: of "error".
     """
     if criterion == "error":
         return error_map(x, x_hat, reduction)
-    return avg_pool2d(avg_pool2d(x - x_hat, 3, 1, 1), 3, 1, 1).square()
+    blur = avg_pool2d if x.ndim == 4 else avg_pool3d
+    return blur(blur(x - x_hat, 3, 1, 1), 3, 1, 1).square()
 
 
 def criterion_total(
@@ -67,7 +68,7 @@ def criterion_total(
     """The error of each sample `(b,)` from those of its elements, of the shape of x `(b, …)`, added up in `dtype`.
 
     "relative" takes the root of their sum of squares, in which few large ones count more than many small ones, over the
-    image's sum of squared deviations from its mean, so that one of high contrast counts no more than others.
+    sample's sum of squared deviations from its mean, so that one of high contrast counts no more than others.
     """
     if criterion == "error":
         return total_error(errors, reduction, dtype)

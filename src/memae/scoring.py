@@ -83,8 +83,14 @@ class Scorer(nn.Module):
     def remember(self, references: Tensor | None) -> None:
         """Takes other references, see above, or none; `balance` must follow, until then the error alone counts."""
         self.register_buffer("references", references)
-        measures = 1 + (self.model.compass is not None) + (references is not None)
+        measures = len(self.measured)
         self.register_buffer("weights", torch.eye(measures, dtype=torch.float64)[0] if measures > 1 else None)
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """What the columns of `Scores.measures` are."""
+        surprise, distance = self.model.compass is not None, self.references is not None
+        return ("error", *["surprise"] * surprise, *["distance"] * distance)
 
     def normalise(self, raw: Tensor) -> Tensor:
         """Raw samples → what the network sees, in its precision."""

@@ -18,7 +18,14 @@ def describe(estimator: Estimator) -> dict[str, Any]:
         "kind": estimator.kind,
         "network": asdict(estimator.spec_),
         "parameters": sum(value.numel() for value in scorer.model.parameters()),
-        "score": scorer.reduction,
+        "score": {
+            "reduction": scorer.reduction,
+            "criterion": scorer.criterion,
+            "weights": dict(
+                zip(scorer.measured, [1.0] if scorer.weights is None else scorer.weights.tolist(), strict=True)
+            ),
+            "references": 0 if scorer.references is None else scorer.references.shape[1],
+        },
         "epochs": len(estimator.history_),
         "best_epoch": epoch_as_json(estimator.best_epoch_),
         "held_out_errors": [epoch.held_out_error for epoch in estimator.history_],
@@ -63,6 +70,10 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     ]
     if "columns" in facts:
         lines.insert(1, ("columns", ", ".join(column["name"] for column in facts["columns"])))
+    score = facts["score"]
+    if len(score["weights"]) > 1:
+        told = " + ".join(f"{weight:.4g} × {name}" for name, weight in score["weights"].items())
+        lines.append(("score", told + (f"; {score['references']:,} references" if score["references"] else "")))
     if "calibration" in facts:
         known = facts["calibration"]
         told = f"flags scores above {known['threshold']:.5g}: false-alarm rate {known['false_alarm_rate']:.3g}"
