@@ -150,7 +150,7 @@ def test_the_page_has_the_means_the_differences_and_the_figures_of_the_scoreboar
     assert "| **ours**: `ImageMemAE()` | – | 0.9900 ± 0.0000 (2 seeds)" in text
     assert "| control: AE, score: relative | – | 0.9010 |" in text
     assert "MemAE, as printed over AE: +0.0200, +0.0190, +0.0180 by seed; better in 10 of 10 classes" in text
-    assert "CIFAR" not in text
+    assert "### CIFAR" not in text
     assert (tmp_path / "pictures" / "curves_mnist.png").stat().st_size > 10_000
     figures = json.loads((tmp_path / "results" / "table1.json").read_text())["mnist"]["figures"]
     assert figures["table1/mnist/memae/auroc"] == {"value": pytest.approx(0.92), "std": pytest.approx(0), "n": 3}
