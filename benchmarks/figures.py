@@ -114,7 +114,9 @@ def section() -> list[str]:
     lines += [
         f"![Decoded memory items of three settings, trained on {ITEMS}]({PICTURES.name}/figure3.png)",
         "",
-        f"*Trained on the digit {ITEMS} of MNIST; the {2 * COUNT} items that were read most, each decoded alone.*",
+        f"*Trained on the digit {ITEMS} of MNIST; the {2 * COUNT} items that were read most, each decoded alone. Where "
+        "half of all items answer a query, as with a cosine without temperature, one alone is no picture; with ours a "
+        f"few answer, and some to a {ITEMS} that was turned.*",
         "",
         "## Figure 4: what becomes of an anomaly",
     ]
@@ -126,7 +128,7 @@ def section() -> list[str]:
             f"({PICTURES.name}/figure4_{normal}.png)",
             "",
             f"*Trained on the digit {normal}, shown a {other}. Under each reconstruction its squared error, brighter = "
-            "larger, on one scale. Rows 2 and 3: " + "; then ".join(MODELS.values()) + ".*",
+            "larger, on one scale.*",
         ]
     return lines
 
