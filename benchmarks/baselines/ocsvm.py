@@ -3,6 +3,7 @@
 Schölkopf et al., Support Vector Method for Novelty Detection, NeurIPS 1999.
 """
 
+from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
@@ -23,14 +24,20 @@ class OneClassSVM:
 
     A larger γ describes the training images more tightly; from where it only remembers them, those held out fall
     outside. No more than one standard error above ν is allowed; if no γ does so, the smallest is taken.
+
+    Args:
+        widths: what is tried for γ, the largest first; see `WIDTHS`.
     """
+
+    def __init__(self, widths: Sequence[float] = WIDTHS) -> None:
+        self.widths = widths
 
     def fit(self, training: Tensor, held_out: Tensor) -> Self:
         """Learns normal images `(n, c, h, w)`."""
         self.rows, others = training.flatten(1).double().numpy(), held_out.flatten(1).double().numpy()
         allowed = NU + np.sqrt(NU * (1 - NU) / len(others))
         within, between = (euclidean_distances(part, self.rows, squared=True) for part in (self.rows, others))
-        for width in WIDTHS:
+        for width in self.widths:
             self.gamma = width / (self.rows.shape[1] * float(self.rows.var()))
             self.machine = Machine(kernel="precomputed", nu=NU).fit(np.exp(-self.gamma * within))
             if np.mean(self.machine.predict(np.exp(-self.gamma * between)) < 0) <= allowed:

@@ -14,7 +14,7 @@ from benchmarks.baselines import Detector
 from benchmarks.baselines.dsebm import DeepStructuredEnergy
 from benchmarks.baselines.kde import KernelDensity
 from benchmarks.baselines.neighbours import NearestNeighbour
-from benchmarks.baselines.ocsvm import OneClassSVM
+from benchmarks.baselines.ocsvm import WIDTHS, OneClassSVM
 from benchmarks.baselines.pca import PrincipalComponents
 from benchmarks.baselines.pixelcnn import PixelCNN
 from benchmarks.baselines.vae import VariationalAutoencoder
@@ -141,6 +141,9 @@ def fitted(make: Callable[[str, int], Detector]) -> Callable[[str, OneClass, int
         scores = {"": detector.anomaly_score(test)}
         if isinstance(detector, DeepStructuredEnergy):
             scores = {each: detector.scores(test, each) for each in ("reconstruction", "energy")}
+        if isinstance(detector, OneClassSVM):  # what the choice of γ makes of it
+            for width in WIDTHS:
+                scores[f"γ × {width:g}"] = OneClassSVM([width]).fit(training, held_out).anomaly_score(test)
         history = {"held_out_error": detector.history} if hasattr(detector, "history") else {}
         return figures(problem.labels, scores) | history
 
