@@ -3,7 +3,6 @@
 Schölkopf et al., Support Vector Method for Novelty Detection, NeurIPS 1999.
 """
 
-from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
@@ -24,30 +23,43 @@ class OneClassSVM:
 
     A larger γ describes the training images more tightly; from where it only remembers them, those held out fall
     outside. No more than one standard error above ν is allowed; if no γ does so, the smallest is taken.
-
-    Args:
-        widths: what is tried for γ, the largest first; see `WIDTHS`.
     """
-
-    def __init__(self, widths: Sequence[float] = WIDTHS) -> None:
-        self.widths = widths
 
     def fit(self, training: Tensor, held_out: Tensor) -> Self:
         """Learns normal images `(n, c, h, w)`."""
         self.rows, others = training.flatten(1).double().numpy(), held_out.flatten(1).double().numpy()
         allowed = NU + np.sqrt(NU * (1 - NU) / len(others))
-        within, between = (euclidean_distances(part, self.rows, squared=True) for part in (self.rows, others))
-        for width in self.widths:
-            self.gamma = width / (self.rows.shape[1] * float(self.rows.var()))
-            self.machine = Machine(kernel="precomputed", nu=NU).fit(np.exp(-self.gamma * within))
+        self.within, between = (euclidean_distances(part, self.rows, squared=True) for part in (self.rows, others))
+        for width in WIDTHS:
+            self.gamma = self.gamma_of(width)
+            self.machine = self._machine(self.gamma)
             if np.mean(self.machine.predict(np.exp(-self.gamma * between)) < 0) <= allowed:
                 break
         return self
 
+    def gamma_of(self, width: float) -> float:
+        """So many times scikit-learn's γ."""
+        return width / float(self.rows.shape[1] * self.rows.var())
+
+    def _machine(self, gamma: float) -> Machine:
+        return Machine(kernel="precomputed", nu=NU).fit(np.exp(-gamma * self.within))
+
+    def scores(self, images: Tensor) -> dict[float, Floats]:
+        """What each width would give, to see what its choice makes of the scores: `(n,)` by multiple of γ."""
+        squares = self._squares(images)
+        found = {}
+        for width in WIDTHS:
+            gamma = self.gamma_of(width)
+            found[width] = -np.asarray(self._machine(gamma).score_samples(np.exp(-gamma * squares)), np.float64)
+        return found
+
+    def _squares(self, images: Tensor) -> Floats:
+        found: Floats = euclidean_distances(images.flatten(1).double().numpy(), self.rows, squared=True)
+        return found
+
     def kernel(self, images: Tensor) -> Floats:
         """Similarity of images to those of the training `(n, m)`; by BLAS, far faster than libsvm."""
-        squares = euclidean_distances(images.flatten(1).double().numpy(), self.rows, squared=True)
-        found: Floats = np.exp(-self.gamma * squares)
+        found: Floats = np.exp(-self.gamma * self._squares(images))
         return found
 
     def anomaly_score(self, images: Tensor) -> Floats:

@@ -14,7 +14,7 @@ from benchmarks.baselines import Detector
 from benchmarks.baselines.dsebm import DeepStructuredEnergy
 from benchmarks.baselines.kde import KernelDensity
 from benchmarks.baselines.neighbours import NearestNeighbour
-from benchmarks.baselines.ocsvm import WIDTHS, OneClassSVM
+from benchmarks.baselines.ocsvm import OneClassSVM
 from benchmarks.baselines.pca import PrincipalComponents
 from benchmarks.baselines.pixelcnn import PixelCNN
 from benchmarks.baselines.vae import VariationalAutoencoder
@@ -142,8 +142,7 @@ def fitted(make: Callable[[str, int], Detector]) -> Callable[[str, OneClass, int
         if isinstance(detector, DeepStructuredEnergy):
             scores = {each: detector.scores(test, each) for each in ("reconstruction", "energy")}
         if isinstance(detector, OneClassSVM):  # what the choice of γ makes of it
-            for width in WIDTHS:
-                scores[f"γ × {width:g}"] = OneClassSVM([width]).fit(training, held_out).anomaly_score(test)
+            scores |= {f"γ × {width:g}": each for width, each in detector.scores(test).items()}
         history = {"held_out_error": detector.history} if hasattr(detector, "history") else {}
         return figures(problem.labels, scores) | history
 

@@ -127,10 +127,9 @@ class Scorer(nn.Module):
         the codes of all turns `(turns · b, c)`.
         """
         found = self.model(x)
-        more = [
-            each for each in (found.surprise, found.query if self.references is not None else None) if each is not None
-        ]
-        return (found.x_hat, found.fallback, *more)
+        surprise = () if found.surprise is None else (found.surprise,)
+        codes = () if self.references is None else (found.query,)
+        return (found.x_hat, found.fallback, *surprise, *codes)
 
     def _distance(self, codes: Tensor) -> Tensor:
         """1 − cosine of each sample's code to the nearest reference `(b,)`, mean over the turns; Eq. 5's similarity."""
