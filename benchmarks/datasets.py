@@ -27,6 +27,13 @@ class Images(NamedTuple):
     labels: NDArray[np.uint8]  # (n,), 0 to 9
 
 
+class Rows(NamedTuple):
+    """A labelled table of numbers."""
+
+    values: NDArray[np.float64]  # (n, d)
+    labels: NDArray[np.int64]  # (n,), 1 for anomalies
+
+
 MNIST = {
     "train-images-idx3-ubyte.gz": "6bbc9ace898e44ae57da46a324031adb",
     "train-labels-idx1-ubyte.gz": "a25bea736e30d166cdddb491f175f624",
@@ -135,6 +142,38 @@ def cifar10(data: Path = DATA) -> Images:
     if rows[:, 0].max() > 9:
         raise SourceError(f"{data} holds no CIFAR-10: there is a label {rows[:, 0].max()}, the last is 9")
     return Images(np.ascontiguousarray(rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)), rows[:, 0].copy())
+
+
+def adbench_names(data: Path = DATA) -> list[str]:
+    """Names of the tables of ADBench that are there, "2_annthyroid" among them.
+
+    Raises:
+        SourceError: there is none.
+    """
+    folder = data / "ADBench" / "Classical"
+    names = sorted((path.stem for path in folder.glob("*.npz")), key=lambda name: int(name.split("_")[0]))
+    if not names:
+        raise SourceError(
+            f"{folder} holds no .npz files; copy adbench/datasets/Classical of https://github.com/Minqi824/ADBench "
+            "there. The environment variable MEMAE_DATA names another folder"
+        )
+    return names
+
+
+def adbench(name: str, data: Path = DATA) -> Rows:
+    """One table of ADBench.
+
+    Raises:
+        SourceError: it is missing, or not such a table.
+    """
+    file = data / "ADBench" / "Classical" / f"{name}.npz"
+    if not file.is_file():
+        raise SourceError(f"{file} is missing; there are {', '.join(adbench_names(data))}")
+    with np.load(file, allow_pickle=False) as arrays:
+        values, labels = arrays["X"].astype(np.float64), arrays["y"].ravel().astype(np.int64)
+    if values.ndim != 2 or len(values) != len(labels) or not set(labels.tolist()) <= {0, 1}:
+        raise SourceError(f"{file} holds X {values.shape} and y {labels.shape}; expected (n, d) and n of 0 and 1")
+    return Rows(values, labels)
 
 
 def md5(content: bytes) -> str:

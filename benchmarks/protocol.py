@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchmarks.datasets import Images
+from benchmarks.datasets import Images, Rows
 
 
 class OneClass(NamedTuple):
@@ -44,6 +44,32 @@ def one_class(images: Images, normal: int, seed: int) -> OneClass:
         (images.labels[test] != normal).astype(np.int64),
         images.labels[test],
     )
+
+
+class OneClassRows(NamedTuple):
+    """A table of which only normal rows are learned."""
+
+    training: NDArray[np.float64]  # (n, d), normal
+    test: NDArray[np.float64]
+    labels: NDArray[np.int64]  # of the test, 1 for anomalies
+
+
+MOST_ROWS = 20_000
+"""That any method learns of a table, so that the quadratic ones finish."""
+
+
+def one_class_rows(rows: Rows, seed: int) -> OneClassRows:
+    """70 % of the normal rows for training, at most `MOST_ROWS` of them; the rest and all anomalies are the test.
+
+    Args:
+        rows: a table, labelled.
+        seed: of the drawing.
+    """
+    random = np.random.default_rng(seed)
+    normal = random.permutation(np.flatnonzero(rows.labels == 0))
+    trained = round(0.7 * len(normal))
+    test = np.concatenate([normal[trained:], np.flatnonzero(rows.labels == 1)])
+    return OneClassRows(rows.values[normal[:trained][:MOST_ROWS]], rows.values[test], rows.labels[test])
 
 
 def tensor(pixels: np.ndarray[Any, Any]) -> Tensor:

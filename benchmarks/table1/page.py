@@ -251,7 +251,7 @@ def draw(dataset: str, rows: dict[str, Row]) -> bool:
         right.plot(epochs, errors / errors[-1], color=line.get_color())
     left.set(xlabel="epoch", ylabel="AUROC of the test, mean of 10 classes")
     right.set(xlabel="epoch", ylabel="held-out error over that of the last epoch", yscale="log")
-    left.legend(frameon=False, fontsize=8)
+    figure.legend(loc="outside lower center", ncols=len(shown), frameon=False, fontsize=8)
     PICTURES.mkdir(parents=True, exist_ok=True)
     figure.savefig(PICTURES / f"curves_{dataset}.png", dpi=120)
     return True

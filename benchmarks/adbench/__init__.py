@@ -1,0 +1,62 @@
+"""Tables of ADBench, one class: `TabularMemAE` beside ten detectors of PyOD, and training rows that are not clean."""
+
+import argparse
+from collections.abc import Iterable
+from typing import Any
+
+from benchmarks import datasets
+from benchmarks.jobs import Job, run
+
+PEERS = (
+    "IForest",
+    "ECOD",
+    "COPOD",
+    "KNN",
+    "LOF",
+    "OCSVM",
+    "PCA",
+    "AutoEncoder",
+    "DeepSVDD",
+    "VAE",
+)
+"""Detectors of PyOD, at their defaults."""
+METHODS = ("ours", *PEERS)
+SEEDS = 5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line of `python -m benchmarks adbench`."""
+    parser.add_argument("--sets", nargs="+", metavar="SET", help="by default all that are there")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS, metavar="METHOD")
+    parser.add_argument("--seeds", nargs="+", type=int, default=range(SEEDS), metavar="SEED")
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time, a core each")
+    parser.add_argument("--render", action="store_true", help="run nothing, only write docs/quality.md once more")
+    parser.set_defaults(run=main)
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Runs what is not recorded yet, and renders the page."""
+    if not arguments.render:
+        names = datasets.adbench_names() if arguments.sets is None else arguments.sets
+        run(jobs(names, arguments.methods, arguments.seeds), arguments.jobs)
+    from benchmarks.adbench.page import render  # noqa: PLC0415 (it needs matplotlib)
+
+    render()
+
+
+def jobs(sets: Iterable[str], methods: Iterable[str], seeds: Iterable[int]) -> list[Job]:
+    """One job a seed, table and method, in this order, so that whole tables come first."""
+    sets, methods = list(sets), list(methods)
+    return [job(name, method, seed) for seed in seeds for name in sets for method in methods]
+
+
+def job(name: str, method: str, seed: int) -> Job:
+    """One run."""
+    return Job(f"adbench/{name}/{method}-{seed}", measured, {"name": name, "method": method, "seed": seed})
+
+
+def measured(**arguments: Any) -> dict[str, Any]:
+    """`runs.measure`, imported by the process that runs it."""
+    from benchmarks.adbench.runs import measure  # noqa: PLC0415
+
+    return measure(**arguments)
