@@ -5,11 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.stats import multivariate_normal
 from sklearn.svm import OneClassSVM as OneClassSVMachine
 from torch import Tensor
 
 pytest.importorskip("benchmarks.baselines.kde")
 
+from benchmarks.baselines.dagmm import DeepAutoencodingGaussianMixture, mixture
+from benchmarks.baselines.dcn import DeepClusteringNetwork
 from benchmarks.baselines.descent import descend
 from benchmarks.baselines.dsebm import DeepStructuredEnergy
 from benchmarks.baselines.kde import BANDWIDTHS, KernelDensity
@@ -190,3 +193,80 @@ def test_descending_keeps_the_best_epoch_and_stops_at_nonsense():
             rate=1,
             seed=0,
         )
+
+
+# --------------------------------------------------------------------------------------------------------------- tables
+
+
+def two_lines(n: int, seed: int) -> Tensor:
+    """Rows of two clusters in five columns, of which three follow from the others: `(n, 5)`."""
+    random = torch.Generator().manual_seed(seed)
+    cluster = torch.randint(2, (n, 1), generator=random) * 2.0 - 1
+    free = 0.3 * torch.randn(n, 2, generator=random) + cluster
+    return torch.cat([free, -free, free.sum(1, keepdim=True) / 2], 1)
+
+
+@pytest.mark.parametrize(
+    "detector",
+    [
+        DeepAutoencodingGaussianMixture((4, 2), epochs=60, components=2, rate=5e-3, batch=64),
+        DeepClusteringNetwork((8, 4), epochs=40, clusters=2, rate=5e-3, batch=64),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_methods_for_tables_tell_rows_off_the_clusters(detector):
+    others = two_lines(60, 2)
+    others[:, 2:] += torch.randn(60, 3, generator=torch.Generator().manual_seed(4)) * 3
+    test, labels = torch.cat([two_lines(60, 3), others]), np.repeat([0, 1], 60)
+    scores = detector.fit(two_lines(400, 0), two_lines(100, 1)).anomaly_score(test)
+    assert scores.shape == (120,)
+    assert scores.dtype == np.float64
+    assert auroc(labels, scores) > 0.9
+    np.testing.assert_allclose(detector.anomaly_score(test[50:53]), scores[50:53], rtol=1e-3, atol=1e-5)
+    again = type(detector)(
+        detector.widths,
+        epochs=detector.epochs,
+        rate=detector.rate,
+        batch=64,
+        **{name: getattr(detector, name) for name in ("components", "clusters") if hasattr(detector, name)},
+    ).fit(two_lines(400, 0), two_lines(100, 1))
+    np.testing.assert_array_equal(again.anomaly_score(test), scores)
+
+
+def test_the_mixture_of_sure_members_has_their_weights_means_covariances_and_density():
+    random = torch.Generator().manual_seed(0)
+    z = torch.randn(300, 2, generator=random, dtype=torch.float64)
+    z[:100] += 5
+    membership = torch.nn.functional.one_hot((torch.arange(300) >= 100).long()).double()
+    found = mixture(z, membership)
+    np.testing.assert_allclose(found.weights, [1 / 3, 2 / 3])
+    parts = z[:100].numpy(), z[100:].numpy()
+    np.testing.assert_allclose(found.means, [part.mean(0) for part in parts])
+    np.testing.assert_allclose(found.covariances, [np.cov(part.T, bias=True) for part in parts], atol=2e-6)
+    density = sum(
+        weight * multivariate_normal(mean, covariance).pdf(z.numpy())
+        for weight, mean, covariance in zip(*(each.numpy() for each in found), strict=True)
+    )
+    np.testing.assert_allclose(found.energy(z), -np.log(density))
+
+
+def test_centres_become_the_mean_of_all_codes_that_were_theirs():
+    network = DeepClusteringNetwork((2,), epochs=1, clusters=2)
+    network.build(3)
+    network.centres, network.counts = torch.tensor([[0.0, 0.0], [9.0, 9.0]]), torch.tensor([1.0, 3.0])
+    network.move(torch.tensor([[2.0, 4.0], [4.0, 2.0], [5.0, 1.0]]), torch.tensor([0, 0, 1]))
+    np.testing.assert_allclose(network.centres, [[2.0, 2.0], [8.0, 7.0]])
+    assert network.counts.tolist() == [3.0, 4.0]
+
+
+def test_the_distance_to_the_centres_counts_half_its_square_once_there_are_any():
+    network = DeepClusteringNetwork((2,), epochs=1, clusters=2, pull=3.0).eval()
+    network.eval().build(3)
+    x = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    error = network.loss(x, torch.Generator()).detach()
+    code = network.encoder(x).detach()
+    np.testing.assert_allclose(error, (x - network.decoder(code).detach()).square().sum(1), rtol=1e-6)
+    network.centres, network.counts = torch.tensor([[0.0, 0.0], [50.0, 50.0]]), torch.ones(2)
+    np.testing.assert_allclose(
+        network.loss(x, torch.Generator()).detach(), error + 1.5 * code.square().sum(1), rtol=1e-5
+    )

@@ -1,4 +1,4 @@
-"""Training of the deep baselines: Adam, and the epoch with the lowest loss on held-out normal images."""
+"""Training of the deep baselines: Adam, and the epoch with the lowest loss on held-out normal samples."""
 
 import math
 from collections.abc import Callable
@@ -8,31 +8,40 @@ import torch
 from torch import Tensor, nn
 
 Loss = Callable[[Tensor, torch.Generator], Tensor]
-"""Images `(b, c, h, w)` and a source of noise → loss of each `(b,)`."""
+"""Samples `(b, …)` and a source of noise → loss of each `(b,)`."""
 
 BATCH = 64
 
 
 def descend(
-    module: nn.Module, loss: Loss, training: Tensor, held_out: Tensor, *, epochs: int, rate: float, seed: int
+    module: nn.Module,
+    loss: Loss,
+    training: Tensor,
+    held_out: Tensor,
+    *,
+    epochs: int,
+    rate: float,
+    seed: int,
+    batch: int = BATCH,
 ) -> list[float]:
     """Trains `module` in place and leaves it with its best weights, in evaluation mode.
 
     Args:
         module: what learns.
         loss: what falls; may need gradients even where nothing is learned.
-        training: normal images.
+        training: normal samples.
         held_out: those that choose the epoch, with the same noise in every epoch.
-        epochs: passes over the training images.
+        epochs: passes over the training samples.
         rate: first learning rate of Adam, falling to 0 along half a cosine.
         seed: of the order and of the noise.
+        batch: samples a step.
 
     Returns:
-        the mean loss of the held-out images after each epoch.
+        the mean loss of the held-out samples after each epoch.
     """
     random = torch.Generator().manual_seed(seed)
     adam = torch.optim.Adam(module.parameters(), rate)
-    steps = -(-len(training) // BATCH)
+    steps = -(-len(training) // batch)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, epochs * steps)
     history: list[float] = []
     best = deepcopy(module.state_dict())
@@ -45,7 +54,7 @@ def descend(
             schedule.step()
         module.eval()
         noise = torch.Generator().manual_seed(seed)
-        parts = [loss(part, noise).detach().double() for part in torch.split(held_out, BATCH)]
+        parts = [loss(part, noise).detach().double() for part in torch.split(held_out, batch)]
         history.append(float(torch.cat(parts).mean()))
         if not math.isfinite(history[-1]):
             raise ArithmeticError(f"the held-out loss is {history[-1]} after epoch {len(history)}; lower the rate")
