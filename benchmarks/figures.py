@@ -70,7 +70,7 @@ def _recipe(model: str, problem: Any, anomalies: Pictures, seed: int, checkpoint
         "mnist", seed
     )
     network = recipe.build()
-    for _ in recipe.train(network, problem, checkpoint):
+    for _ in recipe.train(network, tensor(problem.training), tensor(problem.held_out), checkpoint):
         pass
 
     def grey(images: Tensor) -> Pictures:

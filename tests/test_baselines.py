@@ -211,6 +211,7 @@ def two_lines(n: int, seed: int) -> Tensor:
     [
         DeepAutoencodingGaussianMixture((4, 2), epochs=60, components=2, rate=5e-3, batch=64),
         DeepClusteringNetwork((8, 4), epochs=40, clusters=2, rate=5e-3, batch=64),
+        DeepStructuredEnergy((16, 8), epochs=40, rate=5e-3, batch=64),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -224,7 +225,7 @@ def test_methods_for_tables_tell_rows_off_the_clusters(detector):
     assert auroc(labels, scores) > 0.9
     np.testing.assert_allclose(detector.anomaly_score(test[50:53]), scores[50:53], rtol=1e-3, atol=1e-5)
     again = type(detector)(
-        detector.widths,
+        getattr(detector, "widths", getattr(detector, "layout", ())),
         epochs=detector.epochs,
         rate=detector.rate,
         batch=64,

@@ -3,18 +3,12 @@
 The same network, batch, learning rate and number of epochs for all, so that the memory alone makes the difference.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-import torch
-from torch import Tensor
-
-from benchmarks.protocol import OneClass, tensor
-from memae.data.samples import InMemory, Selection
-from memae.model import MemAE, MemorySpec, Spec, build
+from benchmarks.recipe import Recipe
+from memae.model import MemorySpec, Spec
 from memae.networks import convolutional
-from memae.training import Epoch, Options, Step, train
+from memae.training import Options
 
 
 @dataclass(frozen=True)
@@ -39,55 +33,6 @@ BATCH = 64
 RATE = 2e-3
 """Of Adam, falling to 0 (NOTE[DIFF] rate: 1e-4, constant). At the paper's rate the held-out error of an autoencoder is
 still falling after ten times the epochs; that of this one ends lower, which alone chose it."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """A model, how it learns, and what is made of its reconstruction.
-
-    Args:
-        spec: the model.
-        options: its training.
-        signed: whether pixels are scaled to [−1, 1] instead of [0, 1].
-        score: the one of `SCORES` that is reported as the method's own.
-    """
-
-    spec: Spec
-    options: Options
-    signed: bool = False
-    score: str = "squared"
-
-    def build(self) -> MemAE:
-        """The untrained model, the same for the same seed."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.options.seed)
-            return build(self.spec)
-
-    def train(
-        self, model: MemAE, problem: OneClass, checkpoint: Path, history: list[Epoch] | None = None
-    ) -> Iterator[Step | Epoch]:
-        """Trains the model on a problem's normal images; goes on from the checkpoint if it is there."""
-        training, held_out = (
-            Selection(InMemory(self.scaled(tensor(part)))) for part in (problem.training, problem.held_out)
-        )
-        return train(
-            model,
-            training,
-            held_out,
-            self.options,
-            checkpoint=checkpoint,
-            resume=True,
-            identity=repr(self),
-            history=history,
-        )
-
-    def scaled(self, images: Tensor) -> Tensor:
-        """Images in [0, 1] as the model takes them."""
-        return images * 2 - 1 if self.signed else images
-
-    def unit(self, images: Tensor) -> Tensor:
-        """The inverse of `scaled`."""
-        return images / 2 + 0.5 if self.signed else images
 
 
 def autoencoder(dataset: str, seed: int) -> Recipe:

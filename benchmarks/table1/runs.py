@@ -20,8 +20,9 @@ from benchmarks.baselines.pixelcnn import PixelCNN
 from benchmarks.baselines.vae import VariationalAutoencoder
 from benchmarks.datasets import Images
 from benchmarks.protocol import OneClass, one_class, tensor
+from benchmarks.recipe import Curve, Recipe
 from benchmarks.table1 import recipes
-from benchmarks.table1.recipes import SETS, Recipe
+from benchmarks.table1.recipes import SETS
 from benchmarks.table1.scores import SCORES
 from memae.data.samples import digest
 from memae.estimators import ImageMemAE
@@ -79,10 +80,11 @@ def learned(recipe_of: Callable[[str, int], Recipe]) -> Callable[[str, OneClass,
 
     def method(dataset: str, problem: OneClass, seed: int, checkpoint: Path) -> Found:
         recipe = recipe_of(dataset, seed)
-        test, history = recipe.scaled(tensor(problem.test)), list[Epoch]()
-        curve = _Curve(checkpoint.with_suffix(".curve"))
+        training, held_out, test = (tensor(part) for part in (problem.training, problem.held_out, problem.test))
+        test, history = recipe.scaled(test), list[Epoch]()
+        curve = Curve(checkpoint.with_suffix(".curve"))
         model = recipe.build()
-        for event in recipe.train(model, problem, checkpoint, history):
+        for event in recipe.train(model, training, held_out, checkpoint, history):
             if isinstance(event, Epoch):
                 curve.add(event.epoch, auroc(problem.labels, _scored(model, test, recipe, own=True)[recipe.score]))
         best = chosen(history, recipe.options)
@@ -96,24 +98,6 @@ def learned(recipe_of: Callable[[str, int], Recipe]) -> Callable[[str, OneClass,
         }
 
     return method
-
-
-class _Curve:
-    """AUROC by epoch, kept beside the checkpoint so that a resumed run has all of it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        lines = path.read_text().splitlines() if path.exists() else []
-        self.points = {int(epoch): float(value) for epoch, value in (line.split() for line in lines)}
-
-    def add(self, epoch: int, value: float) -> None:
-        self.points[epoch] = value
-        with self.path.open("a") as file:
-            file.write(f"{epoch} {value!r}\n")
-
-    def values(self, epochs: int) -> list[float | None]:
-        """By epoch; None where a run was broken off between the checkpoint and this file."""
-        return [self.points.get(epoch) for epoch in range(1, epochs + 1)]
 
 
 @torch.no_grad()
