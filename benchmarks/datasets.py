@@ -94,6 +94,10 @@ KDDCUP_COLUMNS = [
     "label",
 ]
 
+KDDCUP_TEXT = ("protocol_type", "service", "flag")
+KDDCUP_FLAGS = ("land", "logged_in", "is_host_login", "is_guest_login")
+"""The seven columns that the publisher calls symbolic."""
+
 
 def kddcup(data: Path = DATA) -> pd.DataFrame:
     """KDDCUP99 10 percent, 494,021 rows; `label` is 0 for attacks, the normal class of the protocol, 1 for the rest."""
@@ -142,6 +146,26 @@ def cifar10(data: Path = DATA) -> Images:
     if rows[:, 0].max() > 9:
         raise SourceError(f"{data} holds no CIFAR-10: there is a label {rows[:, 0].max()}, the last is 9")
     return Images(np.ascontiguousarray(rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)), rows[:, 0].copy())
+
+
+def kddcup_features(columns: int = 120, data: Path = DATA) -> Rows:
+    """KDDCUP99 10 percent as numbers, its categories as one column a value; raw, not scaled.
+
+    Args:
+        columns: 121 has a column for each value of all seven symbolic columns; 120, the paper's number, leaves out the
+            one of is_host_login, which is constant; 119 num_outbound_cmds too, which is; 118 turns protocol_type,
+            service and flag alone into columns of values, and keeps the other symbolic ones as 0 and 1.
+        data: where the set lies.
+    """
+    if not 118 <= columns <= 121:
+        raise SourceError(f"KDDCUP99 has 118, 119, 120 or 121 columns, by how it is encoded; got {columns}")
+    frame = kddcup(data)
+    labels = frame.pop("label").to_numpy(dtype=np.int64)
+    symbolic = KDDCUP_TEXT if columns == 118 else (*KDDCUP_TEXT, *KDDCUP_FLAGS)
+    values = pd.get_dummies(frame, columns=list(symbolic), dtype=float)
+    constant = [name for name in ("num_outbound_cmds", "is_host_login_0") if name in values]
+    values = values.drop(columns={121: [], 120: constant[1:], 119: constant, 118: []}[columns])
+    return Rows(values.to_numpy(dtype=np.float64), labels)
 
 
 def adbench_names(data: Path = DATA) -> list[str]:

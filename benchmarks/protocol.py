@@ -72,6 +72,51 @@ def one_class_rows(rows: Rows, seed: int) -> OneClassRows:
     return OneClassRows(rows.values[normal[:trained][:MOST_ROWS]], rows.values[test], rows.labels[test])
 
 
+class Halves(NamedTuple):
+    """KDDCUP as section 4.3 splits it; indices of rows."""
+
+    training: NDArray[np.int64]  # normal rows of the first half
+    held_out: NDArray[np.int64]  # normal rows of it too, to choose by
+    test: NDArray[np.int64]  # the second half
+    wider: NDArray[np.int64]  # the normal rows of the second half and all anomalies, a split in wide use
+
+
+def halves(labels: NDArray[np.int64], seed: int, held_out: float = 0.1) -> Halves:
+    """A random half of the rows, of which the normal ones are learned, and the other half for the test.
+
+    Args:
+        labels: 1 for anomalies `(n,)`.
+        seed: of the drawing.
+        held_out: share of the learned half's normal rows (NOTE[DIFF] held-out: the paper has none for tables).
+    """
+    order = np.random.default_rng(seed).permutation(len(labels))
+    first, second = np.array_split(order, 2)
+    normal, unused = first[labels[first] == 0], first[labels[first] == 1]
+    count = round(held_out * len(normal))
+    return Halves(normal[count:], normal[:count], second, np.concatenate([second, unused]))
+
+
+class Flagged(NamedTuple):
+    """How well the rows agree with the labels that a threshold flags."""
+
+    precision: float
+    recall: float
+    f1: float
+
+
+def flagged(labels: NDArray[np.int64], scores: NDArray[np.float64], threshold: float) -> Flagged:
+    """The figures of the rows whose score lies above a threshold; 0 where none does."""
+    above = scores > threshold
+    hits = int(labels[above].sum())
+    precision, recall = hits / max(int(above.sum()), 1), hits / max(int(labels.sum()), 1)
+    return Flagged(precision, recall, 2 * precision * recall / (precision + recall) if hits else 0.0)
+
+
+def top(scores: NDArray[np.float64], share: float) -> float:
+    """The threshold above which a share of the scores lies; fewer where many are equal to it."""
+    return float(np.quantile(scores, 1 - share))
+
+
 def tensor(pixels: np.ndarray[Any, Any]) -> Tensor:
     """Pixels of 8 bits `(n, h, w)` or `(n, h, w, 3)` → `(n, c, h, w)` in [0, 1]."""
     images = torch.from_numpy(pixels)
