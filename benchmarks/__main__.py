@@ -1,8 +1,8 @@
-"""Runs benchmarks: `python -m benchmarks speed`, `table1`, `figures`, `adbench`, `fetch`."""
+"""Runs benchmarks: `python -m benchmarks speed`, `table1`, `table3`, `figures`, `adbench`, `fetch`."""
 
 import argparse
 
-from benchmarks import adbench, datasets, figures, speed, table1
+from benchmarks import adbench, datasets, figures, speed, table1, table3
 from memae.errors import MemaeError
 
 
@@ -12,6 +12,7 @@ def main() -> None:
     parts = parser.add_subparsers(required=True, metavar="PART")
     speed.add_arguments(parts.add_parser("speed", help="cost of everything, beside its peers"))
     table1.add_arguments(parts.add_parser("table1", help="the paper's Table 1: images"))
+    table3.add_arguments(parts.add_parser("table3", help="the paper's Table 3: KDDCUP"))
     figures.add_arguments(parts.add_parser("figures", help="the paper's Figures 3 and 4: items and anomalies"))
     adbench.add_arguments(parts.add_parser("adbench", help="tables of ADBench, beside PyOD's detectors"))
     datasets.add_arguments(parts.add_parser("fetch", help="download a data set from where it is published"))

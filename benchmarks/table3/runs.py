@@ -1,0 +1,259 @@
+"""One run of Table 3: one method, one drawing of the halves."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from sklearn.ensemble import IsolationForest
+from torch import Tensor
+
+from benchmarks import datasets
+from benchmarks.baselines import Detector
+from benchmarks.baselines.dagmm import DeepAutoencodingGaussianMixture
+from benchmarks.baselines.dcn import DeepClusteringNetwork
+from benchmarks.baselines.dsebm import DeepStructuredEnergy
+from benchmarks.baselines.neighbours import NearestNeighbour
+from benchmarks.baselines.ocsvm import OneClassSVM
+from benchmarks.baselines.pca import PrincipalComponents
+from benchmarks.datasets import Rows
+from benchmarks.protocol import Halves, flagged, halves, top
+from benchmarks.recipe import Curve, Recipe
+from benchmarks.table3 import recipes
+from memae import TabularMemAE
+from memae.data.samples import digest
+from memae.losses import Reduction, reconstruction_error
+from memae.metrics import auroc, average_precision
+from memae.model import MemAE
+from memae.networks import tabular
+from memae.scoring import Floats
+from memae.training import Epoch, chosen
+
+Found = dict[str, Any]
+
+SHARE = 0.2
+"""Of the test rows that the protocol flags: those with the highest score."""
+FALSE_ALARMS = 0.01
+"""Of the held-out normal rows, for a threshold without labels."""
+WATCHED = 50_000
+"""Test rows that the curves look at."""
+MOST_ROWS = {"ocsvm": 5_000, "neighbours": 20_000}
+"""That the quadratic methods learn, the first of the drawing."""
+EPOCHS = {"dcn": 20, "dsebm": 20, "dagmm": 60}
+
+
+@functools.cache
+def load(columns: int) -> tuple[Rows, str]:
+    """The features and their checksum."""
+    rows = datasets.kddcup_features(columns)
+    return rows, digest([rows.values.tobytes()])
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A drawing of the halves, scaled to 0 … 1 by the learned rows."""
+
+    training: Tensor  # (n, d), float32, normal
+    held_out: Tensor  # normal
+    test: Tensor  # the second half, and then the anomalies of the first, for the wider split
+    labels: NDArray[np.int64]  # of the test
+    halves: Halves
+    fresh: NDArray[np.bool_]  # (test rows,): not equal to a learned row
+
+    @classmethod
+    def draw(cls, rows: Rows, seed: int) -> "Problem":
+        """Splits and scales."""
+        split = halves(rows.labels, seed)
+        learned = rows.values[split.training]
+        least, most = learned.min(0), learned.max(0)
+        scale = np.where(most > least, most - least, 1.0)
+        parts = [
+            torch.from_numpy((rows.values[index] - least) / scale).float()
+            for index in (split.training, split.held_out, split.wider)
+        ]
+        keys = pd.util.hash_pandas_object(pd.DataFrame(rows.values), index=False).to_numpy()
+        known = np.concatenate([keys[split.training], keys[split.held_out]])
+        fresh = ~np.isin(keys[split.wider], known)
+        return cls(parts[0], parts[1], parts[2], rows.labels[split.wider], split, fresh)
+
+    def sets(self) -> dict[str, NDArray[np.bool_]]:
+        """Which of the test rows each way of testing looks at."""
+        everything = np.ones(len(self.labels), dtype=bool)
+        protocol = np.arange(len(self.labels)) < len(self.halves.test)
+        return {"paper": protocol, "all anomalies": everything, "without duplicates": protocol & self.fresh}
+
+
+class Scored(NamedTuple):
+    """What a method makes of held-out normal rows and of the test."""
+
+    held_out: Floats
+    test: Floats
+    more: Found
+
+
+Method = Callable[[Problem, int, Path], Scored]
+
+
+def both(score: Callable[[Tensor], Floats], problem: Problem, more: Found | None = None) -> Scored:
+    """Scores both parts."""
+    return Scored(score(problem.held_out), score(problem.test), more or {})
+
+
+def measure(method: str, seed: int, columns: int, checkpoint: Path) -> Found:
+    """All figures of one method on one drawing.
+
+    Args:
+        method: one of `METHODS`.
+        seed: of drawing, weights and order.
+        columns: of the encoding; see `datasets.kddcup_features`.
+        checkpoint: from which a training goes on.
+    """
+    rows, checksum = load(columns)
+    problem = Problem.draw(rows, seed)
+    scored = METHODS[method](problem, seed, checkpoint)
+    return {
+        "data": checksum,
+        "sets": {
+            name: figures(problem.labels[index], scored.test[index], scored.held_out)
+            for name, index in problem.sets().items()
+        },
+        **scored.more,
+    }
+
+
+def figures(labels: NDArray[np.int64], scores: Floats, held_out: Floats) -> Found:
+    """AUROC, average precision, and precision, recall and F1 at three thresholds."""
+    thresholds = {
+        "top 20 %": top(scores, SHARE),
+        "true ratio": top(scores, float(labels.mean())),
+        "held-out 1 %": top(held_out, FALSE_ALARMS),
+    }
+    return {
+        "auroc": auroc(labels, scores),
+        "average_precision": average_precision(labels, scores),
+        "rows": len(labels),
+        "anomalies": int(labels.sum()),
+        **{name: flagged(labels, scores, each)._asdict() for name, each in thresholds.items()},
+    }
+
+
+# ------------------------------------------------------------------------------------- MemAE and its variants
+
+
+def learned(recipe_of: Callable[[int, int], Recipe], *, trained: bool = True) -> Method:
+    """The method that trains a recipe and looks at the test after every epoch, for the curves alone."""
+
+    def method(problem: Problem, seed: int, checkpoint: Path) -> Scored:
+        recipe = recipe_of(problem.training.shape[1], seed)
+        model, history = recipe.build(), list[Epoch]()
+        if not trained:
+            return both(lambda part: errors(model.eval(), recipe, part), problem)
+        curve = Curve(checkpoint.with_suffix(".curve"))
+        watched = min(WATCHED, len(problem.halves.test))
+        for event in recipe.train(model, problem.training, problem.held_out, checkpoint, history):
+            if isinstance(event, Epoch):
+                scores = errors(model.eval(), recipe, problem.test[:watched])
+                curve.add(event.epoch, flagged(problem.labels[:watched], scores, top(scores, SHARE)).f1)
+        best = chosen(history, recipe.options)
+        curve.path.unlink(missing_ok=True)
+        more = {
+            "epoch": best.epoch,
+            "held_out_error": [epoch.held_out_error for epoch in history],
+            "curve": curve.values(len(history)),
+            "fallback_rate": best.health.fallback_rate if best.health else None,
+            "survivors": best.health.survivors if best.health else None,
+        }
+        return both(lambda part: errors(model, recipe, part), problem, more)
+
+    return method
+
+
+@torch.no_grad()
+def errors(model: MemAE, recipe: Recipe, rows: Tensor) -> Floats:
+    """The recipe's own score of rows in [0, 1] `(n,)`."""
+    reduction: Reduction = "absolute" if recipe.score == "absolute" else "sum"
+    parts = [
+        reconstruction_error(x, recipe.unit(model(recipe.scaled(x)).x_hat), reduction) for x in torch.split(rows, 8192)
+    ]
+    return torch.cat(parts).double().numpy()
+
+
+# ------------------------------------------------------------------------------------------------- all others
+
+
+def fitted(make: Callable[[int], Detector], most: int | None = None) -> Method:
+    """The method that fits a baseline, to its first rows if it is quadratic, and scores the test once."""
+
+    def method(problem: Problem, seed: int, checkpoint: Path) -> Scored:  # noqa: ARG001 (short)
+        detector = make(seed).fit(problem.training[:most], problem.held_out[:most])
+        more = {"held_out_error": detector.history} if hasattr(detector, "history") else {}
+        return both(detector.anomaly_score, problem, more)
+
+    return method
+
+
+def energies(problem: Problem, seed: int, checkpoint: Path) -> Scored:  # noqa: ARG001 (short)
+    """DSEBM by its energy; what its reconstruction makes of the protocol stands beside it."""
+    detector = DeepStructuredEnergy(tabular.KDDCUP, epochs=EPOCHS["dsebm"], seed=seed, batch=recipes.BATCH)
+    detector.fit(problem.training, problem.held_out)
+    error = both(lambda part: detector.scores(part, "reconstruction"), problem)
+    protocol = problem.sets()["paper"]
+    by_error = figures(problem.labels[protocol], error.test[protocol], error.held_out)
+    more = {"held_out_error": detector.history, "reconstruction": by_error}
+    return both(lambda part: detector.scores(part, "energy"), problem, more)
+
+
+def untrained_mixture(problem: Problem, seed: int, checkpoint: Path) -> Scored:  # noqa: ARG001 (short)
+    """DAGMM with random weights; only its mixture is fitted."""
+    detector = DeepAutoencodingGaussianMixture(epochs=0, seed=seed)
+    detector.build(problem.training.shape[1])
+    detector.eval().fit_mixture(problem.training)
+    return both(detector.anomaly_score, problem)
+
+
+def forest(problem: Problem, seed: int, checkpoint: Path) -> Scored:  # noqa: ARG001 (short)
+    """Isolation forest at scikit-learn's defaults."""
+    model = IsolationForest(random_state=seed).fit(problem.training.numpy())
+    return both(lambda part: -model.score_samples(part.numpy()), problem)
+
+
+def ours(problem: Problem, seed: int, checkpoint: Path) -> Scored:
+    """`TabularMemAE` on the publisher's columns; it holds out by itself, from all normal rows of the learned half."""
+    frame = datasets.kddcup().drop(columns="label")
+    split = problem.halves
+    detector = TabularMemAE(random_state=seed)
+    normal = frame.iloc[np.concatenate([split.training, split.held_out])]
+    for _ in detector.fit_steps(normal, checkpoint=checkpoint, resume=True):
+        pass
+    own = detector.scorer_.calibration
+    assert own is not None  # noqa: S101 (fitted means calibrated)
+    more = {
+        "epoch": detector.best_epoch_.epoch,
+        "held_out_error": [epoch.held_out_error for epoch in detector.history_],
+    }
+    return Scored(own.scores.double().numpy(), detector.anomaly_score(frame.iloc[split.wider]), more)
+
+
+METHODS: dict[str, Method] = {
+    "ae": learned(recipes.autoencoder),
+    "memae_nonspar": learned(recipes.without_sparsity),
+    "memae_paper": learned(recipes.paper),
+    "memae_authors": learned(recipes.authors),
+    "ours": ours,
+    "ocsvm": fitted(lambda _: OneClassSVM(), MOST_ROWS["ocsvm"]),
+    "dcn": fitted(lambda seed: DeepClusteringNetwork(epochs=EPOCHS["dcn"], seed=seed)),
+    "dsebm": energies,
+    "dagmm": fitted(lambda seed: DeepAutoencodingGaussianMixture(epochs=EPOCHS["dagmm"], seed=seed)),
+    "untrained_memae": learned(recipes.paper, trained=False),
+    "untrained_dagmm": untrained_mixture,
+    "pca_2": fitted(lambda _: PrincipalComponents(2)),
+    "pca_20": fitted(lambda _: PrincipalComponents(20)),
+    "iforest": forest,
+    "neighbours": fitted(lambda _: NearestNeighbour(), MOST_ROWS["neighbours"]),
+}
+"""Every method of Table 3, the controls, and ours."""
