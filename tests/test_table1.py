@@ -13,6 +13,7 @@ import torch
 from benchmarks import records
 from benchmarks.datasets import Images
 from benchmarks.protocol import one_class, tensor
+from benchmarks.recipe import Curve
 from benchmarks.table1 import METHODS, ONE_SEED, job, jobs, recipes, runs, seeds_of
 from benchmarks.table1.scores import SCORES
 
@@ -72,10 +73,10 @@ def test_every_method_runs_and_finds_another_stripe(method, monkeypatch, tmp_pat
 
 
 def test_a_training_goes_on_with_its_curve(tmp_path):
-    curve = runs._Curve(tmp_path / "a.curve")
+    curve = Curve(tmp_path / "a.curve")
     curve.add(1, 0.25)
     curve.add(3, 1 / 3)
-    assert runs._Curve(tmp_path / "a.curve").values(4) == [0.25, None, 1 / 3, None]
+    assert Curve(tmp_path / "a.curve").values(4) == [0.25, None, 1 / 3, None]
 
 
 def test_the_settings_are_the_papers_and_the_authors():
