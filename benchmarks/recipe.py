@@ -1,15 +1,19 @@
-"""A setting of MemAE or of a variant: a model, how it learns, and what is made of its reconstruction."""
+"""A setting of MemAE or of a variant: a model, how it learns, and what is made of its reconstruction.
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+The variants follow from an autoencoder: network, batch, rate and epochs stay, and the memory alone makes a difference.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from memae.data.samples import InMemory, Selection
-from memae.model import MemAE, Spec, build
-from memae.training import Epoch, Options, Step, train
+from memae.model import MemAE, MemorySpec, Spec, build
+from memae.training import Epoch, Options, Step, chosen, train
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,64 @@ class Recipe:
         return samples / 2 + 0.5 if self.signed else samples
 
 
+def as_printed(plain: Recipe, items: int) -> Recipe:
+    """MemAE as printed: cosine similarity, λ = 1/N, Eq. 8 as score.
+
+    The upper end of the paper's range of λ, 3/N, would leave every row empty, since a cosine without temperature
+    addresses no item by more than about 2.72/N (NOTE[DIFF] lower-end: λ = 1/N).
+    """
+    return replace(plain, spec=replace(plain.spec, memory=MemorySpec(items, on_empty="zero")))
+
+
+def without_sparsity(plain: Recipe, items: int) -> Recipe:
+    """MemAE-nonSpar: `as_printed` without shrinkage and entropy."""
+    memory = MemorySpec(items, shrinkage=0.0)
+    return replace(plain, spec=replace(plain.spec, memory=memory), options=replace(plain.options, alpha=0.0))
+
+
+def as_authors(plain: Recipe, items: int) -> Recipe:
+    """MemAE as the authors' code for video: dot product, λ = 0.0025, inputs in [−1, 1], means, absolute error as score.
+
+    Rows start nearly uniform there; where λ exceeds 1/N all would be empty from the first step and never learn, so that
+    a query without survivors reads its strongest item.
+    """
+    memory = MemorySpec(items, similarity="dot", shrinkage=0.0025 * items)
+    options = replace(plain.options, reduction="mean")
+    return Recipe(replace(plain.spec, memory=memory), options, signed=True, score="absolute")
+
+
+def watched(
+    recipe: Recipe, training: Tensor, held_out: Tensor, checkpoint: Path, figure: Callable[[MemAE], float]
+) -> tuple[MemAE, dict[str, Any]]:
+    """Trains a recipe and looks at the test after every epoch, for the curve alone.
+
+    Args:
+        recipe: what is trained.
+        training: normal samples in [0, 1].
+        held_out: those that choose the epoch.
+        checkpoint: from which the training goes on; the curve lies beside it.
+        figure: of the test.
+
+    Returns:
+        the model of the chosen epoch, and what a record keeps of the training.
+    """
+    model, history, curve = recipe.build(), list[Epoch](), Curve(checkpoint.with_suffix(".curve"))
+    for event in recipe.train(model, training, held_out, checkpoint, history):
+        if isinstance(event, Epoch):
+            curve.add(event.epoch, figure(model))
+    best = chosen(history, recipe.options)
+    curve.path.unlink(missing_ok=True)
+    return model, {
+        "epoch": best.epoch,
+        "held_out_error": [epoch.held_out_error for epoch in history],
+        "curve": curve.values(len(history)),
+        "fallback_rate": best.health.fallback_rate if best.health else None,
+        "survivors": best.health.survivors if best.health else None,
+    }
+
+
 class Curve:
-    """AUROC by epoch, kept beside the checkpoint so that a resumed run has all of it."""
+    """A figure of the test by epoch, kept beside the checkpoint so that a resumed run has all of it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -5,7 +5,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -69,6 +69,11 @@ def _processor() -> str:
 def read(path: Path) -> dict[str, Any]:
     """A results file; empty where there is none yet."""
     return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def together(told: Sequence[Mapping[str, Any]], command: str) -> dict[str, Any]:
+    """The provenance of several runs as one: the first's, under the command that makes them all, with every commit."""
+    return {**told[0], "command": command, "commit": " ".join(sorted({each["commit"] for each in told}))}
 
 
 def save(part: str, section: str, found: Mapping[str, Any], seed: int = 0) -> None:

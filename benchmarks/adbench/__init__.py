@@ -7,19 +7,19 @@ from typing import Any
 from benchmarks import datasets
 from benchmarks.jobs import Job, run
 
-PEERS = (
-    "IForest",
-    "ECOD",
-    "COPOD",
-    "KNN",
-    "LOF",
-    "OCSVM",
-    "PCA",
-    "AutoEncoder",
-    "DeepSVDD",
-    "VAE",
-)
-"""Detectors of PyOD, at their defaults."""
+PEERS = {
+    "IForest": "iforest",
+    "ECOD": "ecod",
+    "COPOD": "copod",
+    "KNN": "knn",
+    "LOF": "lof",
+    "OCSVM": "ocsvm",
+    "PCA": "pca",
+    "AutoEncoder": "auto_encoder",
+    "DeepSVDD": "deep_svdd",
+    "VAE": "vae",
+}
+"""Detectors of PyOD, at their defaults, and where in `pyod.models` each lies."""
 METHODS = ("ours", *PEERS)
 SEEDS = 5
 

@@ -1,7 +1,6 @@
 """docs/quality.md and its plot, and results/adbench.json, from the runs that were recorded."""
 
 import statistics
-from typing import Any
 
 import pandas as pd
 import scikit_posthocs
@@ -29,7 +28,7 @@ def read() -> pd.DataFrame:
     }
     wanted = len(METHODS) * SEEDS
     complete = {name for name in names if sum(key[0] == name for key in found) == wanted}
-    kept = ("auroc", "average_precision", "fit_seconds", "score_seconds")
+    kept = ("auroc", "average_precision", "fit_seconds", "score_seconds", "provenance")
     return pd.DataFrame(
         [
             {"table": name, "method": method, "seed": seed, **{key: record[key] for key in kept}}
@@ -45,9 +44,8 @@ def render() -> None:
     if runs.empty:
         return
     auroc = by_table(runs, "auroc")
-    records.write(
-        records.RESULTS / "adbench.json", {"detectors": {"provenance": origin(runs), "figures": scoreboard(runs)}}
-    )
+    origin = records.together(runs["provenance"].tolist(), "python -m benchmarks adbench")
+    records.write(records.RESULTS / "adbench.json", {"detectors": {"provenance": origin, "figures": scoreboard(runs)}})
     records.summarise()
     draw(auroc)
     PAGE.write_text("\n".join(page(runs)) + "\n", encoding="utf-8")
@@ -61,14 +59,6 @@ def by_table(runs: pd.DataFrame, figure: str) -> pd.DataFrame:
 def ranks(auroc: pd.DataFrame) -> "pd.Series[float]":
     """Mean rank of each method over the tables, 1 the best."""
     return auroc.rank(axis=1, ascending=False).mean()
-
-
-def origin(runs: pd.DataFrame) -> dict[str, Any]:
-    """Where the runs come from, as one."""
-    found = [job(*key).record() for key in runs[["table", "method", "seed"]].itertuples(index=False)]
-    told = [record["provenance"] for record in found if record is not None]
-    commits = sorted({each["commit"] for each in told})
-    return {**told[0], "command": "python -m benchmarks adbench", "commit": " ".join(commits)}
 
 
 def scoreboard(runs: pd.DataFrame) -> dict[str, dict[str, float]]:

@@ -9,25 +9,12 @@ import numpy as np
 import torch
 
 from benchmarks import datasets
+from benchmarks.adbench import PEERS
 from benchmarks.protocol import one_class_rows
 from memae import TabularMemAE
 from memae.metrics import auroc, average_precision
 
 Found = dict[str, Any]
-
-MODULES = {
-    "IForest": "iforest",
-    "ECOD": "ecod",
-    "COPOD": "copod",
-    "KNN": "knn",
-    "LOF": "lof",
-    "OCSVM": "ocsvm",
-    "PCA": "pca",
-    "AutoEncoder": "auto_encoder",
-    "DeepSVDD": "deep_svdd",
-    "VAE": "vae",
-}
-"""Where in `pyod.models` a detector lies."""
 
 
 def measure(name: str, method: str, seed: int) -> Found:
@@ -67,7 +54,7 @@ def measure(name: str, method: str, seed: int) -> Found:
 
 def _peer(method: str, columns: int, seed: int) -> Any:
     """A detector of PyOD at its defaults; those that draw get the seed, as a parameter or through torch."""
-    detector = getattr(import_module(f"pyod.models.{MODULES[method]}"), method)
+    detector = getattr(import_module(f"pyod.models.{PEERS[method]}"), method)
     made = detector(n_features=columns) if method == "DeepSVDD" else detector()
     torch.manual_seed(seed)
     known = made.get_params()

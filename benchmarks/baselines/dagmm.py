@@ -4,7 +4,6 @@ Zong et al., Deep Autoencoding Gaussian Mixture Model for Unsupervised Anomaly D
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import NamedTuple, Self
 
 import torch
@@ -13,6 +12,7 @@ from torch.distributions import Categorical, MixtureSameFamily, MultivariateNorm
 from torch.nn.functional import cosine_similarity
 
 from benchmarks.baselines.descent import descend
+from memae.networks import tabular
 from memae.scoring import Floats
 
 LEAST_VARIANCE = 1e-6
@@ -73,10 +73,10 @@ class DeepAutoencodingGaussianMixture(nn.Module):
 
     def build(self, columns: int) -> None:
         """Fresh weights, drawn by the seed."""
-        sizes = (columns, *self.widths)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
-            self.encoder, self.decoder = _tanh(sizes), _tanh(sizes[::-1])
+            self.encoder = tabular.encoder(columns, self.widths)[:-1]
+            self.decoder = tabular.decoder(columns, self.widths)
             self.estimation = nn.Sequential(
                 nn.Linear(self.widths[-1] + 2, 10), nn.Tanh(), nn.Dropout(0.5), nn.Linear(10, self.components)
             )
@@ -127,9 +127,3 @@ class DeepAutoencodingGaussianMixture(nn.Module):
         self.eval()
         found: Floats = self.mixture.energy(self.features(rows)[1].double()).numpy()
         return found
-
-
-def _tanh(sizes: Sequence[int]) -> nn.Sequential:
-    """Linear layers with tanh between them."""
-    layers = [layer for i, o in pairwise(sizes) for layer in (nn.Linear(i, o), nn.Tanh())]
-    return nn.Sequential(*layers[:-1])

@@ -100,9 +100,8 @@ def section() -> list[str]:
 
 def origin(rows: dict[str, Row]) -> dict[str, Any]:
     """Where the runs of a data set come from, as one."""
-    runs = [run for row in rows.values() for each in row.runs for run in each]
-    commits = sorted({run["provenance"]["commit"] for run in runs})
-    return {**runs[0]["provenance"], "command": "python -m benchmarks table1", "commit": " ".join(commits)}
+    told = [run["provenance"] for row in rows.values() for each in row.runs for run in each]
+    return records.together(told, "python -m benchmarks table1")
 
 
 def over_seeds(auroc: NDArray[np.float64]) -> tuple[float, float, int]:

@@ -3,10 +3,11 @@
 The same network, batch, learning rate and number of epochs for all, so that the memory alone makes the difference.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from benchmarks import recipe
 from benchmarks.recipe import Recipe
-from memae.model import MemorySpec, Spec
+from memae.model import Spec
 from memae.networks import convolutional
 from memae.training import Options
 
@@ -43,31 +44,15 @@ def autoencoder(dataset: str, seed: int) -> Recipe:
 
 
 def paper(dataset: str, seed: int) -> Recipe:
-    """MemAE as printed: cosine similarity, λ = 1/N, Eq. 8 as score.
-
-    The upper end of the paper's range of λ, 3/N, would leave every row empty, since a cosine without temperature
-    addresses no item by more than about 2.72/N (NOTE[DIFF] lower-end: λ = 1/N).
-    """
-    plain = autoencoder(dataset, seed)
-    memory = MemorySpec(SETS[dataset].items, on_empty="zero")
-    return replace(plain, spec=replace(plain.spec, memory=memory))
+    """MemAE as printed."""
+    return recipe.as_printed(autoencoder(dataset, seed), SETS[dataset].items)
 
 
 def without_sparsity(dataset: str, seed: int) -> Recipe:
-    """MemAE-nonSpar: `paper` without shrinkage and entropy."""
-    full = paper(dataset, seed)
-    memory = MemorySpec(SETS[dataset].items, shrinkage=0.0)
-    return replace(full, spec=replace(full.spec, memory=memory), options=replace(full.options, alpha=0.0))
+    """MemAE-nonSpar."""
+    return recipe.without_sparsity(autoencoder(dataset, seed), SETS[dataset].items)
 
 
 def authors(dataset: str, seed: int) -> Recipe:
-    """MemAE as the authors' code for video: dot product, λ = 0.0025, pixels in [−1, 1], means, absolute error as score.
-
-    Rows start nearly uniform there; where λ exceeds 1/N (CIFAR-10) all would be empty from the first step and never
-    learn, so that a query without survivors reads its strongest item.
-    """
-    plain = autoencoder(dataset, seed)
-    items = SETS[dataset].items
-    memory = MemorySpec(items, similarity="dot", shrinkage=0.0025 * items)
-    options = replace(plain.options, reduction="mean")
-    return Recipe(replace(plain.spec, memory=memory), options, signed=True, score="absolute")
+    """MemAE as the authors' code for video; λ exceeds 1/N on CIFAR-10."""
+    return recipe.as_authors(autoencoder(dataset, seed), SETS[dataset].items)

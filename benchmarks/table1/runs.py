@@ -20,7 +20,7 @@ from benchmarks.baselines.pixelcnn import PixelCNN
 from benchmarks.baselines.vae import VariationalAutoencoder
 from benchmarks.datasets import Images
 from benchmarks.protocol import OneClass, one_class, tensor
-from benchmarks.recipe import Curve, Recipe
+from benchmarks.recipe import Recipe, watched
 from benchmarks.table1 import recipes
 from benchmarks.table1.recipes import SETS
 from benchmarks.table1.scores import SCORES
@@ -29,7 +29,6 @@ from memae.estimators import ImageMemAE
 from memae.metrics import auroc, average_precision
 from memae.model import MemAE
 from memae.scoring import Floats
-from memae.training import Epoch, chosen
 
 Found = dict[str, Any]
 
@@ -81,21 +80,13 @@ def learned(recipe_of: Callable[[str, int], Recipe]) -> Callable[[str, OneClass,
     def method(dataset: str, problem: OneClass, seed: int, checkpoint: Path) -> Found:
         recipe = recipe_of(dataset, seed)
         training, held_out, test = (tensor(part) for part in (problem.training, problem.held_out, problem.test))
-        test, history = recipe.scaled(test), list[Epoch]()
-        curve = Curve(checkpoint.with_suffix(".curve"))
-        model = recipe.build()
-        for event in recipe.train(model, training, held_out, checkpoint, history):
-            if isinstance(event, Epoch):
-                curve.add(event.epoch, auroc(problem.labels, _scored(model, test, recipe, own=True)[recipe.score]))
-        best = chosen(history, recipe.options)
-        curve.path.unlink(missing_ok=True)
-        return figures(problem.labels, _scored(model, test, recipe)) | {
-            "epoch": best.epoch,
-            "held_out_error": [epoch.held_out_error for epoch in history],
-            "curve": curve.values(len(history)),
-            "fallback_rate": best.health.fallback_rate if best.health else None,
-            "survivors": best.health.survivors if best.health else None,
-        }
+        test = recipe.scaled(test)
+
+        def figure(model: MemAE) -> float:
+            return auroc(problem.labels, _scored(model, test, recipe, own=True)[recipe.score])
+
+        model, told = watched(recipe, training, held_out, checkpoint, figure)
+        return figures(problem.labels, _scored(model, test, recipe)) | told
 
     return method
 

@@ -23,7 +23,7 @@ from benchmarks.baselines.ocsvm import OneClassSVM
 from benchmarks.baselines.pca import PrincipalComponents
 from benchmarks.datasets import Rows
 from benchmarks.protocol import Halves, flagged, halves, top
-from benchmarks.recipe import Curve, Recipe
+from benchmarks.recipe import Recipe, watched
 from benchmarks.table3 import recipes
 from memae import TabularMemAE
 from memae.data.samples import digest
@@ -32,7 +32,6 @@ from memae.metrics import auroc, average_precision
 from memae.model import MemAE
 from memae.networks import tabular
 from memae.scoring import Floats
-from memae.training import Epoch, chosen
 
 Found = dict[str, Any]
 
@@ -52,6 +51,12 @@ def load(columns: int) -> tuple[Rows, str]:
     """The features and their checksum."""
     rows = datasets.kddcup_features(columns)
     return rows, digest([rows.values.tobytes()])
+
+
+@functools.cache
+def columns_of_publisher() -> pd.DataFrame:
+    """The same rows as a table, for ours; read once a process, as are the features."""
+    return datasets.kddcup().drop(columns="label")
 
 
 @dataclass(frozen=True)
@@ -150,25 +155,17 @@ def learned(recipe_of: Callable[[int, int], Recipe], *, trained: bool = True) ->
 
     def method(problem: Problem, seed: int, checkpoint: Path) -> Scored:
         recipe = recipe_of(problem.training.shape[1], seed)
-        model, history = recipe.build(), list[Epoch]()
         if not trained:
-            return both(lambda part: errors(model.eval(), recipe, part), problem)
-        curve = Curve(checkpoint.with_suffix(".curve"))
-        watched = min(WATCHED, len(problem.halves.test))
-        for event in recipe.train(model, problem.training, problem.held_out, checkpoint, history):
-            if isinstance(event, Epoch):
-                scores = errors(model.eval(), recipe, problem.test[:watched])
-                curve.add(event.epoch, flagged(problem.labels[:watched], scores, top(scores, SHARE)).f1)
-        best = chosen(history, recipe.options)
-        curve.path.unlink(missing_ok=True)
-        more = {
-            "epoch": best.epoch,
-            "held_out_error": [epoch.held_out_error for epoch in history],
-            "curve": curve.values(len(history)),
-            "fallback_rate": best.health.fallback_rate if best.health else None,
-            "survivors": best.health.survivors if best.health else None,
-        }
-        return both(lambda part: errors(model, recipe, part), problem, more)
+            untrained = recipe.build().eval()
+            return both(lambda part: errors(untrained, recipe, part), problem)
+        seen = min(WATCHED, len(problem.halves.test))
+
+        def figure(model: MemAE) -> float:
+            scores = errors(model.eval(), recipe, problem.test[:seen])
+            return flagged(problem.labels[:seen], scores, top(scores, SHARE)).f1
+
+        model, told = watched(recipe, problem.training, problem.held_out, checkpoint, figure)
+        return both(lambda part: errors(model, recipe, part), problem, told)
 
     return method
 
@@ -224,7 +221,7 @@ def forest(problem: Problem, seed: int, checkpoint: Path) -> Scored:  # noqa: AR
 
 def ours(problem: Problem, seed: int, checkpoint: Path) -> Scored:
     """`TabularMemAE` on the publisher's columns; it holds out by itself, from all normal rows of the learned half."""
-    frame = datasets.kddcup().drop(columns="label")
+    frame = columns_of_publisher()
     split = problem.halves
     detector = TabularMemAE(random_state=seed)
     normal = frame.iloc[np.concatenate([split.training, split.held_out])]
