@@ -72,6 +72,37 @@ def one_class_rows(rows: Rows, seed: int) -> OneClassRows:
     return OneClassRows(rows.values[normal[:trained][:MOST_ROWS]], rows.values[test], rows.labels[test])
 
 
+SHARES = (0.0, 0.05, 0.1, 0.2)
+"""Of anomalies among the training rows, which the detector is not told one by one."""
+MOST_CONTAMINATED = 2_000
+FEWEST_CONTAMINATED = 100
+
+
+def contaminated_rows(rows: Rows, share: float, seed: int) -> OneClassRows | None:
+    """The one-class problem with anomalies among the training rows, always with the same normal rows and test.
+
+    Half of the anomalies may be learned, the other half is tested; so many normal rows are learned that the half gives
+    the largest share, at most 2,000. None for a table with too few anomalies for 100 normal rows.
+
+    Args:
+        rows: a table, labelled.
+        share: of the training rows that are anomalous, one of `SHARES`.
+        seed: of the drawing.
+    """
+    clean = one_class_rows(rows, seed)
+    anomalies = np.random.default_rng([seed, 1]).permutation(np.flatnonzero(rows.labels == 1))
+    half = len(anomalies) // 2
+    normal = min(len(clean.training), round(half * (1 - SHARES[-1]) / SHARES[-1]), MOST_CONTAMINATED)
+    if normal < FEWEST_CONTAMINATED:
+        return None
+    added = rows.values[anomalies[: round(normal * share / (1 - share))]]
+    return OneClassRows(
+        np.concatenate([clean.training[:normal], added]),
+        np.concatenate([clean.test[clean.labels == 0], rows.values[anomalies[half:]]]),
+        np.repeat([0, 1], [int((clean.labels == 0).sum()), len(anomalies) - half]),
+    )
+
+
 class Halves(NamedTuple):
     """KDDCUP as section 4.3 splits it; indices of rows."""
 

@@ -94,7 +94,12 @@ def as_authors(plain: Recipe, items: int) -> Recipe:
 
 
 def watched(
-    recipe: Recipe, training: Tensor, held_out: Tensor, checkpoint: Path, figure: Callable[[MemAE], float]
+    recipe: Recipe,
+    training: Tensor,
+    held_out: Tensor,
+    checkpoint: Path,
+    figure: Callable[[MemAE], float],
+    ends: Callable[[list[Epoch]], bool] | None = None,
 ) -> tuple[MemAE, dict[str, Any]]:
     """Trains a recipe and looks at the test after every epoch, for the curve alone.
 
@@ -104,6 +109,8 @@ def watched(
         held_out: those that choose the epoch.
         checkpoint: from which the training goes on; the curve lies beside it.
         figure: of the test.
+        ends: asked after every epoch whether its weights are the ones to keep; None goes through all epochs and keeps
+            what the recipe's options choose.
 
     Returns:
         the model of the chosen epoch, and what a record keeps of the training.
@@ -112,7 +119,9 @@ def watched(
     for event in recipe.train(model, training, held_out, checkpoint, history):
         if isinstance(event, Epoch):
             curve.add(event.epoch, figure(model))
-    best = chosen(history, recipe.options)
+            if ends is not None and ends(history):
+                break
+    best = chosen(history, recipe.options) if ends is None else history[-1]
     curve.path.unlink(missing_ok=True)
     return model, {
         "epoch": best.epoch,

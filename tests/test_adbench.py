@@ -98,6 +98,7 @@ def test_the_page_ranks_the_detectors_on_complete_tables_alone(tmp_path, monkeyp
     monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(page, "PAGE", tmp_path / "quality.md")
     monkeypatch.setattr(page, "PICTURE", tmp_path / "quality" / "ranks.png")
+    monkeypatch.setattr(page, "DECAY", tmp_path / "quality" / "unclean.png")
     page.render()
     assert not page.PAGE.exists()
     for name, best in (("2_b", "KNN"), ("10_a", "ours"), ("3_c", "ours"), ("4_half", "VAE")):
@@ -122,3 +123,43 @@ def test_the_page_ranks_the_detectors_on_complete_tables_alone(tmp_path, monkeyp
     assert figures["adbench/ours/auroc_minus_best_neural"]["value"] == pytest.approx(0.9353 - 0.822, abs=1e-4)
     assert figures["adbench/ours/fit_time_vs_pyod_autoencoder"]["value"] == pytest.approx(1 / 9)
     assert page.PICTURE.stat().st_size > 5000
+    for job in adbench.unclean_jobs(["2_b", "3_c", "10_a"], adbench.METHODS, range(5)):
+        told, share = job.arguments["method"] == "ours told", job.arguments["share"]
+        small = job.arguments["name"] == "10_a"
+        found = {"auroc": None if small else 0.9 - share * (0.1 if told else 0.5), "provenance": provenance}
+        records.write(job.path, {"arguments": job.arguments, **found})
+    page.render()
+    rows = [line for line in page.PAGE.read_text().splitlines() if line.startswith("|")]
+    assert "| ours, told | 0.9000 | -0.0050 | -0.0100 | -0.0200 |" in rows
+    assert "| KNN | 0.9000 | -0.0250 | -0.0500 | -0.1000 |" in rows
+    figures = records.read(tmp_path / "results" / "summary.json")
+    assert figures["adbench/ours/auroc_loss_at_10_percent_contamination"]["value"] == pytest.approx(0.01)
+    assert page.DECAY.stat().st_size > 5000
+
+
+def test_anomalies_among_the_training_rows_are_not_tested_and_all_else_stays():
+    rows = table(1000, 100)
+    rows = Rows(np.hstack([rows.values, np.arange(1000.0)[:, None]]), rows.labels)  # each row has its number
+    found = {share: protocol.contaminated_rows(rows, share, seed=1) for share in protocol.SHARES}
+    clean = found[0.0]
+    assert len(clean.training) == 200  # four times the half of the anomalies
+    for share, problem in found.items():
+        learned = problem.training[:, 3].astype(int)
+        assert rows.labels[learned].mean() == pytest.approx(share, abs=0.003)
+        np.testing.assert_array_equal(problem.training[:200], clean.training)
+        np.testing.assert_array_equal(problem.test, clean.test)
+        assert not set(learned) & set(problem.test[:, 3].astype(int))
+        np.testing.assert_array_equal(rows.labels[problem.test[:, 3].astype(int)], problem.labels)
+    assert clean.labels.sum() == 50
+    assert protocol.contaminated_rows(table(300, 40), 0.1, seed=1) is None
+
+
+@pytest.mark.parametrize("method", ["ours", "ours told"])
+def test_a_detector_learns_from_rows_that_are_not_clean(method, monkeypatch):
+    from benchmarks.adbench import runs
+
+    monkeypatch.setattr(datasets, "adbench", lambda name: {"1_line": table(1000, 100), "2_small": table()}[name])
+    found = runs.measure_contaminated("1_line", method, share=0.2, seed=0)
+    assert found["auroc"] > (0.9 if method == "ours told" else 0.6)
+    assert found["rows"] == {"training": 250, "test": 320}
+    assert runs.measure_contaminated("2_small", method, share=0.2, seed=0) == {"auroc": None}

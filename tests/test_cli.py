@@ -232,7 +232,8 @@ def test_evaluate_and_inspect(run: Run, cases: dict[str, Case], models: dict[str
     facts = json.loads(run("inspect", models[kind], "--json").out)
     detector = load(models[kind])
     assert facts["kind"] == detector.kind
-    assert list(facts["score"]["weights"]) == ["error", "surprise", "distance"][: 3 if kind == "images" else 1]
+    measures = {"table": ["error", "distance"], "images": ["error", "surprise", "distance"], "video": ["error"]}
+    assert list(facts["score"]["weights"]) == measures[kind]
     assert facts["memory"]["items"] == 8
     assert sum(facts["memory"]["use"]) == pytest.approx(1, abs=1e-4)
     assert facts["calibration"]["threshold"] == detector.threshold_

@@ -25,6 +25,7 @@ from memae.estimators import Estimator, ImageMemAE, TabularMemAE, VideoMemAE, lo
 from memae.estimators import image as image_module
 from memae.estimators import video as video_module
 from memae.metrics import auroc
+from memae.networks.tabular import default_widths
 from memae.training import Epoch, Step
 
 RNG = np.random.default_rng(0)
@@ -74,7 +75,11 @@ def fitted() -> dict[str, Estimator]:
 
 @pytest.mark.filterwarnings("ignore")  # scikit-learn's checks fit on a handful of rows, and on constants
 def test_check_estimator() -> None:
-    check_estimator(TabularMemAE(epochs=3, warmup=1, n_items=10))
+    known = dict.fromkeys(
+        ("check_outliers_train", "check_outliers_fit_predict"),
+        "rows of training are known, so that none of them needs to be flagged; contamination leaves rows out",
+    )
+    check_estimator(TabularMemAE(epochs=3, warmup=1, n_items=10), expected_failed_checks=known)
 
 
 def test_pipeline_and_grid_search() -> None:
@@ -310,7 +315,7 @@ def test_a_score_does_not_depend_on_its_batch(fitted: dict[str, Estimator], kind
 
 
 @pytest.mark.parametrize("kind", IDS)
-def test_error_maps_sum_to_the_error(fitted: dict[str, Estimator], kind: str) -> None:
+def test_error_maps_sum_to_the_error_or_the_score(fitted: dict[str, Estimator], kind: str) -> None:
     detector, data = fitted[kind], dict(zip(IDS, [pair[1] for pair in KINDS], strict=True))[kind]
     for part in detector.scores(data):
         errors = part.error_map.double().flatten(1)
@@ -320,12 +325,105 @@ def test_error_maps_sum_to_the_error(fitted: dict[str, Estimator], kind: str) ->
             error = errors.square().sum(1).sqrt() / torch.from_numpy(variance * pixels[0].size)
         else:
             error = errors.sum(1)
-        np.testing.assert_allclose(error, part.measures[:, 0], rtol=1e-4)
-        assert kind == "image" or torch.equal(part.measures[:, 0], part.score)
+        np.testing.assert_allclose(error, part.score if kind == "table" else part.measures[:, 0], rtol=1e-4)
+        assert kind != "video" or torch.equal(part.measures[:, 0], part.score)
         assert part.x_hat.shape[1:] == part.error_map.shape[1:]
 
 
 # ------------------------------------------------------------------------------------------------------------- tables
+
+
+def correlated(n: int, seed: int) -> pd.DataFrame:
+    """Rows in which the second number follows from the first, and the kind from its sign."""
+    random = np.random.default_rng(seed)
+    x = random.normal(size=n)
+    follows = 2 * x + 0.1 * random.normal(size=n)
+    return pd.DataFrame(
+        {"x": x, "follows": follows, "kind": np.where(x > 0, "plus", "minus"), "noise": random.random(n)}
+    )
+
+
+def test_contributions_are_of_the_users_columns_and_sum_to_the_scores() -> None:
+    detector = TabularMemAE().fit(correlated(800, 0))
+    test = correlated(50, 1).set_index(np.arange(100, 150))
+    test.loc[105, "follows"] = 4.5 - test.loc[105, "follows"]
+    test.loc[110, "kind"] = "unseen"
+    parts = detector.contributions(test)
+    assert list(parts.columns) == list(test.columns)
+    assert list(parts.index) == list(test.index)
+    np.testing.assert_allclose(parts.sum(axis=1), detector.anomaly_score(test), rtol=1e-9)
+    assert parts.loc[105].idxmax() in ("x", "follows")
+    assert parts.loc[110].idxmax() == "kind"
+    assert (parts.to_numpy() >= 0).all()
+
+
+def test_columns_that_do_not_go_together_are_found_though_each_alone_is_usual() -> None:
+    detector = TabularMemAE(references=0, epochs=40).fit(correlated(800, 0))
+    test = correlated(400, 1)
+    wrong = test.assign(follows=test["follows"].to_numpy()[::-1])
+    scores = np.r_[detector.anomaly_score(test), detector.anomaly_score(wrong)]
+    assert auroc(np.repeat([0, 1], 400), scores) > 0.9
+
+
+def test_rows_are_kept_to_measure_the_distance_to_them_unless_none_are_wanted(tmp_path: Path) -> None:
+    normal = correlated(600, 0)
+    kept, none = TabularMemAE(epochs=4).fit(normal), TabularMemAE(epochs=4, references=0).fit(normal)
+    assert kept.scorer_.rows is not None
+    assert len(kept.scorer_.rows) == 540
+    assert none.scorer_.rows is None
+    assert len(TabularMemAE(epochs=4, references=20).fit(normal).scorer_.rows) == 20
+    for name, detector in (("kept", kept), ("none", none)):
+        detector.save(tmp_path / name)
+        np.testing.assert_array_equal(load(tmp_path / name).anomaly_score(normal), detector.anomaly_score(normal))
+    assert (tmp_path / "none").stat().st_size < (tmp_path / "kept").stat().st_size
+    with pytest.raises(OptionError, match="references must be 0 or more"):
+        TabularMemAE(epochs=4, references=-1).fit(normal)
+
+
+def test_repeated_rows_are_learned_once() -> None:
+    normal = correlated(300, 0)
+    often = pd.concat([normal, *[normal.iloc[:3]] * 200])
+    detector = TabularMemAE(epochs=4).fit(often)
+    assert len(detector.scorer_.rows) <= 300
+    assert detector.scorer_.calibration is not None
+    assert len(detector.scorer_.calibration.scores) == 90  # of all rows, as they come
+
+
+def test_rows_that_may_be_anomalous_are_left_out() -> None:
+    normal, test = correlated(600, 0), correlated(300, 1)
+    wrong = test.assign(x=6.0, noise=0.5)
+    mixed = pd.concat([normal, wrong.iloc[:60]])
+    labels = np.repeat([0, 1], [300, 240])
+    everything = pd.concat([test, wrong.iloc[60:]])
+    told, untold = (TabularMemAE(contamination=share).fit(mixed) for share in (0.1, 0.0))
+    assert auroc(labels, told.anomaly_score(everything)) > 0.99
+    assert auroc(labels, untold.anomaly_score(everything)) < 0.99
+    assert told.threshold_ < np.median(told.anomaly_score(wrong))
+    for share in (-0.1, 0.5):
+        with pytest.raises(OptionError, match="contamination must be a share"):
+            TabularMemAE(contamination=share).fit(normal)
+
+
+def test_contamination_is_refused_for_a_file_that_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    correlated(300, 0).to_csv(tmp_path / "a.csv", index=False)
+    detector = TabularMemAE(contamination=0.1, epochs=4).fit(tmp_path / "a.csv")
+    assert len(detector.scorer_.rows) + len(detector.scorer_.calibration.scores) == 270
+    monkeypatch.setattr("memae.estimators.tabular.IN_MEMORY", 1)
+    with pytest.raises(OptionError, match="contamination needs all rows in memory"):
+        detector.fit(tmp_path / "a.csv")
+
+
+def test_the_papers_setting_for_tables() -> None:
+    detector = TabularMemAE.paper(epochs=2, batch_size=64).fit(correlated(300, 0))
+    assert detector.scorer_.measured == ("error",)
+    assert detector.spec_.widths == default_widths(7)
+    assert detector.spec_.columns == ()
+    assert detector.spec_.memory is not None
+    assert detector.spec_.memory.items == 50
+    assert detector.spec_.memory.temperature == 1.0
+    np.testing.assert_allclose(
+        detector.contributions(correlated(20, 1)).sum(axis=1), detector.anomaly_score(correlated(20, 1)), rtol=1e-6
+    )
 
 
 def test_tables_of_any_form_score_alike(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from benchmarks.datasets import Rows
 from benchmarks.table3 import COLUMNS, METHODS, jobs, recipes, runs
 
 from memae.metrics import auroc
+from memae.training import Epoch
 
 
 def frame(n: int = 1200) -> pd.DataFrame:
@@ -43,7 +44,7 @@ def test_every_method_has_a_row_and_every_row_a_method():
     assert runs.METHODS.keys() == METHODS.keys()
     found = [each.name for each in jobs(METHODS, None)]
     assert len(found) == len(set(found))
-    assert len(found) == sum(METHODS.values()) + 9 * len(COLUMNS)
+    assert len(found) == sum(METHODS.values()) + 6 * len(COLUMNS)
     assert found.index("table3/memae_paper/0") < found.index("table3/ae/1") < found.index("table3/ae_118/0")
     assert [each.name for each in jobs(["pca_2"], [4, 5])] == ["table3/pca_2/4"]
 
@@ -61,6 +62,25 @@ def test_every_method_runs_and_gives_all_figures(method, tmp_path):
         assert found["sets"]["paper"]["auroc"] > 0.9
     if "curve" in found:
         assert len(found["curve"]) == len(found["held_out_error"]) == 4
+    if method.endswith("longest"):
+        assert found["epoch"] == np.argmin(found["held_out_error"]) + 1
+
+
+def test_training_ends_on_a_plateau_of_the_held_out_error():
+    def ends(*errors: float) -> bool:
+        return recipes.on_a_plateau([Epoch(n, 0.0, 0.0, 0.0, error, None, 0.0) for n, error in enumerate(errors, 1)])
+
+    assert ends(9, 1.0, 0.995, 0.991, 0.99)
+    assert not ends(1.0, 0.995, 0.991)  # too few
+    assert not ends(1.0, 0.98, 0.979, 0.978)
+    assert ends(1.0, 1.1, 1.2, 1.3)  # no gain at all
+
+
+def test_a_training_that_ended_keeps_its_last_epoch(monkeypatch, tmp_path):
+    monkeypatch.setattr(recipes, "GAIN", 1.0)  # no gain is enough
+    monkeypatch.setattr(recipes, "EPOCHS", 6)
+    found = runs.measure("ae", seed=0, columns=120, checkpoint=tmp_path / "checkpoint")
+    assert found["epoch"] == len(found["curve"]) == 4
 
 
 def test_figures_are_those_of_the_scores_and_thresholds_come_from_where_they_say():

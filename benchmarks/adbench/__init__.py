@@ -6,6 +6,7 @@ from typing import Any
 
 from benchmarks import datasets
 from benchmarks.jobs import Job, run
+from benchmarks.protocol import SHARES
 
 PEERS = {
     "IForest": "iforest",
@@ -22,6 +23,9 @@ PEERS = {
 """Detectors of PyOD, at their defaults, and where in `pyod.models` each lies."""
 METHODS = ("ours", *PEERS)
 SEEDS = 5
+UNCLEAN = ("ours", "ours told", "AutoEncoder", "KNN")
+"""Those that also learn rows among which there are anomalies; "told" is told their share."""
+UNCLEAN_SEEDS = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +42,8 @@ def main(arguments: argparse.Namespace) -> None:
     """Runs what is not recorded yet, and renders the page."""
     if not arguments.render:
         names = datasets.adbench_names() if arguments.sets is None else arguments.sets
-        run(jobs(names, arguments.methods, arguments.seeds), arguments.jobs)
+        run(jobs(names, list(arguments.methods), arguments.seeds), arguments.jobs)
+        run(unclean_jobs(names, list(arguments.methods), arguments.seeds), arguments.jobs)
     from benchmarks.adbench.page import render  # noqa: PLC0415 (it needs matplotlib)
 
     render()
@@ -53,6 +58,34 @@ def jobs(sets: Iterable[str], methods: Iterable[str], seeds: Iterable[int]) -> l
 def job(name: str, method: str, seed: int) -> Job:
     """One run."""
     return Job(f"adbench/{name}/{method}-{seed}", measured, {"name": name, "method": method, "seed": seed})
+
+
+def unclean_jobs(sets: Iterable[str], methods: Iterable[str], seeds: Iterable[int]) -> list[Job]:
+    """One job a seed, table, share of anomalies and method."""
+    sets = list(sets)
+    wanted = [method for method in UNCLEAN if method.split()[0] in methods]
+    return [
+        unclean_job(name, method, share, seed)
+        for seed in seeds
+        if seed < UNCLEAN_SEEDS
+        for name in sets
+        for share in SHARES
+        for method in wanted
+        if share or method != "ours told"  # without anomalies it is told nothing
+    ]
+
+
+def unclean_job(name: str, method: str, share: float, seed: int) -> Job:
+    """One run with anomalies among the training rows."""
+    arguments = {"name": name, "method": method, "share": share, "seed": seed}
+    return Job(f"adbench_unclean/{name}/{method.replace(' ', '_')}-{share:g}-{seed}", measured_unclean, arguments)
+
+
+def measured_unclean(**arguments: Any) -> dict[str, Any]:
+    """`runs.measure_contaminated`, imported by the process that runs it."""
+    from benchmarks.adbench.runs import measure_contaminated  # noqa: PLC0415
+
+    return measure_contaminated(**arguments)
 
 
 def measured(**arguments: Any) -> dict[str, Any]:

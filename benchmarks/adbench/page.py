@@ -1,18 +1,22 @@
 """docs/quality.md and its plot, and results/adbench.json, from the runs that were recorded."""
 
 import statistics
+from collections.abc import Iterable
 
 import pandas as pd
 import scikit_posthocs
 from matplotlib.figure import Figure
 
 from benchmarks import records
-from benchmarks.adbench import METHODS, SEEDS, job
+from benchmarks.adbench import METHODS, SEEDS, UNCLEAN, job, unclean_jobs
+from benchmarks.protocol import FEWEST_CONTAMINATED, SHARES
 
 PAGE = records.ROOT / "docs" / "quality.md"
 PICTURE = records.ROOT / "docs" / "quality" / "ranks.png"
+DECAY = PICTURE.with_name("unclean.png")
 NEURAL = ("AutoEncoder", "DeepSVDD", "VAE")
 TITLES = {"ours": "**ours**: `TabularMemAE()`"}
+UNCLEAN_TITLES = {"ours": "ours", "ours told": "ours, told"}
 
 
 def read() -> pd.DataFrame:
@@ -44,11 +48,20 @@ def render() -> None:
     if runs.empty:
         return
     auroc = by_table(runs, "auroc")
-    origin = records.together(runs["provenance"].tolist(), "python -m benchmarks adbench")
-    records.write(records.RESULTS / "adbench.json", {"detectors": {"provenance": origin, "figures": scoreboard(runs)}})
-    records.summarise()
+    command = "python -m benchmarks adbench"
+    origin = records.together(runs["provenance"].tolist(), command)
+    parts = {"detectors": {"provenance": origin, "figures": scoreboard(runs)}}
+    lines = page(runs)
     draw(auroc)
-    PAGE.write_text("\n".join(page(runs)) + "\n", encoding="utf-8")
+    unclean = read_unclean(auroc.index)
+    if not unclean.empty:
+        origin = records.together(unclean["provenance"].tolist(), command)
+        parts["unclean"] = {"provenance": origin, "figures": unclean_scoreboard(unclean)}
+        lines += unclean_page(unclean)
+        draw_decay(unclean)
+    records.write(records.RESULTS / "adbench.json", parts)
+    records.summarise()
+    PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def by_table(runs: pd.DataFrame, figure: str) -> pd.DataFrame:
@@ -133,3 +146,64 @@ def draw(auroc: pd.DataFrame) -> None:
     )
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(PICTURE, dpi=120)
+
+
+# --------------------------------------------------------------------- anomalies among the training rows
+
+
+def read_unclean(names: Iterable[str]) -> pd.DataFrame:
+    """All runs with training rows that are not clean, a row each, of the tables that are complete and large enough."""
+    rows = []
+    for name in names:
+        found = [(each.arguments, each.record()) for each in unclean_jobs([name], METHODS, range(SEEDS))]
+        if all(record is not None and record["auroc"] is not None for _, record in found):
+            rows += [arguments | record for arguments, record in found if record]
+    return pd.DataFrame(rows)
+
+
+def means_by_share(unclean: pd.DataFrame) -> dict[str, list[float]]:
+    """AUROC of each method, mean of tables and seeds, share by share; "told" is not told anything of clean rows."""
+    mean = unclean.groupby(["method", "share"])["auroc"].mean().to_dict()
+    clean = {"ours told": "ours"}
+    return {
+        method: [mean[method if share else clean.get(method, method), share] for share in SHARES] for method in UNCLEAN
+    }
+
+
+def unclean_scoreboard(unclean: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """The figure that has a target: that of a detector that is told the share."""
+    told = means_by_share(unclean)["ours told"]
+    loss = told[0] - told[SHARES.index(0.1)]
+    return {"adbench/ours/auroc_loss_at_10_percent_contamination": records.figure(loss, n=unclean["seed"].nunique())}
+
+
+def unclean_page(unclean: pd.DataFrame) -> list[str]:
+    """The lines of the part on training rows that are not clean."""
+    lines = [
+        "",
+        "## Training rows that are not clean",
+        "",
+        "Half of the anomalies may be among the training rows, the other half is tested, always with the same normal "
+        f"rows. {unclean['name'].nunique()} tables, those with anomalies enough for {FEWEST_CONTAMINATED} normal rows "
+        f"and the largest share; {unclean['seed'].nunique()} seeds. “Told” is "
+        "`TabularMemAE(contamination=share)`, which leaves so many rows out; all others take every row for normal.",
+        "",
+        f"| mean AUROC, and its change | clean | {' | '.join(f'{share:.0%}' for share in SHARES[1:])} |",
+        "|---" * (len(SHARES) + 1) + "|",
+    ]
+    for method, (clean, *others) in means_by_share(unclean).items():
+        cells = [f"{value - clean:+.4f}" for value in others]
+        lines.append(f"| {UNCLEAN_TITLES.get(method, method)} | {clean:.4f} | {' | '.join(cells)} |")
+    return [*lines, "", f"![AUROC by share of anomalies]({DECAY.parent.name}/{DECAY.name})"]
+
+
+def draw_decay(unclean: pd.DataFrame) -> None:
+    """AUROC by the share of anomalies."""
+    figure = Figure(figsize=(6, 3.5), layout="constrained")
+    axes = figure.subplots()
+    for method, values in means_by_share(unclean).items():
+        axes.plot([100 * share for share in SHARES], values, marker="o", label=UNCLEAN_TITLES.get(method, method))
+    axes.set_xlabel("anomalies among the training rows, %")
+    axes.set_ylabel("mean AUROC")
+    axes.legend()
+    figure.savefig(DECAY, dpi=120)

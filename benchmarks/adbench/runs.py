@@ -10,9 +10,10 @@ import torch
 
 from benchmarks import datasets
 from benchmarks.adbench import PEERS
-from benchmarks.protocol import one_class_rows
+from benchmarks.protocol import OneClassRows, contaminated_rows, one_class_rows
 from memae import TabularMemAE
 from memae.metrics import auroc, average_precision
+from memae.scoring import Floats
 
 Found = dict[str, Any]
 
@@ -29,27 +30,69 @@ def measure(name: str, method: str, seed: int) -> Found:
         seed: of drawing and detector.
     """
     problem = one_class_rows(datasets.adbench(name), seed)
+    detector: Any = (
+        TabularMemAE(random_state=seed) if method == "ours" else _peer(method, problem.training.shape[1], seed)
+    )
+    scores, missing, seconds = _scores(detector, problem)
+    return {
+        "auroc": auroc(problem.labels, scores),
+        "average_precision": average_precision(problem.labels, scores),
+        **seconds,
+        "rows": {
+            "training": len(problem.training),
+            "test": len(problem.test),
+            "anomalies": int(problem.labels.sum()),
+        },
+        "columns": problem.training.shape[1],
+        "scores_missing": missing,
+    }
+
+
+def measure_contaminated(name: str, method: str, share: float, seed: int) -> Found:
+    """AUROC where some of the training rows are anomalies.
+
+    Args:
+        name: of the table.
+        method: "ours", which takes all rows for normal; "ours told", which knows the share; or a detector of PyOD.
+        share: of the training rows, one of `protocol.SHARES`.
+        seed: of drawing and detector.
+    """
+    problem = contaminated_rows(datasets.adbench(name), share, seed)
+    if problem is None:
+        return {"auroc": None}
+    told = share if method == "ours told" else 0.0
+    detector: Any = (
+        TabularMemAE(random_state=seed, contamination=told)
+        if method.startswith("ours")
+        else _peer(method, problem.training.shape[1], seed)
+    )
+    scores, missing, _ = _scores(detector, problem)
+    return {
+        "auroc": auroc(problem.labels, scores),
+        "rows": {"training": len(problem.training), "test": len(problem.test)},
+        "scores_missing": missing,
+    }
+
+
+def _scores(detector: Any, problem: OneClassRows) -> tuple[Floats, int, dict[str, float]]:
+    """Scores of the test, how many a detector did not give, and the seconds that it took to fit and to score."""
     center, spread = problem.training.mean(0), problem.training.std(0)
     scale = np.where(spread > 0, spread, 1.0)
     training, test = ((part - center) / scale for part in (problem.training, problem.test))
-    detector: Any = TabularMemAE(random_state=seed) if method == "ours" else _peer(method, training.shape[1], seed)
+    score = detector.anomaly_score if isinstance(detector, TabularMemAE) else detector.decision_function
     with warnings.catch_warnings(action="ignore"):
         began = time.perf_counter()
         detector.fit(training)
         fitted = time.perf_counter()
-        scores = detector.anomaly_score(test) if method == "ours" else detector.decision_function(test)
+        scores = score(test)
         scored = time.perf_counter()
     none = np.isnan(scores)  # says nothing of these rows: they rank in the middle
     scores = np.nan_to_num(np.where(none, np.median(scores[~none]) if not none.all() else 0.0, scores))
-    return {
-        "auroc": auroc(problem.labels, scores),
-        "average_precision": average_precision(problem.labels, scores),
-        "fit_seconds": round(fitted - began, 4),
-        "score_seconds": round(scored - fitted, 4),
-        "rows": {"training": len(training), "test": len(test), "anomalies": int(problem.labels.sum())},
-        "columns": training.shape[1],
-        "scores_missing": int(none.sum()),
-    }
+    return (
+        scores,
+        int(none.sum()),
+        {"fit_seconds": round(fitted - began, 4), "score_seconds": round(scored - fitted, 4)},
+    )
 
 
 def _peer(method: str, columns: int, seed: int) -> Any:

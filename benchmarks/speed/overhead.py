@@ -38,7 +38,7 @@ def step(model: MemAE, x: Tensor) -> Callable[[], object]:
     """Learns a batch as `memae.training` does."""
     options = Options(epochs=1000, batch_size=len(x))
     run = _Run(model, options, "", [])
-    return lambda: _learn(run, x, options, 0.0)
+    return lambda: _learn(run, x, options, 0.0, torch.Generator())
 
 
 def measure() -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The model file: one safetensors file with a JSON header. Nothing in it can run code."""
 
 import json
+import math
 import platform
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -53,6 +54,7 @@ def save(artifact: Artifact, path: str | Path) -> None:
         "scorer": {
             "reduction": scorer.reduction,
             "criterion": scorer.criterion,
+            "limit": scorer.limit if math.isfinite(scorer.limit) else None,
             "chunk": scorer.chunk,
             "calibrated": scorer.calibration is not None,
         },
@@ -114,8 +116,10 @@ def _assemble(header: dict[str, Any], tensors: dict[str, Tensor]) -> Artifact:
         tensors["scale"],
         reduction=about["reduction"],
         criterion=about["criterion"],
+        limit=math.inf if about["limit"] is None else about["limit"],
         chunk=about["chunk"],
         references=tensors.get("references"),
+        rows=tensors.get("rows"),
     )
     if about["calibrated"]:
         scorer.calibration = Calibration(tensors["calibration.scores"], float(tensors["calibration.rate"]))
@@ -141,6 +145,7 @@ def _spec(data: dict[str, Any]) -> Spec:
         strides=tuple(tuple(stride) for stride in data["strides"]),
         memory=None if memory is None else MemorySpec(**memory),
         turns=data["turns"],
+        columns=tuple(data["columns"]),
     )
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from memae.memory import Memory, OnEmpty, Recall, Similarity
 from memae.networks import convolutional, orientation, tabular
+from memae.networks.hiding import Hiding, shown
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Spec:
         strides: of the convolutions, one tuple a layer; empty for tables.
         memory: None for a plain autoencoder.
         turns: in how many ways images are turned, to tell from the memory's answer how; 0 for not at all.
+        columns: of tables whose columns are hidden and restored from the others: number of features of each; empty for
+            no hiding.
     """
 
     shape: tuple[int, ...]
@@ -42,10 +45,11 @@ class Spec:
     strides: tuple[tuple[int, ...], ...] = ()
     memory: MemorySpec | None = None
     turns: int = 0
+    columns: tuple[int, ...] = ()
 
 
 class Reconstruction(NamedTuple):
-    """What the model makes of samples; where it tells turns, t of them, and else t = 1."""
+    """What the model makes of samples, of which it sees t views: turned, or with other columns hidden; else t = 1."""
 
     x_hat: Tensor  # the shape of x
     recall: Recall | None  # None without a memory
@@ -57,8 +61,8 @@ class Reconstruction(NamedTuple):
         """Whether some query of a sample found no item above λ: `(b,)`, bool."""
         if self.recall is None:
             return torch.zeros(len(self.x_hat), dtype=torch.bool, device=self.x_hat.device)
-        turns_and_samples = self.recall.fallback.reshape(-1, len(self.x_hat), *self.recall.fallback.shape[1:])
-        return turns_and_samples.movedim(1, 0).flatten(1).any(1)
+        views_and_samples = self.recall.fallback.reshape(-1, len(self.x_hat), *self.recall.fallback.shape[1:])
+        return views_and_samples.movedim(1, 0).flatten(1).any(1)
 
 
 Coder = Callable[[Tensor], Tensor]
@@ -74,6 +78,7 @@ class MemAE(nn.Module):
         code_shape: `(c, *space)` of the encoder's output where the code is one query as a whole; None where each
             of its positions is a query.
         compass: tells from what was read how a sample was turned; see `networks.orientation`.
+        hiding: which columns of a row are hidden together; see `networks.hiding`.
     """
 
     def __init__(
@@ -83,6 +88,7 @@ class MemAE(nn.Module):
         decoder: nn.Module,
         code_shape: tuple[int, ...] | None = None,
         compass: nn.Linear | None = None,
+        hiding: Hiding | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -90,6 +96,7 @@ class MemAE(nn.Module):
         self.decoder = decoder
         self.code_shape = code_shape
         self.compass = compass
+        self.hiding = hiding
         self.bypass = False  # a warm-up trains encoder and decoder alone
         self._compiled: tuple[int, Coder, Coder] | None = None
 
@@ -98,8 +105,15 @@ class MemAE(nn.Module):
         """In how many ways samples are turned; 1 for upright alone."""
         return 1 if self.compass is None else self.compass.out_features
 
-    def encode(self, x: Tensor) -> Tensor:
-        """Samples → queries z: `(b, c)`, or `(b, c, *space)` where each position is one."""
+    def encode(self, x: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """Samples → queries z: `(b, c)`, or `(b, c, *space)` where each position is one.
+
+        Args:
+            x: `(b, *shape)`.
+            hidden: which features of rows the encoder does not see `(b, d)`, where columns are hidden; None for none.
+        """
+        if self.hiding is not None:
+            x = shown(x, torch.zeros_like(x, dtype=torch.bool) if hidden is None else hidden)
         z: Tensor = self.encoder(x)
         return z if self.code_shape is None else z.flatten(1)
 
@@ -120,16 +134,27 @@ class MemAE(nn.Module):
         if self.memory is not None:
             self.memory.compiled = size > 0
 
-    def forward(self, x: Tensor) -> Reconstruction:
-        """Reconstructs samples `(b, *shape)` from what the memory holds; those turned are only told apart."""
+    def forward(self, x: Tensor, hidden: Tensor | None = None) -> Reconstruction:
+        """Reconstructs samples `(b, *shape)` from what the memory holds; those turned are only told apart.
+
+        Args:
+            x: samples.
+            hidden: see `encode`; None hides each column in turn, and what is reconstructed are the hidden ones.
+        """
         coders: tuple[Coder, Coder] = self.encode, self.decode
         if self._compiled is not None and self.training and len(x) == self._compiled[0]:
             coders = self._compiled[1:]
         encode, decode = coders
-        z = encode(orientation.turned(x, self.turns))
+        in_turn = self.hiding is not None and hidden is None
+        if self.hiding is None:
+            z = encode(orientation.turned(x, self.turns))
+        else:
+            z = self.encode(*(self.hiding.every(x) if hidden is None else (x, hidden)))
         recall: Recall | None = None if self.memory is None or self.bypass else self.memory(z)
         read = z if recall is None else recall.read
-        x_hat = decode(read[: len(x)])
+        x_hat = decode(read if in_turn else read[: len(x)])
+        if self.hiding is not None and in_turn:
+            x_hat = self.hiding.restored(x_hat)
         if self.compass is None:
             return Reconstruction(x_hat, recall, z.flatten(1))
         surprise = orientation.surprise(self.compass(read.flatten(1)), self.turns)
@@ -154,12 +179,14 @@ def build(spec: Spec) -> MemAE:
         encoder = convolutional.encoder(channels, space, layout)
         decoder = convolutional.decoder(channels, space, layout)
     else:
-        encoder, decoder = tabular.encoder(channels, spec.widths), tabular.decoder(channels, spec.widths)
+        encoder = tabular.encoder(channels * (2 if spec.columns else 1), spec.widths)
+        decoder = tabular.decoder(channels, spec.widths)
     code = code_shape(spec)
     compass = orientation.compass(math.prod(code), spec.turns) if spec.turns else None
+    hiding = Hiding(spec.columns) if spec.columns else None
     wanted = spec.memory
     if wanted is None:
-        return _laid_out(MemAE(encoder, None, decoder, code, compass), space)
+        return _laid_out(MemAE(encoder, None, decoder, code, compass, hiding), space)
     memory = Memory(
         wanted.items,
         code[0] if wanted.per_position else math.prod(code),
@@ -169,7 +196,7 @@ def build(spec: Spec) -> MemAE:
         shrinkage=wanted.shrinkage,
         on_empty=wanted.on_empty,
     )
-    return _laid_out(MemAE(encoder, memory, decoder, None if wanted.per_position else code, compass), space)
+    return _laid_out(MemAE(encoder, memory, decoder, None if wanted.per_position else code, compass, hiding), space)
 
 
 def _laid_out(model: MemAE, space: list[int]) -> MemAE:

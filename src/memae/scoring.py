@@ -14,6 +14,7 @@ from memae.errors import InputError, OptionError, memory_guard
 from memae.losses import Criterion, Reduction, criterion_map, criterion_total
 from memae.memory import Shrunk, unit
 from memae.model import MemAE
+from memae.neighbours import apart
 from memae.networks.orientation import turned
 
 Floats = NDArray[np.float64]
@@ -21,6 +22,8 @@ Network = Callable[[Tensor], tuple[Tensor, ...]]
 """Normalised samples `(chunk, *shape)` → what `Scorer.outputs` gives for them."""
 T = TypeVar("T")
 
+LEAST_USUAL = 0.05
+"""Error of an element, in its deviations, that is usual at least: what was always met exactly may vary a little."""
 CERTAIN = 0.01
 """Nats of surprise below which differences hardly count: the model is sure either way."""
 
@@ -29,7 +32,7 @@ class Scores(NamedTuple):
     """What the scorer says of a batch of b samples."""
 
     score: Tensor  # (b,), higher = more anomalous
-    error_map: Tensor  # (b, *shape): error of each element, see `losses.criterion_map`; or (0,)
+    error_map: Tensor  # (b, *shape): error of each element, see `Scorer`; or (0,)
     x_hat: Tensor  # (b, *shape): reconstruction, in the raw unit; or (0,), where only scores were asked for
     fallback: Tensor  # (b,), bool: some query of the sample found no item above λ
     measures: Tensor  # (b, 1 to 3): what the score weighs; see `Scorer`
@@ -39,24 +42,31 @@ class Scorer(nn.Module):
     """Raw samples in, scores out: normalisation, model, error formula and calibration in one place.
 
     A score weighs up to three measures of a sample, each the larger the more anomalous: its error; where the model
-    tells turns, ln(1 + surprise / 0.01); where codes of training samples are known, the distance of its own to the
-    nearest. With the error alone, the score is the error.
+    tells turns, ln(1 + surprise / 0.01); where normal samples are known, the distance to the nearest of them, between
+    codes or, for rows of tables, between the rows. With the error alone, the score is the error.
+
+    The error map says what `criterion_map` does. With the criterion "usual" it is what each element adds to the score:
+    its error over the usual one, and its part of the distance.
 
     Args:
         model: trained; put into evaluation mode by `batched`.
         center: subtracted from raw samples, broadcast over them.
         scale: divides them after that.
+        limit: what is further from 0 after that counts as so far, so that nothing outshouts the rest.
         reduction: formula of the score; see `reconstruction_error`.
-        criterion: whether the score is that "error", or "relative" to the contrast of an image; see `criterion_map`.
+        criterion: what the score makes of the errors of elements; see `criterion_map`.
         chunk: samples that are computed at once. Always so many: a smaller batch is filled up, so that the score of
             a sample does not depend on the batch it came in.
         references: codes of training samples, scaled to length 1, `(turns, m, c)`; see `codes`.
+        rows: training rows, normalised, `(m, d)`.
     """
 
     center: Tensor
     scale: Tensor
+    usual: Tensor | None
     weights: Tensor | None
     references: Tensor | None
+    rows: Tensor | None
 
     def __init__(
         self,
@@ -64,38 +74,51 @@ class Scorer(nn.Module):
         center: Tensor,
         scale: Tensor,
         *,
+        limit: float = math.inf,
         reduction: Reduction = "sum",
         criterion: Criterion = "error",
         chunk: int = 1,
         references: Tensor | None = None,
+        rows: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.register_buffer("center", center)
         self.register_buffer("scale", scale)
+        self.limit = limit
         self.reduction: Reduction = reduction
         self.criterion: Criterion = criterion
         self.chunk = chunk
         self.network: Network | None = None  # another engine's; None for torch
         self.calibration: Calibration | None = None
-        self.remember(references)
+        self.register_buffer("usual", torch.ones_like(center) if criterion == "usual" else None)
+        self.remember(references, rows)
 
-    def remember(self, references: Tensor | None) -> None:
-        """Takes other references, see above, or none; `balance` must follow, until then the error alone counts."""
+    def remember(self, references: Tensor | None = None, rows: Tensor | None = None) -> None:
+        """Takes other known samples, see above, or none; `balance` must follow, until then the error alone counts."""
         self.register_buffer("references", references)
+        self.register_buffer("rows", rows)
         measures = len(self.measured)
         self.register_buffer("weights", torch.eye(measures, dtype=torch.float64)[0] if measures > 1 else None)
 
     @property
     def measured(self) -> tuple[str, ...]:
         """What the columns of `Scores.measures` are."""
-        surprise, distance = self.model.compass is not None, self.references is not None
+        surprise = self.model.compass is not None
+        distance = self.references is not None or self.rows is not None
         return ("error", *["surprise"] * surprise, *["distance"] * distance)
 
     def normalise(self, raw: Tensor) -> Tensor:
         """Raw samples → what the network sees, in its precision."""
         shifted = raw.to(self.center) - self.center
-        return shifted.div_(self.scale).to(next(self.model.parameters()).dtype)
+        x = shifted.div_(self.scale)
+        if math.isfinite(self.limit):
+            x = x.clamp_(-self.limit, self.limit)
+        return x.to(next(self.model.parameters()).dtype)
+
+    def raw(self, x: Tensor) -> Tensor:
+        """The inverse of `normalise` within its limit."""
+        return (x.to(self.center) * self.scale).add_(self.center)
 
     def forward(self, raw: Tensor, *, reasons: bool = True) -> Scores:
         """Scores one batch as it is; `batched` is for data of any length.
@@ -107,18 +130,24 @@ class Scorer(nn.Module):
         x = self.normalise(raw)
         x_hat, fallback, *more = self.outputs(x) if self.network is None else self.network(x)
         errors = criterion_map(x, x_hat, self.criterion, self.reduction)
+        if self.usual is not None:
+            errors = errors / self.usual
         # The sum runs in float64: over a whole clip, float32 would lose what the tolerance of the parity test promises.
         measures = [criterion_total(errors, x, self.criterion, self.reduction, torch.float64)]
         if self.model.compass is not None:
             measures.append((more.pop(0).double() / CERTAIN).log1p())
         if self.references is not None:
             measures.append(self._distance(more.pop(0)).double())
+        if self.rows is not None:
+            far = apart(x, self.rows)
+            measures.append(far.distance.double())
+            if reasons and self.weights is not None:
+                errors = errors * self.weights[0] + far.shares * self.weights[-1]
         together = torch.stack(measures, 1)
         score = self.weighed(together)
         if not reasons:
             return Scores(score, score[:0], score[:0], fallback, together)
-        raw_hat = (x_hat.to(self.center) * self.scale).add_(self.center)
-        return Scores(score, errors, raw_hat, fallback, together)
+        return Scores(score, errors, self.raw(x_hat), fallback, together)
 
     def outputs(self, x: Tensor) -> tuple[Tensor, ...]:
         """What the score of normalised samples `(b, *shape)` needs of the network.
@@ -175,6 +204,15 @@ class Scorer(nn.Module):
                     raise InputError("a score is not finite: the data lie too far outside what the model was fitted on")
                 yield scores
 
+    def expect(self, normal: Tensor) -> None:
+        """Takes the errors of held-out normal samples as the usual ones, for the criterion "usual".
+
+        Args:
+            normal: their `Scores.error_map`, while nothing was expected yet `(n, *shape)`.
+        """
+        assert self.usual is not None  # noqa: S101 (asked for by the criterion)
+        self.usual.copy_(normal.mean(0).clamp_min(LEAST_USUAL))
+
     def balance(self, normal: Tensor) -> None:
         """Weighs the measures against each other: each in its standard deviation over normal samples.
 
@@ -217,17 +255,17 @@ def decoded_items(scorer: Scorer) -> Tensor:
         raise OptionError("only a memory whose items are whole codes can be decoded; fit with items, not per position")
     scorer.eval()
     x_hat = torch.cat([scorer.model.decode(part) for part in torch.split(memory.items, scorer.chunk)])
-    return (x_hat.to(scorer.center) * scorer.scale + scorer.center).cpu()
+    return scorer.raw(x_hat).cpu()
 
 
-def chunk_size(shape: tuple[int, ...]) -> int:
-    """Samples computed at once for samples of `shape`: many small ones, a single large one; a power of two.
+def chunk_size(shape: tuple[int, ...], views: int = 1) -> int:
+    """Samples computed at once for samples of `shape`, each seen in so many views: a power of two.
 
     Example:
-        >>> chunk_size((120,)), chunk_size((1, 28, 28)), chunk_size((1, 16, 256, 256))
-        (1024, 128, 1)
+        >>> chunk_size((120,)), chunk_size((120,), 8), chunk_size((1, 28, 28)), chunk_size((1, 16, 256, 256))
+        (1024, 128, 128, 1)
     """
-    return int(2 ** min(max(math.floor(math.log2(131_072 / math.prod(shape))), 0), 10))
+    return int(2 ** max(math.floor(math.log2(min(131_072 / math.prod(shape), 1024) / views)), 0))
 
 
 def spread_over_frames(

@@ -24,7 +24,7 @@ from memae.files import replacing, sweep
 from memae.health import Health, HealthMeter
 from memae.losses import Reduction, objective, reconstruction_error
 from memae.memory import kmeans_items, sampled_items
-from memae.model import MemAE
+from memae.model import MemAE, Reconstruction
 from memae.networks.orientation import turned
 
 Init = Literal["uniform", "samples", "kmeans"]
@@ -340,7 +340,7 @@ def _epoch(run: _Run, training: Samples, held_out: Samples, options: Options) ->
     for step, batch in enumerate(batches):
         if step < run.step:  # learned before the checkpoint that this run resumed from
             continue
-        hidden = _generator(options, number, 3, step) if options.erase else None
+        hidden = _generator(options, number, 3, step)
         _learn(run, batch, options, (number + step / steps) / options.epochs, hidden)
         run.step, run.seconds = step + 1, time.monotonic() - began
         samples, loss, _, entropy = run.sums.tolist()
@@ -364,7 +364,7 @@ def _denormals_are_zero() -> Iterator[None]:
 
 
 @_denormals_are_zero()
-def _learn(run: _Run, batch: Tensor, options: Options, progress: float, hidden: torch.Generator | None = None) -> None:
+def _learn(run: _Run, batch: Tensor, options: Options, progress: float, hidden: torch.Generator) -> None:
     """One step of Adam.
 
     Where turns are told, their surprise is added to Eq. 10 with the error itself as weight, so that both count alike
@@ -375,7 +375,7 @@ def _learn(run: _Run, batch: Tensor, options: Options, progress: float, hidden: 
     for group in run.adam.param_groups:
         group["lr"] = options.learning_rate * (0.5 * (1 + math.cos(math.pi * progress)) if options.decay else 1.0)
     x = batch.to(device)
-    x_hat, recall, _, surprise = model(x if hidden is None else erased(x, options.erase, hidden))
+    x_hat, recall, _, surprise = _reconstructed(model, x, options, hidden)
     error = reconstruction_error(x, x_hat, options.reduction)
     entropy = error.new_zeros(1) if recall is None else recall.entropy
     loss = objective(error, entropy, options.alpha)
@@ -388,6 +388,14 @@ def _learn(run: _Run, batch: Tensor, options: Options, progress: float, hidden: 
     run.sums += means.double().cpu() * len(x)
     if recall is not None and run.meter is not None:
         run.meter.add(recall)
+
+
+def _reconstructed(model: MemAE, x: Tensor, options: Options, hidden: torch.Generator) -> Reconstruction:
+    """Samples as the model restores them from what it may see of them."""
+    if model.hiding is not None:
+        found: Reconstruction = model(x, model.hiding.drawn(len(x), hidden))
+        return found
+    return model(erased(x, options.erase, hidden) if options.erase else x)  # type: ignore[no-any-return]
 
 
 def _close(run: _Run, held_out: Samples, options: Options) -> Epoch:

@@ -30,6 +30,9 @@ Source = Annotated[Path, typer.Argument(help="Normal data: a file or a folder.",
 Output = Annotated[Path, _option("Model file to write.", "--output", "-o")]
 Resume = Annotated[bool, _option("Go on from MODEL.checkpoint, where a training was stopped.", "--resume")]
 LogDir = Annotated[Path | None, _option("Folder for TensorBoard logs.", "--log-dir")]
+AsPrinted = Annotated[
+    Protocol, _option("The paper's setting instead of our defaults; other options still apply.", "--protocol")
+]
 Json = Annotated[bool, _option("Print a JSON summary on stdout.", "--json")]
 MEMORY, NETWORK, TRAINING = "Memory", "Network", "Training"
 Items = Annotated[int, _option("Items of the memory; 0 is a plain autoencoder.", "--n-items", panel=MEMORY)]
@@ -64,27 +67,42 @@ Seed = Annotated[int, _option("Seed of everything that is drawn.", "--random-sta
 
 @fit.command()
 def table(
+    context: typer.Context,
     source: Source,
     output: Output,
-    n_items: Items = 50,
+    protocol: AsPrinted = "ours",
+    n_items: Annotated[
+        int | None,
+        _option("Items of the memory, 0 for none; by default half as many as rows.", "--n-items", panel=MEMORY),
+    ] = None,
     ignore: Annotated[list[str], _option("Column to leave out; repeat for each.", "--ignore")] = [],  # noqa: B006
     widths: Widths = None,
     similarity: Sim = "cosine",
-    temperature: Temperature = 0.1,
+    temperature: Temperature = 0.05,
     learn_temperature: LearnTemperature = False,
     shrinkage: Shrinkage = 1.0,
     on_empty: Empty = "strongest",
-    scaling: Annotated[Scaling, _option("Numbers to mean 0 and deviation 1, or to 0 … 1.")] = "standard",
+    scaling: Annotated[Scaling, _option("Features to mean 0 and deviation 1, or to 0 … 1.")] = "standard",
+    hide: Annotated[
+        bool, _option("Hide columns and restore them from the others.", "--hide/--no-hide", panel=TRAINING)
+    ] = True,
+    references: Annotated[
+        int | None,
+        _option("Rows kept in the model to score the distance, 0 for none; by default 10,000.", panel=TRAINING),
+    ] = None,
+    contamination: Annotated[float, _option("Share of the rows that may be anomalous.", panel=TRAINING)] = 0.0,
     alpha: Alpha = 0.0002,
     reduction: Red = "sum",
-    epochs: Epochs = 100,
-    batch_size: Annotated[int | None, _option("Rows a step; by default a fiftieth of them.", panel=TRAINING)] = None,
-    learning_rate: Rate = 0.002,
+    epochs: Epochs = 10,
+    batch_size: Annotated[
+        int | None, _option("Rows a step; by default a tenth of them, 16 to 256.", panel=TRAINING)
+    ] = None,
+    learning_rate: Rate = 0.01,
     decay: Decay = True,
     choose: Choose = "lowest",
     patience: Patience = None,
     init: First = "kmeans",
-    warmup: Warmup = 5,
+    warmup: Warmup = 3,
     revive: Revive = False,
     held_out: HeldOut = 0.1,
     false_alarm_rate: FalseAlarms = 0.05,
@@ -102,8 +120,9 @@ def table(
     """
     parameters = dict(locals())
     from memae.estimators import TabularMemAE
+    from memae.estimators.tabular import PAPER
 
-    _run(TabularMemAE, parameters)
+    _run(TabularMemAE, _as_printed(parameters, PAPER))
 
 
 @fit.command()
@@ -111,9 +130,7 @@ def images(
     context: typer.Context,
     source: Source,
     output: Output,
-    protocol: Annotated[
-        Protocol, _option("The paper's setting instead of our defaults; other options still apply.")
-    ] = "ours",
+    protocol: AsPrinted = "ours",
     n_items: Annotated[
         int | None,
         _option("Items of the memory, 0 for none; by default half as many as images.", "--n-items", panel=MEMORY),
@@ -174,11 +191,7 @@ def images(
     from memae.estimators import ImageMemAE
     from memae.estimators.image import PAPER
 
-    del parameters["context"]
-    if parameters.pop("protocol") == "paper":
-        untouched = {name for name in PAPER if _is_default(context, name)}
-        parameters |= {name: value for name, value in PAPER.items() if name in untouched}
-    _run(ImageMemAE, parameters)
+    _run(ImageMemAE, _as_printed(parameters, PAPER))
 
 
 @fit.command()
@@ -230,9 +243,15 @@ def video(
     _run(VideoMemAE, parameters)
 
 
-def _is_default(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "DEFAULT"
+def _as_printed(parameters: dict[str, Any], paper: dict[str, Any]) -> dict[str, Any]:
+    """The parameters with those of the paper, where they are asked for and not given."""
+    context: typer.Context = parameters.pop("context")
+    if parameters.pop("protocol") == "ours":
+        return parameters
+    sources = {name: context.get_parameter_source(name) for name in paper}
+    return parameters | {
+        name: paper[name] for name, source in sources.items() if source is not None and source.name == "DEFAULT"
+    }
 
 
 def _run(kind: Any, parameters: dict[str, Any]) -> None:

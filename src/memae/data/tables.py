@@ -1,5 +1,6 @@
 """Tables: CSV, Parquet, DataFrames and arrays → rows of numbers, and back to the user's columns."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -40,6 +41,7 @@ class Column:
     most: float = 0.0
     missing: int = 0  # values missing in training
     categories: tuple[str, ...] = ()
+    shares: tuple[float, ...] = ()  # of the training rows: with each category and any other; with a missing number
     rare: int = 0  # values in training that are too many to be categories of their own
 
     @property
@@ -155,18 +157,19 @@ class TableEncoder:
     def center_and_scale(self, scaling: Literal["standard", "minmax"]) -> tuple[Tensor, Tensor]:
         """What to subtract from the features and to divide them by `(width,)`, float64.
 
-        Numbers become mean 0 and deviation 1 ("standard") or range 0 to 1 ("minmax") over the training rows; a
-        constant one is only shifted. Features of categories and of missing values stay 0 or 1.
+        They become mean 0 and deviation 1 ("standard") or range 0 to 1 ("minmax") over the training rows; a constant
+        one is only shifted.
         """
+        standard = scaling == "standard"
         center, scale = [], []
         for column in self.columns:
-            number = column.kind == "number"
-            spread = column.spread if scaling == "standard" else column.most - column.least
-            center += [(column.mean if scaling == "standard" else column.least) if number else 0.0]
-            scale += [spread if number and spread > 0 else 1.0]
-            center += [0.0] * (column.width - 1)
-            scale += [1.0] * (column.width - 1)
-        return torch.tensor(center, dtype=torch.float64), torch.tensor(scale, dtype=torch.float64)
+            if column.kind == "number":
+                center.append(column.mean if standard else column.least)
+                scale.append(column.spread if standard else column.most - column.least)
+            center += [share if standard else 0.0 for share in column.shares]
+            scale += [math.sqrt(share * (1 - share)) if standard else 1.0 for share in column.shares]
+        spread = torch.tensor(scale, dtype=torch.float64)
+        return torch.tensor(center, dtype=torch.float64), torch.where(spread > 0, spread, 1.0)
 
     def report(self) -> list[str]:
         """What a user should know of the columns, a sentence each."""
@@ -189,7 +192,8 @@ class TableEncoder:
     @classmethod
     def from_json(cls, data: list[dict[str, Any]]) -> "TableEncoder":
         """The inverse of `as_json`."""
-        return cls(tuple(Column(**(column | {"categories": tuple(column["categories"])})) for column in data))
+        lists = ("categories", "shares")
+        return cls(tuple(Column(**(column | {name: tuple(column[name]) for name in lists})) for column in data))
 
     @classmethod
     def fit(cls, chunks: Iterable[pd.DataFrame]) -> tuple["TableEncoder", int]:
@@ -249,14 +253,22 @@ class _Tally:
 
     def column(self) -> Column:
         if self.kind == "category":
-            frequent = sorted(self.seen, key=lambda value: (-self.seen[value], value))[:MAX_CATEGORIES]
+            frequent = sorted(sorted(self.seen, key=lambda value: (-self.seen[value], value))[:MAX_CATEGORIES])
+            rows = sum(self.seen.values())
+            shares = [self.seen[value] / rows for value in frequent]
+            other = max(1 - sum(shares), 0.0) if len(self.seen) > len(frequent) else 0.0
             return Column(
-                self.name, "category", categories=tuple(sorted(frequent)), rare=len(self.seen) - len(frequent)
+                self.name,
+                "category",
+                categories=tuple(frequent),
+                shares=(*shares, other),
+                rare=len(self.seen) - len(frequent),
             )
         if not self.count:
             raise InputError(f"column {self.name!r} has no values at all; drop or ignore it")
         spread = 0.0 if self.least == self.most else float(np.sqrt(self.squares / self.count))
-        return Column(self.name, "number", self.mean, spread, self.least, self.most, self.missing)
+        flagged = (self.missing / (self.count + self.missing),) if self.missing else ()
+        return Column(self.name, "number", self.mean, spread, self.least, self.most, self.missing, shares=flagged)
 
 
 def kind_of(series: "pd.Series[Any]") -> Kind:
@@ -425,3 +437,14 @@ def _parquet(path: Path, rows: int) -> Iterator[pd.DataFrame]:
     with pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=2**16) as file:
         for batch in file.iter_batches(_rows_at_once(rows, file.metadata.num_columns)):
             yield batch.to_pandas(split_blocks=True, self_destruct=True)
+
+
+def distinct(rows: Tensor) -> Tensor:
+    """Positions of the rows `(n, d)` that do not repeat an earlier one, ascending.
+
+    Example:
+        >>> distinct(torch.tensor([[1.0, 2.0], [0.0, 0.0], [1.0, 2.0]])).tolist()
+        [0, 1]
+    """
+    keys = pd.util.hash_pandas_object(pd.DataFrame(rows.numpy()), index=False).to_numpy()  # 64 bits a row
+    return torch.from_numpy(np.sort(np.unique(keys, return_index=True)[1]))

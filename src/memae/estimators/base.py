@@ -87,8 +87,14 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
     def _item_count(self, samples: int) -> int:  # noqa: ARG002 (images derive it)
         return int(self.n_items)
 
-    def _reference_count(self, samples: int, code: int) -> int:  # noqa: ARG002 (images say)
-        return 0
+    def _columns(self) -> tuple[int, ...]:
+        return ()
+
+    def _limit(self) -> float:
+        return math.inf
+
+    def _remember(self, scorer: Scorer, training: Samples, options: Options) -> None:
+        """Gives the scorer known samples, if it is to measure the distance to them."""
 
     def _batch_size(self, samples: int) -> int:  # noqa: ARG002 (tables derive it)
         return int(self.batch_size)
@@ -141,9 +147,10 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
             model,
             prepared.center,
             prepared.scale,
+            limit=self._limit(),
             reduction=options.reduction,
             criterion=self._criterion(),
-            chunk=chunk_size(prepared.shape),
+            chunk=chunk_size(prepared.shape, 1 if model.hiding is None else len(model.hiding.views)),
         )
         training, held_out = (mapped(part, scorer.normalise) for part in (prepared.training, prepared.held_out))
         identity = json.dumps([prepared.checksum, len(training), repr(spec), repr(options)])
@@ -161,16 +168,23 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
         )
         without_float64 = device.type == "mps" and self.precision == torch.float64
         scorer.to(torch.device("cpu") if without_float64 else device, self.precision)
-        count = self._reference_count(len(prepared.training), math.prod(code_shape(spec)))
-        if count:
-            order = torch.Generator().manual_seed(options.seed)
-            scorer.remember(scorer.codes(prepared.training.batches(scorer.chunk, order), count))
-        raw = prepared.held_out.batches(scorer.chunk)
-        measures = torch.cat([part.measures for part in scorer.batched(raw, reasons=False)])
-        scorer.balance(measures)
+        normal = self._judged(scorer, prepared, options)
         self._settle(scorer, spec, options, history, prepared.checksum, artifact.versions())
-        self.recalibrate(scorer.weighed(measures).numpy())
+        self.recalibrate(normal)
         self._warn_of_collapse()
+
+    def _judged(self, scorer: Scorer, prepared: Prepared, options: Options) -> Floats:
+        """Lets a scorer look at held-out samples before it is used; their scores."""
+
+        def held_out(*, reasons: bool) -> Iterator[Scores]:
+            return scorer.batched(prepared.held_out.batches(scorer.chunk), reasons=reasons)
+
+        if scorer.usual is not None:
+            scorer.expect(torch.cat([part.error_map for part in held_out(reasons=True)]))
+        self._remember(scorer, prepared.training, options)
+        measures = torch.cat([part.measures for part in held_out(reasons=False)])
+        scorer.balance(measures)
+        return np.asarray(scorer.weighed(measures).numpy(), dtype=np.float64)
 
     def _settle(
         self,
@@ -230,7 +244,7 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
         widths, strides = self._layout(shape)
         items = self._item_count(samples)
         if items == 0:
-            return Spec(shape, widths, strides, turns=self._turns(shape))
+            return Spec(shape, widths, strides, turns=self._turns(shape), columns=self._columns())
         memory = MemorySpec(
             items=items,
             similarity=self.similarity,
@@ -240,7 +254,7 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
             on_empty=self.on_empty,
             per_position=self._per_position(),
         )
-        return Spec(shape, widths, strides, memory, self._turns(shape))
+        return Spec(shape, widths, strides, memory, self._turns(shape), self._columns())
 
     def _held_out_count(self, samples: int) -> int:
         """How many of so many samples are held out: the share asked for, but enough for the false-alarm rate.

@@ -1,5 +1,6 @@
 """The detector for images."""
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -17,9 +18,11 @@ from memae.errors import OptionError, SchemaError
 from memae.estimators.base import Device, Estimator, Prepared, check_unit, pixel_range, pixel_unit
 from memae.losses import Criterion, Reduction
 from memae.memory import OnEmpty, Similarity
+from memae.model import code_shape
 from memae.networks.convolutional import default_layout
 from memae.networks.orientation import turns_of
-from memae.training import Choice, Init
+from memae.scoring import Scorer
+from memae.training import Choice, Init, Options
 
 PAPER: dict[str, Any] = {
     "widths": "paper",
@@ -249,12 +252,14 @@ class ImageMemAE(Estimator):
     def _item_count(self, samples: int) -> int:
         return min(max(samples // 2, 10), 500) if self.n_items is None else int(self.n_items)
 
-    def _reference_count(self, samples: int, code: int) -> int:
-        turns = self._turns(self.shape_) or 1
-        wanted = REFERENCE_BYTES // (4 * code * turns) if self.references is None else self.references
+    def _remember(self, scorer: Scorer, training: Samples, options: Options) -> None:
+        code = math.prod(code_shape(self._spec(self.shape_, len(training)))) * scorer.model.turns
+        wanted = REFERENCE_BYTES // (4 * code) if self.references is None else self.references
         if wanted < 0:
             raise OptionError(f"references must be 0 or more, or None; got {wanted}")
-        return min(wanted, samples)
+        if wanted:
+            order = torch.Generator().manual_seed(options.seed)
+            scorer.remember(scorer.codes(training.batches(scorer.chunk, order), min(wanted, len(training))))
 
     def _batch_size(self, samples: int) -> int:
         return min(max(samples // 50, 8), 64) if self.batch_size is None else int(self.batch_size)

@@ -1,24 +1,29 @@
 """The detector for tables."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state
 from sklearn.utils.random import sample_without_replacement
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
+from memae.data.cleaning import typical
 from memae.data.samples import InMemory, Samples, Selection, Streamed, digest
-from memae.data.tables import TableEncoder, frame_of_array, table_chunks, without
-from memae.errors import InputError, SchemaError
+from memae.data.tables import TableEncoder, distinct, frame_of_array, table_chunks, without
+from memae.errors import InputError, OptionError, SchemaError
 from memae.estimators.base import Device, Estimator, Prepared
-from memae.losses import Reduction
+from memae.losses import Criterion, Reduction
 from memae.memory import OnEmpty, Similarity
-from memae.networks.tabular import default_widths
-from memae.training import Choice, Init
+from memae.networks.tabular import WIDE, default_widths
+from memae.scoring import Scorer
+from memae.training import Choice, Init, Options
 
 Blocks = Callable[[], Iterator[Tensor]]
 
@@ -26,28 +31,61 @@ IN_MEMORY = 2**29
 """Bytes of features up to which a file is held in memory; a larger one streams."""
 BUFFER = 2**26
 """Bytes of features that a streamed file takes for shuffling, and again for what is held out."""
+REFERENCES = 10_000
+"""Training rows that are kept to measure the distance to them: more cost time in scoring, and hardly tell more."""
+LIMIT = 8.0
+"""Deviations from the mean beyond which a number counts as so far."""
+
+PAPER: dict[str, Any] = {
+    "widths": "paper",
+    "n_items": 50,
+    "temperature": 1.0,
+    "shrinkage": 1.0,
+    "on_empty": "zero",
+    "scaling": "minmax",
+    "hide": False,
+    "references": 0,
+    "learning_rate": 1e-4,
+    "decay": False,
+    "batch_size": 1024,
+    "init": "uniform",
+    "warmup": 0,
+}
+"""What the paper says of its Table 3, and the batch of the protocol that it follows."""
 
 
 class TabularMemAE(Estimator):
     """Detects anomalous rows of tables with numbers, categories and missing values.
 
     X is a DataFrame, an array `(n, d)`, or the path of a .csv or .parquet file; a file that does not fit into memory
-    streams. Columns of text are categories. Missing values are allowed in any column.
+    streams. Columns of text are categories. Missing values are allowed in any column. Rows that repeat an earlier one
+    are learned once, unless they stream.
+
+    A row is anomalous if its columns do not go together, each restored from the others by way of the memory, or if it
+    lies far from all rows that are known. `PAPER` has the setting of the paper, whose score is the error alone.
 
     Args:
-        n_items: items of the memory; 0 is a plain autoencoder.
+        n_items: items of the memory; None takes half as many as rows, 10 at least and 200 at most; 0 is a plain
+            autoencoder.
         ignore: names of columns that are left out, in training and, where they are there, in scoring.
-        widths: output sizes of the encoder's layers; None derives them from the number of features.
+        widths: output sizes of the encoder's layers; None takes a wide network, "paper" the paper's proportions.
         similarity: "cosine" (the paper) or "dot" (the authors' code).
         temperature: divides the similarity; the lower, the fewer items answer. The paper's is 1.
         learn_temperature: whether it is trained.
         shrinkage: λ·N of the hard shrinkage; the paper recommends 1 to 3, 0 switches it off.
         on_empty: what a row reads whose weights all fall below λ: the "strongest" item, or "zero".
-        scaling: numbers to mean 0 and deviation 1 ("standard"), or to 0 … 1 ("minmax").
+        scaling: features to mean 0 and deviation 1 ("standard"), cut off at 8 deviations, or to 0 … 1 ("minmax").
+        hide: whether columns are hidden and restored from the others, in training at random and in scoring in turn, and
+            the score counts each column's error over its usual one. Without it, the score is the error as `reduction`
+            says.
+        references: distinct training rows that are kept in the model, so that the score also counts the distance to
+            the nearest of them; None takes 10,000 at most, 0 none. With 0, the model holds no row of the table.
+        contamination: share of the rows that may be anomalous, below 0.5; so many are left out, those that lie farthest
+            from the others. Not for files that stream.
         alpha: weight of the entropy in the training objective.
         reduction: squared error as "sum" or "mean" over the features, or mean "absolute" error.
         epochs: passes over the training rows, at most.
-        batch_size: rows a step; None takes a fiftieth of the rows, 32 at least and 1024 at most.
+        batch_size: rows a step; None takes a tenth of the rows up to 256, for large tables up to 1024.
         learning_rate: of Adam.
         decay: whether it falls to 0 over the training.
         choose: keep the epoch with the "lowest" held-out error, or the "last".
@@ -86,26 +124,29 @@ class TabularMemAE(Estimator):
 
     def __init__(
         self,
-        n_items: int = 50,
+        n_items: int | None = None,
         *,
         ignore: Sequence[str] = (),
-        widths: Sequence[int] | None = None,
+        widths: Sequence[int] | Literal["paper"] | None = None,
         similarity: Similarity = "cosine",
-        temperature: float = 0.1,
+        temperature: float = 0.05,
         learn_temperature: bool = False,
         shrinkage: float = 1.0,
         on_empty: OnEmpty = "strongest",
         scaling: Literal["standard", "minmax"] = "standard",
+        hide: bool = True,
+        references: int | None = None,
+        contamination: float = 0.0,
         alpha: float = 0.0002,
         reduction: Reduction = "sum",
-        epochs: int = 100,
+        epochs: int = 10,
         batch_size: int | None = None,
-        learning_rate: float = 0.002,
+        learning_rate: float = 0.01,
         decay: bool = True,
         choose: Choice = "lowest",
         patience: int | None = None,
         init: Init = "kmeans",
-        warmup: int = 5,
+        warmup: int = 3,
         revive: bool = False,
         held_out: float = 0.1,
         false_alarm_rate: float = 0.05,
@@ -121,6 +162,9 @@ class TabularMemAE(Estimator):
         self.shrinkage = shrinkage
         self.on_empty = on_empty
         self.scaling = scaling
+        self.hide = hide
+        self.references = references
+        self.contamination = contamination
         self.alpha = alpha
         self.reduction = reduction
         self.epochs = epochs
@@ -137,6 +181,19 @@ class TabularMemAE(Estimator):
         self.device = device
         self.random_state = random_state
 
+    @classmethod
+    def paper(cls, **more: Any) -> Self:
+        """The paper's setting instead of the defaults, as far as it is disclosed and can work (see docs/method.md).
+
+        Args:
+            more: other parameters, and those of the paper to replace.
+
+        Example:
+            >>> TabularMemAE.paper().n_items
+            50
+        """
+        return cls(**(PAPER | more))
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
@@ -145,6 +202,8 @@ class TabularMemAE(Estimator):
         return tags
 
     def _prepare(self, X: Any) -> Prepared:
+        if not 0 <= self.contamination < 0.5:
+            raise OptionError(f"contamination must be a share, 0 or more and below 0.5; got {self.contamination}")
         if isinstance(X, str | Path):
 
             def chunks() -> Iterator[pd.DataFrame]:
@@ -154,25 +213,47 @@ class TabularMemAE(Estimator):
             self.n_features_in_ = len(self.encoder_.columns)
             self.feature_names_in_ = np.array([column.name for column in self.encoder_.columns], dtype=object)
             streams = rows * self.encoder_.width * 8 > IN_MEMORY
-
-            def blocks() -> Iterator[Tensor]:
-                return map(self.encoder_.encode, chunks())
         else:
             frame = self._frame(X, reset=True)
             self.encoder_, rows = TableEncoder.fit([frame])
             streams = False  # it lies in memory already
 
-            def blocks() -> Iterator[Tensor]:
-                return iter([self.encoder_.encode(frame)])
+            def chunks() -> Iterator[pd.DataFrame]:
+                return iter([frame])
+
+        if self.contamination and streams:
+            raise OptionError(
+                f"contamination needs all rows in memory, and {X} is too large; leave it at 0, or give fewer rows"
+            )
+        if self.contamination:
+            clean, rows = self._cleaned(pd.concat(chunks()))
+
+            def chunks() -> Iterator[pd.DataFrame]:
+                return iter([clean])
+
+        def blocks() -> Iterator[Tensor]:
+            return map(self.encoder_.encode, chunks())
 
         center, scale = self.encoder_.center_and_scale(self.scaling)
         split = (self._streamed if streams else self._in_memory)(blocks, rows)
         return Prepared((self.encoder_.width,), center, scale, *split)
 
+    def _cleaned(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+        """The rows that are not left out as anomalous, and their number; the encoder learns from these alone."""
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        drawn = torch.Generator().manual_seed(seed)
+        keep = typical(self.encoder_.encode(frame), self.contamination, drawn)
+        clean = frame.iloc[keep.numpy()]
+        self.encoder_, rows = TableEncoder.fit([clean])
+        return clean, rows
+
     def _in_memory(self, blocks: Blocks, rows: int) -> tuple[Samples, Samples, str]:
         """Rows for training, held-out ones, and the checksum of those for training."""
-        training, held_out = self._split(InMemory(_filled(blocks(), rows, self.encoder_.width)))
-        return training, held_out, digest(training.batches(8192))
+        features = _filled(blocks(), rows, self.encoder_.width)
+        training, held_out = self._split(InMemory(features))
+        checksum = digest(training.batches(8192))
+        first = distinct(features[training.index])
+        return Selection(training.samples, training.index[first]), held_out, checksum
 
     def _streamed(self, blocks: Blocks, rows: int) -> tuple[Samples, Samples, str]:
         """The same in constant memory; the held-out rows, which are few, are kept, and all rows are in the checksum."""
@@ -241,12 +322,64 @@ class TabularMemAE(Estimator):
         return "give a table as in training"
 
     def _layout(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
-        return tuple(self.widths) if self.widths is not None else default_widths(shape[0]), ()
+        if self.widths is None:
+            return WIDE, ()
+        return default_widths(shape[0]) if self.widths == "paper" else tuple(self.widths), ()
+
+    def _criterion(self) -> Criterion:
+        return "usual" if self.hide else "error"
+
+    def _columns(self) -> tuple[int, ...]:
+        return tuple(column.width for column in self.encoder_.columns) if self.hide else ()
+
+    def _limit(self) -> float:
+        return LIMIT if self.scaling == "standard" else math.inf
+
+    def _item_count(self, samples: int) -> int:
+        return min(max(samples // 2, 10), 200) if self.n_items is None else int(self.n_items)
 
     def _batch_size(self, samples: int) -> int:
         if self.batch_size is None:
-            return int(np.clip(samples // 50, 32, 1024))
+            return max(min(samples // 10, 256), min(samples // 200, 1024), 16)
         return int(self.batch_size)
+
+    def _remember(self, scorer: Scorer, training: Samples, options: Options) -> None:
+        wanted = REFERENCES if self.references is None else self.references
+        if wanted < 0:
+            raise OptionError(f"references must be 0 or more, or None; got {wanted}")
+        if not wanted:
+            return
+        order = torch.Generator().manual_seed(options.seed)
+        found: list[Tensor] = []
+        for batch in training.batches(scorer.chunk, order):
+            found.append(batch)
+            if sum(map(len, found)) >= wanted:
+                break
+        rows = torch.cat(found)[:wanted]
+        scorer.remember(rows=scorer.normalise(rows.to(scorer.center.device)))
+
+    def contributions(self, X: Any) -> pd.DataFrame:
+        """What each column adds to the anomaly score of each row; the columns are those of the user's table.
+
+        A column's part is how badly it follows from the others, and how far it lies from the nearest known rows.
+
+        Args:
+            X: rows, as in `anomaly_score`.
+
+        Returns:
+            a table `(n, columns)` that sums up to the scores, row by row; where `hide` is off and rows are kept, to the
+            error alone.
+        """
+        check_is_fitted(self, "scorer_")
+        found = [self._by_column(part.error_map.numpy()) for part in self.scores(X)]
+        names = [column.name for column in self.encoder_.columns]
+        index = X.index if isinstance(X, pd.DataFrame) else None
+        return pd.DataFrame(np.concatenate(found), columns=names, index=index)
+
+    def _by_column(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Sums over the features of each column, `(n, width)` → `(n, columns)`."""
+        widths = [column.width for column in self.encoder_.columns]
+        return np.add.reduceat(features, np.cumsum([0, *widths[:-1]]), axis=1)
 
     def _encoding(self) -> dict[str, Any]:
         return {"columns": self.encoder_.as_json(), "named": hasattr(self, "feature_names_in_")}

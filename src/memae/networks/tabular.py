@@ -10,6 +10,9 @@ from memae.errors import OptionError
 KDDCUP = (60, 30, 10, 3)
 """The paper's widths for 120 features: FC(120, 60)-FC(60, 30)-FC(30, 10)-FC(10, 3); N = 50."""
 
+WIDE = (128, 32)
+"""Widths for hidden columns to be restored: one of many columns must be told from all others, however few there are."""
+
 
 def default_widths(features: int) -> tuple[int, ...]:
     """Widths for a table of any number of features, in the paper's proportions: KDDCUP for 120.
