@@ -13,7 +13,8 @@ from torch import Tensor
 
 from memae.data.samples import InMemory, Selection
 from memae.model import MemAE, MemorySpec, Spec, build
-from memae.training import Epoch, Options, Step, chosen, train
+from memae.options import Epoch, Options, Step, chosen
+from memae.training import train
 
 
 @dataclass(frozen=True)

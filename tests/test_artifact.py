@@ -19,8 +19,8 @@ from memae.errors import ModelFileError, OutputError
 from memae.files import check_writable, replacing
 from memae.health import Health
 from memae.model import MemorySpec, Spec, build
+from memae.options import Epoch
 from memae.scoring import Scorer
-from memae.training import Epoch
 
 SPECS = {
     "table": Spec((5,), (4, 3), memory=MemorySpec(6, temperature=0.2, learn_temperature=True)),
@@ -48,7 +48,7 @@ def example(kind="table", calibrated=True):
     health = Health(6, 5, 1, 0, 2.5, 3.5, 0.1, 0.3) if model.memory is not None else None
     history = (Epoch(1, 1.5, 1.4, 0.2, 1 / 3, health, 0.01), Epoch(2, 1.0, 0.1, 0.0, 0.7, None, 2.0))
     parameters = {"epochs": 3, "name": "grüße", "none": None, "rate": 0.1 + 0.2}
-    return Artifact(kind, spec, scorer, parameters, {"columns": [{"a": 1}]}, history, "abc", versions())
+    return Artifact(kind, spec, scorer, parameters, {"columns": [{"a": 1}]}, history, 0, "abc", versions())
 
 
 @pytest.fixture

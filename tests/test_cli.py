@@ -535,3 +535,18 @@ def test_evaluate_leaves_out_what_the_model_does_not_know(
     assert told.code == 0, told.err
     assert json.loads(told.out) == json.loads(plain.out)
     assert run("evaluate", models["images"], cases["images"].test, "--ignore", "more").code == 1
+
+
+def test_update_writes_a_second_model(
+    run: Run, models: dict[str, Path], cases: dict[str, Case], tmp_path: Path
+) -> None:
+    old = models["table"].read_bytes()
+    ran = run("update", models["table"], cases["table"].normal, "-o", tmp_path / "new.memae", "--epochs", 1)
+    assert ran.code == 0, ran.err
+    assert "flags scores above" in ran.out
+    assert models["table"].read_bytes() == old
+    assert len(load(tmp_path / "new.memae").history_) == len(load(models["table"]).history_) + 1
+    refused = run("update", models["images"], cases["table"].normal, "-o", tmp_path / "x.memae")
+    assert refused.code == 1
+    assert "only tables can be updated" in refused.err
+    assert not (tmp_path / "x.memae").exists()

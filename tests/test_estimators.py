@@ -26,7 +26,7 @@ from memae.estimators import image as image_module
 from memae.estimators import video as video_module
 from memae.metrics import auroc
 from memae.networks.tabular import default_widths
-from memae.training import Epoch, Step
+from memae.options import Epoch, Step
 
 RNG = np.random.default_rng(0)
 TABLE = RNG.normal(size=(200, 2)) @ RNG.normal(size=(2, 5)) + RNG.normal(0, 0.05, (200, 5))
@@ -411,6 +411,41 @@ def test_contamination_is_refused_for_a_file_that_streams(tmp_path: Path, monkey
     monkeypatch.setattr("memae.estimators.tabular.IN_MEMORY", 1)
     with pytest.raises(OptionError, match="contamination needs all rows in memory"):
         detector.fit(tmp_path / "a.csv")
+
+
+def shifted(n: int, seed: int) -> pd.DataFrame:
+    return correlated(n, seed).assign(noise=lambda rows: rows["noise"] + 3)
+
+
+def test_an_update_knows_new_and_old_rows_and_leaves_the_detector_as_it_was(tmp_path: Path) -> None:
+    old = TabularMemAE().fit(correlated(600, 0))
+    before = old.anomaly_score(correlated(100, 1))
+    assert (old.predict(shifted(200, 1)) == -1).mean() > 0.9
+    new = old.update(shifted(400, 2))
+    np.testing.assert_array_equal(old.anomaly_score(correlated(100, 1)), before)
+    assert (new.predict(shifted(200, 1)) == -1).mean() < 0.15
+    assert (new.predict(correlated(200, 1)) == -1).mean() < 0.3  # the old ones are not forgotten
+    wrong = shifted(200, 1).assign(follows=lambda rows: -rows["follows"])
+    assert (new.predict(wrong) == -1).mean() > 0.6
+    assert new.checksum_ != old.checksum_
+    assert len(new.scorer_.rows) > len(old.scorer_.rows)
+    assert [epoch.epoch for epoch in new.history_] == list(range(1, 14))
+    assert new.best_epoch_.epoch > 10
+    again = old.update(shifted(400, 2))
+    np.testing.assert_array_equal(again.anomaly_score(wrong), new.anomaly_score(wrong))
+    new.save(tmp_path / "new.memae")
+    np.testing.assert_array_equal(load(tmp_path / "new.memae").anomaly_score(wrong), new.anomaly_score(wrong))
+    assert load(tmp_path / "new.memae").best_epoch_ == new.best_epoch_
+
+
+def test_an_update_is_refused_without_known_rows_and_for_other_columns() -> None:
+    with pytest.raises(OptionError, match="fitted with references=0"):
+        TabularMemAE(epochs=4, references=0).fit(correlated(200, 0)).update(correlated(100, 1))
+    detector = TabularMemAE(epochs=4).fit(correlated(200, 0))
+    with pytest.raises(SchemaError, match="'kind'"):
+        detector.update(correlated(100, 1).drop(columns="kind"))
+    with pytest.raises(NotFittedError):
+        TabularMemAE().update(correlated(100, 1))
 
 
 def test_the_papers_setting_for_tables() -> None:

@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from benchmarks import datasets
+from benchmarks import datasets, records
 from benchmarks.datasets import Rows
 from benchmarks.table3 import COLUMNS, METHODS, jobs, recipes, runs
 
 from memae.metrics import auroc
-from memae.training import Epoch
+from memae.options import Epoch
 
 
 def frame(n: int = 1200) -> pd.DataFrame:
@@ -113,3 +113,33 @@ def test_the_variants_of_memae_differ_by_their_memory_alone():
     assert full.options == plain.options
     assert recipes.without_sparsity(120, 0).options.alpha == 0
     assert recipes.authors(120, 0).signed
+
+
+def test_the_page_shows_every_method_and_the_figures_of_its_runs(monkeypatch, tmp_path):
+    page = pytest.importorskip("benchmarks.table3.page", reason="needs the extra bench")
+    monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(page, "PICTURES", tmp_path / "reproduce")
+    assert page.ROWS.keys() == METHODS.keys()
+    assert page.section() == []
+    f1 = {"ae": 0.94, "memae_paper": 0.95, "memae_authors": 0.96, "pca_2": 0.97, "ours": 0.98, "ae_longest": 0.9}
+    for each in jobs(f1, [0, 1, 2]):
+        seed, method = each.arguments["seed"], each.arguments["method"]
+        flags = {key: {"precision": 0.5, "recall": 0.6, "f1": f1[method] + seed / 1000} for key in page.THRESHOLDS}
+        sets = {key: {"auroc": 0.99, "average_precision": 0.9, **flags} for key in page.SETS}
+        found = {"sets": sets, "seconds": 7.0, "provenance": {"command": "c", "commit": "1234"}}
+        if method in ("ae", "ae_longest"):
+            found |= {"epoch": 3 + seed, "curve": [0.9, None, 0.8], "held_out_error": [3.0, 2.0, 1.0]}
+        records.write(each.path, {"arguments": each.arguments, **found})
+    lines = page.section()
+    assert (
+        "| AE | 0.9328 / 0.9356 / 0.9342 | 0.5000 / 0.6000 | 0.9410 ± 0.0010 | +0.0068 | 0.9900 | 3 | 3–5 | 7 |"
+        in lines
+    )
+    assert any(
+        line.startswith("| **ours**: `TabularMemAE()` | 0.9810 | 0.9810 | 0.9810 | 0.9900 / 0.9000") for line in lines
+    )
+    assert "| AE" + 4 * " | 0.9410 ± 0.0010 (3 runs)" + " |" in lines
+    figures = records.read(tmp_path / "results" / "table3.json")["kddcup"]["figures"]
+    assert figures["table3/kddcup/memae/f1"]["value"] == pytest.approx(0.961)  # the better of the two settings
+    assert figures["table3/kddcup/ours_minus_best_control/f1"]["value"] == pytest.approx(0.01)
+    assert (tmp_path / "reproduce" / "curves_kddcup.png").stat().st_size > 5000

@@ -10,7 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memae.data.tables import MAX_CATEGORIES, TableEncoder, frame_of_array, table_chunks, without
+from memae.data.table_files import table_chunks
+from memae.data.tables import MAX_CATEGORIES, TableEncoder, frame_of_array, without
 from memae.errors import InputError, MemaeError, SchemaError, SourceError
 
 NUMBERS = st.one_of(st.floats(-1e6, 1e6), st.none())

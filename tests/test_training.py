@@ -21,7 +21,8 @@ from memae.errors import OptionError, ResourceError, TrainingError
 from memae.losses import reconstruction_error
 from memae.model import MemorySpec, Spec, build
 from memae.networks import convolutional
-from memae.training import Epoch, Options, Step, chosen, epoch_as_json, epoch_from_json, held_out_error, train
+from memae.options import Epoch, Options, Step, chosen, epoch_as_json, epoch_from_json
+from memae.training import held_out_error, train
 
 TABLE = Spec((5,), (6, 3), memory=MemorySpec(8, temperature=0.3))
 TURNED = Spec((1, 6, 6), (4, 3), ((2, 2), (1, 1)), memory=MemorySpec(8, temperature=0.3), turns=4)
@@ -478,7 +479,8 @@ KILLED = """
     from safetensors.torch import save_file
     from memae.data.samples import InMemory, Selection
     from memae.model import MemorySpec, Spec, build
-    from memae.training import Options, train
+    from memae.options import Options
+    from memae.training import train
 
     torch.set_num_threads(1)
     folder = Path(sys.argv[1])
@@ -549,7 +551,7 @@ def test_a_training_killed_ten_times_gives_the_same_bits(tmp_path):
 def test_a_revived_item_starts_without_the_moments_of_the_dead_one():
     options = Options(epochs=3, batch_size=8, revive=True)
     training, _ = data((5,))
-    run = training_module._Run(fresh(TABLE), options, "", [])
+    run = training_module.Run(fresh(TABLE), options, "", [])
     list(training_module._epoch(run, training, training, options))
     memory = run.model.memory
     moments = run.adam.state[memory.items]

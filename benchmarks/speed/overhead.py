@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from benchmarks.timing import interleaved, ratio
+from memae.checkpoint import Run
 from memae.model import MemAE, MemorySpec, Spec, build
 from memae.networks.convolutional import CIFAR10, MNIST, VIDEO
 from memae.networks.tabular import KDDCUP
-from memae.training import Options, _learn, _Run
+from memae.options import Options
+from memae.training import _learn
 
 CASES: dict[str, tuple[Spec, int, int]] = {
     "video_256": (Spec((1, 16, 256, 256), *VIDEO, MemorySpec(2000, temperature=0.03, per_position=True)), 1, 12),
@@ -37,7 +39,7 @@ def inference(model: MemAE, x: Tensor) -> Callable[[], object]:
 def step(model: MemAE, x: Tensor) -> Callable[[], object]:
     """Learns a batch as `memae.training` does."""
     options = Options(epochs=1000, batch_size=len(x))
-    run = _Run(model, options, "", [])
+    run = Run(model, options, "", [])
     return lambda: _learn(run, x, options, 0.0, torch.Generator())
 
 

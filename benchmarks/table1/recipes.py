@@ -9,7 +9,7 @@ from benchmarks import recipe
 from benchmarks.recipe import Recipe
 from memae.model import Spec
 from memae.networks import convolutional
-from memae.training import Options
+from memae.options import Options
 
 
 @dataclass(frozen=True)

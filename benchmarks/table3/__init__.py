@@ -36,12 +36,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="SEED", help="by default 20, for the controls 5")
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, a core each")
+    parser.add_argument("--render", action="store_true", help="run nothing, only write docs/reproduce.md once more")
     parser.set_defaults(run=main)
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Runs what is not recorded yet."""
-    run(jobs(arguments.methods, arguments.seeds), arguments.jobs)
+    """Runs what is not recorded yet, and renders the page."""
+    if not arguments.render:
+        run(jobs(arguments.methods, arguments.seeds), arguments.jobs)
+    from benchmarks.reproduce import render  # noqa: PLC0415 (it needs matplotlib)
+
+    render()
 
 
 def jobs(methods: Iterable[str], seeds: Iterable[int] | None) -> list[Job]:

@@ -9,7 +9,7 @@ from benchmarks import recipe
 from benchmarks.recipe import Recipe
 from memae.model import Spec
 from memae.networks import tabular
-from memae.training import Epoch, Options
+from memae.options import Epoch, Options
 
 ITEMS = 50
 EPOCHS = 60

@@ -18,8 +18,8 @@ from memae.data.samples import digest
 from memae.errors import ModelFileError
 from memae.files import replacing
 from memae.model import MemorySpec, Spec, build
+from memae.options import Epoch, epoch_as_json, epoch_from_json
 from memae.scoring import Scorer
-from memae.training import Epoch, epoch_as_json, epoch_from_json
 
 FORMAT = 1
 """Version of the file format; files of a higher one are refused."""
@@ -35,6 +35,7 @@ class Artifact:
     parameters: dict[str, Any]  # of the estimator
     encoding: dict[str, Any]  # how the kind's raw data become samples
     history: tuple[Epoch, ...]
+    best: int  # position in it of the epoch whose weights were kept
     checksum: str  # sha256 of the training data
     versions: dict[str, str]  # of what it was fitted with
 
@@ -61,6 +62,7 @@ def save(artifact: Artifact, path: str | Path) -> None:
         "parameters": artifact.parameters,
         "encoding": artifact.encoding,
         "history": [epoch_as_json(epoch) for epoch in artifact.history],
+        "best": artifact.best,
         "checksum": artifact.checksum,
         "versions": artifact.versions,
     }
@@ -132,6 +134,7 @@ def _assemble(header: dict[str, Any], tensors: dict[str, Tensor]) -> Artifact:
         parameters=header["parameters"],
         encoding=header["encoding"],
         history=tuple(epoch_from_json(epoch) for epoch in header["history"]),
+        best=header["best"],
         checksum=header["checksum"],
         versions=header["versions"],
     )

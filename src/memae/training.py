@@ -1,211 +1,27 @@
 """Training as a generator of epochs: no callbacks, no object that outlives it."""
 
 import functools
-import json
 import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as serialise
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from memae.checkpoint import Run
 from memae.data.erasing import erased
 from memae.data.samples import Samples
-from memae.errors import OptionError, TrainingError, memory_guard
-from memae.files import replacing, sweep
-from memae.health import Health, HealthMeter
-from memae.losses import Reduction, objective, reconstruction_error
+from memae.errors import TrainingError, memory_guard
+from memae.files import sweep
+from memae.losses import objective, reconstruction_error
 from memae.memory import kmeans_items, sampled_items
 from memae.model import MemAE, Reconstruction
 from memae.networks.orientation import turned
-
-Init = Literal["uniform", "samples", "kmeans"]
-Choice = Literal["lowest", "last"]
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to train.
-
-    Args:
-        epochs: passes over the training samples, at most.
-        batch_size: samples a step.
-        learning_rate: of Adam; the paper's is 1e-4.
-        decay: whether the rate falls to 0 along half a cosine over all steps, or stays.
-        alpha: weight α of the entropy in Eq. 10.
-        reduction: formula of R in Eq. 10.
-        choose: which epoch's weights are kept: "lowest" held-out error, or the "last".
-        patience: stop after so many epochs without a lower held-out error; None never.
-        init: first items of the memory: "uniform", encodings of "samples", or their "kmeans" centres.
-        warmup: epochs in which the memory is bypassed, before its items are set (NOTE[DIFF] warm-up).
-        revive: whether items that no query read in an epoch restart from encodings of training samples.
-        seed: of the order of samples and of the items.
-        erase: side of the block that is erased from most samples before they are encoded, as a share of the sample's
-            sides; what is reconstructed is the whole sample. 0 for none.
-        compiled: whether encoder and decoder go through `torch.compile`; see `worth_compiling`.
-    """
-
-    epochs: int = 100
-    batch_size: int = 64
-    learning_rate: float = 1e-4
-    decay: bool = False
-    alpha: float = 0.0002
-    reduction: Reduction = "sum"
-    choose: Choice = "lowest"
-    patience: int | None = None
-    init: Init = "uniform"
-    warmup: int = 0
-    revive: bool = False
-    seed: int = 0
-    erase: float = 0.0
-    compiled: bool = False
-
-    def __post_init__(self) -> None:
-        for name, least in (("epochs", 1), ("batch_size", 1), ("warmup", 0), ("patience", 1)):
-            value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < least):
-                raise OptionError(f"{name} must be a whole number, {least} or more; got {value!r}")
-        if not 0 < self.learning_rate < math.inf:
-            raise OptionError(f"learning_rate must be a number above 0; got {self.learning_rate}")
-        if not 0 <= self.alpha < math.inf:
-            raise OptionError(f"alpha must be 0 or more; got {self.alpha}")
-        if not 0 <= self.erase < 1:
-            raise OptionError(f"erase must be a share of the side, 0 or more and below 1; got {self.erase}")
-        if self.warmup >= self.epochs:
-            raise OptionError(
-                f"warmup must be lower than epochs ({self.epochs}); got {self.warmup}. Lower warmup or raise epochs"
-            )
-        for name, allowed in (
-            ("reduction", ("sum", "mean", "absolute")),
-            ("choose", ("lowest", "last")),
-            ("init", ("uniform", "samples", "kmeans")),
-        ):
-            if getattr(self, name) not in allowed:
-                raise OptionError(f"{name} must be one of {', '.join(allowed)}; got {getattr(self, name)!r}")
-
-
-class Step(NamedTuple):
-    """One batch has been learned; the figures are means over the epoch so far."""
-
-    epoch: int
-    step: int
-    steps: int  # of the epoch
-    loss: float
-    entropy: float  # nats a query
-    in_use: int  # items read so far in this epoch
-
-
-class Epoch(NamedTuple):
-    """One pass over the training samples."""
-
-    epoch: int  # from 1
-    loss: float  # Eq. 10, mean over the training samples; with turns, see `_learn`
-    error: float  # R, the same
-    entropy: float  # E, the same
-    held_out_error: float  # R, mean over held-out normal samples; with turns, R (1 + surprise)
-    health: Health | None  # of the memory over the epoch's queries
-    seconds: float
-
-
-class _Run:
-    """All that changes while training, so that a checkpoint is this and nothing else."""
-
-    def __init__(self, model: MemAE, options: Options, identity: str, history: list[Epoch]) -> None:
-        self.model = model
-        self.identity = identity
-        self.history = history
-        self.adam = torch.optim.Adam(model.parameters(), lr=options.learning_rate, fused=True)
-        self.best: dict[str, Tensor] = {}
-        self.best_error = math.inf
-        self.step = 0
-        self.seconds = 0.0
-        self.start_epoch()
-
-    def start_epoch(self) -> None:
-        """Forgets the sums of the epoch before."""
-        memory = self.model.memory
-        self.step = 0
-        self.seconds = 0.0
-        self.sums = torch.zeros(4, dtype=torch.float64)  # samples, loss, error, entropy
-        self.meter = HealthMeter(len(memory.items)) if memory is not None else None
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Everything that is a tensor, by name."""
-        state = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        state |= {f"best.{name}": value for name, value in self.best.items()}
-        for number, values in self.adam.state_dict()["state"].items():
-            state |= {f"adam.{number}.{name}": value for name, value in values.items()}
-        state["sums"] = self.sums
-        if self.meter is not None:
-            state |= {"meter.use": self.meter.use, "meter.sums": self.meter.sums}
-        return {name: value.detach().cpu().contiguous() for name, value in state.items()}
-
-    def save(self, path: Path) -> None:
-        """Writes a checkpoint, whole or not at all."""
-        header = {
-            "identity": self.identity,
-            "history": [epoch_as_json(epoch) for epoch in self.history],
-            "best_error": self.best_error,
-            "step": self.step,
-            "seconds": self.seconds,
-        }
-        content = serialise(self.tensors(), {"memae.checkpoint": json.dumps(header)})
-        with replacing(path) as temporary:
-            temporary.write_bytes(content)
-
-    def load(self, path: Path) -> None:
-        """Goes back to where a checkpoint was written."""
-        try:
-            with safe_open(path, "pt") as file:
-                header = json.loads((file.metadata() or {})["memae.checkpoint"])
-                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        except (SafetensorError, KeyError, OSError) as error:
-            raise TrainingError(
-                f"{path} is not a checkpoint that can be read ({error}); train without resume"
-            ) from error
-        if header["identity"] != self.identity:
-            raise TrainingError(f"{path} was written for other data or options; use those, or train without resume")
-        self.model.load_state_dict(_under("model.", state))
-        self.best = _under("best.", state)
-        self._load_adam(_under("adam.", state))
-        self.history[:] = [epoch_from_json(epoch) for epoch in header["history"]]
-        self.best_error, self.step, self.seconds = header["best_error"], header["step"], header["seconds"]
-        self.sums = state["sums"]
-        if self.meter is not None:
-            self.meter.use, self.meter.sums = state["meter.use"], state["meter.sums"]
-
-    def _load_adam(self, flat: dict[str, Tensor]) -> None:
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, value in flat.items():
-            number, key = name.split(".")
-            moments.setdefault(int(number), {})[key] = value
-        for place, parameter in enumerate(self.adam.param_groups[0]["params"]):
-            for key, value in moments.get(place, {}).items():
-                if value.shape == parameter.shape:  # the fused step goes through memory, not by index
-                    moments[place][key] = torch.empty_like(parameter).copy_(value)
-        self.adam.load_state_dict(self.adam.state_dict() | {"state": moments})
-
-
-def _under(prefix: str, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-
-
-def epoch_as_json(epoch: Epoch) -> dict[str, Any]:
-    """An epoch as JSON-ready data."""
-    return epoch._asdict() | {"health": asdict(epoch.health) if epoch.health else None}
-
-
-def epoch_from_json(data: dict[str, Any]) -> Epoch:
-    """The inverse of `epoch_as_json`."""
-    return Epoch(**(data | {"health": Health(**data["health"]) if data["health"] else None}))
+from memae.options import Epoch, Options, Step
 
 
 def train(
@@ -240,7 +56,7 @@ def train(
         TrainingError: the loss is not finite, or the checkpoint does not fit.
         ResourceError: out of memory.
     """
-    run = _Run(model, options, identity, [] if history is None else history)
+    run = Run(model, options, identity, [] if history is None else history)
     if checkpoint is not None:
         sweep(checkpoint)
         if resume and checkpoint.exists():
@@ -312,22 +128,13 @@ def _finished(history: list[Epoch], options: Options) -> bool:
     return options.patience is not None and since_best >= options.patience
 
 
-def chosen(history: list[Epoch], options: Options) -> Epoch:
-    """The epoch whose weights were kept: one after the warm-up, by the rule `options.choose`."""
-    return (
-        min(history[options.warmup :], key=lambda epoch: epoch.held_out_error)
-        if options.choose == "lowest"
-        else history[-1]
-    )
-
-
 def _generator(options: Options, epoch: int, purpose: int, step: int = 0) -> torch.Generator:
     """Random numbers that depend on nothing but seed, epoch, purpose and step, so that any step can be done again."""
     place = (options.seed * 1_000_003 + epoch) * 4 + purpose + step * 0x9E3779B97F4A7C15  # 2⁶⁴ / golden ratio
     return torch.Generator().manual_seed(place % 2**63 if step else place)
 
 
-def _epoch(run: _Run, training: Samples, held_out: Samples, options: Options) -> Iterator[Step | Epoch]:
+def _epoch(run: Run, training: Samples, held_out: Samples, options: Options) -> Iterator[Step | Epoch]:
     """One epoch, from wherever in it the run stands."""
     model, number = run.model, len(run.history)
     model.bypass = number < options.warmup
@@ -364,7 +171,7 @@ def _denormals_are_zero() -> Iterator[None]:
 
 
 @_denormals_are_zero()
-def _learn(run: _Run, batch: Tensor, options: Options, progress: float, hidden: torch.Generator) -> None:
+def _learn(run: Run, batch: Tensor, options: Options, progress: float, hidden: torch.Generator) -> None:
     """One step of Adam.
 
     Where turns are told, their surprise is added to Eq. 10 with the error itself as weight, so that both count alike
@@ -398,7 +205,7 @@ def _reconstructed(model: MemAE, x: Tensor, options: Options, hidden: torch.Gene
     return model(erased(x, options.erase, hidden) if options.erase else x)  # type: ignore[no-any-return]
 
 
-def _close(run: _Run, held_out: Samples, options: Options) -> Epoch:
+def _close(run: Run, held_out: Samples, options: Options) -> Epoch:
     """Looks at the held-out samples, records the epoch and keeps its weights if they are the best."""
     model, memory = run.model, run.model.memory
     samples, loss, error, entropy = run.sums.tolist()
@@ -438,7 +245,7 @@ def held_out_error(model: MemAE, held_out: Samples, options: Options) -> float:
     return float(error / len(held_out) * (1 + surprise / len(held_out)))
 
 
-def _prepare_items(run: _Run, training: Samples, options: Options, number: int) -> None:
+def _prepare_items(run: Run, training: Samples, options: Options, number: int) -> None:
     """Sets the first items when the memory comes into play; later, revives those that died in the last epoch."""
     memory = run.model.memory
     if memory is None or number < options.warmup:

@@ -67,6 +67,30 @@ def inspect(
 
 
 @app.command()
+def update(
+    model: Annotated[Path, typer.Argument(help="Model file of a table; it stays as it is.", show_default=False)],
+    source: Annotated[Path, typer.Argument(help="More normal rows: .csv or .parquet.", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Model file to write.")],
+    epochs: Annotated[int, typer.Option(help="Passes over new and known rows.")] = 3,
+) -> None:
+    """Learn more normal rows without a full retrain, into a second model.
+
+    Example: memae update model.memae normal-of-june.csv -o model-june.memae
+    """
+    from memae.errors import OptionError
+    from memae.estimators import TabularMemAE, load
+    from memae.files import check_writable
+
+    check_writable(output)
+    detector = load(model)
+    if not isinstance(detector, TabularMemAE):
+        raise OptionError(f"{model} is a model for {detector.kind} data; only tables can be updated, fit it anew")
+    updated = detector.update(source, epochs=epochs)
+    updated.save(output)
+    sys.stdout.write(f"{output}: flags scores above {updated.threshold_:.4g} ({model}: {detector.threshold_:.4g})\n")
+
+
+@app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder for the page and the picture.")] = Path("demo"),
 ) -> None:

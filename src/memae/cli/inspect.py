@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from memae.estimators import Estimator
-from memae.training import epoch_as_json
+from memae.options import epoch_as_json
 
 
 def describe(estimator: Estimator) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from rich.table import Table
 
 from memae.data.images import find_images, labels_from_layout
 from memae.data.labels import find_labels
-from memae.data.tables import table_chunks, without
+from memae.data.table_files import table_chunks
+from memae.data.tables import without
 from memae.errors import OptionError
 from memae.estimators import Estimator
 from memae.metrics import Estimate, quality, video_auroc

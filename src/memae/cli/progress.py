@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from memae.errors import MissingExtraError
-from memae.training import Epoch, Step
+from memae.options import Epoch, Step
 
 
 def followed(events: Iterator[Step | Epoch], epochs: int, log_dir: Path | None) -> Iterator[str]:

@@ -9,7 +9,8 @@ import pandas as pd
 import torch
 
 from memae.data.images import find_images, write_heat_map
-from memae.data.tables import table_chunks, without
+from memae.data.table_files import table_chunks
+from memae.data.tables import without
 from memae.errors import OptionError
 from memae.estimators import Estimator, VideoMemAE
 from memae.files import replacing

@@ -4,7 +4,7 @@ import json
 import math
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Self
@@ -22,12 +22,13 @@ from memae.artifact import Artifact
 from memae.calibration import Calibration, checked_rate
 from memae.data.samples import Indexed, Samples, Selection, mapped
 from memae.engines import Engine, use_engine
-from memae.errors import InputError, MemaeWarning, ModelFileError, OptionError, SchemaError
+from memae.errors import InputError, MemaeWarning, ModelFileError, OptionError
 from memae.health import Health
 from memae.losses import Criterion
 from memae.model import MemorySpec, Spec, build, code_shape
+from memae.options import Epoch, Options, Step, chosen
 from memae.scoring import Floats, Scorer, Scores, chunk_size
-from memae.training import Epoch, Options, Step, chosen, train, worth_compiling
+from memae.training import train, worth_compiling
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -169,7 +170,7 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
         without_float64 = device.type == "mps" and self.precision == torch.float64
         scorer.to(torch.device("cpu") if without_float64 else device, self.precision)
         normal = self._judged(scorer, prepared, options)
-        self._settle(scorer, spec, options, history, prepared.checksum, artifact.versions())
+        self._settle(scorer, spec, history, chosen(history, options), prepared.checksum, artifact.versions())
         self.recalibrate(normal)
         self._warn_of_collapse()
 
@@ -190,15 +191,15 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
         self,
         scorer: Scorer,
         spec: Spec,
-        options: Options,
-        history: list[Epoch],
+        history: Sequence[Epoch],
+        best: Epoch,
         checksum: str,
         versions: dict[str, str],
     ) -> None:
         self.scorer_ = scorer
         self.spec_ = spec
         self.history_ = tuple(history)
-        self.best_epoch_ = chosen(history, options)
+        self.best_epoch_ = best
         self.checksum_ = checksum
         self.versions_ = versions
 
@@ -359,6 +360,7 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
                 parameters,
                 self._encoding(),
                 self.history_,
+                self.history_.index(self.best_epoch_),
                 self.checksum_,
                 self.versions_,
             ),
@@ -373,10 +375,9 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
                 f"the file holds a model for {source.kind} data, not {cls.kind}; load it with memae.load"
             )
         estimator = cls(**source.parameters)
-        history = list(source.history)
         estimator._restore(source.encoding)
-        options = estimator._options(1)
-        estimator._settle(source.scorer, source.spec, options, history, source.checksum, source.versions)
+        best = source.history[source.best]
+        estimator._settle(source.scorer, source.spec, source.history, best, source.checksum, source.versions)
         return estimator
 
 
@@ -402,31 +403,3 @@ def pick_device(name: str) -> torch.device:
         usable = ", ".join(device for device, found in there.items() if found)
         raise OptionError(f"device {name!r} is not available here; use auto or one of: {usable}")
     return torch.device(name)
-
-
-def pixel_unit(X: Any) -> str:
-    """What pixel values mean: "grey levels" (files, and arrays of uint8, uint16 and bool) or "numbers"."""
-    first = X[0] if isinstance(X, list | tuple) and X else X
-    dtype = str(getattr(getattr(first, "frames", first), "dtype", "uint8")).removeprefix("torch.")
-    return "grey levels" if dtype in ("uint8", "uint16", "bool") else "numbers"
-
-
-def check_unit(fitted: str, X: Any) -> None:
-    """Refuses pixels whose values mean something else than those of training.
-
-    Raises:
-        SchemaError: see `pixel_unit`.
-    """
-    unit = pixel_unit(X)
-    if unit != fitted:
-        raise SchemaError(f"the model was fitted on {fitted}, this data is {unit}; give it in the same form")
-
-
-def pixel_range(unit: str, samples: Indexed) -> tuple[Tensor, Tensor]:
-    """Centre and scale that bring pixels to 0 … 1: by the grey levels' range, or by the lowest and highest number."""
-    if unit == "grey levels":
-        return torch.tensor(0.0), torch.tensor(255.0)
-    least, most = torch.tensor(torch.inf), torch.tensor(-torch.inf)
-    for batch in Selection(samples).batches(256):
-        least, most = torch.minimum(least, batch.min()), torch.maximum(most, batch.max())
-    return least.float(), torch.where(most > least, most - least, torch.ones(())).float()

@@ -15,14 +15,15 @@ from memae.data.images import CACHE_BYTES, ImageFiles, find_images, images_of_ar
 from memae.data.pixels import resize, with_channels
 from memae.data.samples import Indexed, InMemory, ReadAhead, Samples, Selection, digest
 from memae.errors import OptionError, SchemaError
-from memae.estimators.base import Device, Estimator, Prepared, check_unit, pixel_range, pixel_unit
+from memae.estimators.base import Device, Estimator, Prepared
+from memae.estimators.pixel_units import check_unit, pixel_range, pixel_unit
 from memae.losses import Criterion, Reduction
 from memae.memory import OnEmpty, Similarity
 from memae.model import code_shape
 from memae.networks.convolutional import default_layout
 from memae.networks.orientation import turns_of
+from memae.options import Choice, Init, Options
 from memae.scoring import Scorer
-from memae.training import Choice, Init, Options
 
 PAPER: dict[str, Any] = {
     "widths": "paper",

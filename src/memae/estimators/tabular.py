@@ -16,14 +16,16 @@ from torch import Tensor
 
 from memae.data.cleaning import typical
 from memae.data.samples import InMemory, Samples, Selection, Streamed, digest
-from memae.data.tables import TableEncoder, distinct, frame_of_array, table_chunks, without
+from memae.data.table_files import table_chunks
+from memae.data.tables import TableEncoder, distinct, frame_of_array, without
 from memae.errors import InputError, OptionError, SchemaError
 from memae.estimators.base import Device, Estimator, Prepared
+from memae.estimators.updating import updated
 from memae.losses import Criterion, Reduction
 from memae.memory import OnEmpty, Similarity
 from memae.networks.tabular import WIDE, default_widths
+from memae.options import Choice, Init, Options
 from memae.scoring import Scorer
-from memae.training import Choice, Init, Options
 
 Blocks = Callable[[], Iterator[Tensor]]
 
@@ -357,6 +359,31 @@ class TabularMemAE(Estimator):
                 break
         rows = torch.cat(found)[:wanted]
         scorer.remember(rows=scorer.normalise(rows.to(scorer.center.device)))
+
+    def update(self, X: Any, *, epochs: int = 3) -> Self:
+        """A second detector that has also learned more normal rows, without a full retrain.
+
+        This one stays as it is: it is the way back. Training goes on for a few epochs with the new rows and the known
+        ones that the model keeps, so that these are not forgotten. Columns, scales and categories stay those of `fit`;
+        the threshold is set by new rows that are held out, so give rows as they come now.
+
+        Args:
+            X: normal rows, as in `fit`.
+            epochs: passes over new and known rows.
+
+        Raises:
+            InputError, SchemaError: see `fit`; the columns must be the same.
+            OptionError: the model keeps no rows (`references=0`).
+
+        Example:
+            >>> old = TabularMemAE(epochs=4).fit(np.random.default_rng(0).normal(size=(200, 3)))
+            >>> new = old.update(np.random.default_rng(1).normal(3, 1, size=(200, 3)))
+            >>> bool(new.anomaly_score([[3.0, 3.0, 3.0]])[0] < old.anomaly_score([[3.0, 3.0, 3.0]])[0])
+            True
+        """
+        check_is_fitted(self, "scorer_")
+        rows = torch.cat(list(self._raw(X)))
+        return updated(self, rows, epochs, REFERENCES if self.references is None else self.references)
 
     def contributions(self, X: Any) -> pd.DataFrame:
         """What each column adds to the anomaly score of each row; the columns are those of the user's table.

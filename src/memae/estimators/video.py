@@ -26,12 +26,13 @@ from memae.data.videos import (
     videos_of_array,
 )
 from memae.errors import SchemaError
-from memae.estimators.base import Device, Estimator, Prepared, check_unit, pixel_range, pixel_unit
+from memae.estimators.base import Device, Estimator, Prepared
+from memae.estimators.pixel_units import check_unit, pixel_range, pixel_unit
 from memae.losses import Reduction
 from memae.memory import OnEmpty, Similarity
 from memae.networks.convolutional import VIDEO, shortened
+from memae.options import Choice, Init
 from memae.scoring import Floats, spread_over_frames
-from memae.training import Choice, Init
 
 IN_MEMORY = 2**31
 """Bytes of frames up to which files are held in memory; more are decoded in each pass."""

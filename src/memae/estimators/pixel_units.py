@@ -1,0 +1,37 @@
+"""What the values of pixels mean, and how they become numbers from 0 to 1."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from memae.data.samples import Indexed, Selection
+from memae.errors import SchemaError
+
+
+def pixel_unit(X: Any) -> str:
+    """What pixel values mean: "grey levels" (files, and arrays of uint8, uint16 and bool) or "numbers"."""
+    first = X[0] if isinstance(X, list | tuple) and X else X
+    dtype = str(getattr(getattr(first, "frames", first), "dtype", "uint8")).removeprefix("torch.")
+    return "grey levels" if dtype in ("uint8", "uint16", "bool") else "numbers"
+
+
+def check_unit(fitted: str, X: Any) -> None:
+    """Refuses pixels whose values mean something else than those of training.
+
+    Raises:
+        SchemaError: see `pixel_unit`.
+    """
+    unit = pixel_unit(X)
+    if unit != fitted:
+        raise SchemaError(f"the model was fitted on {fitted}, this data is {unit}; give it in the same form")
+
+
+def pixel_range(unit: str, samples: Indexed) -> tuple[Tensor, Tensor]:
+    """Centre and scale that bring pixels to 0 … 1: by the grey levels' range, or by the lowest and highest number."""
+    if unit == "grey levels":
+        return torch.tensor(0.0), torch.tensor(255.0)
+    least, most = torch.tensor(torch.inf), torch.tensor(-torch.inf)
+    for batch in Selection(samples).batches(256):
+        least, most = torch.minimum(least, batch.min()), torch.maximum(most, batch.max())
+    return least.float(), torch.where(most > least, most - least, torch.ones(())).float()

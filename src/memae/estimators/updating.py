@@ -1,0 +1,77 @@
+"""A fitted detector of tables and more normal rows → a second detector that knows both."""
+
+import copy
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+import torch
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from memae import artifact
+from memae.data.samples import InMemory, Selection, digest
+from memae.data.tables import distinct
+from memae.errors import OptionError
+from memae.estimators.base import Estimator
+from memae.options import Epoch, chosen
+from memae.training import train
+
+Detector = TypeVar("Detector", bound=Estimator)
+
+GENTLE = 0.25
+"""Part of the learning rate: weights that know the old rows are to be moved, not replaced."""
+
+
+def updated(detector: Detector, rows: Tensor, epochs: int, most: int) -> Detector:
+    """A copy of `detector` that has also learned `rows`; the detector itself stays as it is.
+
+    Training goes on for a few epochs with the new rows and the known ones that the model keeps, so that these are not
+    forgotten. The encoding, the scales and the weights of the measures stay; the threshold is set by new rows that are
+    held out.
+
+    Args:
+        detector: fitted, with `references`.
+        rows: new normal rows, encoded `(n, width)`.
+        epochs: passes over new and known rows.
+        most: rows that the model keeps, of both together, drawn at random.
+
+    Raises:
+        OptionError: the model keeps no rows.
+    """
+    check_is_fitted(detector, "scorer_")
+    if detector.scorer_.rows is None:
+        raise OptionError("update needs the known rows that a model keeps; this one was fitted with references=0")
+    other = copy.deepcopy(detector)
+    scorer = other.scorer_
+    known, weights = detector.scorer_.rows, scorer.weights
+    learned, held_out = other._split(InMemory(rows))
+    fresh = rows[learned.index]
+    new = scorer.normalise(fresh[distinct(fresh)].to(known.device))
+    together = torch.cat([new, known])
+    options = replace(
+        other._options(len(together)),
+        epochs=epochs,
+        learning_rate=other.learning_rate * GENTLE,
+        warmup=0,
+        init="uniform",  # the items stay: only the end of a warm-up sets them
+    )
+    model = scorer.model.float()
+    history: list[Epoch] = []
+    training, watched = (
+        Selection(InMemory(part.float()))
+        for part in (together, scorer.normalise(rows[held_out.index].to(known.device)))
+    )
+    for _ in train(model, training, watched, options, history=history):
+        pass
+    scorer.to(known.device, other.precision)
+    order = torch.randperm(len(together), generator=torch.Generator().manual_seed(options.seed))
+    scorer.remember(rows=together[order[: max(len(known), most)].to(known.device)])
+    scorer.weights = weights
+    checksum = digest([detector.checksum_.encode(), rows])
+    before = len(detector.history_)
+    history = [epoch._replace(epoch=before + epoch.epoch) for epoch in history]
+    whole = (*detector.history_, *history)
+    other._settle(scorer, other.spec_, whole, chosen(history, options), checksum, artifact.versions())
+    found = torch.cat([part.score for part in scorer.batched([rows[held_out.index]], reasons=False)])
+    return other.recalibrate(np.asarray(found.numpy(), dtype=np.float64))

@@ -1,0 +1,115 @@
+"""How to train, and what a training tells: plain data."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NamedTuple
+
+from memae.errors import OptionError
+from memae.health import Health
+from memae.losses import Reduction
+
+Init = Literal["uniform", "samples", "kmeans"]
+Choice = Literal["lowest", "last"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to train.
+
+    Args:
+        epochs: passes over the training samples, at most.
+        batch_size: samples a step.
+        learning_rate: of Adam; the paper's is 1e-4.
+        decay: whether the rate falls to 0 along half a cosine over all steps, or stays.
+        alpha: weight α of the entropy in Eq. 10.
+        reduction: formula of R in Eq. 10.
+        choose: which epoch's weights are kept: "lowest" held-out error, or the "last".
+        patience: stop after so many epochs without a lower held-out error; None never.
+        init: first items of the memory: "uniform", encodings of "samples", or their "kmeans" centres.
+        warmup: epochs in which the memory is bypassed, before its items are set (NOTE[DIFF] warm-up).
+        revive: whether items that no query read in an epoch restart from encodings of training samples.
+        seed: of the order of samples and of the items.
+        erase: side of the block that is erased from most samples before they are encoded, as a share of the sample's
+            sides; what is reconstructed is the whole sample. 0 for none.
+        compiled: whether encoder and decoder go through `torch.compile`; see `worth_compiling`.
+    """
+
+    epochs: int = 100
+    batch_size: int = 64
+    learning_rate: float = 1e-4
+    decay: bool = False
+    alpha: float = 0.0002
+    reduction: Reduction = "sum"
+    choose: Choice = "lowest"
+    patience: int | None = None
+    init: Init = "uniform"
+    warmup: int = 0
+    revive: bool = False
+    seed: int = 0
+    erase: float = 0.0
+    compiled: bool = False
+
+    def __post_init__(self) -> None:
+        for name, least in (("epochs", 1), ("batch_size", 1), ("warmup", 0), ("patience", 1)):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or value < least):
+                raise OptionError(f"{name} must be a whole number, {least} or more; got {value!r}")
+        if not 0 < self.learning_rate < math.inf:
+            raise OptionError(f"learning_rate must be a number above 0; got {self.learning_rate}")
+        if not 0 <= self.alpha < math.inf:
+            raise OptionError(f"alpha must be 0 or more; got {self.alpha}")
+        if not 0 <= self.erase < 1:
+            raise OptionError(f"erase must be a share of the side, 0 or more and below 1; got {self.erase}")
+        if self.warmup >= self.epochs:
+            raise OptionError(
+                f"warmup must be lower than epochs ({self.epochs}); got {self.warmup}. Lower warmup or raise epochs"
+            )
+        for name, allowed in (
+            ("reduction", ("sum", "mean", "absolute")),
+            ("choose", ("lowest", "last")),
+            ("init", ("uniform", "samples", "kmeans")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise OptionError(f"{name} must be one of {', '.join(allowed)}; got {getattr(self, name)!r}")
+
+
+class Step(NamedTuple):
+    """One batch has been learned; the figures are means over the epoch so far."""
+
+    epoch: int
+    step: int
+    steps: int  # of the epoch
+    loss: float
+    entropy: float  # nats a query
+    in_use: int  # items read so far in this epoch
+
+
+class Epoch(NamedTuple):
+    """One pass over the training samples."""
+
+    epoch: int  # from 1
+    loss: float  # Eq. 10, mean over the training samples; with turns, see `_learn`
+    error: float  # R, the same
+    entropy: float  # E, the same
+    held_out_error: float  # R, mean over held-out normal samples; with turns, R (1 + surprise)
+    health: Health | None  # of the memory over the epoch's queries
+    seconds: float
+
+
+def chosen(history: list[Epoch], options: Options) -> Epoch:
+    """The epoch whose weights were kept: one after the warm-up, by the rule `options.choose`."""
+    return (
+        min(history[options.warmup :], key=lambda epoch: epoch.held_out_error)
+        if options.choose == "lowest"
+        else history[-1]
+    )
+
+
+def epoch_as_json(epoch: Epoch) -> dict[str, Any]:
+    """An epoch as JSON-ready data."""
+    return epoch._asdict() | {"health": asdict(epoch.health) if epoch.health else None}
+
+
+def epoch_from_json(data: dict[str, Any]) -> Epoch:
+    """The inverse of `epoch_as_json`."""
+    return Epoch(**(data | {"health": Health(**data["health"]) if data["health"] else None}))
