@@ -6,6 +6,7 @@ Schölkopf et al., Support Vector Method for Novelty Detection, NeurIPS 1999.
 from typing import Self
 
 import numpy as np
+import torch
 from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.svm import OneClassSVM as Machine
 from torch import Tensor
@@ -63,5 +64,6 @@ class OneClassSVM:
         return found
 
     def anomaly_score(self, images: Tensor) -> Floats:
-        """Minus the signed distance to the boundary `(n,)`."""
-        return -np.asarray(self.machine.score_samples(self.kernel(images)), np.float64)
+        """Minus the signed distance to the boundary `(n,)`; some thousands at a time, for the kernel of all is large."""
+        parts = [self.machine.score_samples(self.kernel(part)) for part in torch.split(images, 4096)]
+        return -np.concatenate(parts)
