@@ -64,6 +64,6 @@ class OneClassSVM:
         return found
 
     def anomaly_score(self, images: Tensor) -> Floats:
-        """Minus the signed distance to the boundary `(n,)`; some thousands at a time, for the kernel of all is large."""
+        """Minus the signed distance to the boundary `(n,)`; 4096 rows at a time, for the kernel of all is large."""
         parts = [self.machine.score_samples(self.kernel(part)) for part in torch.split(images, 4096)]
         return -np.concatenate(parts)
