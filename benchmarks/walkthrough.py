@@ -28,7 +28,7 @@ PARTS = {
         "normal class of the usual protocol, since they are 80 %); the other half for the test, `label` 0 = attack, "
         "1 = the rest.",
         [
-            "memae fit table kdd/train.csv --epochs 20 -o kdd.memae",
+            "memae fit table kdd/train.csv -o kdd.memae",
             "memae score kdd.memae kdd/test.csv --ignore label -o kdd.csv",
             "head -n 3 kdd.csv",
             "memae evaluate kdd.memae kdd/test.csv --labels label",
@@ -39,7 +39,7 @@ PARTS = {
         "All training images of the digit 1 as PNGs in a folder; for the test all test images of 1 in `good/`, and 500 "
         "others (seed 0) in a folder for each digit.",
         [
-            "memae fit images mnist/train --epochs 20 -o mnist.memae",
+            "memae fit images mnist/train -o mnist.memae",
             "memae score mnist.memae mnist/test -o mnist.csv --maps mnist/maps",
             "head -n 3 mnist.csv",
             "memae evaluate mnist.memae mnist/test",
