@@ -103,7 +103,7 @@ class DeepAutoencodingGaussianMixture(nn.Module):
     def fit_mixture(self, training: Tensor) -> None:
         """The mixture of all training rows, by which others are scored."""
         z = self.features(training)[1]
-        self.mixture = mixture(z.double(), self.estimation(z).softmax(1).double())
+        self.mixture = mixture(z.double(), self.estimation(z).double().softmax(1))
 
     def features(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Squared error of each row `(b,)`; its code, relative error and cosine to its restoration `(b, c + 2)`."""
@@ -116,10 +116,11 @@ class DeepAutoencodingGaussianMixture(nn.Module):
     def loss(self, x: Tensor, random: torch.Generator) -> Tensor:  # noqa: ARG002 (no noise)
         """Eq. 7 there, of each row: error + 0.1 energy + 0.005 penalty on small variances `(b,)`."""
         error, z = self.features(x)
-        found = mixture(z, self.estimation(z).softmax(1))
+        precise = z.double()  # in float32, covariances near to singular cannot be factorised
+        found = mixture(precise, self.estimation(z).double().softmax(1))
         variances = found.covariances.diagonal(dim1=1, dim2=2)
-        loss: Tensor = error + 0.1 * found.energy(z) + 0.005 * variances.reciprocal().sum()
-        return loss
+        loss: Tensor = error + 0.1 * found.energy(precise) + 0.005 * variances.reciprocal().sum()
+        return loss.to(x.dtype)
 
     @torch.no_grad()
     def anomaly_score(self, rows: Tensor) -> Floats:

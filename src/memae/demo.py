@@ -172,15 +172,15 @@ def _table(blocks: list[str]) -> Generator[str, None, Pair]:
     normal = X[benign == 1]
     test = X.drop(index=normal.index[:240])
     anomalous = (benign[test.index] == 0).to_numpy()
-    ae, memae = (_judge(TabularMemAE(n_items), normal[:240], test, anomalous) for n_items in (0, 50))
+    ae, memae = (_judge(TabularMemAE(n_items), normal[:240], test, anomalous) for n_items in (0, None))
     yield _line("breast cancer", ae.figures, memae.figures)
     detector = memae.detector
     worst = np.argsort(-memae.scores)[:6]
     p_values = detector.p_value(test.iloc[worst])
-    errors = torch.cat([part.error_map for part in detector.scores(test.iloc[worst])]).numpy()
+    parts = detector.contributions(test.iloc[worst])
     rows = []
-    for place, p_value, error in zip(worst, p_values, errors, strict=True):
-        top = [f"{detector.encoder_.features[i]} {error[i] / error.sum():.0%}" for i in np.argsort(-error)[:3]]
+    for (_, part), place, p_value in zip(parts.iterrows(), worst, p_values, strict=True):
+        top = [f"{name} {share:.0%}" for name, share in (part / part.sum()).nlargest(3).items()]
         kind = "malignant" if anomalous[place] else "benign"
         rows.append([str(test.index[place]), kind, f"{memae.scores[place]:.1f}", f"{p_value:.3f}", ", ".join(top)])
     blocks += [
