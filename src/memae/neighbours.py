@@ -24,7 +24,7 @@ def apart(x: Tensor, rows: Tensor, nearest: int = NEAREST) -> Apart:
         >>> far.distance, far.shares
         (tensor([5.]), tensor([[1.8000, 3.2000]]))
     """
-    squares = rows.square().sum(1) - 2 * x @ rows.T  # less |x|², which does not change the order
+    squares = torch.addmm(rows.square().sum(1), x, rows.T, alpha=-2)  # less |x|², which does not change the order
     found = squares.topk(min(nearest, len(rows)), largest=False).indices
     # Again from the differences: those of squares would not be 0 for a row that is known, and depend on its batch.
     parts = (x[:, None] - rows[found]).square()  # (b, k, d)
