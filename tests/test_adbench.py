@@ -93,7 +93,7 @@ def test_a_detector_that_says_nothing_ranks_in_the_middle(monkeypatch):
     assert found["scores_missing"] == 74
 
 
-def test_the_page_ranks_the_detectors_on_complete_tables_alone(tmp_path, monkeypatch):
+def test_the_page_ranks_the_detectors_by_complete_seeds_alone(tmp_path, monkeypatch):
     page = pytest.importorskip("benchmarks.adbench.page", reason="needs the extra bench")
     monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(page, "PAGE", tmp_path / "quality.md")
@@ -101,10 +101,10 @@ def test_the_page_ranks_the_detectors_on_complete_tables_alone(tmp_path, monkeyp
     monkeypatch.setattr(page, "DECAY", tmp_path / "quality" / "unclean.png")
     page.render()
     assert not page.PAGE.exists()
-    for name, best in (("2_b", "KNN"), ("10_a", "ours"), ("3_c", "ours"), ("4_half", "VAE")):
+    for name, best in (("2_b", "KNN"), ("10_a", "ours"), ("3_c", "ours")):
         for method in adbench.METHODS:
             for seed in range(adbench.SEEDS):
-                if name == "4_half" and seed == 4:
+                if name == "10_a" and seed == 4 and method == "VAE":
                     continue
                 place = adbench.METHODS.index(method)
                 auroc = (0.95 if method == best else 0.9 - place / 100) + seed / 1000
@@ -115,12 +115,12 @@ def test_the_page_ranks_the_detectors_on_complete_tables_alone(tmp_path, monkeyp
     page.render()
     lines = page.PAGE.read_text().splitlines()
     rows = [line for line in lines if line.startswith("|")]
-    assert rows[2].startswith("| **ours**: `TabularMemAE()` | 1.33 | 0.9353 ± 0.0016 | 0.5000 | 2 | 1.00 | 0.100 |")
+    assert rows[2].startswith("| **ours**: `TabularMemAE()` | 1.33 | 0.9348 ± 0.0011 | 0.5000 | 2 | 1.00 | 0.100 |")
     assert [row.split(" | ")[0] for row in rows[-3:]] == ["| 2_b", "| 3_c", "| 10_a"]
-    assert "4_half" not in page.PAGE.read_text()
+    assert "; 4 of 5 seeds so far." in page.PAGE.read_text()
     figures = records.read(tmp_path / "results" / "summary.json")
     assert figures["adbench/ours/rank_among_detectors"]["value"] == 1
-    assert figures["adbench/ours/auroc_minus_best_neural"]["value"] == pytest.approx(0.9353 - 0.822, abs=1e-4)
+    assert figures["adbench/ours/auroc_minus_best_neural"]["value"] == pytest.approx(0.9348 - 0.8215, abs=1e-4)
     assert figures["adbench/ours/fit_time_vs_pyod_autoencoder"]["value"] == pytest.approx(1 / 9)
     assert page.PICTURE.stat().st_size > 5000
     for job in adbench.unclean_jobs(["2_b", "3_c", "10_a"], adbench.METHODS, range(5)):

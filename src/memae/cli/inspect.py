@@ -25,6 +25,7 @@ def describe(estimator: Estimator) -> dict[str, Any]:
                 zip(scorer.measured, [1.0] if scorer.weights is None else scorer.weights.tolist(), strict=True)
             ),
             "references": 0 if scorer.references is None else scorer.references.shape[1],
+            "rows": 0 if scorer.rows is None else len(scorer.rows),
         },
         "epochs": len(estimator.history_),
         "best_epoch": epoch_as_json(estimator.best_epoch_),
@@ -73,7 +74,9 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     score = facts["score"]
     if len(score["weights"]) > 1:
         told = " + ".join(f"{weight:.4g} × {name}" for name, weight in score["weights"].items())
-        lines.append(("score", told + (f"; {score['references']:,} references" if score["references"] else "")))
+        told += f"; {score['references']:,} references" if score["references"] else ""
+        told += f"; the model holds {score['rows']:,} rows of training" if score["rows"] else ""
+        lines.append(("score", told))
     if "calibration" in facts:
         known = facts["calibration"]
         told = f"flags scores above {known['threshold']:.5g}: false-alarm rate {known['false_alarm_rate']:.3g}"

@@ -394,8 +394,8 @@ class TabularMemAE(Estimator):
             X: rows, as in `anomaly_score`.
 
         Returns:
-            a table `(n, columns)` that sums up to the scores, row by row; where `hide` is off and rows are kept, to the
-            error alone.
+            a table `(n, columns)` that sums up to the scores, row by row; with a `reduction` other than "sum" and
+            `hide` off, up to the factor by which a mean differs from a sum.
         """
         check_is_fitted(self, "scorer_")
         found = [self._by_column(part.error_map.numpy()) for part in self.scores(X)]
