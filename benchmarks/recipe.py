@@ -121,8 +121,10 @@ def watched(
         if isinstance(event, Epoch):
             curve.add(event.epoch, figure(model))
             if ends is not None and ends(history):
+                best = history[-1]
                 break
-    best = chosen(history, recipe.options) if ends is None else history[-1]
+    else:  # to the end, where the weights are those of the chosen epoch
+        best = chosen(history, recipe.options)
     curve.path.unlink(missing_ok=True)
     return model, {
         "epoch": best.epoch,

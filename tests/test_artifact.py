@@ -26,6 +26,7 @@ SPECS = {
     "table": Spec((5,), (4, 3), memory=MemorySpec(6, temperature=0.2, learn_temperature=True)),
     "image": Spec((1, 8, 8), (4, 2), ((2, 2), (2, 2)), memory=MemorySpec(6, per_position=True, on_empty="zero")),
     "plain": Spec((5,), (3,)),
+    "hidden": Spec((5,), (4, 3), memory=MemorySpec(6, temperature=0.2), columns=(1, 3, 1)),
     "turned": Spec((1, 8, 8), (4, 2), ((2, 2), (2, 2)), memory=MemorySpec(6), turns=4),
 }
 
@@ -43,6 +44,12 @@ def example(kind="table", calibrated=True):
         scorer.criterion = "relative"
         scorer.remember(scorer.codes([torch.randn(9, *spec.shape)], 7))
         scorer.balance(torch.rand(20, 3))
+    if kind == "hidden":
+        scorer = Scorer(model, center, scale, limit=4.0, reduction="mean", criterion="usual", chunk=8)
+        scorer.expect(torch.rand(9, *shape, dtype=torch.float64))
+        scorer.remember(rows=torch.randn(7, *shape, dtype=torch.float64))
+        scorer.balance(torch.rand(20, 2))
+        scorer.to(torch.float64)
     if calibrated:
         scorer.calibration = Calibration(torch.rand(50), 0.03)
     health = Health(6, 5, 1, 0, 2.5, 3.5, 0.1, 0.3) if model.memory is not None else None

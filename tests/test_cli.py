@@ -548,6 +548,9 @@ def test_update_writes_a_second_model(
     assert "flags scores above" in ran.out
     assert models["table"].read_bytes() == old
     assert len(load(tmp_path / "new.memae").history_) == len(load(models["table"]).history_) + 1
+    same = run("update", models["table"], cases["table"].normal, "-o", models["table"])
+    assert same.code == 1
+    assert "give another --output" in same.err
     refused = run("update", models["images"], cases["table"].normal, "-o", tmp_path / "x.memae")
     assert refused.code == 1
     assert "only tables can be updated" in refused.err

@@ -357,6 +357,13 @@ def test_contributions_are_of_the_users_columns_and_sum_to_the_scores() -> None:
     assert (parts.to_numpy() >= 0).all()
 
 
+@pytest.mark.parametrize("reduction", ["sum", "mean", "absolute"])
+def test_contributions_sum_to_the_score_without_hiding_as_well(reduction: Any) -> None:
+    detector = TabularMemAE(hide=False, reduction=reduction, epochs=4).fit(correlated(300, 0))
+    test = correlated(20, 1)
+    np.testing.assert_allclose(detector.contributions(test).sum(axis=1), detector.anomaly_score(test), rtol=1e-6)
+
+
 def test_columns_that_do_not_go_together_are_found_though_each_alone_is_usual() -> None:
     detector = TabularMemAE(references=0, epochs=40).fit(correlated(800, 0))
     test = correlated(400, 1)
@@ -448,7 +455,32 @@ def test_an_update_is_refused_without_known_rows_and_for_other_columns() -> None
         TabularMemAE().update(correlated(100, 1))
 
 
+def test_rows_that_are_kept_of_a_stream_are_drawn_from_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rising = pd.DataFrame({"x": np.arange(3000.0), "y": np.repeat(np.arange(300.0), 10)})
+    rising.to_csv(tmp_path / "a.csv", index=False)
+    monkeypatch.setattr("memae.estimators.tabular.IN_MEMORY", 1)
+    monkeypatch.setattr("memae.estimators.splitting.BUFFER", 16 * 200)
+    scorer = TabularMemAE(epochs=4, references=100, held_out=0.02).fit(tmp_path / "a.csv").scorer_
+    kept = scorer.raw(scorer.rows)[:, 0]
+    assert len(kept.unique()) == 100
+    for part in range(3):  # each third of the file
+        assert 15 < int(((kept >= 1000 * part) & (kept < 1000 * (part + 1))).sum()) < 55
+
+
+def test_an_update_computes_with_its_own_network_and_keeps_distinct_rows() -> None:
+    pytest.importorskip("onnxruntime", reason="needs the extra engines")
+    rows, more = correlated(300, 0), shifted(200, 1)
+    plain, fast = TabularMemAE(epochs=4).fit(rows), TabularMemAE(epochs=4).fit(rows).use_engine("onnxruntime")
+    np.testing.assert_allclose(fast.anomaly_score(more), plain.anomaly_score(more), rtol=1e-5)
+    np.testing.assert_allclose(fast.update(more).anomaly_score(more), plain.update(more).anomaly_score(more))
+    again = plain.update(rows)
+    assert len(torch.unique(again.scorer_.rows, dim=0)) == len(again.scorer_.rows)
+
+
 def test_the_papers_setting_for_tables() -> None:
+    assert TabularMemAE.paper().epochs == 60
     detector = TabularMemAE.paper(epochs=2, batch_size=64).fit(correlated(300, 0))
     assert detector.scorer_.measured == ("error",)
     assert detector.spec_.widths == default_widths(7)

@@ -20,6 +20,7 @@ SPECS = {
     "positions": Spec((1, 9, 8), (6, 4), ((2, 2), (2, 2)), memory=MemorySpec(20, temperature=0.05, per_position=True)),
     "plain": Spec((12,), (8, 4)),
     "turned": Spec((1, 9, 9), (6, 4), ((2, 2), (2, 2)), memory=MemorySpec(20, temperature=0.05), turns=4),
+    "hidden": Spec((12,), (8, 4), memory=MemorySpec(20, temperature=0.05), columns=(1, 4, 1, 3, 3)),
     "halves": Spec((2, 9, 8), (6, 4), ((2, 2), (2, 2)), memory=MemorySpec(20, temperature=0.05), turns=2),
 }
 
@@ -152,7 +153,8 @@ def test_addressed_gives_the_weights_behind_the_scores(kind):
         model = scorer.model.eval()
         x = scorer.normalise(raw)
         z = model.encode(x)
-        recall = model(x).recall
+        whole = (torch.zeros_like(x, dtype=torch.bool),) if kind == "hidden" else ()  # nothing is hidden
+        recall = model(x, *whole).recall
         read = torch.einsum("bn...,nc->bc...", found.weights, model.memory.items)
     assert found.weights.shape == (6, 20, *z.shape[2:])
     torch.testing.assert_close(read, recall.read[: len(read)])  # upright ones come first

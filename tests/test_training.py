@@ -25,6 +25,7 @@ from memae.options import Epoch, Options, Step, chosen, epoch_as_json, epoch_fro
 from memae.training import held_out_error, train
 
 TABLE = Spec((5,), (6, 3), memory=MemorySpec(8, temperature=0.3))
+HIDDEN = Spec((5,), (6, 3), memory=MemorySpec(8, temperature=0.3), columns=(1, 3, 1))
 TURNED = Spec((1, 6, 6), (4, 3), ((2, 2), (1, 1)), memory=MemorySpec(8, temperature=0.3), turns=4)
 IMAGE = Spec((1, 6, 6), (4, 3), ((2, 2), (1, 1)), memory=MemorySpec(8, temperature=0.3, per_position=True))
 
@@ -374,9 +375,12 @@ CUT_IMAGE = replace(IMAGE, memory=MemorySpec(100, temperature=0.02, shrinkage=20
 
 
 CUT_TURNED = replace(TURNED, memory=MemorySpec(100, temperature=0.02, shrinkage=20.0))
+CUT_HIDDEN = replace(HIDDEN, memory=CUT_TABLE.memory)
 
 
-@pytest.mark.parametrize("spec", [CUT_TABLE, CUT_IMAGE, CUT_TURNED], ids=["table", "image", "turned"])
+@pytest.mark.parametrize(
+    "spec", [CUT_TABLE, CUT_IMAGE, CUT_TURNED, CUT_HIDDEN], ids=["table", "image", "turned", "hidden"]
+)
 def test_a_training_cut_anywhere_and_resumed_is_the_one_never_cut(spec, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # hundreds of checkpoints; no power will fail
     options = replace(RESUMED, erase=0.4 * (spec is not CUT_TABLE))

@@ -1,6 +1,6 @@
 """The settings of MemAE and of its variants in Table 3: as printed, and as the authors' code has them.
 
-The same network, batch, learning rate and number of epochs for all, so that the memory alone makes the difference.
+The same network, batch, learning rate and end of training for all, so that the memory alone makes the difference.
 """
 
 from itertools import pairwise

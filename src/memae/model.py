@@ -145,15 +145,14 @@ class MemAE(nn.Module):
         if self._compiled is not None and self.training and len(x) == self._compiled[0]:
             coders = self._compiled[1:]
         encode, decode = coders
-        in_turn = self.hiding is not None and hidden is None
         if self.hiding is None:
             z = encode(orientation.turned(x, self.turns))
         else:
             z = self.encode(*(self.hiding.every(x) if hidden is None else (x, hidden)))
         recall: Recall | None = None if self.memory is None or self.bypass else self.memory(z)
         read = z if recall is None else recall.read
-        x_hat = decode(read if in_turn else read[: len(x)])
-        if self.hiding is not None and in_turn:
+        x_hat = decode(read if self.compass is None else read[: len(x)])
+        if self.hiding is not None and hidden is None:
             x_hat = self.hiding.restored(x_hat)
         if self.compass is None:
             return Reconstruction(x_hat, recall, z.flatten(1))

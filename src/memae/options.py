@@ -89,9 +89,9 @@ class Epoch(NamedTuple):
 
     epoch: int  # from 1
     loss: float  # Eq. 10, mean over the training samples; with turns, see `_learn`
-    error: float  # R, the same
+    error: float  # R, the same; where columns are hidden, of hidden and shown ones
     entropy: float  # E, the same
-    held_out_error: float  # R, mean over held-out normal samples; with turns, R (1 + surprise)
+    held_out_error: float  # R, mean over held-out normal samples, of hidden columns; with turns, R (1 + surprise)
     health: Health | None  # of the memory over the epoch's queries
     seconds: float
 

@@ -23,7 +23,7 @@ Network = Callable[[Tensor], tuple[Tensor, ...]]
 T = TypeVar("T")
 
 LEAST_USUAL = 0.05
-"""Error of an element, in its deviations, that is usual at least: what was always met exactly may vary a little."""
+"""Normalised error of an element that is usual at least: what was always met exactly may vary a little."""
 CERTAIN = 0.01
 """Nats of surprise below which differences hardly count: the model is sure either way."""
 
@@ -45,8 +45,8 @@ class Scorer(nn.Module):
     tells turns, ln(1 + surprise / 0.01); where normal samples are known, the distance to the nearest of them, between
     codes or, for rows of tables, between the rows. With the error alone, the score is the error.
 
-    The error map says what `criterion_map` does. With the criterion "usual" it is what each element adds to the score:
-    its error over the usual one, and its part of the distance.
+    The error map is that of `criterion_map`, with the criterion "usual" over the usual errors. Where rows are known, it
+    is what each element adds to the score: its error, weighed, and its part of the distance.
 
     Args:
         model: trained; put into evaluation mode by `batched`.
@@ -99,7 +99,8 @@ class Scorer(nn.Module):
         self.register_buffer("references", references)
         self.register_buffer("rows", rows)
         measures = len(self.measured)
-        self.register_buffer("weights", torch.eye(measures, dtype=torch.float64)[0] if measures > 1 else None)
+        first = torch.eye(measures, dtype=torch.float64, device=self.center.device)[0]
+        self.register_buffer("weights", first if measures > 1 else None)
 
     @property
     def measured(self) -> tuple[str, ...]:
@@ -142,7 +143,8 @@ class Scorer(nn.Module):
             far = apart(x, self.rows)
             measures.append(far.distance.double())
             if reasons and self.weights is not None:
-                errors = errors * self.weights[0] + far.shares * self.weights[-1]
+                mean = self.criterion == "error" and self.reduction != "sum"
+                errors = errors / (errors.shape[1] if mean else 1) * self.weights[0] + far.shares * self.weights[-1]
         together = torch.stack(measures, 1)
         score = self.weighed(together)
         if not reasons:
@@ -232,12 +234,12 @@ class Scorer(nn.Module):
 
     def weighed(self, measures: Tensor) -> Tensor:
         """The score `(b,)` of `Scores.measures`."""
-        score: Tensor = measures[:, 0] if self.weights is None else (measures * self.weights).sum(1)
+        score: Tensor = measures[:, 0] if self.weights is None else (measures * self.weights.to(measures)).sum(1)
         return score
 
     @torch.no_grad()
     def addressed(self, raw: Tensor) -> Shrunk | None:
-        """Addressing weights ŵ `(b, n, *space)` of raw samples, None without a memory."""
+        """Addressing weights ŵ `(b, n, *space)` of raw samples, upright and nothing hidden; None without a memory."""
         self.eval()
         memory = self.model.memory
         return None if memory is None else memory.weights(self.model.encode(self.normalise(raw.to(self.center.device))))

@@ -147,8 +147,8 @@ def _epoch(run: Run, training: Samples, held_out: Samples, options: Options) -> 
     for step, batch in enumerate(batches):
         if step < run.step:  # learned before the checkpoint that this run resumed from
             continue
-        hidden = _generator(options, number, 3, step)
-        _learn(run, batch, options, (number + step / steps) / options.epochs, hidden)
+        random = _generator(options, number, 3, step)
+        _learn(run, batch, options, (number + step / steps) / options.epochs, random)
         run.step, run.seconds = step + 1, time.monotonic() - began
         samples, loss, _, entropy = run.sums.tolist()
         in_use = int((run.meter.use > 0).sum()) if run.meter is not None else 0
@@ -171,7 +171,7 @@ def _denormals_are_zero() -> Iterator[None]:
 
 
 @_denormals_are_zero()
-def _learn(run: Run, batch: Tensor, options: Options, progress: float, hidden: torch.Generator) -> None:
+def _learn(run: Run, batch: Tensor, options: Options, progress: float, random: torch.Generator) -> None:
     """One step of Adam.
 
     Where turns are told, their surprise is added to Eq. 10 with the error itself as weight, so that both count alike
@@ -182,7 +182,7 @@ def _learn(run: Run, batch: Tensor, options: Options, progress: float, hidden: t
     for group in run.adam.param_groups:
         group["lr"] = options.learning_rate * (0.5 * (1 + math.cos(math.pi * progress)) if options.decay else 1.0)
     x = batch.to(device)
-    x_hat, recall, _, surprise = _reconstructed(model, x, options, hidden)
+    x_hat, recall, _, surprise = _reconstructed(model, x, options, random)
     error = reconstruction_error(x, x_hat, options.reduction)
     entropy = error.new_zeros(1) if recall is None else recall.entropy
     loss = objective(error, entropy, options.alpha)
@@ -197,12 +197,12 @@ def _learn(run: Run, batch: Tensor, options: Options, progress: float, hidden: t
         run.meter.add(recall)
 
 
-def _reconstructed(model: MemAE, x: Tensor, options: Options, hidden: torch.Generator) -> Reconstruction:
+def _reconstructed(model: MemAE, x: Tensor, options: Options, random: torch.Generator) -> Reconstruction:
     """Samples as the model restores them from what it may see of them."""
     if model.hiding is not None:
-        found: Reconstruction = model(x, model.hiding.drawn(len(x), hidden))
+        found: Reconstruction = model(x, model.hiding.drawn(len(x), random))
         return found
-    return model(erased(x, options.erase, hidden) if options.erase else x)  # type: ignore[no-any-return]
+    return model(erased(x, options.erase, random) if options.erase else x)  # type: ignore[no-any-return]
 
 
 def _close(run: Run, held_out: Samples, options: Options) -> Epoch:

@@ -81,6 +81,8 @@ def update(
     from memae.estimators import TabularMemAE, load
     from memae.files import check_writable
 
+    if output.exists() and output.samefile(model):
+        raise OptionError(f"{output} is the model to update, which stays as the way back; give another --output")
     check_writable(output)
     detector = load(model)
     if not isinstance(detector, TabularMemAE):

@@ -73,7 +73,9 @@ def table(
     protocol: AsPrinted = "ours",
     n_items: Annotated[
         int | None,
-        _option("Items of the memory, 0 for none; by default half as many as rows.", "--n-items", panel=MEMORY),
+        _option(
+            "Items of the memory, 0 for none; by default half as many as rows, 10 to 200.", "--n-items", panel=MEMORY
+        ),
     ] = None,
     ignore: Annotated[list[str], _option("Column to leave out; repeat for each.", "--ignore")] = [],  # noqa: B006
     widths: Widths = None,
@@ -95,7 +97,8 @@ def table(
     reduction: Red = "sum",
     epochs: Epochs = 10,
     batch_size: Annotated[
-        int | None, _option("Rows a step; by default a tenth of them, 16 to 256.", panel=TRAINING)
+        int | None,
+        _option("Rows a step; by default a tenth of them, 16 to 256, and up to 1024 for many.", panel=TRAINING),
     ] = None,
     learning_rate: Rate = 0.01,
     decay: Decay = True,

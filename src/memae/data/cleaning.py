@@ -8,7 +8,8 @@ from torch import Tensor
 ROUNDS = 3
 """Each measures in the deviations of the rows that the round before has left, which anomalies widen no more."""
 AMONG = 5_000
-"""Rows, drawn at random, to which the distances are measured."""
+"""Rows, drawn at random, to which the distances are measured. Those drawn have themselves among the nearest, which
+is one of hundreds where there are so many rows."""
 NEAREST = 3
 LIMIT = 8.0
 """Deviations beyond which a number counts as so far, as in `Scorer`."""
@@ -17,8 +18,8 @@ LIMIT = 8.0
 def typical(rows: Tensor, share: float, generator: torch.Generator) -> Tensor:
     """Positions, ascending, of all but the share of the rows `(n, d)` that lies farthest from the others.
 
-    The distance is that to a neighbour beyond as many as may be anomalous: to the nearest, anomalies that resemble each
-    other would all lie near.
+    The distance is that to a neighbour beyond half again as many as may be anomalous: to the nearest, anomalies that
+    resemble each other would all lie near.
 
     Args:
         rows: features, in any unit.

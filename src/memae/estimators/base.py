@@ -20,7 +20,7 @@ from torch import Tensor
 from memae import artifact
 from memae.artifact import Artifact
 from memae.calibration import Calibration, checked_rate
-from memae.data.samples import Indexed, Samples, Selection, mapped
+from memae.data.samples import Indexed, Samples, Selection, digest, mapped
 from memae.engines import Engine, use_engine
 from memae.errors import InputError, MemaeWarning, ModelFileError, OptionError
 from memae.health import Health
@@ -154,19 +154,12 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
             chunk=chunk_size(prepared.shape, 1 if model.hiding is None else len(model.hiding.views)),
         )
         training, held_out = (mapped(part, scorer.normalise) for part in (prepared.training, prepared.held_out))
-        identity = json.dumps([prepared.checksum, len(training), repr(spec), repr(options)])
+        scaled = digest([prepared.center, prepared.scale])
+        identity = json.dumps([prepared.checksum, scaled, len(training), repr(spec), repr(options)])
         history: list[Epoch] = []
-        yield from train(
-            model,
-            training,
-            held_out,
-            options,
-            checkpoint=Path(checkpoint) if checkpoint else None,
-            resume=resume,
-            every=every,
-            identity=identity,
-            history=history,
-        )
+        path = Path(checkpoint) if checkpoint else None
+        resumed: dict[str, Any] = {"checkpoint": path, "resume": resume, "every": every}
+        yield from train(model, training, held_out, options, identity=identity, history=history, **resumed)
         without_float64 = device.type == "mps" and self.precision == torch.float64
         scorer.to(torch.device("cpu") if without_float64 else device, self.precision)
         normal = self._judged(scorer, prepared, options)

@@ -197,6 +197,8 @@ class ImageMemAE(Estimator):
         return tags
 
     def _prepare(self, X: Any) -> Prepared:
+        if self.references is not None and self.references < 0:
+            raise OptionError(f"references must be 0 or more, or None; got {self.references}")
         images = self._images(X, self.channels, self.size)
         self.unit_ = pixel_unit(X)
         first = images.take(torch.tensor([0]))
@@ -256,8 +258,6 @@ class ImageMemAE(Estimator):
     def _remember(self, scorer: Scorer, training: Samples, options: Options) -> None:
         code = math.prod(code_shape(self._spec(self.shape_, len(training)))) * scorer.model.turns
         wanted = REFERENCE_BYTES // (4 * code) if self.references is None else self.references
-        if wanted < 0:
-            raise OptionError(f"references must be 0 or more, or None; got {wanted}")
         if wanted:
             order = torch.Generator().manual_seed(options.seed)
             scorer.remember(scorer.codes(training.batches(scorer.chunk, order), min(wanted, len(training))))

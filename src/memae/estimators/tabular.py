@@ -1,7 +1,7 @@
 """The detector for tables."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -10,16 +10,16 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
-from sklearn.utils.random import sample_without_replacement
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from memae.data.cleaning import typical
-from memae.data.samples import InMemory, Samples, Selection, Streamed, digest
+from memae.data.samples import Samples, Streamed
 from memae.data.table_files import table_chunks
 from memae.data.tables import TableEncoder, distinct, frame_of_array, without
 from memae.errors import InputError, OptionError, SchemaError
 from memae.estimators.base import Device, Estimator, Prepared
+from memae.estimators.splitting import in_memory, sampled, streamed
 from memae.estimators.updating import updated
 from memae.losses import Criterion, Reduction
 from memae.memory import OnEmpty, Similarity
@@ -27,12 +27,8 @@ from memae.networks.tabular import WIDE, default_widths
 from memae.options import Choice, Init, Options
 from memae.scoring import Scorer
 
-Blocks = Callable[[], Iterator[Tensor]]
-
 IN_MEMORY = 2**29
 """Bytes of features up to which a file is held in memory; a larger one streams."""
-BUFFER = 2**26
-"""Bytes of features that a streamed file takes for shuffling, and again for what is held out."""
 REFERENCES = 10_000
 """Training rows that are kept to measure the distance to them: more cost time in scoring, and hardly tell more."""
 LIMIT = 8.0
@@ -49,11 +45,12 @@ PAPER: dict[str, Any] = {
     "references": 0,
     "learning_rate": 1e-4,
     "decay": False,
+    "epochs": 60,
     "batch_size": 1024,
     "init": "uniform",
     "warmup": 0,
 }
-"""What the paper says of its Table 3, and the batch of the protocol that it follows."""
+"""What the paper says of its Table 3, the batch of the protocol that it follows, and the most epochs of ours."""
 
 
 class TabularMemAE(Estimator):
@@ -83,11 +80,12 @@ class TabularMemAE(Estimator):
         references: distinct training rows that are kept in the model, so that the score also counts the distance to
             the nearest of them; None takes 10,000 at most, 0 none. With 0, the model holds no row of the table.
         contamination: share of the rows that may be anomalous, below 0.5; so many are left out, those that lie farthest
-            from the others. Not for files that stream.
+            from the others, of held-out rows as well: where fewer are anomalous, more normal rows are flagged than
+            `false_alarm_rate` says. Not for files that stream.
         alpha: weight of the entropy in the training objective.
         reduction: squared error as "sum" or "mean" over the features, or mean "absolute" error.
         epochs: passes over the training rows, at most.
-        batch_size: rows a step; None takes a tenth of the rows up to 256, for large tables up to 1024.
+        batch_size: rows a step; None takes a tenth of the rows, 16 to 256, for large tables up to 1024.
         learning_rate: of Adam.
         decay: whether it falls to 0 over the training.
         choose: keep the epoch with the "lowest" held-out error, or the "last".
@@ -206,6 +204,8 @@ class TabularMemAE(Estimator):
     def _prepare(self, X: Any) -> Prepared:
         if not 0 <= self.contamination < 0.5:
             raise OptionError(f"contamination must be a share, 0 or more and below 0.5; got {self.contamination}")
+        if self.references is not None and self.references < 0:
+            raise OptionError(f"references must be 0 or more, or None; got {self.references}")
         if isinstance(X, str | Path):
 
             def chunks() -> Iterator[pd.DataFrame]:
@@ -237,8 +237,12 @@ class TabularMemAE(Estimator):
             return map(self.encoder_.encode, chunks())
 
         center, scale = self.encoder_.center_and_scale(self.scaling)
-        split = (self._streamed if streams else self._in_memory)(blocks, rows)
-        return Prepared((self.encoder_.width,), center, scale, *split)
+        width = self.encoder_.width
+        if streams:
+            split = streamed(blocks, rows, width, self._held_out_count, self.random_state)
+        else:
+            split = in_memory(blocks, rows, width, self._split)
+        return Prepared((width,), center, scale, *split)
 
     def _cleaned(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
         """The rows that are not left out as anomalous, and their number; the encoder learns from these alone."""
@@ -248,38 +252,6 @@ class TabularMemAE(Estimator):
         clean = frame.iloc[keep.numpy()]
         self.encoder_, rows = TableEncoder.fit([clean])
         return clean, rows
-
-    def _in_memory(self, blocks: Blocks, rows: int) -> tuple[Samples, Samples, str]:
-        """Rows for training, held-out ones, and the checksum of those for training."""
-        features = _filled(blocks(), rows, self.encoder_.width)
-        training, held_out = self._split(InMemory(features))
-        checksum = digest(training.batches(8192))
-        first = distinct(features[training.index])
-        return Selection(training.samples, training.index[first]), held_out, checksum
-
-    def _streamed(self, blocks: Blocks, rows: int) -> tuple[Samples, Samples, str]:
-        """The same in constant memory; the held-out rows, which are few, are kept, and all rows are in the checksum."""
-        fitting = BUFFER // (8 * self.encoder_.width)
-        count = min(self._held_out_count(rows), max(min(fitting, 100_000), 1000))
-        drawn = sample_without_replacement(rows, count, method="tracking_selection", random_state=self.random_state)
-        keep = torch.ones(rows, dtype=torch.bool)
-        keep[torch.from_numpy(drawn)] = False
-        found: list[Tensor] = []
-
-        def seen() -> Iterator[Tensor]:
-            start = 0
-            for block in blocks():
-                found.append(block[~keep[start : start + len(block)]])
-                start += len(block)
-                yield block
-
-        checksum = digest(seen())
-        held_out = _filled(iter(found), count, self.encoder_.width)
-        return (
-            Streamed(blocks, rows - count, min(max(fitting, 1), 65_536), keep),
-            Selection(InMemory(held_out)),
-            checksum,
-        )
 
     def _raw(self, X: Any) -> Iterator[Tensor]:
         if isinstance(X, str | Path):
@@ -347,17 +319,13 @@ class TabularMemAE(Estimator):
 
     def _remember(self, scorer: Scorer, training: Samples, options: Options) -> None:
         wanted = REFERENCES if self.references is None else self.references
-        if wanted < 0:
-            raise OptionError(f"references must be 0 or more, or None; got {wanted}")
         if not wanted:
             return
+        if isinstance(training, Streamed):  # where rows are repeated, unlike in memory
+            training = sampled(training, 2 * wanted, options.seed)
         order = torch.Generator().manual_seed(options.seed)
-        found: list[Tensor] = []
-        for batch in training.batches(scorer.chunk, order):
-            found.append(batch)
-            if sum(map(len, found)) >= wanted:
-                break
-        rows = torch.cat(found)[:wanted]
+        rows = torch.cat(list(training.batches(scorer.chunk, order)))
+        rows = rows[distinct(rows)[:wanted]]
         scorer.remember(rows=scorer.normalise(rows.to(scorer.center.device)))
 
     def update(self, X: Any, *, epochs: int = 3) -> Self:
@@ -365,7 +333,8 @@ class TabularMemAE(Estimator):
 
         This one stays as it is: it is the way back. Training goes on for a few epochs with the new rows and the known
         ones that the model keeps, so that these are not forgotten. Columns, scales and categories stay those of `fit`;
-        the threshold is set by new rows that are held out, so give rows as they come now.
+        the threshold is set by new rows that are held out, so give rows as they come now, and clean ones:
+        `contamination` is of `fit` alone. All new rows are held in memory.
 
         Args:
             X: normal rows, as in `fit`.
@@ -394,8 +363,8 @@ class TabularMemAE(Estimator):
             X: rows, as in `anomaly_score`.
 
         Returns:
-            a table `(n, columns)` that sums up to the scores, row by row; with a `reduction` other than "sum" and
-            `hide` off, up to the factor by which a mean differs from a sum.
+            a table `(n, columns)` that sums up to the scores, row by row; without kept rows and with `hide` off, as
+            often as there are features where `reduction` is a mean.
         """
         check_is_fitted(self, "scorer_")
         found = [self._by_column(part.error_map.numpy()) for part in self.scores(X)]
@@ -416,13 +385,3 @@ class TabularMemAE(Estimator):
         self.n_features_in_ = len(self.encoder_.columns)
         if encoding["named"]:
             self.feature_names_in_ = np.array([column.name for column in self.encoder_.columns], dtype=object)
-
-
-def _filled(blocks: Iterator[Tensor], rows: int, width: int) -> Tensor:
-    """All blocks as one tensor `(rows, width)`, float64; `torch.cat` would hold them twice."""
-    out = torch.empty(rows, width, dtype=torch.float64)
-    start = 0
-    for block in blocks:
-        out[start : start + len(block)] = block
-        start += len(block)
-    return out

@@ -44,11 +44,13 @@ def updated(detector: Detector, rows: Tensor, epochs: int, most: int) -> Detecto
         raise OptionError("update needs the known rows that a model keeps; this one was fitted with references=0")
     other = copy.deepcopy(detector)
     scorer = other.scorer_
+    scorer.network = None  # an engine would go on computing the old network
     known, weights = detector.scorer_.rows, scorer.weights
     learned, held_out = other._split(InMemory(rows))
     fresh = rows[learned.index]
     new = scorer.normalise(fresh[distinct(fresh)].to(known.device))
     together = torch.cat([new, known])
+    together = together[distinct(together.cpu()).to(known.device)]
     options = replace(
         other._options(len(together)),
         epochs=epochs,
@@ -66,7 +68,7 @@ def updated(detector: Detector, rows: Tensor, epochs: int, most: int) -> Detecto
         pass
     scorer.to(known.device, other.precision)
     order = torch.randperm(len(together), generator=torch.Generator().manual_seed(options.seed))
-    scorer.remember(rows=together[order[: max(len(known), most)].to(known.device)])
+    scorer.remember(rows=together[order[:most].to(known.device)])
     scorer.weights = weights
     checksum = digest([detector.checksum_.encode(), rows])
     before = len(detector.history_)
@@ -74,4 +76,6 @@ def updated(detector: Detector, rows: Tensor, epochs: int, most: int) -> Detecto
     whole = (*detector.history_, *history)
     other._settle(scorer, other.spec_, whole, chosen(history, options), checksum, artifact.versions())
     found = torch.cat([part.score for part in scorer.batched([rows[held_out.index]], reasons=False)])
-    return other.recalibrate(np.asarray(found.numpy(), dtype=np.float64))
+    other.recalibrate(np.asarray(found.numpy(), dtype=np.float64))
+    other._warn_of_collapse()
+    return other

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 GROUPS = 4
-"""Into how many groups the columns are divided that are hidden one after the other."""
+"""Into how many groups the columns are divided, at most, that are hidden one after the other."""
 ROUNDS = 2
 """How often they are divided anew; a restored value is the mean over the rounds."""
 SHARE = 0.6
-"""Of the columns that a row of training loses at most; its own share is drawn from 0 up to it."""
+"""Highest chance of a column to be hidden in training; that of a row's columns is drawn from 0 up to it."""
 
 
 class Hiding(nn.Module):
