@@ -117,6 +117,7 @@ def test_the_page_ranks_the_detectors_by_complete_seeds_alone(tmp_path, monkeypa
     rows = [line for line in lines if line.startswith("|")]
     assert rows[2].startswith("| **ours**: `TabularMemAE()` | 1.33 | 0.9348 ± 0.0011 | 0.5000 | 2 | 1.00 | 0.100 |")
     assert [row.split(" | ")[0] for row in rows[-3:]] == ["| 2_b", "| 3_c", "| 10_a"]
+    assert lines[-1] == page.NOTES.read_text().splitlines()[-1]
     assert "; 4 of 5 seeds so far." in page.PAGE.read_text()
     figures = records.read(tmp_path / "results" / "summary.json")
     assert figures["adbench/ours/rank_among_detectors"]["value"] == 1

@@ -12,6 +12,7 @@ from benchmarks.protocol import FEWEST_CONTAMINATED, SHARES
 
 PAGE = records.ROOT / "docs" / "quality.md"
 PICTURE = records.ROOT / "docs" / "quality" / "ranks.png"
+NOTES = records.ROOT / "benchmarks" / "adbench" / "notes.md"
 DECAY = PICTURE.with_name("unclean.png")
 NEURAL = ("AutoEncoder", "DeepSVDD", "VAE")
 TITLES = {"ours": "**ours**: `TabularMemAE()`"}
@@ -52,6 +53,7 @@ def render() -> None:
         parts["unclean"] = {"provenance": origin, "figures": unclean_scoreboard(unclean)}
         lines += unclean_page(unclean)
         draw_decay(unclean)
+    lines += ["", *NOTES.read_text(encoding="utf-8").splitlines()]
     records.write(records.RESULTS / "adbench.json", parts)
     records.summarise()
     PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
