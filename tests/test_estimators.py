@@ -451,8 +451,25 @@ def test_an_update_is_refused_without_known_rows_and_for_other_columns() -> None
     detector = TabularMemAE(epochs=4).fit(correlated(200, 0))
     with pytest.raises(SchemaError, match="'kind'"):
         detector.update(correlated(100, 1).drop(columns="kind"))
+    with pytest.raises(InputError, match="20 new rows are too few for the threshold: 6 are held out"):
+        detector.update(correlated(20, 1))
     with pytest.raises(NotFittedError):
         TabularMemAE().update(correlated(100, 1))
+
+
+def test_an_unseen_category_is_flagged() -> None:
+    detector = TabularMemAE().fit(correlated(400, 0))
+    assert (detector.predict(correlated(100, 1).assign(kind="unseen")) == -1).mean() > 0.95
+
+
+def test_columns_that_cannot_be_learned_are_named() -> None:
+    rows = correlated(50, 0)
+    with pytest.raises(InputError, match="two columns have the same name, 'x'"):
+        TabularMemAE().fit(rows.set_axis(["x", "x", "kind", "noise"], axis=1))
+    with pytest.raises(InputError, match="column 'x' holds numbers beyond"):
+        TabularMemAE().fit(rows.assign(x=np.where(rows.index == 3, 1e300, rows["x"])))
+    with pytest.raises(OptionError, match="contamination must be a share"):
+        TabularMemAE(contamination="0.1").fit(rows)  # type: ignore[arg-type]
 
 
 def test_rows_that_are_kept_of_a_stream_are_drawn_from_all_of_it(

@@ -171,7 +171,9 @@ def test_center_and_scale():
     complete = [place for place, name in enumerate(encoder.features) if name not in ("x", "text number")]
     torch.testing.assert_close(scaled.std(0, correction=0)[complete], varied[complete].double())
     assert float(scale[0]) == pytest.approx(x.std(ddof=0))  # of the values that are there
-    assert scale[~varied].eq(1).all()  # no other category was seen
+    other = torch.tensor([name.endswith("=other") for name in encoder.features])
+    assert scale[other].eq(0.1).all()  # none was seen: one would lie 10 deviations away
+    assert scale[~varied & ~other].eq(1).all()
     center, scale = encoder.center_and_scale("minmax")
     assert center.tolist() == [1, 0, 0, 0, 0, 0, 3, 0, 1, 0]
     assert scale.tolist() == [4, 1, 1, 1, 1, 1, 1, 1, 3, 1]

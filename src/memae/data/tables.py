@@ -14,6 +14,9 @@ from torch import Tensor
 from memae.errors import InputError, SchemaError
 
 MAX_CATEGORIES = 100
+LARGEST = 1e150
+UNSEEN = 10.0
+"""Deviations that a value which was never there counts; without it, it would be no more than a fraction of one."""
 Kind = Literal["number", "category"]
 
 
@@ -150,7 +153,7 @@ class TableEncoder:
         """What to subtract from the features and to divide them by `(width,)`, float64.
 
         They become mean 0 and deviation 1 ("standard") or range 0 to 1 ("minmax") over the training rows; a constant
-        one is only shifted.
+        one is only shifted. A category that was never seen lies `UNSEEN` deviations away.
         """
         standard = scaling == "standard"
         center, scale = [], []
@@ -159,7 +162,7 @@ class TableEncoder:
                 center.append(column.mean if standard else column.least)
                 scale.append(column.spread if standard else column.most - column.least)
             center += [share if standard else 0.0 for share in column.shares]
-            scale += [math.sqrt(share * (1 - share)) if standard else 1.0 for share in column.shares]
+            scale += [_flag_scale(share) if standard else 1.0 for share in column.shares]
         spread = torch.tensor(scale, dtype=torch.float64)
         return torch.tensor(center, dtype=torch.float64), torch.where(spread > 0, spread, 1.0)
 
@@ -236,6 +239,11 @@ class _Tally:
             return
         # Chan et al.'s update: mean and squared deviations of two parts give those of the whole, without cancellation.
         count, mean = len(values), float(values.mean())
+        if max(abs(float(values.min())), abs(float(values.max()))) > LARGEST:
+            raise InputError(
+                f"column {self.name!r} holds numbers beyond ±{LARGEST:g}, whose squares are infinite; "
+                "correct or leave them out, or rescale the column"
+            )
         delta, total = mean - self.mean, self.count + count
         deviation = values - mean
         self.squares += float(np.square(deviation, out=deviation).sum()) + delta**2 * self.count * count / total
@@ -293,7 +301,7 @@ def _refuse_containers(series: "pd.Series[Any]") -> None:
         if not isinstance(value, str | bytes | int | float | np.generic | None) and value is not pd.NA:
             raise TypeError(
                 f"column {series.name!r} holds {type(value).__name__} values; "
-                "argument must be a string or a real number"
+                "argument must be a string or a real number; turn them into numbers or text, or ignore the column"
             )
 
 
@@ -334,6 +342,11 @@ def _matrix(frame: pd.DataFrame, names: list[str]) -> NDArray[np.float64]:
 def texts(series: "pd.Series[Any]") -> "pd.Series[Any]":
     """A column as category names; a missing value is a category of its own, named ''."""
     return series.astype(object).where(series.notna(), "").map(str)
+
+
+def _flag_scale(share: float) -> float:
+    """Deviation of a feature that is 1 in this share of the rows, and else 0; small where it always was the same."""
+    return math.sqrt(share * (1 - share)) or 1 / UNSEEN
 
 
 def _listed(names: list[str]) -> str:

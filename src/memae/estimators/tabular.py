@@ -202,8 +202,8 @@ class TabularMemAE(Estimator):
         return tags
 
     def _prepare(self, X: Any) -> Prepared:
-        if not 0 <= self.contamination < 0.5:
-            raise OptionError(f"contamination must be a share, 0 or more and below 0.5; got {self.contamination}")
+        if not isinstance(self.contamination, int | float) or not 0 <= self.contamination < 0.5:
+            raise OptionError(f"contamination must be a share, 0 or more and below 0.5; got {self.contamination!r}")
         if self.references is not None and self.references < 0:
             raise OptionError(f"references must be 0 or more, or None; got {self.references}")
         if isinstance(X, str | Path):
@@ -270,6 +270,8 @@ class TabularMemAE(Estimator):
             raise InputError("Sparse data was passed, but dense data is required; use X.toarray()")
         named = isinstance(X, pd.DataFrame)
         frame = without(frame_of_array(X), self.ignore if named else (), strict=reset)
+        if not frame.columns.is_unique:
+            raise InputError(f"two columns have the same name, {frame.columns[frame.columns.duplicated()][0]!r}")
         try:
             validate_data(self, frame if named else frame.to_numpy(), reset=reset, skip_check_array=True)
         except ValueError as error:  # scikit-learn's own words, which its users know, and then ours

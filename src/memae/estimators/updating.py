@@ -1,6 +1,7 @@
 """A fitted detector of tables and more normal rows → a second detector that knows both."""
 
 import copy
+import math
 from dataclasses import replace
 from typing import TypeVar
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from memae import artifact
 from memae.data.samples import InMemory, Selection, digest
 from memae.data.tables import distinct
-from memae.errors import OptionError
+from memae.errors import InputError, OptionError
 from memae.estimators.base import Estimator
 from memae.options import Epoch, chosen
 from memae.training import train
@@ -38,6 +39,7 @@ def updated(detector: Detector, rows: Tensor, epochs: int, most: int) -> Detecto
 
     Raises:
         OptionError: the model keeps no rows.
+        InputError: too few rows to set a threshold by.
     """
     check_is_fitted(detector, "scorer_")
     if detector.scorer_.rows is None:
@@ -47,6 +49,13 @@ def updated(detector: Detector, rows: Tensor, epochs: int, most: int) -> Detecto
     scorer.network = None  # an engine would go on computing the old network
     known, weights = detector.scorer_.rows, scorer.weights
     learned, held_out = other._split(InMemory(rows))
+    rate = detector.scorer_.calibration.false_alarm_rate if detector.scorer_.calibration else 1.0
+    needed = math.ceil(1 / rate - 1e-9) - 1
+    if len(held_out) < needed:
+        raise InputError(
+            f"{len(rows)} new rows are too few for the threshold: {len(held_out)} are held out, and a false-alarm rate "
+            f"of {rate:g} needs {needed}; collect {3 * needed} rows or more, or recalibrate to a higher rate first"
+        )
     fresh = rows[learned.index]
     new = scorer.normalise(fresh[distinct(fresh)].to(known.device))
     together = torch.cat([new, known])
