@@ -1,5 +1,6 @@
 """Many trainings at once: a process a core, a JSON file a run, and nothing done twice."""
 
+import argparse
 import json
 import sys
 import time
@@ -39,6 +40,12 @@ class Job:
         """What was recorded with these arguments, if it was."""
         found = records.read(self.path)
         return found if found and found["arguments"] == json.loads(json.dumps(self.arguments)) else None
+
+
+def add_arguments(parser: argparse.ArgumentParser, page: str) -> None:
+    """The options of every command that runs jobs and renders what they recorded to `page`."""
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time, a core each")
+    parser.add_argument("--render", action="store_true", help=f"run nothing, only write {page} once more")
 
 
 def run(jobs: Iterable[Job], workers: int = 2) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import statistics
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,11 @@ PACKAGES = ("memae", "torch", "numpy", "pandas", "pyarrow", "scikit-learn", "onn
 def figure(value: float, std: float = 0.0, n: int = 1) -> dict[str, float]:
     """A figure of the scoreboard: its value, the standard deviation of the runs, and their number."""
     return {"value": value, "std": std, "n": n}
+
+
+def over(values: Sequence[float]) -> tuple[float, float, int]:
+    """Mean, standard deviation and number of what several runs gave, as `figure` takes them."""
+    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0, len(values)
 
 
 def provenance(seed: int = 0) -> dict[str, Any]:

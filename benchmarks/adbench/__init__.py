@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from benchmarks import datasets
+from benchmarks import jobs as running
 from benchmarks.jobs import Job, run
 from benchmarks.protocol import SHARES
 
@@ -33,8 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sets", nargs="+", metavar="SET", help="by default all that are there")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS, metavar="METHOD")
     parser.add_argument("--seeds", nargs="+", type=int, default=range(SEEDS), metavar="SEED")
-    parser.add_argument("--jobs", type=int, default=2, help="runs at a time, a core each")
-    parser.add_argument("--render", action="store_true", help="run nothing, only write docs/quality.md once more")
+    running.add_arguments(parser, "docs/quality.md")
     parser.set_defaults(run=main)
 
 

@@ -30,10 +30,7 @@ def measure(name: str, method: str, seed: int) -> Found:
         seed: of drawing and detector.
     """
     problem = one_class_rows(datasets.adbench(name), seed)
-    detector: Any = (
-        TabularMemAE(random_state=seed) if method == "ours" else _peer(method, problem.training.shape[1], seed)
-    )
-    scores, missing, seconds = _scores(detector, problem)
+    scores, missing, seconds = _scores(_detector(method, problem, seed), problem)
     return {
         "auroc": auroc(problem.labels, scores),
         "average_precision": average_precision(problem.labels, scores),
@@ -61,17 +58,19 @@ def measure_contaminated(name: str, method: str, share: float, seed: int) -> Fou
     if problem is None:
         return {"auroc": None}
     told = share if method == "ours told" else 0.0
-    detector: Any = (
-        TabularMemAE(random_state=seed, contamination=told)
-        if method.startswith("ours")
-        else _peer(method, problem.training.shape[1], seed)
-    )
-    scores, missing, _ = _scores(detector, problem)
+    scores, missing, _ = _scores(_detector(method, problem, seed, told), problem)
     return {
         "auroc": auroc(problem.labels, scores),
         "rows": {"training": len(problem.training), "test": len(problem.test)},
         "scores_missing": missing,
     }
+
+
+def _detector(method: str, problem: OneClassRows, seed: int, contamination: float = 0.0) -> Any:
+    """Ours, which may be told the contamination, or a peer."""
+    if method.startswith("ours"):
+        return TabularMemAE(random_state=seed, contamination=contamination)
+    return _peer(method, problem.training.shape[1], seed)
 
 
 def _scores(detector: Any, problem: OneClassRows) -> tuple[Floats, int, dict[str, float]]:

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Iterable
 from typing import Any
 
+from benchmarks import jobs as running
 from benchmarks.jobs import Job, run
 
 DATASETS = ("mnist", "cifar10")
@@ -34,8 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD")
     parser.add_argument("--classes", nargs="+", type=int, choices=range(10), default=range(10), metavar="CLASS")
     parser.add_argument("--seeds", nargs="+", type=int, metavar="SEED", help="by default 0 1 2, for the slowest 0")
-    parser.add_argument("--jobs", type=int, default=2, help="runs at a time, a core each")
-    parser.add_argument("--render", action="store_true", help="run nothing, only write docs/reproduce.md once more")
+    running.add_arguments(parser, "docs/reproduce.md")
     parser.set_defaults(run=main)
 
 

@@ -1,6 +1,5 @@
 """Table 1 in docs/reproduce.md, its pictures, and results/table1.json, from the runs that were recorded."""
 
-import statistics
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -106,8 +105,7 @@ def origin(rows: dict[str, Row]) -> dict[str, Any]:
 
 def over_seeds(auroc: NDArray[np.float64]) -> tuple[float, float, int]:
     """Mean over classes: its mean, standard deviation and number over the seeds."""
-    each = auroc.mean(1).tolist()
-    return statistics.mean(each), statistics.stdev(each) if len(each) > 1 else 0.0, len(each)
+    return records.over(auroc.mean(1).tolist())
 
 
 def better(rows: dict[str, Row]) -> str | None:

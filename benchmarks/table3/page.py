@@ -2,7 +2,6 @@
 
 import functools
 import operator
-import statistics
 from typing import Any
 
 import numpy as np
@@ -44,6 +43,8 @@ PUBLISHED = {
     "memae_authors": (0.9627, 0.9655, 0.9641),
 }
 """Precision, recall and F1 of Table 3 of the paper."""
+LONGEST = {"ae_longest": ("AE", "ae"), "memae_longest": ("MemAE", "memae_paper")}
+"""Of the picture: trainings to the end, what they are called there, and the same that ended on a plateau."""
 CONTROLS = ("untrained_memae", "untrained_dagmm", "pca_2", "pca_20", "iforest", "neighbours")
 PROTOCOL, SHARE = "paper", "top 20 %"
 SETS = {PROTOCOL: "paper's half", "all anomalies": "with all anomalies", "without duplicates": "without duplicates"}
@@ -78,8 +79,7 @@ def section() -> list[str]:
 
 def of(runs: Runs, *keys: str) -> tuple[float, float, int]:
     """Mean, standard deviation and number of a figure of each run, which lies under `keys`."""
-    each = [float(functools.reduce(operator.getitem, keys, run)) for run in runs]  # type: ignore[arg-type]
-    return statistics.mean(each), statistics.stdev(each) if len(each) > 1 else 0.0, len(each)
+    return records.over([float(functools.reduce(operator.getitem, keys, run)) for run in runs])  # type: ignore[arg-type]
 
 
 def f1(runs: Runs) -> tuple[float, float, int]:
@@ -175,20 +175,21 @@ def by_columns() -> list[str]:
 
 def draw(rows: dict[str, Runs]) -> bool:
     """F1 of the test and held-out error against epochs, mean and range; whether there was anything to draw."""
-    shown = {name: rows[name] for name in ("ae_longest", "memae_longest") if name in rows}
+    shown = {name: rows[name] for name in LONGEST if name in rows}
     if not shown:
         return False
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
     for name, runs in shown.items():
+        title, plateau = LONGEST[name]
         curves = np.array([run["curve"] for run in runs], float)
         errors = np.array([run["held_out_error"] for run in runs])
         seen = np.isfinite(curves).any(0)  # a resumed run may lack the epoch at which it was broken off
         curves, errors, epochs = curves[:, seen], errors[:, seen], np.flatnonzero(seen) + 1
-        (line,) = left.plot(epochs, np.nanmean(curves, 0), label=ROWS[name].split(",")[0].removesuffix(" as printed"))
+        (line,) = left.plot(epochs, np.nanmean(curves, 0), label=title)
         left.fill_between(epochs, np.nanmin(curves, 0), np.nanmax(curves, 0), color=line.get_color(), alpha=0.2, lw=0)
         right.plot(epochs, errors.mean(0), color=line.get_color())
-        ends = [run["epoch"] for run in rows.get(name.replace("memae", "memae_paper").replace("_longest", ""), [])]
+        ends = [run["epoch"] for run in rows.get(plateau, [])]
         if ends:
             left.axvspan(min(ends), max(ends), color=line.get_color(), alpha=0.1, lw=0)
     left.set(xlabel="epoch", ylabel="F1 at 20 % of a part of the test", ylim=(0.5, 1))

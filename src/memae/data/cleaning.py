@@ -1,9 +1,13 @@
-"""Training rows of which some may be anomalous: those are left out that lie apart from most others."""
+"""Training rows that are left out: repetitions, and those that may be anomalous, as they lie apart from most others."""
 
 import math
 
+import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
+
+from memae.data.tables import LIMIT
 
 ROUNDS = 3
 """Each measures in the deviations of the rows that the round before has left, which anomalies widen no more."""
@@ -11,8 +15,6 @@ AMONG = 5_000
 """Rows, drawn at random, to which the distances are measured. Those drawn have themselves among the nearest, which
 is one of hundreds where there are so many rows."""
 NEAREST = 3
-LIMIT = 8.0
-"""Deviations beyond which a number counts as so far, as in `Scorer`."""
 
 
 def typical(rows: Tensor, share: float, generator: torch.Generator) -> Tensor:
@@ -40,3 +42,14 @@ def typical(rows: Tensor, share: float, generator: torch.Generator) -> Tensor:
         distance = torch.cat([torch.cdist(part, among).kthvalue(beyond).values for part in torch.split(z, 1024)])
         keep = distance.argsort(stable=True)[: math.ceil((1 - share) * len(rows))].sort().values
     return keep
+
+
+def distinct(rows: Tensor) -> Tensor:
+    """Positions of the rows `(n, d)` that do not repeat an earlier one, ascending.
+
+    Example:
+        >>> distinct(torch.tensor([[1.0, 2.0], [0.0, 0.0], [1.0, 2.0]])).tolist()
+        [0, 1]
+    """
+    keys = pd.util.hash_pandas_object(pd.DataFrame(rows.numpy()), index=False).to_numpy()  # 64 bits a row
+    return torch.from_numpy(np.sort(np.unique(keys, return_index=True)[1]))

@@ -14,6 +14,8 @@ from torch import Tensor
 from memae.errors import InputError, SchemaError
 
 MAX_CATEGORIES = 100
+LIMIT = 8.0
+"""Deviations from the mean beyond which a number counts as so far."""
 LARGEST = 1e150
 UNSEEN = 10.0
 """Deviations that a value which was never there counts; without it, it would be no more than a fraction of one."""
@@ -201,8 +203,7 @@ class TableEncoder:
         rows = 0
         for chunk in chunks:
             if rows == 0:
-                if len({str(name) for name in chunk.columns}) < chunk.shape[1]:
-                    raise InputError("two columns have the same name; give each its own")
+                check_unique(chunk)
                 tallies = {str(name): _Tally(str(name), kind_of(chunk[name])) for name in chunk.columns}
             for name, tally in zip(chunk.columns, tallies.values(), strict=True):
                 tally.add(chunk[name])
@@ -344,6 +345,17 @@ def texts(series: "pd.Series[Any]") -> "pd.Series[Any]":
     return series.astype(object).where(series.notna(), "").map(str)
 
 
+def check_unique(frame: pd.DataFrame) -> None:
+    """Refuses a table in which two columns have one name, as text.
+
+    Raises:
+        InputError: they do.
+    """
+    names = frame.columns.map(str)
+    if not names.is_unique:
+        raise InputError(f"two columns have the same name, {names[names.duplicated()][0]!r}; give each its own")
+
+
 def _flag_scale(share: float) -> float:
     """Deviation of a feature that is 1 in this share of the rows, and else 0; small where it always was the same."""
     return math.sqrt(share * (1 - share)) or 1 / UNSEEN
@@ -383,14 +395,3 @@ def without(frame: pd.DataFrame, ignore: Iterable[str], *, strict: bool) -> pd.D
         raise SchemaError(f"there is no column {_listed(absent)} to leave out; the columns are {_listed(names)}")
     dropped = set(ignore)
     return frame.loc[:, [name not in dropped for name in names]] if dropped else frame
-
-
-def distinct(rows: Tensor) -> Tensor:
-    """Positions of the rows `(n, d)` that do not repeat an earlier one, ascending.
-
-    Example:
-        >>> distinct(torch.tensor([[1.0, 2.0], [0.0, 0.0], [1.0, 2.0]])).tolist()
-        [0, 1]
-    """
-    keys = pd.util.hash_pandas_object(pd.DataFrame(rows.numpy()), index=False).to_numpy()  # 64 bits a row
-    return torch.from_numpy(np.sort(np.unique(keys, return_index=True)[1]))

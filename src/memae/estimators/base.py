@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -23,14 +23,13 @@ from memae.calibration import Calibration, checked_rate
 from memae.data.samples import Indexed, Samples, Selection, digest, mapped
 from memae.engines import Engine, use_engine
 from memae.errors import InputError, MemaeWarning, ModelFileError, OptionError
+from memae.estimators.devices import pick_device
 from memae.health import Health
 from memae.losses import Criterion
 from memae.model import MemorySpec, Spec, build, code_shape
 from memae.options import Epoch, Options, Step, chosen
 from memae.scoring import Floats, Scorer, Scores, chunk_size
 from memae.training import train, worth_compiling
-
-Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
 class Prepared(NamedTuple):
@@ -374,6 +373,12 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
         return estimator
 
 
+def check_references(wanted: int | None) -> None:
+    """Refuses a number of known samples that cannot be kept."""
+    if wanted is not None and wanted < 0:
+        raise OptionError(f"references must be 0 or more, or None; got {wanted}")
+
+
 def _plain(value: Any) -> Any:
     """A parameter as JSON-ready data."""
     if isinstance(value, np.generic):
@@ -381,18 +386,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.random.RandomState | np.random.Generator):
         return None
     return list(value) if isinstance(value, tuple) else value
-
-
-def pick_device(name: str) -> torch.device:
-    """The device that `name` means; "auto" takes CUDA, then MPS, then the CPU.
-
-    Raises:
-        OptionError: unknown, or not on this machine.
-    """
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if name == "auto":
-        return torch.device("cuda" if there["cuda"] else "mps" if there["mps"] else "cpu")
-    if not there.get(name, False):
-        usable = ", ".join(device for device, found in there.items() if found)
-        raise OptionError(f"device {name!r} is not available here; use auto or one of: {usable}")
-    return torch.device(name)

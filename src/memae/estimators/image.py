@@ -14,8 +14,9 @@ from memae.data.ahead import ahead
 from memae.data.images import CACHE_BYTES, ImageFiles, find_images, images_of_array
 from memae.data.pixels import resize, with_channels
 from memae.data.samples import Indexed, InMemory, ReadAhead, Samples, Selection, digest
-from memae.errors import OptionError, SchemaError
-from memae.estimators.base import Device, Estimator, Prepared
+from memae.errors import SchemaError
+from memae.estimators.base import Estimator, Prepared, check_references
+from memae.estimators.devices import Device
 from memae.estimators.pixel_units import check_unit, pixel_range, pixel_unit
 from memae.losses import Criterion, Reduction
 from memae.memory import OnEmpty, Similarity
@@ -197,8 +198,7 @@ class ImageMemAE(Estimator):
         return tags
 
     def _prepare(self, X: Any) -> Prepared:
-        if self.references is not None and self.references < 0:
-            raise OptionError(f"references must be 0 or more, or None; got {self.references}")
+        check_references(self.references)
         images = self._images(X, self.channels, self.size)
         self.unit_ = pixel_unit(X)
         first = images.take(torch.tensor([0]))

@@ -8,8 +8,8 @@ import torch
 from sklearn.utils.random import sample_without_replacement
 from torch import Tensor
 
+from memae.data.cleaning import distinct
 from memae.data.samples import Indexed, InMemory, Samples, Selection, Streamed, digest
-from memae.data.tables import distinct
 
 Blocks = Callable[[], Iterator[Tensor]]
 """Starts a new pass over encoded rows, some `(k, width)` at a time, float64."""
@@ -59,7 +59,7 @@ def streamed(blocks: Blocks, rows: int, width: int, held_out_count: Callable[[in
 
 
 def sampled(training: Streamed, count: int, seed: int) -> Selection:
-    """`count` rows drawn from a whole pass, in memory: the shuffle buffer gives the head of the file first."""
+    """Distinct ones of `count` rows drawn from a whole pass: the shuffle buffer gives the head of the file first."""
     count = min(count, len(training))
     wanted = np.sort(sample_without_replacement(len(training), count, random_state=seed))
     found: list[Tensor] = []
@@ -68,7 +68,8 @@ def sampled(training: Streamed, count: int, seed: int) -> Selection:
         inside = wanted[np.searchsorted(wanted, start) : np.searchsorted(wanted, start + len(batch))]
         found.append(batch[torch.from_numpy(inside - start)])
         start += len(batch)
-    return Selection(InMemory(torch.cat(found)))
+    rows = torch.cat(found)
+    return Selection(InMemory(rows), distinct(rows))
 
 
 def filled(blocks: Iterator[Tensor], rows: int, width: int) -> Tensor:

@@ -16,9 +16,10 @@ from torch import Tensor
 from memae.data.cleaning import typical
 from memae.data.samples import Samples, Streamed
 from memae.data.table_files import table_chunks
-from memae.data.tables import TableEncoder, distinct, frame_of_array, without
+from memae.data.tables import LIMIT, TableEncoder, check_unique, frame_of_array, without
 from memae.errors import InputError, OptionError, SchemaError
-from memae.estimators.base import Device, Estimator, Prepared
+from memae.estimators.base import Estimator, Prepared, check_references
+from memae.estimators.devices import Device
 from memae.estimators.splitting import in_memory, sampled, streamed
 from memae.estimators.updating import updated
 from memae.losses import Criterion, Reduction
@@ -31,8 +32,6 @@ IN_MEMORY = 2**29
 """Bytes of features up to which a file is held in memory; a larger one streams."""
 REFERENCES = 10_000
 """Training rows that are kept to measure the distance to them: more cost time in scoring, and hardly tell more."""
-LIMIT = 8.0
-"""Deviations from the mean beyond which a number counts as so far."""
 
 PAPER: dict[str, Any] = {
     "widths": "paper",
@@ -204,8 +203,7 @@ class TabularMemAE(Estimator):
     def _prepare(self, X: Any) -> Prepared:
         if not isinstance(self.contamination, int | float) or not 0 <= self.contamination < 0.5:
             raise OptionError(f"contamination must be a share, 0 or more and below 0.5; got {self.contamination!r}")
-        if self.references is not None and self.references < 0:
-            raise OptionError(f"references must be 0 or more, or None; got {self.references}")
+        check_references(self.references)
         if isinstance(X, str | Path):
 
             def chunks() -> Iterator[pd.DataFrame]:
@@ -270,8 +268,7 @@ class TabularMemAE(Estimator):
             raise InputError("Sparse data was passed, but dense data is required; use X.toarray()")
         named = isinstance(X, pd.DataFrame)
         frame = without(frame_of_array(X), self.ignore if named else (), strict=reset)
-        if not frame.columns.is_unique:
-            raise InputError(f"two columns have the same name, {frame.columns[frame.columns.duplicated()][0]!r}")
+        check_unique(frame)
         try:
             validate_data(self, frame if named else frame.to_numpy(), reset=reset, skip_check_array=True)
         except ValueError as error:  # scikit-learn's own words, which its users know, and then ours
@@ -323,12 +320,11 @@ class TabularMemAE(Estimator):
         wanted = REFERENCES if self.references is None else self.references
         if not wanted:
             return
-        if isinstance(training, Streamed):  # where rows are repeated, unlike in memory
+        if isinstance(training, Streamed):
             training = sampled(training, 2 * wanted, options.seed)
         order = torch.Generator().manual_seed(options.seed)
-        rows = torch.cat(list(training.batches(scorer.chunk, order)))
-        rows = rows[distinct(rows)[:wanted]]
-        scorer.remember(rows=scorer.normalise(rows.to(scorer.center.device)))
+        first = next(training.batches(wanted, order))[:wanted]  # distinct, in memory as in a sample
+        scorer.remember(rows=scorer.normalise(first.to(scorer.center.device)))
 
     def update(self, X: Any, *, epochs: int = 3) -> Self:
         """A second detector that has also learned more normal rows, without a full retrain.

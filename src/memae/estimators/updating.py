@@ -11,8 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from memae import artifact
+from memae.data.cleaning import distinct
 from memae.data.samples import InMemory, Selection, digest
-from memae.data.tables import distinct
 from memae.errors import InputError, OptionError
 from memae.estimators.base import Estimator
 from memae.options import Epoch, chosen

@@ -26,7 +26,8 @@ from memae.data.videos import (
     videos_of_array,
 )
 from memae.errors import SchemaError
-from memae.estimators.base import Device, Estimator, Prepared
+from memae.estimators.base import Estimator, Prepared
+from memae.estimators.devices import Device
 from memae.estimators.pixel_units import check_unit, pixel_range, pixel_unit
 from memae.losses import Reduction
 from memae.memory import OnEmpty, Similarity
