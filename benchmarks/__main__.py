@@ -1,8 +1,8 @@
-"""Runs benchmarks: `python -m benchmarks speed`, `table1`, `table3`, `figures`, `adbench`, `fetch`."""
+"""Runs `python -m benchmarks PART`: speed, table1, table3, figures, adbench, evaluate-video, fetch or doctor."""
 
 import argparse
 
-from benchmarks import adbench, datasets, figures, speed, table1, table3
+from benchmarks import adbench, datasets, doctor, evaluate_video, figures, speed, table1, table3
 from memae.errors import MemaeError
 
 
@@ -15,7 +15,9 @@ def main() -> None:
     table3.add_arguments(parts.add_parser("table3", help="the paper's Table 3: KDDCUP"))
     figures.add_arguments(parts.add_parser("figures", help="the paper's Figures 3 and 4: items and anomalies"))
     adbench.add_arguments(parts.add_parser("adbench", help="tables of ADBench, beside PyOD's detectors"))
+    evaluate_video.add_arguments(parts.add_parser("evaluate-video", help="frame errors of videos, of any model"))
     datasets.add_arguments(parts.add_parser("fetch", help="download a data set from where it is published"))
+    doctor.add_arguments(parts.add_parser("doctor", help="what is wrong with a video set"))
     arguments = parser.parse_args()
     try:
         arguments.run(arguments)
