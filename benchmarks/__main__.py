@@ -1,8 +1,8 @@
-"""Runs `python -m benchmarks PART`: speed, table1, table3, figures, adbench, evaluate-video, fetch or doctor."""
+"""Runs one part: `python -m benchmarks table1`, or another that `python -m benchmarks --help` names."""
 
 import argparse
 
-from benchmarks import adbench, datasets, doctor, evaluate_video, figures, speed, table1, table3
+from benchmarks import adbench, datasets, doctor, evaluate_video, figures, speed, table1, table2, table3
 from memae.errors import MemaeError
 
 
@@ -12,6 +12,7 @@ def main() -> None:
     parts = parser.add_subparsers(required=True, metavar="PART")
     speed.add_arguments(parts.add_parser("speed", help="cost of everything, beside its peers"))
     table1.add_arguments(parts.add_parser("table1", help="the paper's Table 1: images"))
+    table2.add_arguments(parts.add_parser("table2", help="the paper's Tables 2 and 4: frames of Ped2"))
     table3.add_arguments(parts.add_parser("table3", help="the paper's Table 3: KDDCUP"))
     figures.add_arguments(parts.add_parser("figures", help="the paper's Figures 3 and 4: items and anomalies"))
     adbench.add_arguments(parts.add_parser("adbench", help="tables of ADBench, beside PyOD's detectors"))

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from memae.data.samples import InMemory, Selection
+from memae.data.samples import InMemory, Samples, Selection, mapped
 from memae.model import MemAE, MemorySpec, Spec, build
 from memae.options import Epoch, Options, Step, chosen
 from memae.training import train
@@ -42,16 +42,16 @@ class Recipe:
     def train(
         self,
         model: MemAE,
-        training: Tensor,
-        held_out: Tensor,
+        training: Tensor | Samples,
+        held_out: Tensor | Samples,
         checkpoint: Path,
         history: list[Epoch] | None = None,
     ) -> Iterator[Step | Epoch]:
         """Trains the model on normal samples in [0, 1]; goes on from the checkpoint if it is there."""
         return train(
             model,
-            Selection(InMemory(self.scaled(training))),
-            Selection(InMemory(self.scaled(held_out))),
+            mapped(samples(training), self.scaled),
+            mapped(samples(held_out), self.scaled),
             self.options,
             checkpoint=checkpoint,
             resume=True,
@@ -66,6 +66,11 @@ class Recipe:
     def unit(self, samples: Tensor) -> Tensor:
         """The inverse of `scaled`."""
         return samples / 2 + 0.5 if self.signed else samples
+
+
+def samples(normal: Tensor | Samples) -> Samples:
+    """Rows of a tensor as samples; samples as they are."""
+    return Selection(InMemory(normal)) if isinstance(normal, Tensor) else normal
 
 
 def as_printed(plain: Recipe, items: int) -> Recipe:
@@ -96,13 +101,16 @@ def as_authors(plain: Recipe, items: int) -> Recipe:
 
 def watched(
     recipe: Recipe,
-    training: Tensor,
-    held_out: Tensor,
+    training: Tensor | Samples,
+    held_out: Tensor | Samples,
     checkpoint: Path,
     figure: Callable[[MemAE], float],
     ends: Callable[[list[Epoch]], bool] | None = None,
+    *,
+    every: int = 1,
+    device: torch.device | str = "cpu",
 ) -> tuple[MemAE, dict[str, Any]]:
-    """Trains a recipe and looks at the test after every epoch, for the curve alone.
+    """Trains a recipe and looks at the test after its epochs, for the curve alone.
 
     Args:
         recipe: what is trained.
@@ -112,14 +120,17 @@ def watched(
         figure: of the test.
         ends: asked after every epoch whether its weights are the ones to keep; None goes through all epochs and keeps
             what the recipe's options choose.
+        every: epochs from one look at the test to the next.
+        device: to train on.
 
     Returns:
         the model of the chosen epoch, and what a record keeps of the training.
     """
-    model, history, curve = recipe.build(), list[Epoch](), Curve(checkpoint.with_suffix(".curve"))
+    model, history, curve = recipe.build().to(device), list[Epoch](), Curve(checkpoint.with_suffix(".curve"))
     for event in recipe.train(model, training, held_out, checkpoint, history):
         if isinstance(event, Epoch):
-            curve.add(event.epoch, figure(model))
+            if event.epoch % every == 0:
+                curve.add(event.epoch, figure(model))
             if ends is not None and ends(history):
                 best = history[-1]
                 break
@@ -150,5 +161,5 @@ class Curve:
             file.write(f"{epoch} {value!r}\n")
 
     def values(self, epochs: int) -> list[float | None]:
-        """By epoch; None where a run was broken off between the checkpoint and this file."""
+        """By epoch; None where nobody looked, or a run was broken off between the checkpoint and this file."""
         return [self.points.get(epoch) for epoch in range(1, epochs + 1)]

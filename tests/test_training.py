@@ -70,6 +70,21 @@ def test_the_same_seed_gives_the_same_bits_and_another_does_not(spec):
     assert [type(event) for event in events] == ([Step] * 5 + [Epoch]) * 3  # 41 samples: the last batch has 9
 
 
+@pytest.mark.parametrize("weight", [0.0, 0.3])
+def test_the_codes_norm_counts_in_the_objective(weight, monkeypatch):
+    losses = []
+    original = torch.Tensor.backward
+    monkeypatch.setattr(torch.Tensor, "backward", lambda self: (losses.append(float(self.detach())), original(self))[1])
+    plain = Spec((5,), (6, 3))
+    trained(plain, Options(epochs=1, batch_size=41, l1=weight))
+    rows = next(data((5,))[0].batches(41, torch.Generator().manual_seed(0)))
+    model = fresh(plain).train()
+    with torch.no_grad():
+        error, norm = reconstruction_error(rows, model(rows).x_hat).mean(), model.encode(rows).abs().sum(1).mean()
+    wanted = error + weight * norm
+    assert losses == pytest.approx([float(wanted)], rel=1e-6)
+
+
 def test_steps_and_epochs_report_means_over_the_samples():
     options = Options(epochs=1, batch_size=8, learning_rate=1e-30, choose="last")  # too low to change anything
     model, history, events = trained(TABLE, options)
@@ -352,6 +367,7 @@ def test_the_rate_falls_along_half_a_cosine_if_asked(monkeypatch):
         ({"learning_rate": 0.0}, "learning_rate"),
         ({"learning_rate": math.nan}, "learning_rate"),
         ({"alpha": -1e-9}, "alpha"),
+        ({"l1": math.inf}, "l1 must be 0 or more; got inf"),
         ({"epochs": 3, "warmup": 3}, r"warmup must be lower than epochs \(3\)"),
         ({"reduction": "max"}, "reduction must be one of sum, mean, absolute; got 'max'"),
         ({"choose": "best"}, "choose"),

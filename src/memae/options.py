@@ -31,6 +31,7 @@ class Options:
         seed: of the order of samples and of the items.
         erase: side of the block that is erased from most samples before they are encoded, as a share of the sample's
             sides; what is reconstructed is the whole sample. 0 for none.
+        l1: weight of the codes' ℓ1 norm, added to Eq. 10 (the paper's AE-ℓ1, section 4.4.2).
         compiled: whether encoder and decoder go through `torch.compile`; see `worth_compiling`.
     """
 
@@ -47,6 +48,7 @@ class Options:
     revive: bool = False
     seed: int = 0
     erase: float = 0.0
+    l1: float = 0.0
     compiled: bool = False
 
     def __post_init__(self) -> None:
@@ -56,8 +58,9 @@ class Options:
                 raise OptionError(f"{name} must be a whole number, {least} or more; got {value!r}")
         if not 0 < self.learning_rate < math.inf:
             raise OptionError(f"learning_rate must be a number above 0; got {self.learning_rate}")
-        if not 0 <= self.alpha < math.inf:
-            raise OptionError(f"alpha must be 0 or more; got {self.alpha}")
+        for name in ("alpha", "l1"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise OptionError(f"{name} must be 0 or more; got {getattr(self, name)}")
         if not 0 <= self.erase < 1:
             raise OptionError(f"erase must be a share of the side, 0 or more and below 1; got {self.erase}")
         if self.warmup >= self.epochs:

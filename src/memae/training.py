@@ -182,12 +182,14 @@ def _learn(run: Run, batch: Tensor, options: Options, progress: float, random: t
     for group in run.adam.param_groups:
         group["lr"] = options.learning_rate * (0.5 * (1 + math.cos(math.pi * progress)) if options.decay else 1.0)
     x = batch.to(device)
-    x_hat, recall, _, surprise = _reconstructed(model, x, options, random)
+    x_hat, recall, query, surprise = _reconstructed(model, x, options, random)
     error = reconstruction_error(x, x_hat, options.reduction)
     entropy = error.new_zeros(1) if recall is None else recall.entropy
     loss = objective(error, entropy, options.alpha)
     if surprise is not None:
         loss = loss + error.detach().mean() * surprise.mean()
+    if options.l1:
+        loss = loss + options.l1 * query.abs().sum(1).mean()
     run.adam.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     run.adam.step()

@@ -1,0 +1,116 @@
+"""Tables 2 and 4: frames get the clips that the paper says, every method runs, and the page says what was recorded."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("scipy")
+
+import torch
+from benchmarks.baselines.conv2d import StackedFrames
+from benchmarks.baselines.conv3d import SpatioTemporal
+from benchmarks.table2 import METHODS, SCALES, job, jobs, recipes, runs, seeds_of
+from benchmarks.table2.runs import Problem, judged
+from benchmarks.video_sets import VideoSet
+from memae.data.videos import Video, videos_of_array
+from memae.networks.convolutional import Layout
+from numpy.lib.stride_tricks import sliding_window_view
+
+SIZE = (32, 32)
+LABELS = [np.arange(40) >= 20, np.arange(40) < 15]
+
+
+def moving(frames, speed, start=0.0):
+    """A bright square that moves to the right, on a dark ground with a little noise."""
+    noise = np.random.default_rng(int(start * 7 + frames)).integers(0, 10, (frames, *SIZE)).astype(np.uint8)
+    for number in range(frames):
+        left = int(start + np.sum(speed[:number])) % (SIZE[1] - 8)
+        noise[number, 12:20, left : left + 8] += 150
+    return noise
+
+
+def problem():
+    """Normal squares move by 1 a frame, others by 4."""
+    training = videos_of_array([moving(60, np.ones(60), start) for start in range(0, 24, 6)])
+    held_out = videos_of_array([moving(20, np.ones(20), 3.0)])
+    test = videos_of_array([moving(40, 1 + 3 * labels, 5.0) for labels in LABELS])
+    masks = [np.repeat(labels[:, None, None], SIZE[0], 1).repeat(SIZE[1], 2) for labels in LABELS]
+    videos = VideoSet("ped2", (), (), lambda number: LABELS[number], lambda number: masks[number])
+    return Problem(videos, training, held_out, test)
+
+
+PROBLEM = problem()
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    monkeypatch.setattr(runs, "load", lambda size: (PROBLEM, "checksum"))
+    monkeypatch.setattr(runs, "SHOWN", (1, 2))
+    monkeypatch.setattr(runs, "ROUNDS", 2)
+    about = replace(recipes.SCALES["cpu"], size=SIZE, layout=Layout((4, 8), ((2, 2, 2), (2, 2, 2))), epochs=2, every=2)
+    monkeypatch.setitem(recipes.SCALES, "cpu", about)
+    monkeypatch.setitem(runs.METHODS, "conv2d", runs.compared(lambda seed: StackedFrames(epochs=1, width=0.02), 10))
+    monkeypatch.setitem(runs.METHODS, "conv3d", runs.compared(lambda seed: SpatioTemporal(epochs=1, width=0.1), 32))
+
+
+def test_a_frame_has_the_clip_centred_on_it_and_edges_the_nearest():
+    frames = torch.randint(0, 256, (30, 1, 8, 8), dtype=torch.uint8)
+    video = Video("v", frames, torch.arange(30.0))
+    found = judged(lambda clips: (clips.float()[:, 0] / 255).square(), [video], 16)
+    values = (frames[:, 0].numpy() / 255) ** 2
+    by_clip = sliding_window_view(values.sum((1, 2)), 16).sum(1)  # clip s is centred on frame s + 8
+    wanted = by_clip[np.clip(np.arange(30) - 8, 0, 14)]
+    assert found.scores["clip"][0] == pytest.approx(wanted, rel=1e-5)
+    assert next(iter(found.scores)) == "clip"
+    assert found.scores["frame"][0] == pytest.approx(values.sum((1, 2)), rel=1e-5)
+    assert found.scores["peak"][0] == pytest.approx(values.max((1, 2)), rel=1e-5)  # an eighth of a side is one pixel
+    assert np.allclose(found.maps[0], values, atol=1e-3)
+
+
+@pytest.mark.parametrize("method", [name for name in METHODS if name in runs.METHODS and not name.startswith("ours")])
+def test_every_method_runs_and_says_the_same_again(method, tmp_path):
+    found = runs.measure("cpu", method, 0, tmp_path / "run.checkpoint")
+    assert json.loads(json.dumps(found)) == found
+    assert [len(each) for each in found["errors"]] == [40, 40]
+    assert np.shape(found["map"]) == SIZE
+    own = found["auroc"][found["score"]]
+    assert {"paper", "authors", "macro", "interval", "none"} <= set(own)
+    assert 0 <= found["pixel_auroc"] <= 1
+    if method == "difference":
+        assert own["paper"] > 0.9  # the abnormal squares are faster
+    if method.startswith(("ae", "memae")):
+        assert found["curve"] == [None, pytest.approx(found["curve"][1])]
+        assert len(found["held_out_error"]) == 2
+    assert not list(tmp_path.glob("*.curve"))
+    for left in tmp_path.iterdir():
+        left.unlink()
+    assert runs.measure("cpu", method, 0, tmp_path / "run.checkpoint")["auroc"] == found["auroc"]
+
+
+def test_the_variants_differ_in_the_memory_alone():
+    full, plain = recipes.authors("256", 3), recipes.autoencoder("256", 3)
+    assert full.spec.memory.shrinkage == 5.0  # λ = 0.0025
+    assert replace(full.spec, memory=None) == plain.spec
+    assert full.options == plain.options
+    assert plain.spec.shape == (1, 16, 256, 256)
+    assert plain.spec.widths == (96, 128, 256, 256)
+    assert recipes.without_sparsity("256", 3).options.alpha == 0
+    assert recipes.without_sparsity("256", 3).spec.memory.shrinkage == 0
+    assert recipes.without_entropy("256", 3).spec == full.spec
+    assert recipes.without_shrinkage("256", 3).options.alpha == 0.0002
+    printed = recipes.paper("256", 3)
+    assert (printed.spec.memory.similarity, printed.spec.memory.shrinkage) == ("cosine", 1.0)
+    assert printed.spec.memory.per_position
+    assert not printed.signed
+    assert recipes.SCALES["256_authors"].layout.strides[0] == (1, 2, 2)
+
+
+def test_jobs_are_those_of_the_tables():
+    assert {each.name.split("/")[2] for each in jobs("cpu", METHODS, None)} == set(METHODS)
+    assert len(jobs("256", METHODS, None)) == 5 * 7
+    assert not list(seeds_of("256", "ours"))
+    assert job("cpu", "ae", 1).name == "table2/ped2_cpu/ae/1"
+    assert len(jobs("cpu", ["conv2d"], [4])) == 1
+    assert set(SCALES) == set(recipes.SCALES)
