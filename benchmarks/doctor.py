@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.datasets import DATA
-from benchmarks.video_sets import PUBLISHED, READERS, Counts, Masks, VideoSet, frame_files, frame_number, video_set
+from benchmarks.video_sets import PUBLISHED, READERS, Counts, Masks, VideoSet, frame_number, video_set
 from memae.data import pixels
 from memae.data.labels import Labels
-from memae.data.videos import frame_blocks
+from memae.data.videos import frame_blocks, frame_files
 from memae.errors import InputError, SchemaError, SourceError
 
 

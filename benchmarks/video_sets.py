@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from benchmarks.datasets import DATA
 from memae.data import pixels
 from memae.data.labels import Labels, find_labels
-from memae.data.videos import read_video
+from memae.data.videos import frame_files, read_video
 from memae.errors import OptionError, SchemaError, SourceError
 
 Masks = NDArray[np.bool_]
@@ -200,11 +200,6 @@ def _shanghaitech_masks(folder: Path, test: tuple[Path, ...], video: int) -> Mas
 
 READERS = {"ped1": _ucsd, "ped2": _ucsd, "avenue": _avenue, "shanghaitech": _shanghaitech}
 """How each set is read."""
-
-
-def frame_files(folder: Path) -> list[Path]:
-    """The frames of a folder, in natural order, as `memae.data.videos` reads them."""
-    return [entry for entry in pixels.visible(folder) if pixels.is_image(entry) and entry.is_file()]
 
 
 def frame_number(file: Path) -> int:

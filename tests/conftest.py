@@ -3,13 +3,14 @@
 import sys
 import warnings
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import Phase, settings
 
-from memae import cli
+from memae import VideoMemAE, cli
 
 PHASES = (Phase.explicit, Phase.generate, Phase.shrink)  # no explanation, which is slow
 settings.register_profile("memae", deadline=None, derandomize=True, max_examples=50, phases=PHASES)
@@ -41,3 +42,29 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
         return ran
 
     return call
+
+
+def _squares(frames: int, seed: int = 1, odd: tuple[int, int] = (0, 0)) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """A video `(frames, 32, 48)` of a square that moves along; in the frames `odd` it is huge and flickers."""
+    rng = np.random.default_rng(seed)
+    video = rng.normal(100, 3, (frames, 32, 48))
+    for t in range(frames):
+        left = (2 * t) % 40
+        if odd[0] <= t < odd[1]:
+            video[t, 4:28, :36] = rng.choice([20, 240], (24, 36))
+        else:
+            video[t, 12:20, left : left + 8] = 200
+    return video.clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def squares() -> Callable[..., Any]:
+    """Makes videos for `watcher`."""
+    return _squares
+
+
+@pytest.fixture(scope="session")
+def watcher() -> VideoMemAE:
+    """A tiny detector for video, fitted."""
+    net: dict[str, Any] = {"widths": (6, 8), "strides": [(1, 2, 2), (2, 2, 2)], "size": None, "length": 4}
+    return VideoMemAE(8, **net, step=2, epochs=6, false_alarm_rate=0.05, held_out=0.2).fit(_squares(240))

@@ -43,7 +43,17 @@ def commands(group, above=""):
 def test_every_command_and_public_name_is_documented():
     reference = (ROOT / "docs" / "cli.md").read_text()
     found = dict(commands(typer.main.get_command(app)))
-    assert set(found) == {"fit table", "fit images", "fit video", "score", "evaluate", "inspect", "update", "demo"}
+    assert set(found) == {
+        "fit table",
+        "fit images",
+        "fit video",
+        "score",
+        "evaluate",
+        "watch",
+        "inspect",
+        "update",
+        "demo",
+    }
     for name, command in found.items():
         assert f"`memae {name}" in reference
         assert "Example" in command.help

@@ -14,9 +14,10 @@ from benchmarks.baselines.conv3d import SpatioTemporal
 from benchmarks.table2 import METHODS, SCALES, job, jobs, recipes, runs, seeds_of
 from benchmarks.table2.runs import Problem, judged
 from benchmarks.video_sets import VideoSet
+from numpy.lib.stride_tricks import sliding_window_view
+
 from memae.data.videos import Video, videos_of_array
 from memae.networks.convolutional import Layout
-from numpy.lib.stride_tricks import sliding_window_view
 
 SIZE = (32, 32)
 LABELS = [np.arange(40) >= 20, np.arange(40) < 15]

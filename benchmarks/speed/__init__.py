@@ -20,6 +20,7 @@ SECTIONS = (
     "curves",
     "streaming",
     "together",
+    "watch",
 )
 
 

@@ -1,10 +1,11 @@
-"""Files are written whole or not at all."""
+"""Files are written whole or not at all, and those that grow, by whole lines."""
 
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Self
 
 from memae.errors import OutputError
 
@@ -47,6 +48,62 @@ def replacing(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+class Lines:
+    """A text file that grows by whole lines: whoever reads it, or kills this process, finds no half one.
+
+    Args:
+        path: the file, which goes on where it ended. What follows its last line break, as after a power cut, is cut.
+
+    Raises:
+        OutputError: it cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, Lines(Path(folder) / "a.txt") as lines:
+        ...     lines.add("one")
+        ...     lines.path.read_text().splitlines()
+        ['one']
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._file = path.open("ab+", buffering=0)
+            whole = self._whole()
+            self._file.truncate(whole)
+        except OSError as error:
+            raise self._error(error) from error
+        self.fresh = whole == 0
+        """Whether nothing was there."""
+
+    def add(self, line: str) -> None:
+        """Writes a line at once."""
+        try:
+            self._file.write(f"{line}\n".encode())
+        except OSError as error:
+            raise self._error(error) from error
+
+    def _whole(self) -> int:
+        """Bytes up to and with the last line break."""
+        end = self._file.seek(0, os.SEEK_END)
+        while end > 0:
+            start = self._file.seek(max(end - 65536, 0))
+            found = self._file.read(end - start).rfind(b"\n")
+            if found >= 0:
+                return start + found + 1
+            end = start
+        return 0
+
+    def _error(self, error: OSError) -> OutputError:
+        return OutputError(f"cannot write {self.path}: {error.strerror or error}; its lines so far are untouched")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
 
 
 def sweep(path: Path) -> None:

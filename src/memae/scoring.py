@@ -335,3 +335,28 @@ def causal(errors: Floats, low: float, high: float) -> Floats:
     most = np.maximum(np.maximum.accumulate(errors), high)
     spread = most - least
     return (errors - least) / np.where(spread > 0, spread, 1.0)
+
+
+class Causal:
+    """`causal`, one frame after another in constant memory.
+
+    Args:
+        low: lowest error of held-out normal frames.
+        high: highest error of held-out normal frames.
+
+    Example:
+        >>> normalise = Causal(low=1.0, high=3.0)
+        >>> [normalise(error) for error in (1.0, 5.0, 3.0)]
+        [0.0, 1.0, 0.5]
+    """
+
+    def __init__(self, low: float, high: float) -> None:
+        self.low = low
+        self.high = high
+
+    def __call__(self, error: float) -> float:
+        """Anomaly score in [0, 1] of the next frame."""
+        self.low = min(self.low, error)
+        self.high = max(self.high, error)
+        spread = self.high - self.low
+        return (error - self.low) / (spread if spread > 0 else 1.0)

@@ -16,6 +16,7 @@ from memae import __version__
 from memae.cli.evaluate import evaluate
 from memae.cli.fit import fit
 from memae.cli.score import score
+from memae.cli.watch import watch
 from memae.errors import MemaeError, MemaeWarning
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ app = typer.Typer(
 app.add_typer(fit, name="fit")
 app.command("score")(score)
 app.command("evaluate")(evaluate)
+app.command("watch")(watch)
 
 
 @app.callback(invoke_without_command=True)

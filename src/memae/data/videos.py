@@ -131,9 +131,14 @@ def _by(frame: Tensor) -> str:
     return f"{frame.shape[-2]} x {frame.shape[-1]}"
 
 
+def frame_files(folder: Path) -> list[Path]:
+    """The frames of a folder of frames, in their order."""
+    return [entry for entry in pixels.visible(folder) if pixels.is_image(entry) and entry.is_file()]
+
+
 def _folder(path: Path, channels: int) -> Iterator[tuple[Tensor, float]]:
     """Frames of a folder with their times; all are float32 when any of them has 16 bits."""
-    files = [entry for entry in pixels.visible(path) if pixels.is_image(entry) and entry.is_file()]
+    files = frame_files(path)
     deep = any(pixels.header(file).deep for file in files)
     for number, file in enumerate(files):
         frame = pixels.decode(file, channels)
@@ -141,7 +146,12 @@ def _folder(path: Path, channels: int) -> Iterator[tuple[Tensor, float]]:
 
 
 def _file(path: Path, channels: int) -> Iterator[tuple[Tensor, float]]:
-    """Frames of a video file with their times; FFmpeg's errors become one sentence."""
+    """Frames of a video file with their times."""
+    return ((frame_pixels(frame, channels), time) for frame, time in decoded(path))
+
+
+def decoded(path: Path) -> Iterator[tuple[av.VideoFrame, float]]:
+    """Frames of a video file as FFmpeg has them, with their times in seconds; its errors become one sentence."""
     pixels.check_readable(path)
     number, end, promised = 0, 0.0, 0.0
     try:
@@ -156,7 +166,7 @@ def _file(path: Path, channels: int) -> Iterator[tuple[Tensor, float]]:
                 if frame.is_corrupt:
                     raise _damaged(path, number, end, "the decoder flags the next frame as corrupt")
                 time = number / rate if frame.time is None else float(frame.time)
-                yield _pixels(frame, channels), time
+                yield frame, time
                 number, end = number + 1, time + _duration(frame, rate)
     except av.FFmpegError as error:
         raise _damaged(path, number, end, str(error.strerror)) from error
@@ -197,7 +207,7 @@ def _duration(frame: av.VideoFrame, rate: float) -> float:
     return float(known * frame.time_base) if known and frame.time_base else 1 / rate
 
 
-def _pixels(frame: av.VideoFrame, channels: int) -> Tensor:
+def frame_pixels(frame: av.VideoFrame, channels: int) -> Tensor:
     """(c, h, w) of a decoded frame; grey of RGB as for images, grey of YUV is its luma in full range."""
     kind = frame.format
     deep = kind.components[0].bits > 8 and (kind.is_rgb or kind.name.startswith("gray"))

@@ -250,12 +250,9 @@ class VideoMemAE(Estimator):
             yield Part(video.name, [(frames if size is None else resize(frames, size), video.times)])
 
     def _raw(self, X: Any) -> Iterator[Tensor]:
-        return (clip for part in self._checked_parts(X) for _, clip in self._clips(part, []))
-
-    def _checked_parts(self, X: Any) -> Iterator[Part]:
         check_is_fitted(self, "shape_")
         check_unit(self.unit_, X)
-        return self._parts(X)
+        return (clip for part in self._parts(X) for _, clip in self._clips(part, []))
 
     def _clips(self, part: Part, times: list[float]) -> Iterator[tuple[int, Tensor]]:
         """First frame and pixels of each clip to score; `times` receives the time of each frame that was read."""
@@ -280,19 +277,39 @@ class VideoMemAE(Estimator):
 
     def frames(self, X: Any) -> Iterator[FrameScore]:
         """The score of each frame of each video, as soon as it is known, in constant memory."""
-        for part in self._checked_parts(X):
-            times: list[float] = []
-            starts: list[int] = []
-            clips = self._chunks(self._clips(part, times), starts)
-            scored = (
-                (starts.pop(0), (float(score), error_map))
-                for scores in self.scorer_.batched(clips)
-                for score, error_map in zip(scores.score, scores.error_map, strict=True)
-            )
-            for frame, start, (score, error_map) in spread_over_frames(scored, self.length, times.__len__):
-                yield FrameScore(
-                    part.name, frame, times[frame], score, error_map[:, min(frame - start, self.length - 1)]
-                )
+        check_is_fitted(self, "shape_")
+        check_unit(self.unit_, X)
+        return chain.from_iterable(self.follow(part) for part in self._parts(X))
+
+    def follow(self, part: Part) -> Iterator[FrameScore]:
+        """The score of each frame of one video whose frames may still be coming, as from a camera.
+
+        Args:
+            part: frames `(k, c, h, w)` of the model's size, in blocks of any number, in the unit of the training data.
+        """
+        times: list[float] = []
+        starts: list[int] = []
+        clips = self._chunks(self._clips(part, times), starts)
+        scored = (
+            (starts.pop(0), (float(score), error_map))
+            for scores in self.scorer_.batched(clips)
+            for score, error_map in zip(scores.score, scores.error_map, strict=True)
+        )
+        for frame, start, (score, error_map) in spread_over_frames(scored, self.length, times.__len__):
+            shown = error_map[:, min(frame - start, self.length - 1)]
+            yield FrameScore(part.name, frame, times[frame], score, shown)
+
+    @property
+    def delay(self) -> int:
+        """Frames after a frame that must have come before `follow` gives its score, at most.
+
+        Half a clip lies after the frame on which it is centred, the next clip tells that none lies nearer, and
+        `Scorer.chunk` clips are computed at once. Frames before the first centre wait for the first clips besides.
+        """
+        check_is_fitted(self, "scorer_")
+        later = self.length - self.length // 2 - 1
+        nearer = (self.score_step + 1) // 2
+        return later + nearer + self.scorer_.chunk * self.score_step - 1
 
     def _chunks(self, clips: Iterable[tuple[int, Tensor]], starts: list[int]) -> Iterator[Tensor]:
         """Clips as many as are computed at once; `starts` receives the first frame of each."""

@@ -1,0 +1,180 @@
+"""Where all that `memae watch` sees is told."""
+
+import json
+import math
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from memae.cli.events import Ledger, Seen, as_event, heated
+from memae.data.streams import Lost, Opened, Skipped
+from memae.errors import SchemaError
+from memae.estimators import VideoMemAE
+from memae.overlay import Film, Timeline, film, framed
+from memae.watching import Ended, Rule, Started, Watched
+
+MINUTE = 60.0
+"""Seconds between two reports of frames that were skipped."""
+
+
+@dataclass
+class Tally:
+    """What was seen."""
+
+    watched: int = 0
+    skipped: int = 0
+    alarms: int = 0
+
+
+class Desk:
+    """Tells what happens: lines of JSON on stdout, sentences on stderr, the ledger and the film where asked for.
+
+    Args:
+        detector: that scores.
+        rule: of its alarms.
+        folder: for the ledger.
+        render: the film.
+        frames: whether each frame has a line.
+    """
+
+    def __init__(
+        self, detector: VideoMemAE, rule: Rule, *, folder: Path | None, render: Path | None, frames: bool
+    ) -> None:
+        self._detector = detector
+        self._rule = rule
+        self._render = render
+        self._frames = frames
+        self._open = ExitStack()
+        self._ledger = None if folder is None else self._open.enter_context(Ledger(folder))
+        self._overlay: Overlay | None = None
+        self._opened: Opened | None = None
+        self._lost: float | None = None  # when
+        self._alarm: int | None = None
+        self._last = 0.0  # time of the last frame
+        self._tally, self._minute = Tally(), Tally()
+        self._reported = time.monotonic()
+
+    @property
+    def first(self) -> int:
+        """Number of the first alarm."""
+        return 1 if self._ledger is None else self._ledger.first
+
+    def take(self, item: Seen) -> None:
+        """Tells what has happened."""
+        self._count(item)
+        if self._render is not None:
+            self._draw(item, self._render)
+        if isinstance(item, Watched) and not self._frames:
+            return
+        event = as_event(item, self._alarm, self._last)
+        if isinstance(item, Opened | Lost):
+            self._say(item)
+        if isinstance(item, Opened):
+            delay = {"delay_frames": self._detector.delay, "delay_seconds": round(self._detector.delay / item.rate, 3)}
+            event |= {**delay, "above": self._rule.above, "below": self._rule.below}
+        if self._ledger is not None and isinstance(item, Ended):
+            event["thumbnail"] = self._ledger.thumbnail(self._detector, item.alarm)
+        if self._ledger is not None and not isinstance(item, Watched | Skipped):
+            self._ledger.add(event)
+        sys.stdout.write(json.dumps(event) + "\n")
+        sys.stdout.flush()
+
+    def _count(self, item: Seen) -> None:
+        match item:
+            case Watched():
+                self._last = item.time
+                self._tally.watched += 1
+                self._minute.watched += 1
+            case Skipped():
+                self._tally.skipped += item.frames
+                self._minute.skipped += item.frames
+            case Started(alarm=begun):
+                self._alarm = begun.number
+                self._tally.alarms += 1
+            case Ended():
+                self._alarm = None
+        if time.monotonic() - self._reported >= MINUTE:
+            if self._minute.skipped:
+                sys.stderr.write(f"in the last minute {self._skipped(self._minute)}\n")
+            self._minute, self._reported = Tally(), time.monotonic()
+
+    def _skipped(self, tally: Tally) -> str:
+        """How many frames were skipped, and what helps."""
+        every = math.ceil(1 + tally.skipped / max(tally.watched, 1))
+        told = f"{tally.skipped} of {tally.skipped + tally.watched} frames were skipped"
+        step = self._detector.score_step * every
+        return f"{told}; if the model is too slow, --score-step {step} computes less, or try --engine openvino"
+
+    def _say(self, item: Opened | Lost) -> None:
+        if isinstance(item, Lost):
+            self._lost = time.monotonic()
+            sys.stderr.write(f"{item.name}: lost ({item.reason}); connecting again\n")
+            return
+        if self._lost is not None:
+            sys.stderr.write(f"{item.name}: back after {time.monotonic() - self._lost:.1f} s\n")
+            self._lost = None
+            return
+        frames, delay = self._rule.frames(item.rate), self._detector.delay
+        told = f"{item.name}: {item.rate:g} frames a second; a frame's score comes {delay} frames = "
+        told += f"{delay / item.rate:.2f} s after it. An alarm starts after {frames} frames above "
+        told += f"{self._rule.above:.4g} and ends after {self._rule.release:g} s not above {self._rule.below:.4g}"
+        sys.stderr.write(f"{told}\n")
+
+    def _draw(self, item: Seen, path: Path) -> None:
+        if isinstance(item, Opened) and self._overlay is None:
+            self._opened = item
+        elif self._overlay is None and self._opened is not None and isinstance(item, Watched | Started):
+            written = self._open.enter_context(film(path, self._opened.rate))
+            self._overlay = Overlay(written, self._detector, self._rule)
+        if self._overlay is not None:
+            self._overlay.add(item, self._alarm)
+
+    def sum_up(self, source: str, *, stopped: bool) -> None:
+        """Says what was seen in all.
+
+        Raises:
+            SchemaError: nothing could be scored, though nobody stopped it.
+        """
+        seen = self._tally
+        if not seen.watched and not stopped:
+            told = f"{source} has {seen.skipped} frames, the model needs {self._detector.length} (its clip length)"
+            raise SchemaError(f"{told} or more; give a longer video")
+        told = f"{seen.watched} frames watched, {seen.alarms} alarms"
+        sys.stderr.write(f"{told}{f'; {self._skipped(seen)}' if seen.skipped else ''}\n")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.__exit__(kind, error, trace)
+
+
+class Overlay:
+    """Draws each frame with the scores up to it, and puts it on film."""
+
+    def __init__(self, written: Film, detector: VideoMemAE, rule: Rule) -> None:
+        self._film = written
+        self._detector = detector
+        self._timeline = Timeline(rule.above, rule.below)
+
+    def add(self, item: Seen, alarm: int | None) -> None:
+        """Takes what comes, in its order."""
+        match item:
+            case Opened():
+                self._timeline.clear()
+            case Started(alarm=begun):
+                self._timeline.start(begun.start.time)
+            case Ended(alarm=over):
+                self._timeline.end(over.end.time)
+            case Watched():
+                self._timeline.add(item.time, item.score)
+                minutes, seconds = divmod(item.time, 60)
+                caption = f"{minutes:02.0f}:{seconds:05.2f}  {item.source}"
+                figures = f"score {item.score:.4g}   p {item.p_value:.3f}"
+                self._film.add(framed(heated(self._detector, item), self._timeline, caption, figures, alarm))

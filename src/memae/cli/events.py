@@ -1,0 +1,149 @@
+"""What `memae watch` tells: an event a line, as JSON, and the list of alarms with their thumbnails."""
+
+import csv
+import io
+import json
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from PIL import Image
+
+from memae.cli.rows import MAP_TOP, deviation
+from memae.data.streams import Lost, Opened, Skipped
+from memae.errors import OutputError
+from memae.estimators import VideoMemAE
+from memae.files import Lines, replacing
+from memae.overlay import Pixels, blended
+from memae.watching import Alarm, Ended, Started, Watched
+
+Event = dict[str, Any]
+Seen = Watched | Opened | Lost | Skipped | Started | Ended
+LISTED = (
+    *("alarm", "source", "start", "end", "start_wall", "end_wall", "frames"),
+    *("peak_frame", "peak_time", "peak_score", "p_value", "thumbnail"),
+)
+"""Columns of alarms.csv."""
+
+
+def as_event(item: Watched | Opened | Lost | Skipped | Started | Ended, alarm: int | None, last: float) -> Event:
+    """What a line says: the event, its wall clock, and its time in the stream.
+
+    Args:
+        item: what has happened.
+        alarm: number of the alarm that is going on.
+        last: time of the last frame, for what has none itself.
+    """
+    match item:
+        case Watched():
+            facts = {"frame": item.frame, "alarm": alarm, **_judged(item), "delay": round(time.time() - item.wall, 3)}
+            return _event("frame", item.wall, item.time, item.source, facts)
+        case Started(alarm=begun):
+            facts = {"alarm": begun.number, "frame": begun.start.frame, **_judged(begun.end)}
+            return _event("start", begun.start.wall, begun.start.time, begun.start.source, facts)
+        case Ended(alarm=over):
+            return _event("end", over.end.wall, over.end.time, over.end.source, _listed(over))
+        case Opened():
+            return _event("opened", time.time(), last, item.name, {"rate": round(item.rate, 3)})
+        case Lost():
+            return _event("lost", time.time(), last, item.name, {"reason": item.reason})
+        case Skipped():
+            return _event("skipped", time.time(), last, None, {"frames": item.frames})
+
+
+def _event(name: str, wall: float, seconds: float, source: str | None, facts: Event) -> Event:
+    return {"event": name, "wall": _clock(wall), "time": round(seconds, 3), "source": source} | facts
+
+
+def _judged(frame: Watched) -> Event:
+    return {
+        "score": float(f"{frame.score:.6g}"),
+        "normalised": round(frame.normalised, 4),
+        "p_value": round(frame.p_value, 6),
+    }
+
+
+def _listed(alarm: Alarm) -> Event:
+    return {
+        "alarm": alarm.number,
+        "start": round(alarm.start.time, 3),
+        "end": round(alarm.end.time, 3),
+        "start_wall": _clock(alarm.start.wall),
+        "end_wall": _clock(alarm.end.wall),
+        "frames": alarm.frames,
+        "peak_frame": alarm.peak.frame,
+        "peak_time": round(alarm.peak.time, 3),
+        "peak_score": float(f"{alarm.peak.score:.6g}"),
+        "p_value": round(alarm.peak.p_value, 6),
+    }
+
+
+def _clock(wall: float) -> str:
+    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Ledger:
+    """The folder of a watch: alarms.jsonl with what happened, alarms.csv with a row an alarm, and their thumbnails.
+
+    A folder that holds a list already is continued, with the numbers of its alarms.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot make the folder {folder}: {error.strerror}; give another --output") from error
+        with ExitStack() as files:
+            self._events = files.enter_context(Lines(folder / "alarms.jsonl"))
+            self._rows = files.enter_context(Lines(folder / "alarms.csv"))
+            self.first = 1 + self._known()
+            self._files = files.pop_all()
+        if self._rows.fresh:
+            self._rows.add(_row(LISTED))
+
+    def add(self, event: Event) -> None:
+        """Appends an event; the end of an alarm is a row too."""
+        self._events.add(json.dumps(event))
+        if event["event"] == "end":
+            self._rows.add(_row([event[name] for name in LISTED]))
+
+    def thumbnail(self, detector: VideoMemAE, alarm: Alarm) -> str | None:
+        """Saves the frame of the peak, without and with its heat map, side by side; gives the path."""
+        if alarm.peak.picture is None:
+            return None
+        path = self.folder / f"alarm-{alarm.number:04d}.png"
+        both = np.concatenate([alarm.peak.picture, heated(detector, alarm.peak)], 1)
+        with replacing(path) as temporary:
+            Image.fromarray(both).save(temporary, format="PNG")
+        return str(path)
+
+    def _known(self) -> int:
+        """The highest number in the list so far."""
+        path = self._events.path
+        try:
+            with path.open(encoding="utf-8") as lines:
+                return max((int(json.loads(line).get("alarm") or 0) for line in lines), default=0)
+        except (ValueError, AttributeError, TypeError) as error:
+            raise OutputError(f"{path} is there and no list of alarms; give another folder as --output") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._files.close()
+
+
+def _row(values: Any) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(values)
+    return text.getvalue()
+
+
+def heated(detector: VideoMemAE, frame: Watched) -> Pixels:
+    """The picture of a frame under its heat map, in the colours of `memae score --maps`."""
+    assert frame.picture is not None  # noqa: S101 (asked for)
+    return blended(frame.picture, deviation(detector, frame.error_map) / MAP_TOP)

@@ -1,0 +1,131 @@
+"""`memae watch`: frames in, alarms out, as they happen."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from memae.cli.score import EngineOption, FalseAlarms, Model
+
+if TYPE_CHECKING:
+    from memae.estimators import VideoMemAE
+
+PICTURE = 640
+"""Longest side in pixels of the pictures that are kept for thumbnails."""
+FILMED = 1280
+"""The same for the overlay video."""
+
+
+def watch(
+    model: Model,
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Video file, folder of frames, camera (0 is /dev/video0), or rtsp://, http://, rtmp:// … address.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for alarms.jsonl, alarms.csv and thumbnails.")
+    ] = None,
+    render: Annotated[Path | None, typer.Option(help="Overlay video to write, .mp4; for files and folders.")] = None,
+    frames: Annotated[bool, typer.Option("--frames", help="Print a line for each frame too.")] = False,
+    false_alarm_rate: FalseAlarms = None,
+    after: Annotated[
+        int | None,
+        typer.Option(help="Frames in a row above the threshold that start an alarm; by default 0.2 s of them."),
+    ] = None,
+    release: Annotated[float, typer.Option(help="Seconds below the lower threshold that end an alarm.")] = 1.0,
+    reconnect: Annotated[
+        float | None,
+        typer.Option(help="Seconds after which a lost stream is given up; by default never.", show_default=False),
+    ] = None,
+    realtime: Annotated[bool, typer.Option("--realtime", help="Play a file at its own rate, as if live.")] = False,
+    score_step: Annotated[
+        int | None,
+        typer.Option(help="Score every n-th clip, to keep up; frames between get the nearest. By default the model's."),
+    ] = None,
+    engine: EngineOption = "torch",
+) -> None:
+    """Watch a video file, a camera or a stream: alarms as JSON lines, as they happen.
+
+    Ctrl-C ends it: what has come is scored, an open alarm is closed, and all files are whole.
+
+    Example: memae watch model.memae rtsp://camera/stream -o alarms
+    """
+    from memae.cli.desk import Desk
+    from memae.data.streams import View, watched
+    from memae.watching import alarms, rule_of
+    from memae.watching import watch as scored
+
+    _check_render(render, source)
+    detector = _loaded(model, false_alarm_rate, score_step)
+    rule = rule_of(detector, release=release, after=after)
+    detector.use_engine(engine)
+    size = None if detector.size is None else (detector.size[0], detector.size[1])
+    view = View(detector.channels, size, FILMED if render else PICTURE if output else 0)
+    with _ending() as stop, Desk(detector, rule, folder=output, render=render, frames=frames) as desk:
+        items = watched(source, view, stop, realtime=realtime, patience=reconnect)
+        for item in alarms(scored(detector, items), rule, first=desk.first):
+            desk.take(item)
+        desk.sum_up(source, stopped=stop.is_set())
+
+
+def _loaded(model: Path, false_alarm_rate: float | None, score_step: int | None) -> "VideoMemAE":
+    from memae.errors import OptionError
+    from memae.estimators import VideoMemAE, load
+
+    detector = load(model)
+    if not isinstance(detector, VideoMemAE):
+        raise OptionError(f"{model} is a model for {detector.kind} data; only video can be watched, score it instead")
+    if score_step is not None:
+        if score_step < 1:
+            raise OptionError(f"score_step must be 1 clip or more; got {score_step}")
+        detector.score_step = score_step
+    if false_alarm_rate is not None:
+        detector.recalibrate(false_alarm_rate=false_alarm_rate)
+    return detector
+
+
+def _check_render(render: Path | None, source: str) -> None:
+    """Refuses a film that cannot be written, before anything is computed."""
+    from memae.data.streams import live_source
+    from memae.errors import OptionError
+    from memae.files import check_writable
+
+    if render is None:
+        return
+    if render.suffix.lower() != ".mp4":
+        raise OptionError(f"{render} must end in .mp4")
+    if live_source(source) is not None:
+        raise OptionError(f"--render is for files and folders; {source} has no end. --output keeps pictures of alarms")
+    check_writable(render)
+
+
+@contextmanager
+def _ending() -> Iterator[Event]:
+    """An event that the first Ctrl-C or SIGTERM sets, where a second one interrupts at once.
+
+    After a Ctrl-C the block ends with exit code 130, as in other commands; after a SIGTERM, a service's stop, with 0.
+    """
+    stop, caught = Event(), []
+
+    def end(number: int, _: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        caught.append(number)
+        stop.set()
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if signal.SIGINT in caught:
+        raise typer.Exit(130)

@@ -1,0 +1,395 @@
+"""What is watched, frame by frame: files as fast as they decode, cameras and addresses as they come.
+
+A source is an iterator of frames, between which stands what happened to it: it was opened, frames were skipped, the
+connection was lost. Whatever stands between two frames is a gap, which no clip may span.
+"""
+
+import re
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from threading import Condition, Event, Thread
+from typing import Any, NamedTuple
+
+import av
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from memae.data import pixels
+from memae.data.ahead import ahead
+from memae.data.videos import FRAME_RATE, decoded, find_videos, frame_files, frame_pixels
+from memae.errors import OptionError, SourceError
+
+SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "tcp", "udp")
+BACKLOG = 2.0
+"""Seconds of frames that may wait for the model; a live source that is further behind skips to the newest."""
+SILENCE = 10.0
+"""Seconds without a sign of life after which a connection counts as lost."""
+WAITS = (0.5, 30.0)
+"""Seconds before the first attempt to reconnect, and before any later one at most: each waits twice as long."""
+AHEAD = 16
+"""Frames of a file that are decoded before the model asks for them."""
+
+Picture = NDArray[np.uint8]
+
+
+class View(NamedTuple):
+    """How frames are wanted."""
+
+    channels: int  # 1 for grey, 3 for RGB
+    size: tuple[int, int] | None  # height and width that the model sees; None for those of the source
+    picture: int = 0  # longest side in pixels of the picture that people see; 0 for no picture
+
+
+class Shot(NamedTuple):
+    """One frame."""
+
+    time: float  # seconds from the first frame of the source
+    wall: float  # when it was read, seconds since 1970
+    pixels: Tensor  # (c, h, w), what the model sees, in grey levels
+    picture: Picture | None  # (h, w, 3), what people see
+
+
+class Opened(NamedTuple):
+    """A source begins, or is there again."""
+
+    name: str
+    rate: float  # frames a second
+    live: bool  # whether it goes on without us: what comes too late is skipped
+
+
+class Skipped(NamedTuple):
+    """Frames that nobody will score."""
+
+    frames: int
+
+
+class Lost(NamedTuple):
+    """The connection is gone; an `Opened` follows when it is back."""
+
+    name: str
+    reason: str
+
+
+Mark = Opened | Skipped | Lost
+Item = Shot | Mark
+
+
+class Live(NamedTuple):
+    """A camera or an address."""
+
+    name: str  # as it was given
+    url: str  # what FFmpeg opens
+    format: str | None = None
+    options: dict[str, str] = {}  # noqa: RUF012 (never changed)
+
+
+def live_source(text: str) -> Live | None:
+    """The camera (`0`, `/dev/video0`) or the address (`rtsp://…`) that `text` means; None where it is a path.
+
+    Raises:
+        OptionError: an address of an unknown kind.
+        SourceError: cameras by their number are known on Linux alone, or there is none of this number.
+
+    Example:
+        >>> live_source("rtsp://door/1").name, live_source("door.mp4")
+        ('rtsp://door/1', None)
+    """
+    if re.fullmatch(r"\d+", text) or text.startswith("/dev/video"):
+        return _camera(text)
+    scheme, separator, _ = text.partition("://")
+    if not separator:
+        return None
+    if scheme.lower() not in SCHEMES:
+        known = ", ".join(SCHEMES)
+        raise OptionError(f"{text} begins with {scheme}://; known are {known}; else give a path or a camera's number")
+    name = re.sub(r"//[^/@]*@", "//***@", text)  # a password must not show up in an event
+    return Live(name, text, options={"rtsp_transport": "tcp"} if scheme.lower().startswith("rtsp") else {})
+
+
+def _camera(text: str) -> Live:
+    device = Path(f"/dev/video{text}" if text.isdigit() else text)
+    if not sys.platform.startswith("linux"):
+        raise SourceError(f"camera {text}: cameras are read on Linux alone; give the address of a stream instead")
+    if not device.exists():
+        there = ", ".join(sorted(str(each) for each in Path("/dev").glob("video*"))) or "none"
+        raise SourceError(f"there is no camera {device} (found: {there}); plug it in, or give another number")
+    return Live(str(device), str(device), "v4l2")
+
+
+def watched(
+    source: str, view: View, stop: Event, *, realtime: bool = False, patience: float | None = None
+) -> Iterator[Item]:
+    """The frames of any source, until it ends or `stop` is set.
+
+    Of files and folders every frame comes. Of a live source those that wait for more than `BACKLOG` seconds are
+    skipped, all at once: the frames that do come follow each other as they were filmed, so that motion in a clip has
+    the speed that the model learned. Leaving out every other frame would keep up too, but double every speed.
+
+    Args:
+        source: a video file, a folder of frames, a folder of either; a camera's number; or an address.
+        view: how frames are wanted.
+        stop: ends the source when set.
+        realtime: plays files and folders at their own rate, as if they were live.
+        patience: seconds after which a lost connection is given up; None never.
+
+    Raises:
+        SourceError: it cannot be opened or read, or a lost connection did not come back.
+        OptionError: see `live_source`.
+    """
+    live = live_source(source)
+    if live is None:
+        played = _played(Path(source), view)
+        return _as_they_come(_paced(played, stop), stop) if realtime else _until(played, stop)
+    return _as_they_come(_connected(live, view, stop, patience), stop)
+
+
+# -------------------------------------------------------------------------------------------------- files and folders
+
+
+def _played(path: Path, view: View) -> Iterator[Item]:
+    """All videos of a path, one after another."""
+    for video in find_videos(path):
+        yield Opened(str(video), _rate_of(video), live=False)
+        yield from ahead((_pictures if video.is_dir() else _film)(video, view), AHEAD)
+
+
+def _rate_of(video: Path) -> float:
+    """Frames a second; what is wrong with the file is told when it is decoded."""
+    if video.is_file():
+        with suppress(av.FFmpegError), av.open(f"file:{video}", "r", metadata_errors="replace") as container:
+            return _rate(container.streams.video[0]) if container.streams.video else FRAME_RATE
+    return FRAME_RATE
+
+
+def _rate(stream: av.VideoStream) -> float:
+    """Frames a second that a stream tells, where that can be true: what does not know tells its clock's ticks."""
+    rate = float(stream.average_rate or stream.guessed_rate or 0)
+    return rate if 0.1 < rate < 1000 else FRAME_RATE
+
+
+def _film(path: Path, view: View) -> Iterator[Shot]:
+    begin: float | None = None
+    for frame, seconds in decoded(path):
+        begin = seconds if begin is None else begin
+        yield _shot(frame, seconds - begin, view)
+
+
+def _pictures(folder: Path, view: View) -> Iterator[Shot]:
+    files = frame_files(folder)
+    deep = any(pixels.header(file).deep for file in files)
+    for number, file in enumerate(files):
+        whole = pixels.decode(file, 3 if view.picture else view.channels)
+        frame = pixels.with_channels(whole, view.channels)
+        seen = _small(whole, view.picture) if view.picture else None
+        yield Shot(number / FRAME_RATE, time.time(), _sized(frame.float() if deep else frame, view), seen)
+
+
+def _shot(frame: av.VideoFrame, seconds: float, view: View) -> Shot:
+    share = min(view.picture / max(frame.width, frame.height), 1.0)
+    width, height = max(round(frame.width * share), 1), max(round(frame.height * share), 1)
+    seen: Any = frame.to_ndarray(format="rgb24", width=width, height=height) if view.picture else None
+    return Shot(seconds, time.time(), _sized(frame_pixels(frame, view.channels), view), seen)
+
+
+def _sized(frame: Tensor, view: View) -> Tensor:
+    return frame if view.size is None else pixels.resize(frame, view.size)
+
+
+def _small(frame: Tensor, longest: int) -> Picture:
+    """The picture of (3, h, w) grey levels."""
+    height, width = frame.shape[1:]
+    share = min(longest / max(height, width), 1.0)
+    scaled = pixels.resize(frame, (max(round(height * share), 1), max(round(width * share), 1)))
+    return np.ascontiguousarray(scaled.round().to(torch.uint8).numpy().transpose(1, 2, 0))
+
+
+def _until(items: Iterator[Item], stop: Event) -> Iterator[Item]:
+    for item in items:
+        if stop.is_set():
+            return
+        yield item
+
+
+def _paced(items: Iterable[Item], stop: Event) -> Iterator[Item]:
+    """The same, each when its time has come."""
+    began = 0.0
+    for item in items:
+        if isinstance(item, Opened):
+            began = time.monotonic()
+            yield item._replace(live=True)
+        elif isinstance(item, Shot):
+            stop.wait(max(began + item.time - time.monotonic(), 0.0))
+            yield item._replace(wall=time.time())
+
+
+# ----------------------------------------------------------------------------------------------- cameras and addresses
+
+
+def _connected(live: Live, view: View, stop: Event, patience: float | None) -> Iterator[Item]:
+    """The frames of a live source; whenever the connection is lost it is made again.
+
+    That the very first one fails is an error: the address may be mistyped.
+    """
+    begin: float | None = None
+    gone, wait = 0.0, WAITS[0]
+    while not stop.is_set():
+        tried, opened, reason = time.monotonic(), None, ""
+        try:
+            for item in _frames(live, view):
+                if isinstance(item, Opened):
+                    opened = item
+                if isinstance(item, Shot):
+                    begin = item.time if begin is None else begin
+                    yield item._replace(time=item.time - begin)
+                else:
+                    yield item
+        except av.FFmpegError as error:
+            reason = _reason(error)
+        if begin is None:
+            told = f"cannot watch {live.name} ({reason or 'it has no video'})"
+            raise SourceError(f"{told}; is it on, and the address right?")
+        if opened and not opened.live:
+            if reason:
+                raise SourceError(f"{live.name} broke off ({reason}); watch it again, or copy it first")
+            return
+        if opened:
+            yield Lost(live.name, reason or "it ended")
+            gone = time.monotonic()
+            wait = WAITS[0] if gone - tried > wait else wait
+        left = float("inf") if patience is None else gone + patience - time.monotonic()
+        if left <= 0:
+            raise SourceError(f"{live.name} did not come back for {patience:g} s ({reason}); is it on?")
+        stop.wait(min(wait, left))
+        wait = min(2 * wait, WAITS[1])
+
+
+def _frames(live: Live, view: View) -> Iterator[Item]:
+    """The frames of one connection, which begins with the first that can be decoded.
+
+    The time of a frame is that of its arrival, by a clock that never stands still or jumps: the stamps of streams do
+    both. A recording behind an address, which knows its length, keeps its own.
+    """
+    more: Any = {"options": live.options, "timeout": SILENCE, "metadata_errors": "replace"}
+    with av.open(live.url, "r", format=live.format, **more) as container:
+        stream = next(iter(container.streams.video), None)
+        if stream is None:
+            return
+        stream.thread_type = "SLICE"  # threads that share out frames hold some back
+        flows, opened = container.duration is None, False
+        for packet in container.demux(stream):
+            for frame in _intact(packet):
+                if not opened and frame is not None:
+                    yield Opened(live.name, _rate(stream), flows)
+                    opened = True
+                if frame is None:
+                    yield Skipped(1)
+                else:
+                    yield _shot(frame, time.monotonic() if flows or frame.time is None else frame.time, view)
+
+
+def _intact(packet: Any) -> list[av.VideoFrame | None]:
+    """The frames of a packet; None for each that is damaged."""
+    try:
+        return [None if frame.is_corrupt else frame for frame in packet.decode() if isinstance(frame, av.VideoFrame)]
+    except av.error.InvalidDataError:
+        return [None]
+
+
+def _reason(error: av.FFmpegError) -> str:
+    if isinstance(error, av.error.ExitError):
+        return f"silent for {SILENCE:g} s"
+    return str(error.strerror or error).lower()
+
+
+# ---------------------------------------------------------------------------------------------------- the reader thread
+
+
+class _Over(NamedTuple):
+    error: BaseException | None
+
+
+class _Inbox:
+    """Hands items from the reader to the one who computes, in constant memory.
+
+    Where frames of a live source wait too long, all that wait make room for the newest. Other frames wait outside.
+    """
+
+    def __init__(self) -> None:
+        self._items: deque[Item | _Over] = deque()
+        self._changed = Condition()
+        self._opened = Opened("", FRAME_RATE, live=True)
+        self._shots = 0  # how many of the items
+        self._closed = False
+
+    def put(self, item: Item | _Over) -> bool:
+        """False when nobody takes items any more."""
+        with self._changed:
+            if isinstance(item, Opened):
+                self._opened = item
+            if isinstance(item, Shot):
+                self._make_room()
+                self._shots += 1
+            self._items.append(item)
+            self._changed.notify_all()
+            return not self._closed
+
+    def get(self, seconds: float) -> Item | _Over | None:
+        """The next item, or None after so many seconds without one."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._items, seconds):
+                return None
+            item = self._items.popleft()
+            self._shots -= isinstance(item, Shot)
+            self._changed.notify_all()
+            return item
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _make_room(self) -> None:
+        room = max(round(BACKLOG * self._opened.rate), 1)
+        if not self._opened.live:
+            self._changed.wait_for(lambda: self._shots < room or self._closed)
+        elif self._shots >= room:
+            gone = self._shots + sum(item.frames for item in self._items if isinstance(item, Skipped))
+            kept = [item for item in self._items if not isinstance(item, Shot | Skipped)]
+            self._items = deque([*kept, Skipped(gone)])
+            self._shots = 0
+
+
+def _as_they_come(items: Iterator[Item], stop: Event) -> Iterator[Item]:
+    """What a thread reads, however long the one who takes it computes."""
+    inbox = _Inbox()
+    # A daemon, since a read that hangs would keep the interpreter from ending.
+    thread = Thread(target=_hand_over, args=(items, inbox), name="memae reader", daemon=True)
+    thread.start()
+    try:
+        while not stop.is_set():
+            item = inbox.get(0.1)
+            if isinstance(item, _Over):
+                if item.error is not None:
+                    raise item.error
+                return
+            if item is not None:
+                yield item
+    finally:
+        inbox.close()
+        thread.join(1.0)
+
+
+def _hand_over(items: Iterator[Item], inbox: _Inbox) -> None:
+    try:
+        for item in items:
+            if not inbox.put(item):
+                return
+        inbox.put(_Over(None))
+    except BaseException as error:  # it is raised where the items are taken
+        inbox.put(_Over(error))
