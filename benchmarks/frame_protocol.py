@@ -15,8 +15,8 @@ from sklearn.metrics import roc_curve
 
 from memae.data.pixels import resize
 from memae.errors import InputError
+from memae.frames import causal, normality
 from memae.metrics import Estimate, video_auroc
-from memae.scoring import causal, normality
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.bool_]

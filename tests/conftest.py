@@ -66,5 +66,5 @@ def squares() -> Callable[..., Any]:
 @pytest.fixture(scope="session")
 def watcher() -> VideoMemAE:
     """A tiny detector for video, fitted."""
-    net: dict[str, Any] = {"widths": (6, 8), "strides": [(1, 2, 2), (2, 2, 2)], "size": None, "length": 4}
-    return VideoMemAE(8, **net, step=2, epochs=6, false_alarm_rate=0.05, held_out=0.2).fit(_squares(240))
+    net: dict[str, Any] = {"widths": (6, 8), "strides": [(1, 2, 2), (2, 2, 2)], "size": "native", "length": 4}
+    return VideoMemAE(8, **net, step=2, smooth=1, epochs=6, false_alarm_rate=0.05, held_out=0.2).fit(_squares(240))

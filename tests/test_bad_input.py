@@ -65,7 +65,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         write(files / f"{number}.png")
     TabularMemAE(**small).fit(ROWS).save(folder / "table")
     ImageMemAE(**small, strides=((2, 2),)).fit(files).save(folder / "images")
-    clips: dict[str, Any] = {"strides": ((2, 2, 2),), "size": None, "length": 4}
+    clips: dict[str, Any] = {"strides": ((2, 2, 2),), "size": "native", "length": 4}
     VideoMemAE(**small, **clips).fit(films(2)).save(folder / "video")
     return {kind: folder / kind for kind in ("table", "images", "video")}
 

@@ -25,7 +25,7 @@ def detectors(tmp_path_factory):
     """A fitted detector of each kind, and data to score."""
     options = {"epochs": 2, "warmup": 1, "n_items": 10}
     video = RANDOM.integers(0, 256, (60, 32, 32)).astype(np.uint8)
-    small = {"size": None, "length": 8, "widths": (8, 16), "strides": ((2, 2, 2), (2, 2, 2)), "batch_size": 2}
+    small = {"size": "native", "length": 8, "widths": (8, 16), "strides": ((2, 2, 2), (2, 2, 2)), "batch_size": 2}
     return {
         "table": (
             TabularMemAE(batch_size=32, **options).fit(RANDOM.normal(size=(300, 12))),
@@ -34,7 +34,8 @@ def detectors(tmp_path_factory):
         "image": (ImageMemAE(**options).fit(images(100)), images(150)),
         "position": (ImageMemAE(per_position=True, **options).fit(images(100)), images(150)),
         "plain": (ImageMemAE(epochs=2, warmup=0, n_items=0).fit(images(100)), images(150)),
-        "video": (VideoMemAE(false_alarm_rate=0.2, **small, **options).fit(video), video),
+        "video": (VideoMemAE(length=4, false_alarm_rate=0.2, **options).fit(video), video),
+        "in time": (VideoMemAE(false_alarm_rate=0.2, **small, **options).fit(video), video),
     }
 
 

@@ -21,18 +21,25 @@ from memae.errors import OptionError, ResourceError, TrainingError
 from memae.losses import reconstruction_error
 from memae.model import MemorySpec, Spec, build
 from memae.networks import convolutional
+from memae.networks.pace import span
 from memae.options import Epoch, Options, Step, chosen, epoch_as_json, epoch_from_json
 from memae.training import held_out_error, train
 
 TABLE = Spec((5,), (6, 3), memory=MemorySpec(8, temperature=0.3))
 HIDDEN = Spec((5,), (6, 3), memory=MemorySpec(8, temperature=0.3), columns=(1, 3, 1))
 TURNED = Spec((1, 6, 6), (4, 3), ((2, 2), (1, 1)), memory=MemorySpec(8, temperature=0.3), turns=4)
+PACED = Spec((1, 3, 6, 6), (4, 3), ((2, 2), (1, 1)), memory=MemorySpec(8, per_position=True), paces=(1, 2))
 IMAGE = Spec((1, 6, 6), (4, 3), ((2, 2), (1, 1)), memory=MemorySpec(8, temperature=0.3, per_position=True))
 
 
 def data(shape, n=41, seed=9):
     rows = torch.randn(n, *shape, generator=torch.Generator().manual_seed(seed))
     return Selection(InMemory(rows)), Selection(InMemory(rows[: n // 2] + 0.1))
+
+
+def sample(spec):
+    """Shape of what is learned: clips at another pace take longer films."""
+    return (spec.shape[0], span(spec.paces, spec.shape[1]), *spec.shape[2:]) if spec.paces else spec.shape
 
 
 def fresh(spec, seed=0):
@@ -43,7 +50,7 @@ def fresh(spec, seed=0):
 def trained(spec, options, model=None, **more):
     model = fresh(spec) if model is None else model
     history = []
-    events = list(train(model, *data(spec.shape), options, history=history, **more))
+    events = list(train(model, *data(sample(spec)), options, history=history, **more))
     return model, history, events
 
 
@@ -56,9 +63,11 @@ def timeless(history):
     return [epoch._replace(seconds=0.0) for epoch in history]
 
 
-@pytest.mark.parametrize("spec", [TABLE, IMAGE, TURNED], ids=["table", "image", "turned"])
+@pytest.mark.parametrize("spec", [TABLE, IMAGE, TURNED, PACED], ids=["table", "image", "turned", "paced"])
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(spec):
-    options = Options(epochs=3, batch_size=8, learning_rate=1e-2, init="kmeans", erase=0.4 * (spec is not TABLE))
+    options = Options(
+        epochs=3, batch_size=8, learning_rate=1e-2, init="kmeans", erase=0.4 * (spec not in (TABLE, PACED))
+    )
     first, history, events = trained(spec, options)
     torch.manual_seed(77)  # the global generator has no say once the model is built
     again, repeated, _ = trained(spec, options)
@@ -392,20 +401,23 @@ CUT_IMAGE = replace(IMAGE, memory=MemorySpec(100, temperature=0.02, shrinkage=20
 
 CUT_TURNED = replace(TURNED, memory=MemorySpec(100, temperature=0.02, shrinkage=20.0))
 CUT_HIDDEN = replace(HIDDEN, memory=CUT_TABLE.memory)
+CUT_PACED = replace(PACED, memory=CUT_IMAGE.memory)
 
 
 @pytest.mark.parametrize(
-    "spec", [CUT_TABLE, CUT_IMAGE, CUT_TURNED, CUT_HIDDEN], ids=["table", "image", "turned", "hidden"]
+    "spec",
+    [CUT_TABLE, CUT_IMAGE, CUT_TURNED, CUT_HIDDEN, CUT_PACED],
+    ids=["table", "image", "turned", "hidden", "paced"],
 )
 def test_a_training_cut_anywhere_and_resumed_is_the_one_never_cut(spec, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # hundreds of checkpoints; no power will fail
-    options = replace(RESUMED, erase=0.4 * (spec is not CUT_TABLE))
+    options = replace(RESUMED, erase=0.4 * (spec not in (CUT_TABLE, CUT_PACED)))
     whole, history, events = trained(spec, options)
     assert len(events) == 24
     assert any(epoch.health and epoch.health.dead for epoch in history[:-1])  # something was revived
     for cut in range(1, len(events) + 1, 1 if spec is CUT_TABLE else 2):
         path = tmp_path / f"{cut}.checkpoint"
-        chain = train(fresh(spec), *data(spec.shape), options, checkpoint=path, every=0.0)
+        chain = train(fresh(spec), *data(sample(spec)), options, checkpoint=path, every=0.0)
         for _ in range(cut):
             next(chain)
         chain.close()  # what the last event brought was not saved yet

@@ -11,8 +11,9 @@ from benchmarks.baselines.conv2d import StackedFrames
 from benchmarks.baselines.conv3d import SpatioTemporal, prediction_weights
 from benchmarks.baselines.descent import descend
 
+from memae.data.clips import Clips
 from memae.data.samples import InMemory, Selection
-from memae.data.videos import Clips, videos_of_array
+from memae.data.videos import videos_of_array
 from memae.errors import TrainingError
 from memae.metrics import auroc
 

@@ -12,17 +12,9 @@ import torch
 from PIL import Image
 
 from memae.data import pixels
+from memae.data.clips import Clips, sliding
 from memae.data.labels import find_labels
-from memae.data.videos import (
-    FRAME_RATE,
-    Clips,
-    Video,
-    find_videos,
-    frame_blocks,
-    read_video,
-    sliding,
-    videos_of_array,
-)
+from memae.data.videos import FRAME_RATE, Video, find_videos, frame_blocks, read_video, videos_of_array
 from memae.errors import InputError, MemaeWarning, OptionError, SchemaError, SourceError
 
 LOSSLESS = {1: ("ffv1", "gray", "gray"), 3: ("ffv1", "bgr0", "rgb24")}

@@ -14,8 +14,8 @@ from torch import Tensor
 from memae import VideoMemAE
 from memae.data.streams import Item, Lost, Mark, Opened, Shot, Skipped
 from memae.errors import OptionError, SchemaError, SourceError
-from memae.estimators.video import Part
-from memae.scoring import Causal, causal
+from memae.estimators.cutting import Part
+from memae.frames import Causal, causal
 from memae.watching import Ended, Rule, Started, Watched, alarms, rule_of, watch
 
 RNG = np.random.default_rng(0)

@@ -12,7 +12,8 @@ import torch
 from benchmarks.datasets import DATA
 from benchmarks.timing import interleaved, ratio
 from memae import VideoMemAE
-from memae.data.videos import Clips, read_video
+from memae.data.clips import Clips
+from memae.data.videos import read_video
 
 FRAMES, SIZE, LENGTH = 48, (256, 256), 16
 
@@ -24,9 +25,8 @@ def measure() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "ped2.mp4"
         encode(frames, path)
-        detector = VideoMemAE(
-            size=SIZE, step=8, epochs=1, warmup=0, init="uniform", batch_size=1, false_alarm_rate=0.5
-        ).fit(frames.numpy())
+        few = {"step": 8, "epochs": 1, "batch_size": 1, "false_alarm_rate": 0.5}
+        detector = VideoMemAE.paper(size=SIZE, **few).fit(frames.numpy())
         found = {engine: _compare(detector.use_engine(engine), path) for engine in ("torch", "openvino")}
     figures = {"speed/video_file/share_of_model_rate": found["torch"]["share"]}
     figures["speed/video_file/share_of_model_rate/openvino"] = found["openvino"]["share"]

@@ -19,11 +19,12 @@ from benchmarks.recipe import Recipe, watched
 from benchmarks.table2 import SIZES, recipes
 from benchmarks.table2.recipes import LENGTH, SCALES
 from benchmarks.video_sets import VideoSet, video_set
+from memae.data.clips import Clips, sliding
 from memae.data.samples import Samples, Selection, digest, mapped
-from memae.data.videos import Clips, Video, read_video, sliding
+from memae.data.videos import Video, read_video
 from memae.estimators import VideoMemAE
+from memae.frames import spread_over_frames
 from memae.model import MemAE
-from memae.scoring import spread_over_frames
 
 Found = dict[str, Any]
 Floats = NDArray[np.float64]

@@ -73,5 +73,6 @@ def _quietly() -> Iterator[None]:
 
 
 def _names(scorer: Scorer) -> list[str]:
-    there = (True, True, scorer.model.compass is not None, scorer.references is not None)
+    told = scorer.model.compass is not None or scorer.model.pace is not None
+    there = (True, True, told, scorer.references is not None)
     return [name for name, given in zip(OUTPUTS, there, strict=True) if given]

@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from memae.calibration import Calibration
 from memae.errors import InputError, OptionError, memory_guard
-from memae.losses import Criterion, Reduction, criterion_map, criterion_total
+from memae.losses import Criterion, Reduction, criterion_map, criterion_total, error_map
 from memae.memory import Shrunk, unit
 from memae.model import MemAE
 from memae.neighbours import apart
-from memae.networks.orientation import turned
 
 Floats = NDArray[np.float64]
 Network = Callable[[Tensor], tuple[Tensor, ...]]
@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 LEAST_USUAL = 0.05
 """Normalised error of an element that is usual at least: what was always met exactly may vary a little."""
+PER_CLIP = 16
+"""Positions of a clip whose codes may become known ones: neighbouring clips are alike."""
 CERTAIN = 0.01
 """Nats of surprise below which differences hardly count: the model is sure either way."""
 
@@ -35,7 +37,7 @@ class Scores(NamedTuple):
     error_map: Tensor  # (b, *shape): error of each element, see `Scorer`; or (0,)
     x_hat: Tensor  # (b, *shape): reconstruction, in the raw unit; or (0,), where only scores were asked for
     fallback: Tensor  # (b,), bool: some query of the sample found no item above λ
-    measures: Tensor  # (b, 1 to 3): what the score weighs; see `Scorer`
+    measures: Tensor  # (b, 1 to 3), or at each position (b, 1 to 3, h, w): what the score weighs; see `Scorer`
 
 
 class Scorer(nn.Module):
@@ -45,8 +47,12 @@ class Scorer(nn.Module):
     tells turns, ln(1 + surprise / 0.01); where normal samples are known, the distance to the nearest of them, between
     codes or, for rows of tables, between the rows. With the error alone, the score is the error.
 
-    The error map is that of `criterion_map`, with the criterion "usual" over the usual errors. Where rows are known, it
-    is what each element adds to the score: its error, weighed, and its part of the distance.
+    Of clips whose paces are told, each measure is known at each position of the code: there the error is that of the
+    motion, and the surprise counts as it is. The score is the highest sum of any position, and the error map shows them
+    all, at the size of a frame.
+
+    For others, the error map is that of `criterion_map`, with the criterion "usual" over the usual errors. Where rows
+    are known, it is what each element adds to the score: its error, weighed, and its part of the distance.
 
     Args:
         model: trained; put into evaluation mode by `batched`.
@@ -57,7 +63,8 @@ class Scorer(nn.Module):
         criterion: what the score makes of the errors of elements; see `criterion_map`.
         chunk: samples that are computed at once. Always so many: a smaller batch is filled up, so that the score of
             a sample does not depend on the batch it came in.
-        references: codes of training samples, scaled to length 1, `(turns, m, c)`; see `codes`.
+        references: codes of training samples, scaled to length 1, `(turns, m, c)`; see `codes`. For clips those of
+            single positions, as they are, `(m, c)`; see `position_codes`.
         rows: training rows, normalised, `(m, d)`.
     """
 
@@ -105,7 +112,7 @@ class Scorer(nn.Module):
     @property
     def measured(self) -> tuple[str, ...]:
         """What the columns of `Scores.measures` are."""
-        surprise = self.model.compass is not None
+        surprise = self.model.compass is not None or (self.model.pace is not None and len(self.model.pace.paces) > 1)
         distance = self.references is not None or self.rows is not None
         return ("error", *["surprise"] * surprise, *["distance"] * distance)
 
@@ -130,6 +137,8 @@ class Scorer(nn.Module):
         """
         x = self.normalise(raw)
         x_hat, fallback, *more = self.outputs(x) if self.network is None else self.network(x)
+        if self.model.pace is not None:
+            return self._of_clips(x, x_hat, fallback, more, reasons=reasons)
         errors = criterion_map(x, x_hat, self.criterion, self.reduction)
         if self.usual is not None:
             errors = errors / self.usual
@@ -151,11 +160,32 @@ class Scorer(nn.Module):
             return Scores(score, score[:0], score[:0], fallback, together)
         return Scores(score, errors, self.raw(x_hat), fallback, together)
 
+    def _of_clips(self, x: Tensor, x_hat: Tensor, fallback: Tensor, more: list[Tensor], *, reasons: bool) -> Scores:
+        """Scores of normalised clips `(b, c, t, h, w)`, of which each measure is a map over the positions of the code.
+
+        The reconstruction is that of the motion, which has no raw unit.
+        """
+        space = more[-1].shape[2:] if self.references is not None else more[0].shape[1:]
+        errors = error_map(self.model.target(x), x_hat, self.reduction).mean(1)
+        maps = [adaptive_avg_pool2d(errors, (space[0], space[1]))]
+        if "surprise" in self.measured:
+            maps.append(more[0])
+        if self.references is not None:
+            codes = more[-1].movedim(1, -1)
+            maps.append(apart(codes.flatten(0, 2), self.references).distance.reshape(codes.shape[:3]))
+        together = torch.stack(maps, 1)
+        score = self.weighed(together).double()
+        if not reasons:
+            return Scores(score, score[:0], score[:0], fallback, together)
+        everywhere = self._everywhere(together)[:, None]
+        shown = interpolate(everywhere, x.shape[3:], mode="bilinear")[:, None]
+        return Scores(score, shown, x_hat, fallback, together)
+
     def outputs(self, x: Tensor) -> tuple[Tensor, ...]:
         """What the score of normalised samples `(b, *shape)` needs of the network.
 
         Their reconstructions, whether a query of theirs fell back `(b,)`, and where they count the surprise `(b,)` and
-        the codes of all turns `(turns · b, c)`.
+        the codes of all turns `(turns · b, c)`; of clips both for each position, `(b, h, w)` and `(b, c, h, w)`.
         """
         found = self.model(x)
         surprise = () if found.surprise is None else (found.surprise,)
@@ -175,12 +205,34 @@ class Scorer(nn.Module):
         self.eval()
         found: list[Tensor] = []
         for batch in batches:
-            x = turned(self.normalise(batch.to(self.center.device)), self.model.turns)
+            x = self.model.views(self.normalise(batch.to(self.center.device)))
             codes = unit(self.model.encode(x).flatten(1))
             found.append(codes.reshape(self.model.turns, len(batch), -1))
             if sum(each.shape[1] for each in found) >= count:
                 break
         return torch.cat(found, 1)[:, :count].contiguous()
+
+    @torch.no_grad()
+    def position_codes(self, clips: Iterable[Tensor], count: int, random: torch.Generator) -> Tensor:
+        """Codes of positions drawn from the first raw clips, as filmed: `(count, c)` at most.
+
+        Args:
+            clips: `(b, c, t, h, w)` each, t a clip's frames or more.
+            count: of codes.
+            random: draws positions.
+        """
+        self.eval()
+        found: list[Tensor] = []
+        for batch in clips:
+            assert self.model.pace is not None  # noqa: S101 (others have whole codes)
+            x = self.model.pace.normal(self.normalise(batch.to(self.center.device)))
+            rows = self.model.encode(x).movedim(1, -1).flatten(0, 2)
+            places = torch.randperm(len(rows), generator=random)[: len(batch) * PER_CLIP].to(rows.device)
+            found.append(rows[places])
+            if sum(map(len, found)) >= count:
+                break
+        every = torch.cat(found)
+        return every[torch.randperm(len(every), generator=random)[:count].to(every.device)].contiguous()
 
     @torch.no_grad()
     def batched(self, batches: Iterable[Tensor], *, reasons: bool = True) -> Iterator[Scores]:
@@ -222,20 +274,30 @@ class Scorer(nn.Module):
         those look the same in every position.
 
         Args:
-            normal: `Scores.measures` of held-out normal samples `(n, k)`.
+            normal: `Scores.measures` of held-out normal samples, `(n, k)` or of each position `(n, k, h, w)`, where the
+                highest counts.
         """
         if self.weights is None:
             return
-        deviation = normal.std(0, correction=0)
+        highest = normal if normal.ndim == 2 else normal.flatten(2).amax(2)
+        deviation = highest.std(0, correction=0)
         self.weights.copy_(1 / torch.where(deviation > 0, deviation, 1.0))
         if self.model.compass is not None:
             surprise = CERTAIN * normal[:, 1].expm1().mean()
             self.weights[1] *= (1 - surprise / math.log(self.model.turns)).clamp_min(0)
 
     def weighed(self, measures: Tensor) -> Tensor:
-        """The score `(b,)` of `Scores.measures`."""
-        score: Tensor = measures[:, 0] if self.weights is None else (measures * self.weights.to(measures)).sum(1)
-        return score
+        """The score `(b,)` of `Scores.measures`; where each position has its own, the highest of them."""
+        score = self._everywhere(measures)
+        return score if score.ndim == 1 else score.flatten(1).amax(1)
+
+    def _everywhere(self, measures: Tensor) -> Tensor:
+        """The weighed sum of measures `(b, k, …)`, at each position if they are: `(b, …)`."""
+        if self.weights is None:
+            return measures[:, 0]
+        weights = self.weights.to(measures).reshape(-1, *[1] * (measures.ndim - 2))
+        summed: Tensor = (measures * weights).sum(1)
+        return summed
 
     @torch.no_grad()
     def addressed(self, raw: Tensor) -> Shrunk | None:
@@ -268,95 +330,3 @@ def chunk_size(shape: tuple[int, ...], views: int = 1) -> int:
         (1024, 128, 128, 1)
     """
     return int(2 ** max(math.floor(math.log2(min(131_072 / math.prod(shape), 1024) / views)), 0))
-
-
-def spread_over_frames(
-    clips: Iterable[tuple[int, T]], length: int, count: Callable[[], int]
-) -> Iterator[tuple[int, int, T]]:
-    """Gives each frame of a video the clip centred on it (section 4.2), or else the one whose centre is nearest.
-
-    A clip of `length` frames from s is centred on frame s + length // 2. Frames before the first centre and after
-    the last get the first and the last clip (NOTE[DIFF] edge-frames: the paper is silent on them).
-    Works on a stream: a frame comes as soon as the clip after its own has come.
-
-    Args:
-        clips: first frame of each clip, ascending, and what belongs to the clip.
-        length: frames a clip.
-        count: asked for the number of frames of the video when the clips have ended.
-
-    Yields:
-        frame, first frame of its clip, and what belongs to that clip.
-
-    Example:
-        >>> [clip for _, clip, _ in spread_over_frames([(0, "a"), (1, "b"), (2, "c")], 4, lambda: 6)]
-        [0, 0, 0, 1, 2, 2]
-    """
-    frame, held = 0, None
-    for start, value in clips:
-        if held is not None:
-            last = (held[0] + start) // 2 + length // 2
-            for u in range(frame, last + 1):
-                yield u, *held
-            frame = last + 1
-        held = start, value
-    if held is not None:
-        for u in range(frame, count()):
-            yield u, *held
-
-
-def normality(errors: Floats) -> Floats:
-    """Normality score p_u in [0, 1] of each frame of one whole video, higher = more normal; Eq. 11.
-
-    All 1 where every frame has the same error.
-
-    Example:
-        >>> normality(np.array([1.0, 2.0, 3.0])).tolist()
-        [1.0, 0.5, 0.0]
-    """
-    spread = errors.max() - errors.min()
-    return np.asarray(1 - (errors - errors.min()) / (spread if spread > 0 else 1.0))
-
-
-def causal(errors: Floats, low: float, high: float) -> Floats:
-    """Anomaly score in [0, 1] of each frame from the frames up to it alone: Eq. 11 for a stream that has no end.
-
-    Minimum and maximum start as those of held-out normal frames and widen as frames come.
-
-    Args:
-        errors: error of each frame `(t,)`.
-        low: lowest error of held-out normal frames.
-        high: highest error of held-out normal frames.
-
-    Example:
-        >>> causal(np.array([1.0, 5.0, 3.0]), low=1.0, high=3.0).tolist()
-        [0.0, 1.0, 0.5]
-    """
-    least = np.minimum(np.minimum.accumulate(errors), low)
-    most = np.maximum(np.maximum.accumulate(errors), high)
-    spread = most - least
-    return (errors - least) / np.where(spread > 0, spread, 1.0)
-
-
-class Causal:
-    """`causal`, one frame after another in constant memory.
-
-    Args:
-        low: lowest error of held-out normal frames.
-        high: highest error of held-out normal frames.
-
-    Example:
-        >>> normalise = Causal(low=1.0, high=3.0)
-        >>> [normalise(error) for error in (1.0, 5.0, 3.0)]
-        [0.0, 1.0, 0.5]
-    """
-
-    def __init__(self, low: float, high: float) -> None:
-        self.low = low
-        self.high = high
-
-    def __call__(self, error: float) -> float:
-        """Anomaly score in [0, 1] of the next frame."""
-        self.low = min(self.low, error)
-        self.high = max(self.high, error)
-        spread = self.high - self.low
-        return (error - self.low) / (spread if spread > 0 else 1.0)

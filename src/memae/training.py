@@ -20,7 +20,6 @@ from memae.files import sweep
 from memae.losses import objective, reconstruction_error
 from memae.memory import kmeans_items, sampled_items
 from memae.model import MemAE, Reconstruction
-from memae.networks.orientation import turned
 from memae.options import Epoch, Options, Step
 
 
@@ -174,8 +173,8 @@ def _denormals_are_zero() -> Iterator[None]:
 def _learn(run: Run, batch: Tensor, options: Options, progress: float, random: torch.Generator) -> None:
     """One step of Adam.
 
-    Where turns are told, their surprise is added to Eq. 10 with the error itself as weight, so that both count alike
-    whatever the data's size and scale.
+    Where turns or paces are told, their surprise is added to Eq. 10 with the error itself as weight, so that both count
+    alike whatever the data's size and scale.
     """
     model, device = run.model, next(run.model.parameters()).device
     model.train()
@@ -183,13 +182,13 @@ def _learn(run: Run, batch: Tensor, options: Options, progress: float, random: t
         group["lr"] = options.learning_rate * (0.5 * (1 + math.cos(math.pi * progress)) if options.decay else 1.0)
     x = batch.to(device)
     x_hat, recall, query, surprise = _reconstructed(model, x, options, random)
-    error = reconstruction_error(x, x_hat, options.reduction)
+    error = reconstruction_error(model.target(x), x_hat, options.reduction)
     entropy = error.new_zeros(1) if recall is None else recall.entropy
     loss = objective(error, entropy, options.alpha)
     if surprise is not None:
         loss = loss + error.detach().mean() * surprise.mean()
     if options.l1:
-        loss = loss + options.l1 * query.abs().sum(1).mean()
+        loss = loss + options.l1 * query.flatten(1).abs().sum(1).mean()
     run.adam.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     run.adam.step()
@@ -204,6 +203,8 @@ def _reconstructed(model: MemAE, x: Tensor, options: Options, random: torch.Gene
     if model.hiding is not None:
         found: Reconstruction = model(x, model.hiding.drawn(len(x), random))
         return found
+    if model.pace is not None:
+        return model(x, model.pace.drawn(len(x), random))  # type: ignore[no-any-return]
     return model(erased(x, options.erase, random) if options.erase else x)  # type: ignore[no-any-return]
 
 
@@ -234,16 +235,16 @@ def _close(run: Run, held_out: Samples, options: Options) -> Epoch:
 
 @torch.no_grad()
 def held_out_error(model: MemAE, held_out: Samples, options: Options) -> float:
-    """Mean reconstruction error R over held-out samples; where turns are told, times 1 + their mean surprise."""
+    """Mean reconstruction error R over held-out samples; where turns or paces are told, times 1 + mean surprise."""
     model.eval()
     device = next(model.parameters()).device
     error, surprise = torch.zeros(2, dtype=torch.float64)
     for batch in held_out.batches(options.batch_size):
         x = batch.to(device)
         found = model(x)
-        error += reconstruction_error(x, found.x_hat, options.reduction).sum(dtype=torch.float64).cpu()
+        error += reconstruction_error(model.target(x), found.x_hat, options.reduction).sum(dtype=torch.float64).cpu()
         if found.surprise is not None:
-            surprise += found.surprise.sum(dtype=torch.float64).cpu()
+            surprise += found.surprise.reshape(len(x), -1).mean(1).sum(dtype=torch.float64).cpu()
     return float(error / len(held_out) * (1 + surprise / len(held_out)))
 
 
@@ -275,7 +276,7 @@ def _codes(model: MemAE, training: Samples, options: Options, number: int, count
     found: list[Tensor] = []
     total = 0
     for batch in training.batches(options.batch_size, order):
-        z = model.encode(turned(batch.to(device), model.turns)).movedim(1, -1)
+        z = model.encode(model.views(batch.to(device))).movedim(1, -1)
         rows = z.reshape(-1, z.shape[-1]).cpu()
         found.append(rows[torch.randperm(len(rows), generator=order)[: max(1, count // 8)]])
         total += len(found[-1])

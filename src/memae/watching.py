@@ -16,9 +16,10 @@ from torch import Tensor
 from memae.data.streams import Item, Mark, Opened, Picture, Shot, Skipped
 from memae.data.videos import FRAME_RATE
 from memae.errors import MemaeError, OptionError
+from memae.estimators.cutting import Part
 from memae.estimators.pixel_units import check_unit
-from memae.estimators.video import FrameScore, Part, VideoMemAE
-from memae.scoring import Causal
+from memae.estimators.video import FrameScore, VideoMemAE
+from memae.frames import Causal
 
 AFTER = 0.2
 """Seconds that the score must stay high before it is an alarm, by default: what flickers is none."""
@@ -32,7 +33,7 @@ class Watched(NamedTuple):
     time: float  # seconds from the first frame of the source
     wall: float  # when it was read, seconds since 1970
     score: float  # higher = more anomalous
-    normalised: float  # the same from 0 to 1; see `memae.scoring.causal`
+    normalised: float  # the same from 0 to 1; see `memae.frames.causal`
     p_value: float
     error_map: Tensor  # (c, h, w)
     picture: Picture | None  # (h, w, 3)

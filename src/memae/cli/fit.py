@@ -199,17 +199,33 @@ def images(
 
 @fit.command()
 def video(
+    context: typer.Context,
     source: Source,
     output: Output,
-    n_items: Items = 2000,
-    size: Size = (128, 128),
+    protocol: AsPrinted = "ours",
+    n_items: Items = 1000,
+    size: Annotated[
+        tuple[int, int] | None,
+        _option(
+            "Height and width to scale to; by default the shorter side to 128.",
+            "--size",
+            panel=NETWORK,
+            metavar="H W",
+        ),
+    ] = None,
     native_size: Annotated[bool, _option("Keep the frames' size.", "--native-size", panel=NETWORK)] = False,
     channels: Annotated[int, _option("1 for grey, 3 for RGB.", panel=NETWORK)] = 1,
-    length: Annotated[int, _option("Frames a clip.", panel=NETWORK)] = 16,
-    step: Annotated[int, _option("Frames from one training clip to the next.", panel=TRAINING)] = 4,
+    length: Annotated[int, _option("Frames a clip.", panel=NETWORK)] = 9,
+    step: Annotated[
+        int | None,
+        _option("Frames from one training clip to the next; by default about 4000 clips an epoch.", panel=TRAINING),
+    ] = None,
     score_step: Annotated[int, _option("Frames from one scored clip to the next.", panel=TRAINING)] = 1,
     widths: Widths = None,
-    strides: Strides = None,
+    strides: Annotated[
+        list[str] | None,
+        _option("Encoder layer stride, as 2,2, or 2,2,2 to convolve in time; repeat.", "--stride", panel=NETWORK),
+    ] = None,
     similarity: Sim = "cosine",
     temperature: Temperature = 0.03,
     learn_temperature: LearnTemperature = False,
@@ -217,14 +233,22 @@ def video(
     on_empty: Empty = "strongest",
     alpha: Alpha = 0.0002,
     reduction: Red = "sum",
-    epochs: Epochs = 20,
-    batch_size: BatchSize = 4,
+    paces: Annotated[
+        bool, _option("Also score how badly the pace of a clip is told.", "--paces/--no-paces", panel=TRAINING)
+    ] = True,
+    references: Annotated[
+        int | None,
+        _option("Positions whose codes are kept to score the distance, 0 for none; by default 8000.", panel=TRAINING),
+    ] = None,
+    smooth: Annotated[int, _option("Frames over which scores are averaged, an odd number.", panel=TRAINING)] = 15,
+    epochs: Epochs = 8,
+    batch_size: BatchSize = 8,
     learning_rate: Rate = 0.001,
     decay: Decay = True,
     choose: Choose = "lowest",
     patience: Patience = None,
     init: First = "kmeans",
-    warmup: Warmup = 1,
+    warmup: Warmup = 2,
     revive: Revive = False,
     held_out: HeldOut = 0.1,
     false_alarm_rate: FalseAlarms = 0.05,
@@ -236,14 +260,15 @@ def video(
 ) -> None:
     """Learn normal video: a file, a folder of frames, or a folder of either.
 
-    Example: memae fit video normal/ --size 128 192 -o model.memae
+    Example: memae fit video normal/ -o model.memae
     """
     parameters = dict(locals())
-    if parameters.pop("native_size"):
-        parameters["size"] = None
+    native = parameters.pop("native_size")
     from memae.estimators import VideoMemAE
+    from memae.estimators.video import PAPER
 
-    _run(VideoMemAE, parameters)
+    printed = _as_printed(parameters, PAPER)
+    _run(VideoMemAE, printed | ({"size": "native"} if native else {}))
 
 
 def _as_printed(parameters: dict[str, Any], paper: dict[str, Any]) -> dict[str, Any]:

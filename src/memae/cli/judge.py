@@ -15,8 +15,8 @@ from memae.data.table_files import table_chunks
 from memae.data.tables import without
 from memae.errors import OptionError
 from memae.estimators import Estimator
+from memae.frames import causal, normality
 from memae.metrics import Estimate, quality, video_auroc
-from memae.scoring import causal, normality
 
 
 def judge(

@@ -83,8 +83,13 @@ def _images(estimator: Any, source: Path, maps: Path | None) -> Iterator[pd.Data
 
 
 def deviation(estimator: Estimator, error_map: torch.Tensor) -> Any:
-    """Deviation of each pixel, as a share of the full range, mean over colours: `(…, c, h, w)` → `(…, h, w)`."""
+    """Deviation of each pixel, as a share of the full range, mean over colours: `(…, c, h, w)` → `(…, h, w)`.
+
+    Where a map is the score of each place, `MAP_TOP` is twice the threshold.
+    """
     scorer = estimator.scorer_
+    if scorer.model.pace is not None:
+        return (error_map.mean(-3) / estimator.threshold_ * (MAP_TOP / 2)).numpy()
     absolute = scorer.reduction == "absolute" and scorer.criterion == "error"
     error = error_map if absolute else error_map.sqrt()
     return error.mean(-3).numpy()

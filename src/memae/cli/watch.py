@@ -67,8 +67,7 @@ def watch(
     detector = _loaded(model, false_alarm_rate, score_step)
     rule = rule_of(detector, release=release, after=after)
     detector.use_engine(engine)
-    size = None if detector.size is None else (detector.size[0], detector.size[1])
-    view = View(detector.channels, size, FILMED if render else PICTURE if output else 0)
+    view = View(detector.channels, detector.size_, FILMED if render else PICTURE if output else 0)
     with _ending() as stop, Desk(detector, rule, folder=output, render=render, frames=frames) as desk:
         items = watched(source, view, stop, realtime=realtime, patience=reconnect)
         for item in alarms(scored(detector, items), rule, first=desk.first):

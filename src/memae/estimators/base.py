@@ -41,6 +41,7 @@ class Prepared(NamedTuple):
     training: Samples  # raw
     held_out: Samples  # raw
     checksum: str
+    normal: Samples | None = None  # the held-out ones as they are scored, where training takes longer ones
 
 
 class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn has no types
@@ -88,6 +89,9 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
         return int(self.n_items)
 
     def _columns(self) -> tuple[int, ...]:
+        return ()
+
+    def _paces(self) -> tuple[int, ...]:
         return ()
 
     def _limit(self) -> float:
@@ -170,14 +174,18 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
         """Lets a scorer look at held-out samples before it is used; their scores."""
 
         def held_out(*, reasons: bool) -> Iterator[Scores]:
-            return scorer.batched(prepared.held_out.batches(scorer.chunk), reasons=reasons)
+            return scorer.batched((prepared.normal or prepared.held_out).batches(scorer.chunk), reasons=reasons)
 
         if scorer.usual is not None:
             scorer.expect(torch.cat([part.error_map for part in held_out(reasons=True)]))
         self._remember(scorer, prepared.training, options)
         measures = torch.cat([part.measures for part in held_out(reasons=False)])
         scorer.balance(measures)
-        return np.asarray(scorer.weighed(measures).numpy(), dtype=np.float64)
+        return self._as_told(np.asarray(scorer.weighed(measures).numpy(), dtype=np.float64), prepared)
+
+    def _as_told(self, scores: Floats, prepared: Prepared) -> Floats:  # noqa: ARG002 (video smooths them)
+        """Scores of held-out samples as `anomaly_score` would give them."""
+        return scores
 
     def _settle(
         self,
@@ -237,7 +245,7 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
         widths, strides = self._layout(shape)
         items = self._item_count(samples)
         if items == 0:
-            return Spec(shape, widths, strides, turns=self._turns(shape), columns=self._columns())
+            return Spec(shape, widths, strides, None, self._turns(shape), self._columns(), self._paces())
         memory = MemorySpec(
             items=items,
             similarity=self.similarity,
@@ -247,7 +255,7 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
             on_empty=self.on_empty,
             per_position=self._per_position(),
         )
-        return Spec(shape, widths, strides, memory, self._turns(shape), self._columns())
+        return Spec(shape, widths, strides, memory, self._turns(shape), self._columns(), self._paces())
 
     def _held_out_count(self, samples: int) -> int:
         """How many of so many samples are held out: the share asked for, but enough for the false-alarm rate.

@@ -1,10 +1,10 @@
 """The detector for video."""
 
-import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -12,29 +12,48 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from memae.data.ahead import ahead
+from memae.data.clips import Clips, chunks, sliding
 from memae.data.pixels import resize, with_channels
-from memae.data.samples import Selection, Streamed
-from memae.data.videos import (
-    Blocks,
-    Clips,
-    Video,
-    between,
-    find_videos,
-    frame_blocks,
-    read_videos,
-    sliding,
-    videos_of_array,
-)
-from memae.errors import SchemaError
-from memae.estimators.base import Estimator, Prepared
+from memae.data.samples import Samples, Selection
+from memae.data.videos import Video, find_videos, frame_blocks, read_videos, videos_of_array
+from memae.errors import OptionError, SchemaError
+from memae.estimators.base import Estimator, Prepared, check_references
+from memae.estimators.cutting import Part, ends, read_ends, scaled_size, streamed
 from memae.estimators.devices import Device
 from memae.estimators.pixel_units import check_unit, pixel_range, pixel_unit
+from memae.frames import Floats, smoothed, spread_over_frames
 from memae.losses import Reduction
 from memae.memory import OnEmpty, Similarity
-from memae.networks.convolutional import VIDEO, shortened
-from memae.options import Choice, Init
-from memae.scoring import Floats, spread_over_frames
+from memae.networks.convolutional import STACKED, VIDEO, Layout, shortened
+from memae.networks.pace import span
+from memae.options import Choice, Init, Options
+from memae.scoring import Scorer
 
+PAPER: dict[str, Any] = {
+    "widths": "paper",
+    "n_items": 2000,
+    "size": (128, 128),
+    "length": 16,
+    "step": 4,
+    "temperature": 1.0,
+    "shrinkage": 1.0,
+    "on_empty": "zero",
+    "paces": False,
+    "references": 0,
+    "smooth": 1,
+    "epochs": 30,
+    "batch_size": 4,
+    "init": "uniform",
+    "warmup": 0,
+}
+"""What the paper says, at the size, rate and epochs with which its Table 2 is reproduced here."""
+
+PACES = (1, 2, 3)
+SHORTER_SIDE = 128
+"""Pixels to which the shorter side of frames is scaled, if it is longer."""
+CLIPS = 4000
+"""Training clips an epoch, about, where the step from one to the next is free."""
+REFERENCES = 8000
 IN_MEMORY = 2**31
 """Bytes of frames up to which files are held in memory; more are decoded in each pass."""
 BUFFER = 2**28
@@ -47,33 +66,31 @@ class FrameScore(NamedTuple):
     video: str  # its path, or its number in a list of arrays
     frame: int  # from 0
     time: float  # seconds from the first frame
-    score: float  # that of the clip centred on the frame
-    error_map: Tensor  # (c, h, w): the frame's own part of that clip's error
-
-
-class Part(NamedTuple):
-    """One video to score: its frames come in blocks, once."""
-
-    name: str
-    blocks: Blocks
+    score: float  # that of the clip centred on the frame, smoothed
+    error_map: Tensor  # (c, h, w): the frame's own part of that clip's error, or (1, h, w): the score of each place
 
 
 class VideoMemAE(Estimator):
     """Detects anomalous frames of videos, and where in them, from clips of neighbouring frames.
 
     X is a video file, a folder of frames, a folder of such files or folders, an array `(t, h, w)`, `(t, c, h, w)` or
-    `(t, h, w, c)`, or a list of arrays. All scores are per frame, the videos one after another: a frame gets the error
+    `(t, h, w, c)`, or a list of arrays. All scores are per frame, the videos one after another: a frame gets the score
     of the clip centred on it, the frames at the edges that of the nearest clip.
 
+    By default the frames of a clip and what changes between them are the channels of one picture; for each of its
+    positions the memory restores the motion there, and its answer tells how fast the clip is played. `paper` gives the
+    paper's network, which convolves in time.
+
     Args:
-        n_items: items of the memory; 0 is a plain autoencoder.
-        size: height and width that frames are scaled to; None keeps theirs.
+        n_items: items of the memory, each the feature of one position; 0 is a plain autoencoder.
+        size: height and width that frames are scaled to; "native" keeps theirs; None makes their shorter side 128, if
+            it is longer.
         channels: 1 for grey (the paper), 3 for RGB.
         length: frames a clip.
-        step: frames from the start of one training clip to the next; the paper takes every clip (1).
+        step: frames from the start of one training clip to the next; None takes every clip, of long videos about 4000.
         score_step: the same when scoring; frames between get the nearest clip.
-        widths: channels of the encoder's layers; None takes the paper's.
-        strides: of the encoder's layers; None takes the paper's, less the last layers where a side is too small.
+        widths: channels of the encoder's layers; "paper" takes the paper's network.
+        strides: of the encoder's layers: two numbers each, or three to convolve in time.
         similarity: "cosine" (the paper) or "dot" (the authors' code).
         temperature: divides the similarity; the lower, the fewer items answer. The paper's is 1.
         learn_temperature: whether it is trained.
@@ -81,6 +98,11 @@ class VideoMemAE(Estimator):
         on_empty: what a query reads whose weights all fall below λ: the "strongest" item, or "zero".
         alpha: weight of the entropy in the training objective.
         reduction: squared error as "sum" or "mean" over the clip, or mean "absolute" error.
+        paces: whether the score also counts how badly it is told from the memory's answer that a clip is played as fast
+            as it was filmed, and not two or three times as fast. Not for networks that convolve in time.
+        references: positions of training clips whose codes are kept, so that the score also counts the distance to the
+            nearest of them; None takes 8000, 0 none. Not for networks that convolve in time.
+        smooth: frames around a frame whose mean score it gets, an odd number; 1 leaves scores as they are.
         epochs: passes over the training clips, at most.
         batch_size: clips a step.
         learning_rate: of Adam.
@@ -110,14 +132,14 @@ class VideoMemAE(Estimator):
 
     def __init__(
         self,
-        n_items: int = 2000,
+        n_items: int = 1000,
         *,
-        size: tuple[int, int] | None = (128, 128),
+        size: tuple[int, int] | Literal["native"] | None = None,
         channels: int = 1,
-        length: int = 16,
-        step: int = 4,
+        length: int = 9,
+        step: int | None = None,
         score_step: int = 1,
-        widths: Sequence[int] | None = None,
+        widths: Sequence[int] | Literal["paper"] | None = None,
         strides: Sequence[Sequence[int]] | None = None,
         similarity: Similarity = "cosine",
         temperature: float = 0.03,
@@ -126,14 +148,17 @@ class VideoMemAE(Estimator):
         on_empty: OnEmpty = "strongest",
         alpha: float = 0.0002,
         reduction: Reduction = "sum",
-        epochs: int = 20,
-        batch_size: int = 4,
+        paces: bool = True,
+        references: int | None = None,
+        smooth: int = 15,
+        epochs: int = 8,
+        batch_size: int = 8,
         learning_rate: float = 0.001,
         decay: bool = True,
         choose: Choice = "lowest",
         patience: int | None = None,
         init: Init = "kmeans",
-        warmup: int = 1,
+        warmup: int = 2,
         revive: bool = False,
         held_out: float = 0.1,
         false_alarm_rate: float = 0.05,
@@ -155,6 +180,9 @@ class VideoMemAE(Estimator):
         self.on_empty = on_empty
         self.alpha = alpha
         self.reduction = reduction
+        self.paces = paces
+        self.references = references
+        self.smooth = smooth
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -169,6 +197,22 @@ class VideoMemAE(Estimator):
         self.device = device
         self.random_state = random_state
 
+    @classmethod
+    def paper(cls, **more: Any) -> Self:
+        """The paper's setting instead of the defaults, as far as it is disclosed and can work (see docs/method.md).
+
+        Clips of 16 frames convolved in time, cosine without temperature, λ = 1/N, items from random numbers, Eq. 10 and
+        Eq. 8 alone; frames of 128 × 128, a quarter of the paper's pixels.
+
+        Args:
+            more: other parameters, and those of the paper to replace.
+
+        Example:
+            >>> VideoMemAE.paper(size=(256, 256)).length
+            16
+        """
+        return cls(**(PAPER | more))
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
@@ -176,71 +220,58 @@ class VideoMemAE(Estimator):
         return tags
 
     def _prepare(self, X: Any) -> Prepared:
+        check_references(self.references)
+        if self.smooth < 1 or self.smooth % 2 == 0:
+            raise OptionError(f"smooth must be an odd number of frames, 1 or more; got {self.smooth}")
+        self.size_ = self._chosen_size(X)
+        self._held_out_count(2)  # checks the share
         videos, checksum = read_videos(self._parts(X), IN_MEMORY if isinstance(X, str | Path) else np.inf)
         streams = bool(videos) and videos[0].frames.is_meta
         room = BUFFER // (videos[0].frames[0].nbytes * len(videos)) if streams else None
         self.unit_ = pixel_unit(X)
-        training, held_out = self._ends(videos, room)
-        clips = Clips(training, self.length, self.step)
-        self.shape_ = tuple(clips.shape)
-        center, scale = pixel_range(self.unit_, clips)
+        advice = "Lower the length" + (", or set paces=False (--no-paces)" if len(self._paces()) > 1 else "")
+        training, held_out = ends(videos, self._film_length(), self._held_frames, room, advice)
+        films = self._films(training)
+        self.shape_ = (films.shape[0], self.length, *films.shape[2:])
+        center, scale = pixel_range(self.unit_, films)
         if streams:
-            held_out = self._read_ends(X, videos, training)
-        held = Clips(held_out, self.length, self.score_step)
-        samples = self._streamed(X, clips) if streams else Selection(clips)
-        return Prepared(self.shape_, center, scale, samples, Selection(held), checksum)
+            held_out = read_ends(self._parts(X), videos, training)
+        samples = streamed(lambda: self._parts(X), films, BUFFER) if streams else Selection(films)
+        held, normal = (Selection(Clips(held_out, length, self.score_step)) for length in (films.length, self.length))
+        return Prepared(self.shape_, center, scale, samples, held, checksum, normal)
 
-    def _streamed(self, X: str | Path, clips: Clips) -> Streamed:
-        """Clips of videos that do not fit into memory, decoded in each pass and shuffled through a buffer."""
+    def _chosen_size(self, X: Any) -> tuple[int, int] | None:
+        """Height and width that frames are scaled to; None for theirs."""
+        if self.size == "native":
+            return None
+        if self.size is not None:
+            return self.size[0], self.size[1]
+        self.size_ = None
+        return scaled_size(self._parts(X), SHORTER_SIDE)
 
-        def decoded() -> Iterator[Tensor]:
-            for part, video in zip(self._parts(X), clips.videos, strict=True):
-                if len(video.frames) >= self.length:
-                    frames = (frames for frames, _ in between(part.blocks, 0, len(video.frames)))
-                    yield from (clip.to(clips.dtype) for _, clip in sliding(frames, self.length, self.step))
+    def _films(self, training: Sequence[Video]) -> Clips:
+        """What is learned: clips, or the longer stretches from which those at other paces are taken as well."""
+        length = self._film_length()
+        free = sum(max(len(video.frames) - length + 1, 0) for video in training) // CLIPS
+        return Clips(training, length, max(free, 1) if self.step is None else self.step)
 
-        size = math.prod(clips.shape) * clips.dtype.itemsize
-        return Streamed(decoded, len(clips), max(BUFFER // size, 1))
+    def _film_length(self) -> int:
+        return span(self._paces() or (1,), self.length)
 
-    def _read_ends(self, X: str | Path, videos: Sequence[Video], training: Sequence[Video]) -> list[Video]:
-        """What `_ends` holds out, in memory."""
-        ends = []
-        for part, whole, begin in zip(self._parts(X), videos, training, strict=True):
-            if len(begin.frames) < len(whole.frames):
-                blocks = between(part.blocks, len(begin.frames), len(whole.frames))
-                frames, times = zip(*((frames.clone(), times) for frames, times in blocks), strict=True)
-                ends.append(Video(whole.name, torch.cat(frames), torch.cat(times)))
-        return ends
+    def _paces(self) -> tuple[int, ...]:
+        """Those that are told; none where a layout is the paper's or has three strides a layer."""
+        in_time = self.widths == "paper" or (self.strides is not None and any(len(each) == 3 for each in self.strides))
+        return () if in_time else PACES if self.paces else PACES[:1]
 
-    def _ends(self, videos: Sequence[Video], room: int | None = None) -> tuple[list[Video], list[Video]]:
-        """Each video cut in two: what trains, and the end that is held out, of `room` frames at most or one clip.
-
-        No frame is in both.
-        """
-        self._held_out_count(len(videos) + 1)  # checks the share
-        clips = round(1 / self.false_alarm_rate) // max(len(videos), 1)
+    def _held_frames(self, frames: int, videos: int) -> int:
+        """How many frames at the end of a video of so many are held out: enough for the false-alarm rate."""
+        clips = round(1 / self.false_alarm_rate) // max(videos, 1)
         needed = self.length + clips * self.score_step
-        training, held_out = [], []
-        for video in videos:
-            frames = len(video.frames)
-            held = max(round(self.held_out * frames), min(needed, frames // 3))
-            cut = frames - max(self.length, held if room is None else min(held, room))
-            if cut < self.length:
-                training.append(video)
-                continue
-            training.append(Video(video.name, video.frames[:cut], video.times[:cut]))
-            held_out.append(Video(video.name, video.frames[cut:], video.times[cut:]))
-        if not held_out:
-            longest = max((len(video.frames) for video in videos), default=0)
-            raise SchemaError(
-                f"the longest video has {longest} frames; one of at least {2 * self.length}, twice the clip length "
-                f"{self.length}, is needed to train on its beginning and calibrate on its end. Lower the length"
-            )
-        return training, held_out
+        return max(round(self.held_out * frames), min(needed, frames // 3))
 
     def _parts(self, X: Any) -> Iterator[Part]:
         """The videos of any source, scaled, one after another."""
-        size = None if self.size is None else (self.size[0], self.size[1])
+        size = self.size_
         if isinstance(X, str | Path):
             for path in find_videos(Path(X)):
                 yield Part(str(path), ahead(frame_blocks(path, channels=self.channels, size=size)))
@@ -252,27 +283,29 @@ class VideoMemAE(Estimator):
     def _raw(self, X: Any) -> Iterator[Tensor]:
         check_is_fitted(self, "shape_")
         check_unit(self.unit_, X)
-        return (clip for part in self._parts(X) for _, clip in self._clips(part, []))
+        return (
+            clip for part in self._parts(X) for _, clip in self._clips(part.name, (frames for frames, _ in part.blocks))
+        )
 
-    def _clips(self, part: Part, times: list[float]) -> Iterator[tuple[int, Tensor]]:
-        """First frame and pixels of each clip to score; `times` receives the time of each frame that was read."""
+    def _clips(self, name: str, blocks: Iterator[Tensor]) -> Iterator[tuple[int, Tensor]]:
+        """First frame and pixels of each clip to score of a video."""
+        count = 0
 
-        def blocks() -> Iterator[Tensor]:
-            for frames, seconds in part.blocks:
+        def checked() -> Iterator[Tensor]:
+            nonlocal count
+            for frames in blocks:
                 if (frames.shape[1], *frames.shape[2:]) != (self.shape_[0], *self.shape_[2:]):
                     raise SchemaError(
                         f"the model was fitted on frames of (c, h, w) = {(self.shape_[0], *self.shape_[2:])}, "
-                        f"{part.name} has {tuple(frames.shape[1:])}; scale it, or fit with a size"
+                        f"{name} has {tuple(frames.shape[1:])}; scale it, or fit with a size"
                     )
-                times.extend(seconds.tolist())
+                count += len(frames)
                 yield frames
 
-        found = sliding(blocks(), self.length, self.score_step)
+        found = sliding(checked(), self.length, self.score_step)
         first = next(found, None)
         if first is None:
-            raise SchemaError(
-                f"{part.name} has {len(times)} frames, the model needs {self.length} (its clip length) or more"
-            )
+            raise SchemaError(f"{name} has {count} frames, the model needs {self.length} (its clip length) or more")
         return chain([first], found)
 
     def frames(self, X: Any) -> Iterator[FrameScore]:
@@ -287,41 +320,45 @@ class VideoMemAE(Estimator):
         Args:
             part: frames `(k, c, h, w)` of the model's size, in blocks of any number, in the unit of the training data.
         """
-        times: list[float] = []
+        each = self._each(part)
+        for frame, score in smoothed(((frame, frame.score) for frame in each), self.smooth):
+            yield frame._replace(score=score)
+
+    def _each(self, part: Part) -> Iterator[FrameScore]:
+        """`follow` before scores are smoothed."""
+        times: deque[float] = deque()  # of the frames that have no score yet
+        count = 0
+
+        def blocks() -> Iterator[Tensor]:
+            nonlocal count
+            for frames, seconds in part.blocks:
+                times.extend(seconds.tolist())
+                count += len(frames)
+                yield frames
+
         starts: list[int] = []
-        clips = self._chunks(self._clips(part, times), starts)
+        clips = chunks(self._clips(part.name, blocks()), self.scorer_.chunk, starts)
         scored = (
             (starts.pop(0), (float(score), error_map))
             for scores in self.scorer_.batched(clips)
             for score, error_map in zip(scores.score, scores.error_map, strict=True)
         )
-        for frame, start, (score, error_map) in spread_over_frames(scored, self.length, times.__len__):
-            shown = error_map[:, min(frame - start, self.length - 1)]
-            yield FrameScore(part.name, frame, times[frame], score, shown)
+        for frame, start, (score, error_map) in spread_over_frames(scored, self.length, lambda: count):
+            shown = error_map[:, min(frame - start, error_map.shape[1] - 1)]
+            yield FrameScore(part.name, frame, times.popleft(), score, shown)
 
     @property
     def delay(self) -> int:
         """Frames after a frame that must have come before `follow` gives its score, at most.
 
-        Half a clip lies after the frame on which it is centred, the next clip tells that none lies nearer, and
-        `Scorer.chunk` clips are computed at once. Frames before the first centre wait for the first clips besides.
+        Half a clip lies after the frame on which it is centred, the next clip tells that none lies nearer,
+        `Scorer.chunk` clips are computed at once, and half of the frames over which scores are smoothed lie after it.
+        Frames before the first centre wait for the first clips besides.
         """
         check_is_fitted(self, "scorer_")
         later = self.length - self.length // 2 - 1
         nearer = (self.score_step + 1) // 2
-        return later + nearer + self.scorer_.chunk * self.score_step - 1
-
-    def _chunks(self, clips: Iterable[tuple[int, Tensor]], starts: list[int]) -> Iterator[Tensor]:
-        """Clips as many as are computed at once; `starts` receives the first frame of each."""
-        waiting: list[Tensor] = []
-        for start, clip in clips:
-            starts.append(start)
-            waiting.append(clip)
-            if len(waiting) == self.scorer_.chunk:
-                yield torch.cat(waiting)
-                waiting = []
-        if waiting:
-            yield torch.cat(waiting)
+        return later + nearer + self.scorer_.chunk * self.score_step - 1 + self.smooth // 2
 
     def anomaly_score(self, X: Any) -> Floats:
         """Anomaly score of each frame of each video, one after another `(frames,)`, higher = more anomalous."""
@@ -329,13 +366,29 @@ class VideoMemAE(Estimator):
         return np.array([frame.score for frame in self.frames(X)], dtype=np.float64)
 
     def _layout(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
-        layout = shortened(VIDEO, shape[1:]) if self.strides is None else VIDEO
-        strides = layout.strides if self.strides is None else tuple(tuple(stride) for stride in self.strides)
-        widths = tuple(self.widths) if self.widths is not None else layout.widths[: len(strides)]
-        return widths, strides if self.strides is not None else strides[: len(widths)]
+        known, space = (STACKED, shape[2:]) if self._paces() else (VIDEO, shape[1:])
+        widths = known.widths if self.widths is None or self.widths == "paper" else tuple(self.widths)
+        if self.strides is not None:
+            return widths, tuple(tuple(stride) for stride in self.strides)
+        return shortened(Layout(widths, known.strides[: len(widths)]), space)
 
     def _per_position(self) -> bool:
         return True
+
+    def _remember(self, scorer: Scorer, training: Samples, options: Options) -> None:
+        wanted = REFERENCES if self.references is None else self.references
+        if wanted and scorer.model.pace is not None:
+            random = torch.Generator().manual_seed(options.seed)
+            scorer.remember(scorer.position_codes(training.batches(self.batch_size, random), wanted, random))
+
+    def _as_told(self, scores: Floats, prepared: Prepared) -> Floats:
+        """Held-out scores smoothed within each video, as those of frames are."""
+        assert isinstance(prepared.normal, Selection)  # noqa: S101 (`_prepare` made it)
+        clips = prepared.normal.samples
+        assert isinstance(clips, Clips)  # noqa: S101 (the same)
+        parts = np.split(scores, np.flatnonzero(np.diff(clips.origin[:, 0].numpy())) + 1)
+        width = 2 * (self.smooth // 2 // self.score_step) + 1
+        return np.array([score for part in parts for _, score in smoothed(((None, each) for each in part), width)])
 
     def _encoding(self) -> dict[str, Any]:
         return {"unit": self.unit_, "shape": list(self.shape_)}
@@ -343,3 +396,4 @@ class VideoMemAE(Estimator):
     def _restore(self, encoding: dict[str, Any]) -> None:
         self.unit_ = encoding["unit"]
         self.shape_ = tuple(encoding["shape"])
+        self.size_ = None if self.size == "native" else (self.shape_[2], self.shape_[3])

@@ -35,6 +35,10 @@ VIDEO_AUTHORS = Layout((96, 128, 256, 256), ((1, 2, 2), (2, 2, 2), (2, 2, 2), (2
 """The same with the first stride of the authors' code, which keeps all frames in the first layer."""
 
 
+STACKED = Layout((32, 64, 96, 96), ((2, 2), (2, 2), (2, 2), (1, 1)))
+"""Ours for clips whose frames are the channels of one picture; see `networks.pace`."""
+
+
 def default_layout(channels: int, space: Sequence[int], *, paper: bool = False) -> Layout:
     """The image network that fits: `GREY` for small grey images, CIFAR-10's for all others.
 
