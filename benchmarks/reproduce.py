@@ -2,6 +2,7 @@
 
 from benchmarks import figures, records
 from benchmarks.table1 import page as table1
+from benchmarks.table2 import page as table2
 from benchmarks.table3 import page as table3
 
 PAGE = records.ROOT / "docs" / "reproduce.md"
@@ -12,10 +13,12 @@ def render() -> None:
     lines = [
         "# The paper's figures, reproduced",
         "",
-        "Rendered by `python -m benchmarks table1`, `table3` and `figures` from `benchmarks/results/runs`, where each "
-        "run has its seed, commit, versions, machine and seconds.",
+        "Rendered by `python -m benchmarks table1`, `table2`, `table3` and `figures` from `benchmarks/results/runs`, "
+        "where each run has its seed, commit, versions, machine and seconds.",
         "",
         *table1.section(),
+        "",
+        *table2.section(),
         "",
         *table3.section(),
         "",

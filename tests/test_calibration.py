@@ -110,3 +110,10 @@ def test_rates_outside_zero_and_one_are_refused(rate):
         Calibration(torch.ones(3), rate)
     with pytest.raises(OptionError, match="between 0 and 1"):
         Calibration(torch.ones(3)).threshold(rate)
+
+
+def test_strength_is_0_for_the_lowest_known_score_and_1_at_the_threshold():
+    calibration = Calibration(torch.linspace(-5.0, 5.0, 99), false_alarm_rate=0.1)
+    high = calibration.threshold()
+    found = calibration.strength(torch.tensor([-9.0, -5.0, (high - 5) / 2, high, 2 * high + 5]))
+    assert found.tolist() == pytest.approx([0, 0, 0.5, 1, 2], abs=1e-5)

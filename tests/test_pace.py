@@ -35,7 +35,7 @@ def test_a_picture_has_the_frames_and_what_changes_between_them():
 
 
 def test_clips_of_every_pace_have_the_same_middle():
-    pace, numbers = Pace(4, (1, 2, 3, -1), 5), torch.arange(13.0).reshape(1, 1, 13, 1, 1)
+    pace, numbers = Pace(4, (3, 2), (1, 2, 3, -1), 5), torch.arange(13.0).reshape(1, 1, 13, 1, 1)
     assert pace.span == span((1, 2, 3, -1), 5) == 13
     assert pace.normal(numbers).flatten().tolist() == [4, 5, 6, 7, 8]
     for other, wanted in ((1, [2, 4, 6, 8, 10]), (2, [0, 3, 6, 9, 12]), (3, [8, 7, 6, 5, 4])):
@@ -48,7 +48,7 @@ def test_clips_of_every_pace_have_the_same_middle():
 
 def test_paces_are_missed_by_their_log_likelihood_where_something_moves():
     torch.manual_seed(0)
-    pace, others = Pace(4, PACES, 5), torch.tensor([2, 1])
+    pace, others = Pace(4, (3, 2), PACES, 5), torch.tensor([2, 1])
     read, views = torch.randn(4, 4, 3, 2), pace.views(films(2), others)
     found = pace.mistold(read, views, others).detach().numpy()
     logits = pace.teller(read).detach().numpy().astype(float)
@@ -77,9 +77,10 @@ def test_the_model_restores_motion_as_filmed_and_tells_the_paces_of_both_views()
     torch.testing.assert_close(alone.x_hat, found.x_hat)
     assert alone.surprise.shape == (3, 3, 2)
     read = model.memory(model.encode(clips)).read
-    torch.testing.assert_close(alone.surprise, -model.pace.told(read)[:, 0])
+    p = model.pace.told(read)[:, 0].exp()
+    torch.testing.assert_close(alone.surprise, torch.log((1 - p) / p), rtol=1e-4, atol=1e-5)
     plain = build(Spec(SPEC.shape, SPEC.widths, SPEC.strides, paces=(1,))).eval()  # nothing to tell, no memory
-    assert torch.equal(plain(clips).surprise, torch.zeros(3, 3, 2))
+    assert plain(clips).surprise is None
 
 
 def fitted(weights=(1.0, 2.0, 3.0)):
@@ -107,6 +108,17 @@ def test_a_clip_is_as_anomalous_as_its_most_anomalous_place():
     row, column = divmod(int(first.error_map[worst].argmax()), 8)
     assert (row // 4, column // 4) == divmod(int(place), 2)  # the heat map is brightest there
     assert len(second.score) == 2
+
+
+@torch.no_grad()
+def test_the_error_of_motion_alone_counts_where_nothing_else_is_known():
+    torch.manual_seed(0)
+    model = build(Spec(SPEC.shape, SPEC.widths, SPEC.strides, paces=(1,)))
+    scorer, raw = Scorer(model, torch.tensor(0.0), torch.tensor(1.0), chunk=4), films(4, frames=5)
+    (found,) = scorer.batched([raw])
+    error = (model.target(raw) - model(raw).x_hat).square().mean(1).reshape(4, 3, 4, 2, 4).mean((2, 4))
+    torch.testing.assert_close(found.score, error.flatten(1).amax(1).double(), rtol=1e-5, atol=0)
+    assert scorer.measured == ("error",)
 
 
 def test_weights_are_those_of_the_highest_places_of_normal_clips():

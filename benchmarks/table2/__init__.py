@@ -21,8 +21,10 @@ METHODS = {
     "conv2d": 1,
     "conv3d": 1,
     "difference": 1,
-    "ours_error": 1,
     "ours_without_memory": 1,
+    "ours_without_paces": 1,
+    "ours_without_references": 1,
+    "ours_unsmoothed": 1,
     **{f"memae_{items}": 1 for items in SIZES},
 }
 """Every method and its number of seeds at the size for two cores."""

@@ -1,5 +1,6 @@
 """One run of Tables 2 and 4: one method, one seed, on UCSD Ped2."""
 
+import base64
 import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from memae.data.videos import Video, read_video
 from memae.estimators import VideoMemAE
 from memae.frames import spread_over_frames
 from memae.model import MemAE
+from memae.report import png
 
 Found = dict[str, Any]
 Floats = NDArray[np.float64]
@@ -140,9 +142,23 @@ def figures(problem: Problem, found: Judged) -> Found:
         "auroc": {name: _told(frame_figures(labels, scores, rounds=ROUNDS)) for name, scores in found.scores.items()},
         "pixel_criterion": pixels.criterion.value,
         "pixel_auroc": pixels.pixels,
-        "errors": [[float(f"{value:.6g}") for value in scores] for scores in found.scores[own]],
-        "map": [[float(f"{value:.3g}") for value in row] for row in found.maps[video][frame]],
+        "errors": [" ".join(f"{value:.6g}" for value in scores) for scores in found.scores[own]],
+        "abnormal": [_stretches(each) for each in labels],
+        "frame": as_text(problem.test[video].frames[frame, 0].numpy() / 255),
+        "map": as_text(found.maps[video][frame]),
     }
+
+
+def _stretches(labels: NDArray[np.bool_]) -> str:
+    """First and last abnormal frame of each stretch: "60-179 200-210"."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], labels, [False]])))
+    return " ".join(f"{start}-{stop - 1}" for start, stop in edges.reshape(-1, 2).tolist())
+
+
+def as_text(picture: NDArray[Any]) -> str:
+    """A picture `(h, w)` from 0 to its highest value, as a PNG in base64: a number a line would fill a record."""
+    levels = picture / max(float(picture.max()), np.finfo(np.float32).tiny) * 255
+    return base64.b64encode(png(levels.round().astype(np.uint8))).decode()
 
 
 def _told(each: list[Figure]) -> Found:
@@ -258,5 +274,9 @@ METHODS: dict[str, Callable[[str, Problem, int, Path], Found]] = {
     "conv3d": compared(lambda seed: SpatioTemporal(epochs=20, seed=seed), 2 * LENGTH),
     "difference": difference,
     "ours": ours(),
+    "ours_without_memory": ours(n_items=0, warmup=0),
+    "ours_without_paces": ours(paces=False),
+    "ours_without_references": ours(references=0),
+    "ours_unsmoothed": ours(smooth=1),
 }
 """Every method of the tables that runs, the controls, and ours."""

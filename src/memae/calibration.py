@@ -60,6 +60,11 @@ class Calibration(nn.Module):
         below = torch.searchsorted(self.scores, scores.detach().to(self.scores), right=False)
         return (1 + len(self.scores) - below).double() / (len(self.scores) + 1)
 
+    def strength(self, scores: Tensor) -> Tensor:
+        """Scores on a scale from 0, the lowest held-out one or less, to 1, the threshold, and beyond; for pictures."""
+        low, high = float(self.scores[0]), self.threshold()
+        return ((scores - low) / max(high - low, torch.finfo(scores.dtype).tiny)).clamp_min(0)
+
     def threshold(self, rate: float | None = None) -> float:
         """The score above which a sample is flagged at a false-alarm rate, which is p-value ≤ rate.
 

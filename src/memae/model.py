@@ -58,7 +58,7 @@ class Reconstruction(NamedTuple):
     x_hat: Tensor  # the shape of `MemAE.target`
     recall: Recall | None  # None without a memory
     query: Tensor  # (t · b, c): whole codes; of clips (t · b, c, h, w)
-    surprise: Tensor | None = None  # (b,), nats, how badly turns or paces are told, or (b, h, w) where; None without
+    surprise: Tensor | None = None  # (b,), nats, how badly turns or paces are told; of clips (b, h, w), see `Pace.odds`
 
     @property
     def fallback(self) -> Tensor:
@@ -182,14 +182,14 @@ class MemAE(nn.Module):
         return Reconstruction(x_hat, recall, z.flatten(1), surprise)
 
     def _of_clips(self, pace: Pace, x: Tensor, others: Tensor | None) -> Reconstruction:
-        """The motion in clips; of films, that as filmed, and how badly the paces of two clips of each are told."""
+        """The motion in clips, and the odds of their pace; of films, how badly the paces of two clips each are told."""
         films = x.shape[2] > pace.length
         others = pace.every(len(x)) if others is None else others
         views = pace.views(x, others) if films else x
         z = self.encode(views)
         recall: Recall | None = None if self.memory is None or self.bypass else self.memory(z)
         read = z if recall is None else recall.read
-        surprise = pace.mistold(read, views, others) if films else -pace.told(read)[:, 0]
+        surprise = pace.mistold(read, views, others) if films else pace.odds(read) if len(pace.paces) > 1 else None
         return Reconstruction(self.decode(read[: len(x)]), recall, z, surprise)
 
 
@@ -219,7 +219,7 @@ def build(spec: Spec) -> MemAE:
         decoder = tabular.decoder(channels, spec.widths)
     compass = orientation.compass(math.prod(code), spec.turns) if spec.turns else None
     hiding = Hiding(spec.columns) if spec.columns else None
-    pace = Pace(code[0], spec.paces, space[0]) if spec.paces else None
+    pace = Pace(code[0], (code[1], code[2]), spec.paces, space[0]) if spec.paces else None
     wanted = spec.memory
     memory = None
     if wanted is not None:

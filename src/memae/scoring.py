@@ -48,8 +48,8 @@ class Scorer(nn.Module):
     codes or, for rows of tables, between the rows. With the error alone, the score is the error.
 
     Of clips whose paces are told, each measure is known at each position of the code: there the error is that of the
-    motion, and the surprise counts as it is. The score is the highest sum of any position, and the error map shows them
-    all, at the size of a frame.
+    motion, and the surprise that of `Pace.odds`. The score is the highest sum of any position, and the error map shows
+    them all, at the size of a frame.
 
     For others, the error map is that of `criterion_map`, with the criterion "usual" over the usual errors. Where rows
     are known, it is what each element adds to the score: its error, weighed, and its part of the distance.
@@ -165,9 +165,9 @@ class Scorer(nn.Module):
 
         The reconstruction is that of the motion, which has no raw unit.
         """
-        space = more[-1].shape[2:] if self.references is not None else more[0].shape[1:]
+        assert self.model.pace is not None  # noqa: S101 (asked before)
         errors = error_map(self.model.target(x), x_hat, self.reduction).mean(1)
-        maps = [adaptive_avg_pool2d(errors, (space[0], space[1]))]
+        maps = [adaptive_avg_pool2d(errors, self.model.pace.places)]
         if "surprise" in self.measured:
             maps.append(more[0])
         if self.references is not None:

@@ -234,14 +234,15 @@ def video(
     alpha: Alpha = 0.0002,
     reduction: Red = "sum",
     paces: Annotated[
-        bool, _option("Also score how badly the pace of a clip is told.", "--paces/--no-paces", panel=TRAINING)
+        bool,
+        _option("Also score the odds that a clip plays at another pace.", "--paces/--no-paces", panel=TRAINING),
     ] = True,
     references: Annotated[
         int | None,
         _option("Positions whose codes are kept to score the distance, 0 for none; by default 8000.", panel=TRAINING),
     ] = None,
     smooth: Annotated[int, _option("Frames over which scores are averaged, an odd number.", panel=TRAINING)] = 15,
-    epochs: Epochs = 8,
+    epochs: Epochs = 10,
     batch_size: BatchSize = 8,
     learning_rate: Rate = 0.001,
     decay: Decay = True,

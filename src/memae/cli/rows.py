@@ -89,7 +89,8 @@ def deviation(estimator: Estimator, error_map: torch.Tensor) -> Any:
     """
     scorer = estimator.scorer_
     if scorer.model.pace is not None:
-        return (error_map.mean(-3) / estimator.threshold_ * (MAP_TOP / 2)).numpy()
+        assert scorer.calibration is not None  # noqa: S101 (a model file is calibrated)
+        return (scorer.calibration.strength(error_map.mean(-3)) * (MAP_TOP / 2)).numpy()
     absolute = scorer.reduction == "absolute" and scorer.criterion == "error"
     error = error_map if absolute else error_map.sqrt()
     return error.mean(-3).numpy()

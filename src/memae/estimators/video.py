@@ -98,8 +98,8 @@ class VideoMemAE(Estimator):
         on_empty: what a query reads whose weights all fall below λ: the "strongest" item, or "zero".
         alpha: weight of the entropy in the training objective.
         reduction: squared error as "sum" or "mean" over the clip, or mean "absolute" error.
-        paces: whether the score also counts how badly it is told from the memory's answer that a clip is played as fast
-            as it was filmed, and not two or three times as fast. Not for networks that convolve in time.
+        paces: whether the score also counts the odds, told from the memory's answer, that a clip is not played as fast
+            as it was filmed, but two or three times as fast. Not for networks that convolve in time.
         references: positions of training clips whose codes are kept, so that the score also counts the distance to the
             nearest of them; None takes 8000, 0 none. Not for networks that convolve in time.
         smooth: frames around a frame whose mean score it gets, an odd number; 1 leaves scores as they are.
@@ -151,7 +151,7 @@ class VideoMemAE(Estimator):
         paces: bool = True,
         references: int | None = None,
         smooth: int = 15,
-        epochs: int = 8,
+        epochs: int = 10,
         batch_size: int = 8,
         learning_rate: float = 0.001,
         decay: bool = True,

@@ -1,6 +1,6 @@
-"""Clips as pictures of motion, and how well it is told from what the memory answers how fast they were played.
+"""Clips as pictures of motion, and what is told from the memory's answer of how fast they were played.
 
-Who knows normal motion knows its speed; what moves otherwise is told badly, or taken for a clip that was played faster
+Who knows normal motion knows its speed; what moves otherwise is taken for a clip that was played faster, or not known
 (Georgescu et al., Anomaly Detection in Video via Self-Supervised and Multi-Task Learning, CVPR 2021, for detected
 objects; here for each position of a frame). Not in the MemAE paper.
 """
@@ -32,12 +32,14 @@ class Pace(nn.Module):
 
     Args:
         features: of a position.
+        places: rows and columns of positions.
         paces: the first is 1, as filmed; −1 is backwards.
         length: frames of a clip.
     """
 
-    def __init__(self, features: int, paces: Sequence[int], length: int) -> None:
+    def __init__(self, features: int, places: tuple[int, int], paces: Sequence[int], length: int) -> None:
         super().__init__()
+        self.places = places
         self.paces = tuple(paces)
         self.length = length
         self.teller = nn.Conv2d(features, len(paces), 1)
@@ -77,6 +79,14 @@ class Pace(nn.Module):
         """Log-probability of each pace at each position `(b, paces, h, w)`, from what was read `(b, c, h, w)`."""
         logits: Tensor = self.teller(read)
         return logits.log_softmax(1)
+
+    def odds(self, read: Tensor) -> Tensor:
+        """Log-odds that a place is not played as filmed `(b, h, w)`: how surprising it is, and how ordinary.
+
+        The logarithm of a likelihood ratio, which is the best test of one against the other (Neyman and Pearson, 1933).
+        """
+        told = self.told(read)
+        return told[:, 1:].logsumexp(1) - told[:, 0]
 
     def mistold(self, read: Tensor, views: Tensor, others: Tensor) -> Tensor:
         """How badly the paces of `views` are told, `(b,)`, nats, mean over positions by how much moves there.
