@@ -47,14 +47,15 @@ PARTS = {
         ],
     ),
     "Video: UCSD Ped2": (
-        "One training folder of UCSD Ped2 (120 frames, people walk) and one test folder (180 frames, someone cycles "
-        "by), scaled down; with so little it is a test of the tool, not of the method.",
+        "All of UCSD Ped2: 16 training videos in which people walk, 12 test videos in which others cycle, skate and "
+        "drive among them.",
         [
-            "memae fit video ped2/Train --size 64 96 --step 2 --epochs 10 -o ped2.memae",
+            "memae fit video ped2/Train -o ped2.memae",
             "memae score ped2.memae ped2/Test -o ped2.csv --maps ped2/maps",
             "head -n 3 ped2.csv",
             "memae evaluate ped2.memae ped2/Test",
             "memae inspect ped2.memae",
+            "memae watch ped2.memae ped2/Test/Test004 --false-alarm-rate 0.01 -o ped2/alarms",
         ],
     ),
 }
@@ -89,10 +90,8 @@ def mnist(data: Path, work: Path) -> None:
 
 
 def ped2(data: Path, work: Path) -> None:
-    """Copies one training folder, one test folder and its masks."""
-    source = data / "UCSD_Anomaly_Dataset.v1p2" / "UCSDped2"
-    for name in ("Train/Train001", "Test/Test002", "Test/Test002_gt"):
-        shutil.copytree(source / name, work / name)
+    """Copies all videos and masks."""
+    shutil.copytree(data / "UCSD_Anomaly_Dataset.v1p2" / "UCSDped2", work)
 
 
 def run(command: str, work: Path) -> str:

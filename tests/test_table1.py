@@ -176,6 +176,7 @@ def test_the_committed_page_is_what_the_runs_say(monkeypatch, tmp_path):
     pytest.importorskip("matplotlib", reason="needs the extra bench")
     from benchmarks import figures
     from benchmarks.table1 import page
+    from benchmarks.table2 import page as table2
     from benchmarks.table3 import page as table3
 
     shown = Path(reproduce.PAGE).read_text()
@@ -187,7 +188,7 @@ def test_the_committed_page_is_what_the_runs_say(monkeypatch, tmp_path):
         (results / path.name).write_text(path.read_text())
     monkeypatch.setattr(records, "RESULTS", results)
     monkeypatch.setattr(reproduce, "PAGE", tmp_path / "reproduce.md")
-    for part in (page, table3, figures):
+    for part in (page, table2, table3, figures):
         monkeypatch.setattr(part, "PICTURES", tmp_path / "reproduce")
     reproduce.render()
     assert (tmp_path / "reproduce.md").read_text() == shown

@@ -12,6 +12,7 @@ from PIL import Image
 pytest.importorskip("scipy")
 
 import torch
+from benchmarks import records
 from benchmarks.baselines.conv2d import StackedFrames
 from benchmarks.baselines.conv3d import SpatioTemporal
 from benchmarks.table2 import METHODS, SCALES, job, jobs, recipes, runs, seeds_of
@@ -119,3 +120,41 @@ def test_jobs_are_those_of_the_tables():
     assert job("cpu", "ae", 1).name == "table2/ped2_cpu/ae/1"
     assert len(jobs("cpu", ["conv2d"], [4])) == 1
     assert set(SCALES) == set(recipes.SCALES)
+
+
+# ------------------------------------------------------------------------------------------------------------- the page
+
+
+def recorded(method, seed, auroc, found, **more):
+    one = job("cpu", method, seed)
+    named = {name: found["auroc"][name] | {"paper": auroc} for name in found["auroc"]}
+    provenance = {"command": "x", "commit": f"c{seed}"}
+    told = {"arguments": one.arguments, "provenance": provenance, "seconds": 120.0}
+    records.write(one.path, told | found | {"auroc": named} | more)
+
+
+def test_the_page_has_the_tables_and_the_figures_of_the_scoreboard(tmp_path, monkeypatch):
+    page = pytest.importorskip("benchmarks.table2.page", reason="needs the extra bench")
+    monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(page, "PICTURES", tmp_path / "pictures")
+    monkeypatch.setattr(page, "VIDEOS", (0, 1))
+    assert page.section() == []
+    found = runs.measure("cpu", "difference", 0, tmp_path / "run.checkpoint")
+    curve = {"curve": [None, 0.5, 0.95], "held_out_error": [3.0, 2.0, 1.0]}
+    for seed in range(2):
+        recorded("ae", seed, 0.90 + 0.01 * seed, found, **curve)
+        recorded("memae_authors", seed, 0.93 - 0.005 * seed, found, **curve)
+        recorded("ours", seed, 0.97, found)
+    recorded("memae_50", 0, 0.8, found, **curve)
+    recorded("memae_4000", 0, 0.91, found, **curve)
+    text = "\n".join(page.section())
+    assert "| AE | 0.917 | 0.9050 ± 0.0071 (2 seeds) |" in text
+    assert "| Frame-Pred (quoted) | 0.954 |" in text
+    assert "| **ours**: `VideoMemAE()` | – | 0.9700 ± 0.0000 (2 seeds) |" in text
+    assert "| MemAE | 0.9410 | 0.9275 ± 0.0035 (2 seeds) |" in text
+    assert "- AE: frame 0.9050" in text
+    assert text.count(".png)") == len(list((tmp_path / "pictures").glob("*.png"))) == 3
+    figures = json.loads((tmp_path / "results" / "table2.json").read_text())["cpu"]["figures"]
+    assert figures["table2/ped2_cpu/memae/auroc"]["value"] == pytest.approx(0.9275)
+    assert figures["table2/ped2_cpu/memae_minus_ae/auroc_worst_seed"]["value"] == pytest.approx(0.015)
+    assert figures["table2/ped2_cpu/ours/auroc"]["n"] == 2
