@@ -24,6 +24,8 @@ def main() -> None:
         arguments.run(arguments)
     except MemaeError as error:
         parser.exit(2, f"benchmarks: {error}\n")
+    except ModuleNotFoundError as error:
+        parser.exit(2, f"benchmarks: {error.name} is missing; install it with pip install -e '.[bench]'\n")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """Renders docs/reproduce.md from the runs that were recorded: a section a table and figure of the paper."""
 
+import sys
+
 from benchmarks import figures, records
 from benchmarks.table1 import page as table1
 from benchmarks.table2 import page as table2
@@ -16,6 +18,15 @@ def render() -> None:
         "Rendered by `python -m benchmarks table1`, `table2`, `table3` and `figures` from `benchmarks/results/runs`, "
         "where each run has its seed, commit, versions, machine and seconds.",
         "",
+        "To run it anew, in the repository's folder: `pip install -e '.[bench]'`; let the environment variable "
+        "`MEMAE_DATA` name the folder of the data sets (`python -m benchmarks fetch mnist cifar10` downloads two of "
+        "them; a missing one is named with where to get it); then for instance `python -m benchmarks table1 --dataset "
+        "mnist --methods ae --classes 1`. What is recorded is not run again: delete a record first. Each command "
+        "renders this page anew.",
+        "",
+        "*Ours* is the estimator without options. It goes beyond the paper's method ([method.md](method.md#scores)); "
+        "the paper's methods are never scored as ours is, except where a row says so.",
+        "",
         *table1.section(),
         "",
         *table2.section(),
@@ -26,3 +37,4 @@ def render() -> None:
     ]
     records.summarise()
     PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    sys.stderr.write(f"{PAGE} is rendered\n")

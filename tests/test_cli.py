@@ -507,6 +507,7 @@ def test_interrupted_leaves_the_checkpoint_and_no_model(started: Callable[..., A
     told = (tmp_path.parent / f"{tmp_path.name}.log").read_text()
     assert "Traceback" not in told
     assert "interrupted" in told
+    assert "m.checkpoint is kept; the same command with --resume goes on from it" in told
 
 
 def test_a_checkpoint_of_other_options_is_refused(run: Run, cases: dict[str, Case], tmp_path: Path) -> None:
@@ -523,6 +524,10 @@ def test_a_checkpoint_of_other_options_is_refused(run: Run, cases: dict[str, Cas
     assert "other data or options" in ran.err
     assert (tmp_path / "m.checkpoint").exists()
     assert run(*call).code == 0  # without --resume it starts anew
+    again = run(*call, "--resume")
+    assert again.code == 0
+    assert "there is no" in again.err
+    assert "the training starts anew" in again.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m"]
 
 

@@ -644,6 +644,13 @@ def test_numbers_keep_their_own_range_and_units_do_not_mix() -> None:
         video().fit(VIDEO).anomaly_score(VIDEO / 2)
 
 
+@pytest.mark.parametrize("size", [64, (64,), (64, 0), "64 64", (64, 64.0)])
+@pytest.mark.parametrize(("make", "data"), [(image, IMAGES), (video, VIDEO)], ids=["image", "video"])
+def test_a_size_is_height_and_width(make: Any, data: Any, size: Any) -> None:
+    with pytest.raises(OptionError, match=r"size must be height and width, as \(64, 64\); got"):
+        make(size=size).fit(data)
+
+
 def test_image_sizes_and_channels() -> None:
     detector = image().fit(IMAGES)
     with pytest.raises(SchemaError, match=r"\(1, 12, 14\).*\(1, 12, 13\)"):

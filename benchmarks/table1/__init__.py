@@ -31,9 +31,20 @@ ONE_SEED = {("cifar10", method) for method in ("vae", "dsebm", "pixelcnn", "ours
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `python -m benchmarks table1`."""
-    parser.add_argument("--dataset", nargs="+", choices=DATASETS, default=DATASETS, metavar="SET")
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD")
-    parser.add_argument("--classes", nargs="+", type=int, choices=range(10), default=range(10), metavar="CLASS")
+    known, methods = ", ".join(DATASETS), f"by default all: {', '.join(METHODS)}"
+    parser.add_argument("--dataset", nargs="+", choices=DATASETS, default=DATASETS, metavar="SET", help=known)
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        choices=METHODS,
+        default=list(METHODS),
+        metavar="METHOD",
+        help=f"by default all: {methods}",
+    )
+    normal = "that are normal, 0 to 9; by default each in turn"
+    parser.add_argument(
+        "--classes", nargs="+", type=int, choices=range(10), default=range(10), metavar="CLASS", help=normal
+    )
     parser.add_argument("--seeds", nargs="+", type=int, metavar="SEED", help="by default 0 1 2, for the slowest 0")
     running.add_arguments(parser, "docs/reproduce.md")
     parser.set_defaults(run=main)

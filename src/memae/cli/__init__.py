@@ -128,7 +128,7 @@ def main() -> None:
         raise SystemExit(1) from None
     except SystemExit as end:
         if end.code == INTERRUPTED:  # typer has caught the interrupt
-            sys.stderr.write("memae: interrupted; nothing half-written was left (memae fit --resume goes on)\n")
+            sys.stderr.write("memae: interrupted; nothing half-written was left\n")
         raise
     except BrokenPipeError:  # the reader of our output has gone, as in `memae score … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

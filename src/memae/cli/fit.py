@@ -298,8 +298,16 @@ def _run(kind: Any, parameters: dict[str, Any]) -> None:
     checkpoint = output.with_name(output.name + ".checkpoint")
     if checkpoint.exists() and not resume:
         checkpoint.unlink()
-    for line in followed(estimator.fit_steps(source, checkpoint=checkpoint, resume=resume), estimator.epochs, log_dir):
-        sys.stderr.write(line + "\n")
+    if resume and not checkpoint.exists():
+        sys.stderr.write(f"memae: warning: there is no {checkpoint}; the training starts anew\n")
+    try:
+        steps = estimator.fit_steps(source, checkpoint=checkpoint, resume=resume)
+        for line in followed(steps, estimator.epochs, log_dir):
+            sys.stderr.write(line + "\n")
+    except KeyboardInterrupt:
+        if checkpoint.exists():
+            sys.stderr.write(f"memae: {checkpoint} is kept; the same command with --resume goes on from it\n")
+        raise
     estimator.save(output)
     checkpoint.unlink(missing_ok=True)
     _tell(estimator, output, as_json)

@@ -17,7 +17,7 @@ from memae.data.samples import Indexed, InMemory, ReadAhead, Samples, Selection,
 from memae.errors import SchemaError
 from memae.estimators.base import Estimator, Prepared, check_references
 from memae.estimators.devices import Device
-from memae.estimators.pixel_units import check_unit, pixel_range, pixel_unit
+from memae.estimators.pixel_units import check_unit, checked_size, pixel_range, pixel_unit
 from memae.losses import Criterion, Reduction
 from memae.memory import OnEmpty, Similarity
 from memae.model import code_shape
@@ -213,13 +213,14 @@ class ImageMemAE(Estimator):
 
     def _images(self, X: Any, channels: int | None, size: tuple[int, int] | None, *, keep: bool = True) -> Indexed:
         """Images of any source, of one size and number of channels."""
+        size = checked_size(size)
         listed = isinstance(X, list | tuple) and X and isinstance(X[0], str | Path)
         if listed or isinstance(X, str | Path):
             paths = [Path(path) for path in X] if listed else find_images(Path(X))
-            return ImageFiles(paths, channels=channels, size=_pair(size), cache_bytes=CACHE_BYTES if keep else 0)
+            return ImageFiles(paths, channels=channels, size=size, cache_bytes=CACHE_BYTES if keep else 0)
         pixels = images_of_array(X)
         pixels = pixels if channels is None else with_channels(pixels, channels)
-        return InMemory(pixels if size is None else resize(pixels, (size[0], size[1])))
+        return InMemory(pixels if size is None else resize(pixels, size))
 
     def _raw(self, X: Any) -> Iterator[Tensor]:
         check_is_fitted(self, "shape_")
@@ -271,7 +272,3 @@ class ImageMemAE(Estimator):
     def _restore(self, encoding: dict[str, Any]) -> None:
         self.unit_ = encoding["unit"]
         self.shape_ = tuple(encoding["shape"])
-
-
-def _pair(size: Sequence[int] | None) -> tuple[int, int] | None:
-    return None if size is None else (size[0], size[1])

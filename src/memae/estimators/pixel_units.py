@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from memae.data.samples import Indexed, Selection
-from memae.errors import SchemaError
+from memae.errors import OptionError, SchemaError
 
 
 def pixel_unit(X: Any) -> str:
@@ -25,6 +26,20 @@ def check_unit(fitted: str, X: Any) -> None:
     unit = pixel_unit(X)
     if unit != fitted:
         raise SchemaError(f"the model was fitted on {fitted}, this data is {unit}; give it in the same form")
+
+
+def checked_size(size: Any) -> tuple[int, int] | None:
+    """Height and width to scale to, or None.
+
+    Raises:
+        OptionError: it is something else.
+    """
+    if size is None:
+        return None
+    two = isinstance(size, list | tuple) and len(size) == 2
+    if not two or any(not isinstance(side, int | np.integer) or side < 1 for side in size):
+        raise OptionError(f"size must be height and width, as (64, 64); got {size!r}")
+    return int(size[0]), int(size[1])
 
 
 def pixel_range(unit: str, samples: Indexed) -> tuple[Tensor, Tensor]:

@@ -20,7 +20,7 @@ from memae.errors import OptionError, SchemaError
 from memae.estimators.base import Estimator, Prepared, check_references
 from memae.estimators.cutting import Part, ends, read_ends, scaled_size, streamed
 from memae.estimators.devices import Device
-from memae.estimators.pixel_units import check_unit, pixel_range, pixel_unit
+from memae.estimators.pixel_units import check_unit, checked_size, pixel_range, pixel_unit
 from memae.frames import Floats, smoothed, spread_over_frames
 from memae.losses import Reduction
 from memae.memory import OnEmpty, Similarity
@@ -245,7 +245,7 @@ class VideoMemAE(Estimator):
         if self.size == "native":
             return None
         if self.size is not None:
-            return self.size[0], self.size[1]
+            return checked_size(self.size)
         self.size_ = None
         return scaled_size(self._parts(X), SHORTER_SIDE)
 
