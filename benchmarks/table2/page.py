@@ -95,7 +95,7 @@ def section() -> list[str]:
     lines = ["## Tables 2 and 4: frames of UCSD Ped2"]
     for scale, runs in scales.items():
         lines += ["", f"### {TITLES[scale]}", "", *table(runs), "", *other_scores(runs)]
-        lines += ["", *ablation(runs), *pictures(scale, runs)]
+        lines += [*ablation(runs), *pictures(scale, runs)]
     return [*lines, "", *NOTES.read_text(encoding="utf-8").splitlines()]
 
 
@@ -193,11 +193,12 @@ def other_scores(runs: Runs) -> list[str]:
 
 def ablation(runs: Runs) -> list[str]:
     """Table 4."""
-    lines = ["**Table 4**", "", "| | paper | here |", "|---|---|---|"]
-    for method, (title, printed) in ABLATION.items():
-        if method in runs:
-            lines.append(f"| {title} | {printed:.4f} | {_over([auroc(run) for run in runs[method]])} |")
-    return lines
+    rows = [
+        f"| {title} | {printed:.4f} | {_over([auroc(run) for run in runs[method]])} |"
+        for method, (title, printed) in ABLATION.items()
+        if method in runs
+    ]
+    return ["", "**Table 4**", "", "| | paper | here |", "|---|---|---|", *rows] if rows else []
 
 
 # ----------------------------------------------------------------------------------------------------------- pictures
