@@ -738,6 +738,13 @@ def test_each_frame_gets_the_clip_centred_on_it(score_step: int, length: int, st
     assert [(frame.video, frame.frame) for frame in frames[45:]] == [("1", number) for number in range(60)]
 
 
+def test_inspect_counts_known_places() -> None:
+    from memae.cli.inspect import describe
+
+    detector = video(references=37).fit(VIDEO)
+    assert describe(detector)["score"]["references"] == len(detector.scorer_.references) == 37
+
+
 def test_step_of_training_clips() -> None:
     def steps(step: int) -> int:
         return next(event.steps for event in video(step=step, batch_size=1).fit_steps(VIDEO) if isinstance(event, Step))

@@ -24,7 +24,7 @@ def describe(estimator: Estimator) -> dict[str, Any]:
             "weights": dict(
                 zip(scorer.measured, [1.0] if scorer.weights is None else scorer.weights.tolist(), strict=True)
             ),
-            "references": 0 if scorer.references is None else scorer.references.shape[1],
+            "references": 0 if scorer.references is None else scorer.references.shape[-2],
             "rows": 0 if scorer.rows is None else len(scorer.rows),
         },
         "epochs": len(estimator.history_),
