@@ -401,7 +401,7 @@ CUT_IMAGE = replace(IMAGE, memory=MemorySpec(100, temperature=0.02, shrinkage=20
 
 CUT_TURNED = replace(TURNED, memory=MemorySpec(100, temperature=0.02, shrinkage=20.0))
 CUT_HIDDEN = replace(HIDDEN, memory=CUT_TABLE.memory)
-CUT_PACED = replace(PACED, memory=CUT_IMAGE.memory)
+CUT_PACED = replace(PACED, memory=MemorySpec(400, temperature=0.02, shrinkage=20.0, per_position=True))
 
 
 @pytest.mark.parametrize(

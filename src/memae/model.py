@@ -206,7 +206,6 @@ def build(spec: Spec) -> MemAE:
         torch.Size([2, 1, 28, 28])
     """
     channels, *space = spec.shape
-    code = code_shape(spec)
     layout = convolutional.Layout(spec.widths, spec.strides)
     if spec.paces:
         encoder = convolutional.encoder(channels * (2 * space[0] - 1), space[1:], layout)
@@ -217,6 +216,7 @@ def build(spec: Spec) -> MemAE:
     else:
         encoder = tabular.encoder(channels * (2 if spec.columns else 1), spec.widths)
         decoder = tabular.decoder(channels, spec.widths)
+    code = code_shape(spec)
     compass = orientation.compass(math.prod(code), spec.turns) if spec.turns else None
     hiding = Hiding(spec.columns) if spec.columns else None
     pace = Pace(code[0], (code[1], code[2]), spec.paces, space[0]) if spec.paces else None
