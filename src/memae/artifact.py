@@ -149,7 +149,7 @@ def _spec(data: dict[str, Any]) -> Spec:
         memory=None if memory is None else MemorySpec(**memory),
         turns=data["turns"],
         columns=tuple(data["columns"]),
-        paces=tuple(data["paces"]),
+        paces=tuple(data.get("paces", ())),  # files written before clips had paces lack it
     )
 
 
