@@ -73,13 +73,14 @@ def samples(normal: Tensor | Samples) -> Samples:
     return Selection(InMemory(normal)) if isinstance(normal, Tensor) else normal
 
 
-def as_printed(plain: Recipe, items: int) -> Recipe:
+def as_printed(plain: Recipe, items: int, *, per_position: bool = False) -> Recipe:
     """MemAE as printed: cosine similarity, λ = 1/N, Eq. 8 as score.
 
     The upper end of the paper's range of λ, 3/N, would leave every row empty, since a cosine without temperature
     addresses no item by more than about 2.72/N (NOTE[DIFF] lower-end: λ = 1/N).
     """
-    return replace(plain, spec=replace(plain.spec, memory=MemorySpec(items, on_empty="zero")))
+    memory = MemorySpec(items, on_empty="zero", per_position=per_position)
+    return replace(plain, spec=replace(plain.spec, memory=memory))
 
 
 def without_sparsity(plain: Recipe, items: int) -> Recipe:

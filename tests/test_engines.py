@@ -35,12 +35,13 @@ def detectors(tmp_path_factory):
         "position": (ImageMemAE(per_position=True, **options).fit(images(100)), images(150)),
         "plain": (ImageMemAE(epochs=2, warmup=0, n_items=0).fit(images(100)), images(150)),
         "video": (VideoMemAE(length=4, false_alarm_rate=0.2, **options).fit(video), video),
+        "one pace": (VideoMemAE(length=4, paces=False, false_alarm_rate=0.2, **options).fit(video), video),
         "in time": (VideoMemAE(false_alarm_rate=0.2, **small, **options).fit(video), video),
     }
 
 
 @pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
-@pytest.mark.parametrize("kind", ["table", "image", "position", "plain", "video"])
+@pytest.mark.parametrize("kind", ["table", "image", "position", "plain", "video", "one pace", "in time"])
 def test_an_engine_scores_as_torch_does(detectors, kind, engine):
     pytest.importorskip(engine)
     detector, X = detectors[kind]

@@ -3,29 +3,17 @@
 Hasan et al., Learning Temporal Regularity in Video Sequences, CVPR 2016.
 """
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import NamedTuple, Self
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, max_unpool2d
 
-from benchmarks.baselines.descent import descend
-from memae.data.samples import Samples
+from benchmarks.baselines.clips import ClipAutoencoder, unit
 
 WIDTHS = (512, 256, 128)
 """Channels of the encoder's layers there; the decoder mirrors them."""
 
 
-class ClipErrors(NamedTuple):
-    """What a method for video says of b clips, higher = more anomalous."""
-
-    errors: Tensor  # (b,), float64: sum over the clip
-    maps: Tensor  # (b, t, h, w), float32: of each pixel of each frame
-
-
-class StackedFrames(nn.Module):
+class StackedFrames(ClipAutoencoder):
     """Autoencoder of clips of grey frames, stacked as channels.
 
     Max pooling remembers where each maximum was, and unpooling puts it back there. Tanh follows all layers but the
@@ -37,12 +25,8 @@ class StackedFrames(nn.Module):
     paper scores.
 
     Args:
-        epochs: passes over the training clips.
-        length: frames a clip.
-        width: share of the channels there; less where a training set is too large for the time at hand.
-        seed: of weights and order.
-        rate: first learning rate.
-        batch: clips a step.
+        epochs, length, width, seed, rate, batch: see `ClipAutoencoder`; less width where a training set is too large
+            for the time at hand.
     """
 
     def __init__(
@@ -55,31 +39,18 @@ class StackedFrames(nn.Module):
         rate: float = 1e-3,
         batch: int = 8,
     ) -> None:
-        super().__init__()
-        self.epochs, self.length, self.width = epochs, length, width
-        self.seed, self.rate, self.batch = seed, rate, batch
+        super().__init__(epochs=epochs, length=length, width=width, seed=seed, rate=rate, batch=batch)
 
-    def build(self) -> None:
-        """Fresh weights, drawn by the seed."""
+    def layers(self) -> None:
+        """Sets the layers, with fresh weights."""
         length = self.length
         first, second, third = (max(round(self.width * channels), 1) for channels in WIDTHS)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            self.conv1 = nn.Conv2d(length, first, 11, 4, 5)
-            self.conv2 = nn.Conv2d(first, second, 5, padding=2)
-            self.conv3 = nn.Conv2d(second, third, 3, padding=1)
-            self.deconv3 = nn.ConvTranspose2d(third, second, 3, padding=1)
-            self.deconv2 = nn.ConvTranspose2d(second, first, 5, padding=2)
-            self.deconv1 = nn.ConvTranspose2d(first, length, 11, 4, 5)
-
-    def fit(self, training: Samples, held_out: Samples, checkpoint: Path | None = None) -> Self:
-        """Learns normal clips `(n, 1, length, h, w)` in grey levels 0..255; see `descend` for the checkpoint."""
-        self.build()
-        self.history = descend(
-            self, self.loss, training, held_out,
-            epochs=self.epochs, rate=self.rate, seed=self.seed, batch=self.batch, checkpoint=checkpoint,
-        )  # fmt: skip
-        return self
+        self.conv1 = nn.Conv2d(length, first, 11, 4, 5)
+        self.conv2 = nn.Conv2d(first, second, 5, padding=2)
+        self.conv3 = nn.Conv2d(second, third, 3, padding=1)
+        self.deconv3 = nn.ConvTranspose2d(third, second, 3, padding=1)
+        self.deconv2 = nn.ConvTranspose2d(second, first, 5, padding=2)
+        self.deconv1 = nn.ConvTranspose2d(first, length, 11, 4, 5)
 
     def forward(self, x: Tensor) -> Tensor:
         """Frames `(b, length, h, w)` → their reconstruction, the same shape."""
@@ -103,24 +74,3 @@ class StackedFrames(nn.Module):
         with torch.set_grad_enabled(self.training):
             x = unit(clips)
             return (x - self.reconstruct(x)).square().flatten(1).mean(1)
-
-    def clip_error(self, clips: Tensor) -> ClipErrors:
-        """Squared error of clips `(b, 1, length, h, w)` in grey levels 0..255."""
-        self.eval()
-        return clip_errors(self.reconstruct, clips)
-
-
-def unit(clips: Tensor) -> Tensor:
-    """Grey levels 0..255 as float32 in [0, 1]."""
-    return clips.float() / 255
-
-
-@torch.no_grad()
-def clip_errors(reconstruct: Callable[[Tensor], Tensor], clips: Tensor) -> ClipErrors:
-    """Squared reconstruction error of clips `(b, 1, t, h, w)` in grey levels 0..255.
-
-    One clip at a time, so that its error does not depend on the batch it comes in.
-    """
-    x = unit(clips)
-    maps = torch.cat([(clip - reconstruct(clip)).square()[:, 0] for clip in torch.split(x, 1)])
-    return ClipErrors(maps.flatten(1).sum(1, dtype=torch.float64), maps)

@@ -4,15 +4,11 @@ Zhao et al., Spatio-Temporal AutoEncoder for Video Anomaly Detection, ACM MM 201
 """
 
 from itertools import pairwise
-from pathlib import Path
-from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.baselines.conv2d import ClipErrors, clip_errors, unit
-from benchmarks.baselines.descent import descend
-from memae.data.samples import Samples
+from benchmarks.baselines.clips import ClipAutoencoder, unit
 
 WIDTHS = (32, 48, 64, 64)
 """Channels of the encoder's layers there; the decoders have (48, 32, 32, 1)."""
@@ -45,7 +41,7 @@ def prediction_weights(length: int) -> Tensor:
     return torch.arange(length, 0, -1) / length**2
 
 
-class SpatioTemporal(nn.Module):
+class SpatioTemporal(ClipAutoencoder):
     """Autoencoder of clips of grey frames with a second decoder, for as many frames after them.
 
     It learns to restore and to predict; the score is the error of the restored clip alone.
@@ -55,13 +51,12 @@ class SpatioTemporal(nn.Module):
     which differ on whether a fourth pooling follows (here not) and on t from 0 or 1 (here 0). The last layer is linear,
     and both losses count alike. Rate and batch are ours; Adam as for all methods here.
 
+    Training clips have up to twice `length` frames, which is what the method is about. Shorter ones have fewer frames
+    to predict, down to none, where the held-out end of a video is too short.
+
     Args:
-        epochs: passes over the training clips.
+        epochs, width, seed, rate, batch: see `ClipAutoencoder`.
         length: frames that go in; what a training clip has beyond them is to be predicted.
-        width: share of the channels there.
-        seed: of weights and order.
-        rate: first learning rate.
-        batch: clips a step.
     """
 
     def __init__(
@@ -74,33 +69,16 @@ class SpatioTemporal(nn.Module):
         rate: float = 1e-3,
         batch: int = 4,
     ) -> None:
-        super().__init__()
-        self.epochs, self.length, self.width = epochs, length, width
-        self.seed, self.rate, self.batch = seed, rate, batch
+        super().__init__(epochs=epochs, length=length, width=width, seed=seed, rate=rate, batch=batch)
 
-    def build(self) -> None:
-        """Fresh weights, drawn by the seed."""
+    def layers(self) -> None:
+        """Sets the layers, with fresh weights."""
         widths = tuple(max(round(self.width * channels), 1) for channels in WIDTHS)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            self.encoder, self.restoring, self.predicting = encoder(widths), decoder(widths), decoder(widths)
+        self.encoder, self.restoring, self.predicting = encoder(widths), decoder(widths), decoder(widths)
 
     def extra_repr(self) -> str:
         """What the layers do not tell a checkpoint."""
         return f"length={self.length}"
-
-    def fit(self, training: Samples, held_out: Samples, checkpoint: Path | None = None) -> Self:
-        """Learns normal clips `(n, 1, length to 2 · length, h, w)` in grey levels 0..255.
-
-        Clips of twice the length are what the method is about. Shorter ones have fewer frames to predict, down to none,
-        where the held-out end of a video is too short. See `descend` for the checkpoint.
-        """
-        self.build()
-        self.history = descend(
-            self, self.loss, training, held_out,
-            epochs=self.epochs, rate=self.rate, seed=self.seed, batch=self.batch, checkpoint=checkpoint,
-        )  # fmt: skip
-        return self
 
     def reconstruct(self, x: Tensor) -> Tensor:
         """Clips `(b, 1, t, h, w)` in [0, 1] → their reconstruction, the same shape."""
@@ -118,11 +96,6 @@ class SpatioTemporal(nn.Module):
                 return error
             missed = (future - cropped(self.predicting(code), future)).square().mean((1, 3, 4))
             return error + missed @ prediction_weights(self.length)[: future.shape[2]]
-
-    def clip_error(self, clips: Tensor) -> ClipErrors:
-        """Squared error of clips `(b, 1, length, h, w)` in grey levels 0..255."""
-        self.eval()
-        return clip_errors(self.reconstruct, clips)
 
 
 def cropped(x_hat: Tensor, x: Tensor) -> Tensor:

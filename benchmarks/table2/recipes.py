@@ -22,7 +22,6 @@ class Scale:
     """How large everything is.
 
     Args:
-        title: for the page.
         size: height and width of frames.
         layout: of the network.
         step: frames from one training clip to the next.
@@ -33,7 +32,6 @@ class Scale:
         every: epochs from one look at the test to the next, for the curve.
     """
 
-    title: str
     size: tuple[int, int]
     layout: Layout
     step: int
@@ -46,11 +44,9 @@ class Scale:
 
 HALVED = Layout(tuple(width // 2 for width in VIDEO.widths), VIDEO.strides)
 SCALES = {
-    "cpu": Scale("128 × 128, halved widths, every fourth clip", (128, 128), HALVED, 4, 30, 4, 1e-3, True, 5),
-    "256": Scale("256 × 256, the paper's strides, all clips", (256, 256), VIDEO, 1, 100, 12, 1e-4, False, 10),
-    "256_authors": Scale(
-        "256 × 256, the strides of the authors' code, all clips", (256, 256), VIDEO_AUTHORS, 1, 100, 12, 1e-4, False, 10
-    ),
+    "cpu": Scale((128, 128), HALVED, 4, 30, 4, 1e-3, True, 5),
+    "256": Scale((256, 256), VIDEO, 1, 100, 12, 1e-4, False, 10),
+    "256_authors": Scale((256, 256), VIDEO_AUTHORS, 1, 100, 12, 1e-4, False, 10),
 }
 
 L1 = 1e-6
@@ -103,9 +99,7 @@ def paper(scale: str, seed: int) -> Recipe:
     """MemAE as printed: cosine similarity without temperature, λ = 1/N, sums of squares on pixels in [0, 1]."""
     plain = autoencoder(scale, seed)
     plain = replace(plain, options=replace(plain.options, reduction="sum"), signed=False)
-    printed = recipe.as_printed(plain, ITEMS)
-    assert printed.spec.memory is not None  # noqa: S101 (it has just got one)
-    return replace(printed, spec=replace(printed.spec, memory=replace(printed.spec.memory, per_position=True)))
+    return recipe.as_printed(plain, ITEMS, per_position=True)
 
 
 def _remembering(scale: str, seed: int, items: int, shrinkage: float) -> Recipe:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from benchmarks.baselines.clips import ClipAutoencoder, unit
 from benchmarks.baselines.conv2d import StackedFrames
 from benchmarks.baselines.conv3d import SpatioTemporal
 from benchmarks.frame_protocol import Figure, frame_figures, pixel_level
@@ -24,6 +25,7 @@ from memae.data.clips import Clips, sliding
 from memae.data.samples import Samples, Selection, digest, mapped
 from memae.data.videos import Video, read_video
 from memae.estimators import VideoMemAE
+from memae.estimators.cutting import ends
 from memae.frames import spread_over_frames
 from memae.model import MemAE
 from memae.report import png
@@ -61,14 +63,8 @@ def load(size: tuple[int, int]) -> tuple[Problem, str]:
     videos = video_set("ped2")
     training, test = ([read_video(path, size=size) for path in part] for part in (videos.training, videos.test))
     checksum = digest(video.frames for video in training + test)
-    cuts = [len(video.frames) - max(LENGTH, len(video.frames) // 10) for video in training]
-    begins = [_part(video, 0, cut) for video, cut in zip(training, cuts, strict=True)]
-    ends = [_part(video, cut, len(video.frames)) for video, cut in zip(training, cuts, strict=True)]
-    return Problem(videos, begins, ends, test), checksum
-
-
-def _part(video: Video, start: int, stop: int) -> Video:
-    return Video(video.name, video.frames[start:stop], video.times[start:stop])
+    begins, held_out = ends(training, LENGTH, lambda frames, _: frames // 10)
+    return Problem(videos, begins, held_out, test), checksum
 
 
 def clips(videos: list[Video], length: int, step: int) -> Samples:
@@ -178,8 +174,7 @@ def learned(recipe_of: Callable[[str, int], Recipe]) -> Callable[[str, Problem, 
     def method(scale: str, problem: Problem, seed: int, checkpoint: Path) -> Found:
         about, recipe = SCALES[scale], recipe_of(scale, seed)
         training, held_out = (
-            mapped(clips(part, LENGTH, about.step), lambda batch: batch.float() / 255)
-            for part in (problem.training, problem.held_out)
+            mapped(clips(part, LENGTH, about.step), unit) for part in (problem.training, problem.held_out)
         )
         labels = [problem.videos.labels(number) for number in range(len(problem.test))]
 
@@ -200,7 +195,7 @@ def errors_of(model: MemAE, recipe: Recipe) -> ClipErrors:
     @torch.no_grad()
     def errors(batch: Tensor) -> Tensor:
         model.eval()
-        x = (batch.float() / 255).to(next(model.parameters()).device)
+        x = unit(batch).to(next(model.parameters()).device)
         x_hat = recipe.unit(model(recipe.scaled(x)).x_hat)
         return (x - x_hat).square()[:, 0].cpu()
 
@@ -210,9 +205,7 @@ def errors_of(model: MemAE, recipe: Recipe) -> ClipErrors:
 # ------------------------------------------------------------------------------------------------- all others
 
 
-def compared(
-    make: Callable[[int], StackedFrames | SpatioTemporal], learned_length: int
-) -> Callable[[str, Problem, int, Path], Found]:
+def compared(make: Callable[[int], ClipAutoencoder], learned_length: int) -> Callable[[str, Problem, int, Path], Found]:
     """The method that fits a baseline on clips of so many frames."""
 
     def method(scale: str, problem: Problem, seed: int, checkpoint: Path) -> Found:
@@ -230,7 +223,7 @@ def difference(scale: str, problem: Problem, seed: int, checkpoint: Path) -> Fou
     """A control that learns nothing: the squared difference of a frame to the one before, at its peak."""
 
     def errors(batch: Tensor) -> Tensor:
-        x = batch.float()[:, 0] / 255
+        x = unit(batch)[:, 0]
         return x.diff(dim=1).square()[:, [0, 0]]  # of two frames
 
     found = judged(errors, problem.test, 2)

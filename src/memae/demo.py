@@ -253,6 +253,4 @@ def _street(blocks: list[str]) -> Generator[str, None, Pair]:
 def _heat(detector: VideoMemAE, video: Pixels) -> Pixels:
     """The score of each place of each frame; twice the threshold is brightest."""
     scores = torch.stack([frame.error_map[0] for frame in detector.frames(video)])
-    calibration = detector.scorer_.calibration
-    assert calibration is not None  # noqa: S101 (fitted means calibrated)
-    return heat_colours((calibration.strength(scores) / 2).clip(0, 1).numpy())
+    return heat_colours((detector.calibration_.strength(scores) / 2).clip(0, 1).numpy())

@@ -73,6 +73,5 @@ def _quietly() -> Iterator[None]:
 
 
 def _names(scorer: Scorer) -> list[str]:
-    told = scorer.model.compass is not None or scorer.model.pace is not None
-    there = (True, True, told, scorer.references is not None)
+    there = (True, True, "surprise" in scorer.measured, scorer.references is not None)
     return [name for name, given in zip(OUTPUTS, there, strict=True) if given]

@@ -94,8 +94,7 @@ def rule_of(detector: VideoMemAE, *, release: float = 1.0, after: int | None = N
         raise OptionError(f"release must be 0 seconds or more; got {release:g}")
     if after is not None and after < 1:
         raise OptionError(f"after must be 1 frame or more; got {after}")
-    calibration = detector.scorer_.calibration
-    assert calibration is not None  # noqa: S101 (a fitted detector is calibrated)
+    calibration = detector.calibration_
     rate = calibration.false_alarm_rate
     return Rule(calibration.threshold(), calibration.threshold(min(2 * rate, (1 + rate) / 2)), release, after)
 
@@ -118,8 +117,7 @@ def watch(detector: VideoMemAE, items: Iterable[Item]) -> Iterator[Watched | Mar
 
 
 def _watch(detector: VideoMemAE, items: Iterator[Item]) -> Iterator[Watched | Mark]:
-    calibration = detector.scorer_.calibration
-    assert calibration is not None  # noqa: S101 (a fitted detector is calibrated)
+    calibration = detector.calibration_
     low, high = float(calibration.scores[0]), float(calibration.scores[-1])
     source, number, causal = "", 0, Causal(low, high)
     for found in _scored(detector, items):

@@ -29,7 +29,7 @@ LISTED = (
 """Columns of alarms.csv."""
 
 
-def as_event(item: Watched | Opened | Lost | Skipped | Started | Ended, alarm: int | None, last: float) -> Event:
+def as_event(item: Seen, alarm: int | None, last: float) -> Event:
     """What a line says: the event, its wall clock, and its time in the stream.
 
     Args:

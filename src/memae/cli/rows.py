@@ -40,8 +40,7 @@ def scored(
 def judged(estimator: Estimator, scores: Iterable[float]) -> dict[str, Any]:
     """The three columns that every row has."""
     found = torch.as_tensor(list(scores), dtype=torch.float64)
-    calibration = estimator.scorer_.calibration
-    assert calibration is not None  # noqa: S101 (a model file is calibrated)
+    calibration = estimator.calibration_
     return {
         "score": found.numpy(),
         "p_value": calibration.p_value(found).numpy(),
@@ -89,8 +88,7 @@ def deviation(estimator: Estimator, error_map: torch.Tensor) -> Any:
     """
     scorer = estimator.scorer_
     if scorer.model.pace is not None:
-        assert scorer.calibration is not None  # noqa: S101 (a model file is calibrated)
-        return (scorer.calibration.strength(error_map.mean(-3)) * (MAP_TOP / 2)).numpy()
+        return (estimator.calibration_.strength(error_map.mean(-3)) * (MAP_TOP / 2)).numpy()
     absolute = scorer.reduction == "absolute" and scorer.criterion == "error"
     error = error_map if absolute else error_map.sqrt()
     return error.mean(-3).numpy()

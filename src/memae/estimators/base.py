@@ -293,7 +293,7 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
 
     def p_value(self, X: Any) -> Floats:
         """Conformal p-value of each sample `(n,)`: small = unlike the held-out normal samples."""
-        return self._calibration().p_value(torch.from_numpy(self.anomaly_score(X))).numpy()
+        return self.calibration_.p_value(torch.from_numpy(self.anomaly_score(X))).numpy()
 
     def score_samples(self, X: Any) -> Floats:
         """Negative anomaly score of each sample `(n,)`, scikit-learn's convention: lower = more anomalous."""
@@ -322,7 +322,9 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
         use_engine(self.scorer_, self.spec_.shape, engine)
         return self
 
-    def _calibration(self) -> Calibration:
+    @property
+    def calibration_(self) -> Calibration:
+        """Scores of held-out normal samples, and the false-alarm rate to keep."""
         check_is_fitted(self, "scorer_")
         assert self.scorer_.calibration is not None  # noqa: S101 (fitted means calibrated)
         return self.scorer_.calibration
@@ -330,7 +332,7 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
     @property
     def threshold_(self) -> float:
         """The anomaly score above which a sample is flagged."""
-        return self._calibration().threshold()
+        return self.calibration_.threshold()
 
     @property
     def offset_(self) -> float:

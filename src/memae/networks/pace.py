@@ -44,11 +44,6 @@ class Pace(nn.Module):
         self.length = length
         self.teller = nn.Conv2d(features, len(paces), 1)
 
-    @property
-    def span(self) -> int:
-        """Frames of a film from which a clip of every pace can be taken: its middle is that of all of them."""
-        return span(self.paces, self.length)
-
     def normal(self, films: Tensor) -> Tensor:
         """The clips in the middle of films `(b, c, frames, h, w)`, as filmed: `(b, c, length, h, w)`."""
         start = (films.shape[2] - self.length) // 2
@@ -106,7 +101,7 @@ class Pace(nn.Module):
 
 
 def span(paces: Sequence[int], length: int) -> int:
-    """Frames that a clip of `length` takes at the highest pace.
+    """Frames of a film from which a clip of every pace can be taken; its middle is that of all of them.
 
     Example:
         >>> span((1, 2, 3, -1), 9)
