@@ -34,6 +34,8 @@ TARGETS: dict[str, tuple[str, str, float]] = {
     "mnist_scored/best_engine_vs_eager": ("MNIST, batch 256, best engine over eager torch", "≥", 3.5),
     "video_256_scored/best_f32_engine_vs_eager": ("video 16 × 256 × 256, best f32 engine over torch", "≥", 2),
     "video_file/share_of_model_rate": ("scoring a video file, share of the model's own rate", "≥", 0.9),
+    "watch/frames_per_second": ("`memae watch`, a file of 240 × 360, frames a second, one core", "≥", 25),
+    "watch/delay_seconds": ("the same played as if live, seconds from a frame to its score", "≤", 1),
     "parquet_16m/peak_rss_gib": ("peak memory, Parquet of 16 million rows × 120, GiB", "≤", 1.5),
     "parquet/time_exponent": ("exponent of the time over the rows, 1 to 16 million", "≤", 1.05),
     "help_seconds": ("`memae --help`, seconds", "≤", 0.4),
@@ -59,6 +61,7 @@ def render() -> None:
         "peers": peers,
         "engines": engines,
         "streaming": streaming,
+        "watch": watch,
         "together": together,
         "curves": curves,
     }
@@ -190,6 +193,27 @@ def streaming(record: dict[str, Any]) -> list[str]:
         cells = (f"{own[each]['seconds']:.0f} | {own[each]['peak_gib']:.2f}" for each in ("fit", "score"))
         lines.append(f"| {rows:,} | {' | '.join(cells)} |")
     return lines
+
+
+def watch(record: dict[str, Any]) -> list[str]:
+    """Rate, delay and memory of `memae watch`."""
+    figures, cases = record["figures"], record["cases"]
+    delay, memory = cases["delay_seconds"], cases["memory"]
+    held = ", ".join(f"{each:.0f}" for each in memory["mib_at_start_and_each_quarter"])
+    return [
+        "## Watching",
+        "",
+        "`memae watch` with the default detector on one core; the test videos of UCSD Ped2 as one H.264 file.",
+        "",
+        "| | |",
+        "|---|---:|",
+        f"| frames a second, torch | {figures['speed/watch/frames_per_second']['value']:.1f} |",
+        f"| the same, OpenVINO | {figures['speed/watch/frames_per_second/openvino']['value']:.1f} |",
+        f"| as if live, every clip of {cases['score_step']} scored: frames skipped | {delay['skipped']} |",
+        f"| from reading a frame to its score, median, s | {figures['speed/watch/delay_seconds']['value']:.2f} |",
+        f"| the longest, s | {delay['longest']:.2f} |",
+        f"| MiB held after 500 frames and each quarter of {memory['frames']:,} | {held} |",
+    ]
 
 
 def together(record: dict[str, Any]) -> list[str]:

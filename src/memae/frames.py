@@ -2,13 +2,16 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 Floats = NDArray[np.float64]
 T = TypeVar("T")
+V = TypeVar("V", float, Tensor)
 
 
 def spread_over_frames(
@@ -103,21 +106,21 @@ class Causal:
         return (error - self.low) / (spread if spread > 0 else 1.0)
 
 
-def smoothed(scores: Iterable[tuple[T, float]], width: int) -> Iterator[tuple[T, float]]:
+def smoothed(scores: Iterable[tuple[T, V]], width: int) -> Iterator[tuple[T, V]]:
     """Scores of the frames of one video, each as the mean over the `width` frames around it that are there.
 
     Works on a stream: a frame comes as soon as the last one of those around it has come.
 
     Args:
-        scores: what belongs to a frame, and its score, in their order.
-        width: frames, an odd number; 1 leaves scores as they are.
+        scores: what belongs to a frame, and its score, in their order; or, instead of a score, one for each place.
+        width: frames, an odd number, else one more; 1 leaves scores as they are.
 
     Example:
         >>> list(smoothed([("a", 0.0), ("b", 3.0), ("c", 6.0), ("d", 0.0)], 3))
         [('a', 1.5), ('b', 3.0), ('c', 3.0), ('d', 3.0)]
     """
     half = width // 2
-    around: deque[float] = deque(maxlen=2 * half + 1)
+    around: deque[V] = deque(maxlen=2 * half + 1)
     waiting: deque[T] = deque()
     seen = 0
     for frame, score in scores:
@@ -125,10 +128,17 @@ def smoothed(scores: Iterable[tuple[T, float]], width: int) -> Iterator[tuple[T,
         waiting.append(frame)
         seen += 1
         if seen > half:
-            yield waiting.popleft(), sum(around) / len(around)
+            yield waiting.popleft(), _mean(around)
     while waiting:
         # the scores before the frame that is next: half of them, less where the video is shorter
         before = min(seen - len(waiting), half)
         while len(around) > before + len(waiting):
             around.popleft()
-        yield waiting.popleft(), sum(around) / len(around)
+        yield waiting.popleft(), _mean(around)
+
+
+def _mean(values: deque[V]) -> V:
+    total = values[0]
+    for each in islice(values, 1, None):
+        total = total + each
+    return total / len(values)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from memae.memory import Memory, OnEmpty, Recall, Similarity
 from memae.networks import convolutional, orientation, tabular
 from memae.networks.hiding import Hiding, shown
-from memae.networks.pace import Pace, motion, stacked
+from memae.networks.pace import Pace, placed, stacked
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class MemAE(nn.Module):
         if self.hiding is not None:
             x = shown(x, torch.zeros_like(x, dtype=torch.bool) if hidden is None else hidden)
         elif self.pace is not None:
-            x = stacked(x)
+            x = placed(stacked(x))
         z: Tensor = self.encoder(x)
         return z if self.code_shape is None else z.flatten(1)
 
@@ -132,8 +132,8 @@ class MemAE(nn.Module):
         return x_hat
 
     def target(self, x: Tensor) -> Tensor:
-        """What x̂ is the reconstruction of: the samples, or the motion in clips."""
-        return x if self.pace is None else motion(self.pace.normal(x))
+        """What x̂ is the reconstruction of: the samples, or of clips their frames and motion."""
+        return x if self.pace is None else stacked(self.pace.normal(x))
 
     def views(self, x: Tensor) -> Tensor:
         """Samples in every view that is learned: turned, or at two paces, as they are first."""
@@ -182,7 +182,7 @@ class MemAE(nn.Module):
         return Reconstruction(x_hat, recall, z.flatten(1), surprise)
 
     def _of_clips(self, pace: Pace, x: Tensor, others: Tensor | None) -> Reconstruction:
-        """The motion in clips, and the odds of their pace; of films, how badly the paces of two clips each are told."""
+        """Clips, and the odds of their pace; of films, how badly the paces of two clips each are told."""
         films = x.shape[2] > pace.length
         others = pace.every(len(x)) if others is None else others
         views = pace.views(x, others) if films else x
@@ -208,8 +208,8 @@ def build(spec: Spec) -> MemAE:
     channels, *space = spec.shape
     layout = convolutional.Layout(spec.widths, spec.strides)
     if spec.paces:
-        encoder = convolutional.encoder(channels * (2 * space[0] - 1), space[1:], layout)
-        decoder = convolutional.decoder(channels * (space[0] - 1), space[1:], layout)
+        encoder = convolutional.encoder(channels * (2 * space[0] - 1) + 2, space[1:], layout)
+        decoder = convolutional.decoder(channels * (2 * space[0] - 1), space[1:], layout)
     elif space:
         encoder = convolutional.encoder(channels, space, layout)
         decoder = convolutional.decoder(channels, space, layout)

@@ -1,7 +1,7 @@
 """What a score means: higher = more anomalous. From raw samples to scores, error maps and frame scores."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -48,8 +48,8 @@ class Scorer(nn.Module):
     codes or, for rows of tables, between the rows. With the error alone, the score is the error.
 
     Of clips whose paces are told, each measure is known at each position of the code: there the error is that of the
-    motion, and the surprise that of `Pace.odds`. The score is the highest sum of any position, and the error map shows
-    them all, at the size of a frame.
+    motion, and the surprise that of `Pace.odds`. Each counts by how far it lies above what it usually is there. The
+    score is the highest sum of any position, and the error map shows them all, at the size of a frame.
 
     For others, the error map is that of `criterion_map`, with the criterion "usual" over the usual errors. Where rows
     are known, it is what each element adds to the score: its error, weighed, and its part of the distance.
@@ -71,6 +71,7 @@ class Scorer(nn.Module):
     center: Tensor
     scale: Tensor
     usual: Tensor | None
+    level: Tensor | None
     weights: Tensor | None
     references: Tensor | None
     rows: Tensor | None
@@ -108,6 +109,9 @@ class Scorer(nn.Module):
         measures = len(self.measured)
         first = torch.eye(measures, dtype=torch.float64, device=self.center.device)[0]
         self.register_buffer("weights", first if measures > 1 else None)
+        pace = self.model.pace
+        level = None if pace is None else torch.zeros(measures, *pace.places, device=self.center.device)
+        self.register_buffer("level", level)
 
     @property
     def measured(self) -> tuple[str, ...]:
@@ -163,10 +167,11 @@ class Scorer(nn.Module):
     def _of_clips(self, x: Tensor, x_hat: Tensor, fallback: Tensor, more: list[Tensor], *, reasons: bool) -> Scores:
         """Scores of normalised clips `(b, c, t, h, w)`, of which each measure is a map over the positions of the code.
 
-        The reconstruction is that of the motion, which has no raw unit.
+        The reconstruction is that of frames and motion as the network sees them.
         """
         assert self.model.pace is not None  # noqa: S101 (asked before)
-        errors = error_map(self.model.target(x), x_hat, self.reduction).mean(1)
+        frames = x.shape[1] * x.shape[2]  # channels of the target that are frames; the error is that of the others
+        errors = error_map(self.model.target(x), x_hat, self.reduction)[:, frames:].mean(1)
         maps = [adaptive_avg_pool2d(errors, self.model.pace.places)]
         if "surprise" in self.measured:
             maps.append(more[0])
@@ -177,9 +182,12 @@ class Scorer(nn.Module):
         score = self.weighed(together).double()
         if not reasons:
             return Scores(score, score[:0], score[:0], fallback, together)
-        everywhere = self._everywhere(together)[:, None]
-        shown = interpolate(everywhere, x.shape[3:], mode="bilinear")[:, None]
-        return Scores(score, shown, x_hat, fallback, together)
+        return Scores(score, self.shown(self.everywhere(together), x.shape[3:])[:, None], x_hat, fallback, together)
+
+    @staticmethod
+    def shown(everywhere: Tensor, size: Sequence[int]) -> Tensor:
+        """Scores of positions `(b, h, w)` at the size of a frame `(b, 1, *size)`."""
+        return interpolate(everywhere[:, None].float(), tuple(size), mode="bilinear")
 
     def outputs(self, x: Tensor) -> tuple[Tensor, ...]:
         """What the score of normalised samples `(b, *shape)` needs of the network.
@@ -270,6 +278,9 @@ class Scorer(nn.Module):
     def balance(self, normal: Tensor) -> None:
         """Weighs the measures against each other: each in its standard deviation over normal samples.
 
+        Of clips, the mean at each position becomes the level above which measures count there: where people walk close
+        by, more moves than where they walk far off.
+
         The surprise counts by the share of the turns of normal samples that the model tells, besides: not at all where
         those look the same in every position.
 
@@ -277,6 +288,8 @@ class Scorer(nn.Module):
             normal: `Scores.measures` of held-out normal samples, `(n, k)` or of each position `(n, k, h, w)`, where the
                 highest counts.
         """
+        if self.level is not None:
+            self.level.copy_(normal.mean(0))
         if self.weights is None:
             return
         highest = normal if normal.ndim == 2 else normal.flatten(2).amax(2)
@@ -288,11 +301,13 @@ class Scorer(nn.Module):
 
     def weighed(self, measures: Tensor) -> Tensor:
         """The score `(b,)` of `Scores.measures`; where each position has its own, the highest of them."""
-        score = self._everywhere(measures)
+        score = self.everywhere(measures)
         return score if score.ndim == 1 else score.flatten(1).amax(1)
 
-    def _everywhere(self, measures: Tensor) -> Tensor:
+    def everywhere(self, measures: Tensor) -> Tensor:
         """The weighed sum of measures `(b, k, …)`, at each position if they are: `(b, …)`."""
+        if self.level is not None:
+            measures = measures - self.level
         if self.weights is None:
             return measures[:, 0]
         weights = self.weights.to(measures).reshape(-1, *[1] * (measures.ndim - 2))

@@ -17,8 +17,9 @@ from memae.data.streams import Item, Mark, Opened, Picture, Shot, Skipped
 from memae.data.videos import FRAME_RATE
 from memae.errors import MemaeError, OptionError
 from memae.estimators.cutting import Part
+from memae.estimators.following import FrameScore
 from memae.estimators.pixel_units import check_unit
-from memae.estimators.video import FrameScore, VideoMemAE
+from memae.estimators.video import VideoMemAE
 from memae.frames import Causal
 
 AFTER = 0.2

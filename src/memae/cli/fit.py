@@ -207,7 +207,7 @@ def video(
     size: Annotated[
         tuple[int, int] | None,
         _option(
-            "Height and width to scale to; by default the shorter side to 128.",
+            "Height and width to scale to; by default the shorter side to 160.",
             "--size",
             panel=NETWORK,
             metavar="H W",
@@ -242,14 +242,17 @@ def video(
         _option("Positions whose codes are kept to score the distance, 0 for none; by default 8000.", panel=TRAINING),
     ] = None,
     smooth: Annotated[int, _option("Frames over which scores are averaged, an odd number.", panel=TRAINING)] = 15,
-    epochs: Epochs = 10,
+    epochs: Epochs = 12,
     batch_size: BatchSize = 8,
     learning_rate: Rate = 0.001,
     decay: Decay = True,
     choose: Choose = "lowest",
     patience: Patience = None,
     init: First = "kmeans",
-    warmup: Warmup = 2,
+    warmup: Annotated[
+        int | None,
+        _option("Epochs without memory before the items are set; by default two thirds of them.", panel=MEMORY),
+    ] = None,
     revive: Revive = False,
     held_out: HeldOut = 0.1,
     false_alarm_rate: FalseAlarms = 0.05,

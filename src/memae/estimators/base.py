@@ -181,11 +181,11 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
         self._remember(scorer, prepared.training, options)
         measures = torch.cat([part.measures for part in held_out(reasons=False)])
         scorer.balance(measures)
-        return self._as_told(np.asarray(scorer.weighed(measures).numpy(), dtype=np.float64), prepared)
+        return self._as_told(scorer, measures, prepared)
 
-    def _as_told(self, scores: Floats, prepared: Prepared) -> Floats:  # noqa: ARG002 (video smooths them)
-        """Scores of held-out samples as `anomaly_score` would give them."""
-        return scores
+    def _as_told(self, scorer: Scorer, measures: Tensor, prepared: Prepared) -> Floats:  # noqa: ARG002 (video needs it)
+        """Scores of held-out samples as `anomaly_score` would give them, from their measures."""
+        return np.asarray(scorer.weighed(measures).numpy(), dtype=np.float64)
 
     def _settle(
         self,
@@ -238,6 +238,8 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
         known = {field.name for field in fields(Options)} & set(self.get_params(deep=False)) - {"batch_size"}
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         values = {name: getattr(self, name) for name in known}
+        if values["warmup"] is None:
+            values["warmup"] = 2 * values["epochs"] // 3
         return Options(**values, seed=seed, batch_size=self._batch_size(samples))
 
     def _spec(self, shape: tuple[int, ...], samples: int) -> Spec:

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from memae.data.ahead import ahead
-from memae.data.clips import Clips, chunks, sliding
+from memae.data.clips import Clips, sliding
 from memae.data.pixels import resize, with_channels
 from memae.data.samples import Samples, Selection
 from memae.data.videos import Video, find_videos, frame_blocks, read_videos, videos_of_array
@@ -20,8 +20,9 @@ from memae.errors import OptionError, SchemaError
 from memae.estimators.base import Estimator, Prepared, check_references
 from memae.estimators.cutting import Part, ends, read_ends, scaled_size, streamed
 from memae.estimators.devices import Device
+from memae.estimators.following import FrameScore, frames_of_clips, told_of_clips
 from memae.estimators.pixel_units import check_unit, checked_size, pixel_range, pixel_unit
-from memae.frames import Floats, smoothed, spread_over_frames
+from memae.frames import Floats, smoothed
 from memae.losses import Reduction
 from memae.memory import OnEmpty, Similarity
 from memae.networks.convolutional import STACKED, VIDEO, Layout, shortened
@@ -49,7 +50,7 @@ PAPER: dict[str, Any] = {
 """What the paper says, at the size, rate and epochs with which its Table 2 is reproduced here."""
 
 PACES = (1, 2, 3)
-SHORTER_SIDE = 128
+SHORTER_SIDE = 160
 """Pixels to which the shorter side of frames is scaled, if it is longer."""
 CLIPS = 4000
 """Training clips an epoch, about, where the step from one to the next is free."""
@@ -60,16 +61,6 @@ BUFFER = 2**28
 """Bytes of clips that decoded files take for shuffling, and of frames that are held out."""
 
 
-class FrameScore(NamedTuple):
-    """The anomaly of one frame of a video."""
-
-    video: str  # its path, or its number in a list of arrays
-    frame: int  # from 0
-    time: float  # seconds from the first frame
-    score: float  # that of the clip centred on the frame, smoothed
-    error_map: Tensor  # (c, h, w): the frame's own part of that clip's error, or (1, h, w): the score of each place
-
-
 class VideoMemAE(Estimator):
     """Detects anomalous frames of videos, and where in them, from clips of neighbouring frames.
 
@@ -78,12 +69,12 @@ class VideoMemAE(Estimator):
     of the clip centred on it, the frames at the edges that of the nearest clip.
 
     By default the frames of a clip and what changes between them are the channels of one picture; for each of its
-    positions the memory restores the motion there, and its answer tells how fast the clip is played. `paper` gives the
-    paper's network, which convolves in time.
+    positions the memory restores both, and its answer tells how fast the clip is played. A frame has the score of its
+    most anomalous place, over all clips that hold it. `paper` gives the paper's network, which convolves in time.
 
     Args:
         n_items: items of the memory, each the feature of one position; 0 is a plain autoencoder.
-        size: height and width that frames are scaled to; "native" keeps theirs; None makes their shorter side 128, if
+        size: height and width that frames are scaled to; "native" keeps theirs; None makes their shorter side 160, if
             it is longer.
         channels: 1 for grey (the paper), 3 for RGB.
         length: frames a clip.
@@ -110,7 +101,7 @@ class VideoMemAE(Estimator):
         choose: keep the epoch with the "lowest" held-out error, or the "last".
         patience: stop after so many epochs without a lower held-out error; None never.
         init: first items: "uniform", encodings of "samples", or their "kmeans" centres.
-        warmup: epochs without memory before the items are set.
+        warmup: epochs without memory before the items are set; None takes two thirds of them.
         revive: restart items that no position reads.
         held_out: share of each video, its end, that is only used to choose the epoch and to calibrate; more is taken
             where the false-alarm rate needs it.
@@ -151,14 +142,14 @@ class VideoMemAE(Estimator):
         paces: bool = True,
         references: int | None = None,
         smooth: int = 15,
-        epochs: int = 10,
+        epochs: int = 12,
         batch_size: int = 8,
         learning_rate: float = 0.001,
         decay: bool = True,
         choose: Choice = "lowest",
         patience: int | None = None,
         init: Init = "kmeans",
-        warmup: int = 2,
+        warmup: int | None = None,
         revive: bool = False,
         held_out: float = 0.1,
         false_alarm_rate: float = 0.05,
@@ -320,12 +311,6 @@ class VideoMemAE(Estimator):
         Args:
             part: frames `(k, c, h, w)` of the model's size, in blocks of any number, in the unit of the training data.
         """
-        each = self._each(part)
-        for frame, score in smoothed(((frame, frame.score) for frame in each), self.smooth):
-            yield frame._replace(score=score)
-
-    def _each(self, part: Part) -> Iterator[FrameScore]:
-        """`follow` before scores are smoothed."""
         times: deque[float] = deque()  # of the frames that have no score yet
         count = 0
 
@@ -336,27 +321,25 @@ class VideoMemAE(Estimator):
                 count += len(frames)
                 yield frames
 
-        starts: list[int] = []
-        clips = chunks(self._clips(part.name, blocks()), self.scorer_.chunk, starts)
-        scored = (
-            (starts.pop(0), (float(score), error_map))
-            for scores in self.scorer_.batched(clips)
-            for score, error_map in zip(scores.score, scores.error_map, strict=True)
+        clips = self._clips(part.name, blocks())
+        told = (
+            (FrameScore(part.name, frame, times.popleft(), score, error_map), score)
+            for frame, score, error_map in frames_of_clips(self.scorer_, clips, self.shape_, lambda: count)
         )
-        for frame, start, (score, error_map) in spread_over_frames(scored, self.length, lambda: count):
-            shown = error_map[:, min(frame - start, error_map.shape[1] - 1)]
-            yield FrameScore(part.name, frame, times.popleft(), score, shown)
+        return (frame._replace(score=score) for frame, score in smoothed(told, self.smooth))
 
     @property
     def delay(self) -> int:
         """Frames after a frame that must have come before `follow` gives its score, at most.
 
         Half a clip lies after the frame on which it is centred, the next clip tells that none lies nearer,
-        `Scorer.chunk` clips are computed at once, and half of the frames over which scores are smoothed lie after it.
-        Frames before the first centre wait for the first clips besides.
+        `Scorer.chunk` clips are computed at once, and half of the frames over which scores are smoothed lie after it,
+        as does half a clip where the clips that hold a frame share its map. Frames before the first centre wait for the
+        first clips besides.
         """
         check_is_fitted(self, "scorer_")
-        later = self.length - self.length // 2 - 1
+        shared = 0 if self.scorer_.level is None else self.length // 2
+        later = self.length - self.length // 2 - 1 + shared
         nearer = (self.score_step + 1) // 2
         return later + nearer + self.scorer_.chunk * self.score_step - 1 + self.smooth // 2
 
@@ -381,14 +364,15 @@ class VideoMemAE(Estimator):
             random = torch.Generator().manual_seed(options.seed)
             scorer.remember(scorer.position_codes(training.batches(self.batch_size, random), wanted, random))
 
-    def _as_told(self, scores: Floats, prepared: Prepared) -> Floats:
-        """Held-out scores smoothed within each video, as those of frames are."""
+    def _as_told(self, scorer: Scorer, measures: Tensor, prepared: Prepared) -> Floats:
+        """Scores of held-out clips as those of the frames they are centred on."""
         assert isinstance(prepared.normal, Selection)  # noqa: S101 (`_prepare` made it)
         clips = prepared.normal.samples
         assert isinstance(clips, Clips)  # noqa: S101 (the same)
-        parts = np.split(scores, np.flatnonzero(np.diff(clips.origin[:, 0].numpy())) + 1)
-        width = 2 * (self.smooth // 2 // self.score_step) + 1
-        return np.array([score for part in parts for _, score in smoothed(((None, each) for each in part), width)])
+        ends = np.flatnonzero(np.diff(clips.origin[:, 0].numpy())) + 1
+        videos = torch.tensor_split(measures, torch.from_numpy(ends))
+        about = self.length, self.smooth, self.score_step
+        return np.concatenate([told_of_clips(scorer, each, *about) for each in videos])
 
     def _encoding(self) -> dict[str, Any]:
         return {"unit": self.unit_, "shape": list(self.shape_)}

@@ -27,6 +27,19 @@ def stacked(clips: Tensor) -> Tensor:
     return torch.cat([clips.flatten(1, 2), motion(clips)], 1)
 
 
+def placed(pictures: Tensor) -> Tensor:
+    """Pictures with the row and the column of each pixel, −1 to 1, as two channels more: `(b, c + 2, h, w)`.
+
+    How fast people walk and how large they are depends on where they are (Liu et al., An intriguing failing of
+    convolutional neural networks and the CoordConv solution, NeurIPS 2018).
+    """
+    height, width = pictures.shape[2:]
+    rows = torch.linspace(-1, 1, height, dtype=pictures.dtype, device=pictures.device)
+    columns = torch.linspace(-1, 1, width, dtype=pictures.dtype, device=pictures.device)
+    where = torch.stack([rows[:, None].expand(-1, width), columns.expand(height, -1)])
+    return torch.cat([pictures, where.expand(pictures.shape[0], -1, -1, -1)], 1)
+
+
 class Pace(nn.Module):
     """Tells for each position of a clip how many times as fast as filmed it was played.
 
