@@ -1,0 +1,94 @@
+"""`memae serve`: models behind HTTP, with a page to drop files on."""
+
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from memae.cli.score import EngineOption, FalseAlarms
+
+if TYPE_CHECKING:
+    from memae.estimators import Estimator
+
+
+def serve(
+    models: Annotated[list[Path], typer.Argument(help="Model files; each is called as its file.", show_default=False)],
+    host: Annotated[str, typer.Option(help="Address to listen on; any but this machine's own needs --token-file.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 8000,
+    token_file: Annotated[
+        Path | None, typer.Option(help="File with a secret that requests must show; 16 characters or more.")
+    ] = None,
+    max_mb: Annotated[float, typer.Option(help="MB that a request may have.")] = 64.0,
+    max_samples: Annotated[int, typer.Option(help="Rows, pictures or frames that a request may have.")] = 100_000,
+    max_seconds: Annotated[float, typer.Option(help="Seconds until a request is given up.")] = 60.0,
+    max_requests: Annotated[int, typer.Option(help="Requests at once; more are told to come again.")] = 256,
+    max_batch: Annotated[
+        int | None,
+        typer.Option(help="Samples computed together, at most; by default the model's own.", show_default=False),
+    ] = None,
+    false_alarm_rate: FalseAlarms = None,
+    engine: EngineOption = "torch",
+) -> None:
+    """Serve models over HTTP: scores, reasons, metrics, and a page at / to drop files on.
+
+    SIGTERM and Ctrl-C end it: what was accepted is answered.
+
+    Example: memae serve model.memae --port 8000
+    """
+    import torch
+
+    from memae.errors import MissingExtraError
+
+    try:
+        from memae.service.app import Service
+        from memae.service.limits import Limits
+        from memae.service.server import Server, bound
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(f"serve needs {error.name}: pip install 'memae[serve]'") from error
+
+    limits = Limits(
+        megabytes=max_mb, samples=max_samples, seconds=max_seconds, requests=max_requests, together=max_batch
+    )
+    token = None if token_file is None else _token(token_file)
+    with bound(host, port, token) as listening:
+        named = _loaded(models)
+        for estimator in named.values():
+            estimator.use_engine(engine)
+            if false_alarm_rate is not None:
+                estimator.recalibrate(false_alarm_rate=false_alarm_rate)
+        torch.set_num_threads(max(torch.get_num_threads() - 1, 1))  # a core answers meanwhile
+        server = Server(Service(named, limits=limits, token=token), limits)
+        shown = f"[{host}]" if ":" in host else host
+        sys.stderr.write(f"memae: {', '.join(named)} at http://{shown}:{listening.getsockname()[1]} (Ctrl-C ends it)\n")
+        server.serve_on(listening)
+    if server.caught == signal.SIGINT:
+        raise typer.Exit(130)
+
+
+def _token(path: Path) -> str:
+    from memae.errors import OptionError
+
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise OptionError(
+            f"cannot read the token file {path}: {reason}; make one: openssl rand -hex 16 > {path}"
+        ) from error
+
+
+def _loaded(paths: list[Path]) -> "dict[str, Estimator]":
+    """The models by the names of their files."""
+    from memae.errors import OptionError
+    from memae.estimators import load
+
+    found: dict[str, Estimator] = {}
+    for path in paths:
+        if path.stem in found:
+            raise OptionError(f"two models are called {path.stem!r}; give one of the files another name")
+        found[path.stem] = load(path)
+    return found

@@ -1,0 +1,47 @@
+// What differs between tables, images and video: words, and how a sample is asked for again.
+
+const KINDS = {
+  table: {
+    prompt: "Drop a table here (CSV or Parquet), or choose one",
+    about: (model) => `It must have the ${model.columns.length} columns that the model has learned: ${listed(model.columns)}.`,
+    several: false,
+    one: "row",
+    many: "rows",
+    name: (sample) => `row ${sample.row}`,
+    number: (sample) => sample.row,
+    known: ["row"],
+  },
+  image: {
+    prompt: "Drop pictures here (PNG, JPEG, BMP, TIFF), or choose some",
+    about: (model) => `They are ${model.scaled ? "scaled to" : "to have"} ${model.width} × ${model.height} pixels.`,
+    several: true,
+    one: "picture",
+    many: "pictures",
+    name: (sample) => sample.file,
+    number: () => null,
+    known: ["file"],
+  },
+  video: {
+    prompt: "Drop a video here, or choose one",
+    about: (model) => `It needs ${model.least_frames} frames or more: MP4, AVI, MKV, MOV, WebM or MPEG.`,
+    several: false,
+    one: "frame",
+    many: "frames",
+    name: (sample) => `frame ${sample.frame}, ${sample.time.toFixed(2)} s`,
+    number: (sample) => sample.frame,
+    known: ["frame", "time"],
+  },
+};
+
+export const kindOf = (model) => KINDS[model.kind];
+
+function listed(columns) {
+  const names = columns.slice(0, 6).map((column) => column.name);
+  return names.join(", ") + (columns.length > 6 ? ` and ${columns.length - 6} more` : "");
+}
+
+/** The model that takes a file of this name: the chosen one if it does, else the first that does. */
+export function fitting(models, chosen, file) {
+  const takes = (model) => model.suffixes.some((suffix) => file.name.toLowerCase().endsWith(suffix));
+  return takes(chosen) ? chosen : (models.find(takes) ?? chosen);
+}

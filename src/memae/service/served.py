@@ -1,0 +1,186 @@
+"""A model that the service has, whatever its kind of data."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from memae.estimators import Estimator
+from memae.evidence import Evidence
+from memae.service.batching import Worker
+from memae.service.limits import Deadline, Limits, Refused
+from memae.service.uploads import Body, Rows, Upload
+
+E = TypeVar("E", bound=Estimator)
+T = TypeVar("T")
+Row = dict[str, Any]
+"""What is told of one sample, JSON-ready."""
+Observer = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a request asks for, besides its data.
+
+    Attributes:
+        deadline: by which it must be answered.
+        ignore: columns of a table to leave out.
+        only: samples to explain, by their number; none means those that the kind of data chooses.
+        items: memory items to tell of each.
+    """
+
+    deadline: Deadline
+    ignore: tuple[str, ...] = ()
+    only: tuple[int, ...] = ()
+    items: int = 5
+
+    def wait(self, answer: "Future[T]") -> T:
+        """The answer of a worker, if it comes in time."""
+        try:
+            return answer.result(self.deadline.left())
+        except TimeoutError as error:
+            answer.cancel()
+            raise self.deadline.missed() from error
+
+
+class Judged(NamedTuple):
+    """What the calibration makes of the scores of k samples."""
+
+    score: NDArray[np.float64]  # (k,)
+    p_value: NDArray[np.float64]
+    is_anomaly: NDArray[np.bool_]
+
+    def rows(self, known: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
+        """A row a sample, beginning with what it is known by."""
+        columns = zip(known, *(column.tolist() for column in self), strict=True)
+        for sample, score, p_value, is_anomaly in columns:
+            yield {**sample, "score": score, "p_value": p_value, "is_anomaly": is_anomaly}
+
+    def parted(self, sizes: Iterable[int]) -> list["Judged"]:
+        """The parts of samples of several requests."""
+        cuts = np.cumsum(list(sizes))[:-1]
+        return [Judged(*part) for part in zip(*(np.split(column, cuts) for column in self), strict=True)]
+
+
+class Served(ABC, Generic[E]):
+    """A fitted detector, and the one thread in which it computes.
+
+    All methods but `waiting` and `close` block; they are called in the threads of requests.
+
+    Args:
+        name: by which requests choose it.
+        estimator: fitted.
+        limits: of the service.
+        observe: is told the size of each batch.
+    """
+
+    suffixes: ClassVar[frozenset[str]]
+    takes: ClassVar[str]  # in words
+
+    def __init__(self, name: str, estimator: E, limits: Limits, observe: Observer) -> None:
+        self.name = name
+        calibration = estimator.calibration_
+        self.threshold = calibration.threshold()
+        self.rule = {"threshold": finite(self.threshold), "false_alarm_rate": calibration.false_alarm_rate}
+        self.estimator = estimator
+        self.limits = limits
+        self.chunk = min(estimator.scorer_.chunk, limits.together or estimator.scorer_.chunk)
+        self.worker = Worker(name, self._scored, self.chunk, observe)
+
+    @abstractmethod
+    def score(self, body: Body, wanted: Wanted) -> list[Row]:
+        """A row a sample.
+
+        Raises:
+            Refused: the data cannot be used, or not in time.
+        """
+
+    @abstractmethod
+    def explain(self, body: Body, wanted: Wanted) -> list[Row]:
+        """The evidence of the samples wanted; Refused as in `score`."""
+
+    @abstractmethod
+    def about(self) -> Row:
+        """What the samples must look like."""
+
+    def quick(self, body: Body, wanted: Wanted) -> "Future[Judged] | None":  # noqa: ARG002 (tables can)
+        """The scores of a small request that needs no thread of its own; None where it does."""
+        return None
+
+    def files(self, body: Body) -> list[Upload]:
+        """The files of a request, if they are of this kind."""
+        if isinstance(body, Rows):
+            raise Refused(422, f"rows are for tables, and the model {self.name!r} takes {self.takes}")
+        for upload in body:
+            if upload.path.suffix not in self.suffixes:
+                raise Refused(422, f"{upload.name} is not of a kind that the model {self.name!r} takes: {self.takes}")
+        return body
+
+    def to_explain(self, samples: int, wanted: Wanted) -> list[int]:
+        """Numbers of the samples to explain out of so many, in their order."""
+        numbers = sorted(set(wanted.only)) or list(range(samples))
+        if numbers[-1] >= samples or numbers[0] < 0:
+            outside = numbers[0] if numbers[0] < 0 else numbers[-1]
+            raise Refused(422, f"sample={outside} is asked for; the samples are numbered 0 to {samples - 1}")
+        if len(numbers) > self.limits.explained:
+            told = f"{len(numbers)} samples are to be explained, {self.limits.explained} at most"
+            raise Refused(422, f"{told}; choose some, as ?sample=0&sample=3")
+        return numbers
+
+    def described(self) -> Row:
+        """The model in a few words, for `GET /models`."""
+        return {
+            "name": self.name,
+            "kind": self.estimator.kind,
+            **self.rule,
+            "held_out_samples": len(self.estimator.calibration_.scores),
+            "takes": self.takes,
+            "suffixes": sorted(self.suffixes),
+            "data_sha256": self.estimator.checksum_,
+            "versions": self.estimator.versions_,
+            **self.about(),
+        }
+
+    def close(self) -> None:
+        """Ends the thread when all that was asked for is done."""
+        self.worker.close()
+
+    def pieces(self, batches: Iterable[Tensor], wanted: Wanted) -> Iterator[Judged]:
+        """Scores of batches of any size, computed in pieces between which others have their turn."""
+        for batch in batches:
+            for piece in torch.split(batch, self.chunk) if len(batch) else ():
+                yield wanted.wait(self.worker.score(piece, len(piece)))
+
+    def _scored(self, pieces: list[Any]) -> list[Judged]:
+        """Scores of what several requests give, in the worker's thread."""
+        raw, sizes = self._joined(pieces)
+        scores = [part.score for part in self.estimator.scorer_.batched([raw], reasons=False)]
+        return self.judged(torch.cat(scores)).parted(sizes)
+
+    def _joined(self, pieces: list[Any]) -> tuple[Tensor, list[int]]:
+        """Samples `(n, *shape)` of what several requests give, and how many each gives."""
+        return torch.cat(pieces), [len(piece) for piece in pieces]
+
+    def judged(self, scores: Tensor) -> Judged:
+        """Scores as the calibration judges them, as everywhere in memae."""
+        scores = scores.double()
+        p_value = self.estimator.calibration_.p_value(scores)
+        return Judged(scores.numpy(), p_value.numpy(), (scores > self.threshold).numpy())
+
+
+def explained(evidence: Evidence, known: Mapping[str, Any]) -> Row:
+    """Evidence as it is told, with what the sample is known by instead of the name that the service has for it."""
+    told = evidence.as_json()
+    del told["name"]
+    return {**known, **told}
+
+
+def finite(value: float) -> float | None:
+    """A number as JSON has it."""
+    return value if np.isfinite(value) else None

@@ -1,0 +1,110 @@
+"""Videos: each frame is scored by the clip around it."""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+import av
+import numpy as np
+import torch
+from torch import Tensor
+
+from memae.data.ahead import ahead
+from memae.data.videos import VIDEO_SUFFIXES, frame_blocks
+from memae.estimators import FrameScore, VideoMemAE
+from memae.estimators.cutting import Part
+from memae.estimators.explaining import explained_frames
+from memae.estimators.pixel_units import check_unit
+from memae.evidence import Evidence, Explainer
+from memae.service.limits import Refused
+from memae.service.served import Row, Served, Wanted, explained
+from memae.service.uploads import Body, Upload, under_their_names
+
+CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,asf,mpeg,mpegts,mpegvideo,m4v"
+"""What a video may be to FFmpeg. Others, playlists for instance, would make it open what they name."""
+
+
+class ServedVideos(Served[VideoMemAE]):
+    """A detector for video. A video is decoded and scored in the worker's thread, alone."""
+
+    suffixes = VIDEO_SUFFIXES
+    takes = "a video: MP4, AVI, MKV, MOV, WebM, MPEG or WMV"
+
+    def score(self, body: Body, wanted: Wanted) -> list[Row]:
+        """A row a frame."""
+        upload = self._checked(body)
+        frames = wanted.wait(self.worker.call(lambda: self._frames(upload, wanted)))
+        judged = self.judged(torch.tensor([frame.score for frame in frames], dtype=torch.float64))
+        return list(judged.rows({"frame": frame.frame, "time": frame.time} for frame in frames))
+
+    def explain(self, body: Body, wanted: Wanted) -> list[Row]:
+        """Where frames are unlike what is normal; of no frame in particular, that with the highest score."""
+        upload = self._checked(body)
+        numbers = self.to_explain(self.limits.samples, wanted) if wanted.only else []
+        evidence = wanted.wait(self.worker.call(lambda: self._evidence(upload, numbers, wanted)))
+        return [explained(each, {"frame": frame, "time": time}) for frame, time, each in evidence]
+
+    def about(self) -> Row:
+        """The size that frames are scaled to, and how many there must be."""
+        channels, frames, height, width = self.estimator.shape_
+        return {"channels": channels, "height": height, "width": width, "least_frames": frames}
+
+    def _frames(self, upload: Upload, wanted: Wanted) -> list[FrameScore]:
+        nothing = torch.empty(0)  # the maps of all frames would take more memory than the video
+        with under_their_names([upload]):
+            return [
+                frame._replace(error_map=nothing) for frame in self.estimator.follow(self._part(upload, wanted, []))
+            ]
+
+    def _evidence(self, upload: Upload, numbers: Sequence[int], wanted: Wanted) -> list[tuple[int, float, Evidence]]:
+        """Number, time and evidence of frames; nothing is decoded beyond what the last of them needs."""
+        if not numbers:
+            scores = [frame.score for frame in self._frames(upload, wanted)]
+            numbers = [int(np.argmax(scores))]
+        times: list[float] = []
+        explainer = Explainer(self.estimator.scorer_, self.estimator.examples_, wanted.items)
+        with under_their_names([upload]):
+            frames = self.estimator._smoothed(self._part(upload, wanted, times))
+            found = list(islice(explained_frames(explainer, [frames], "", numbers), len(numbers)))
+        if len(found) < len(numbers):
+            outside = numbers[len(found)]
+            raise Refused(422, f"sample={outside} is asked for; {upload.name} has the frames 0 to {len(times) - 1}")
+        return [(number, times[number], each) for number, each in zip(numbers, found, strict=True)]
+
+    def _part(self, upload: Upload, wanted: Wanted, times: list[float]) -> Part:
+        """The frames of a video, as long as there are not too many and there is time; their times go into `times`."""
+
+        def blocks() -> Iterator[tuple[Tensor, Tensor]]:
+            read = frame_blocks(upload.path, channels=self.estimator.channels, size=self.estimator.size_)
+            for frames, seconds in ahead(read):
+                wanted.deadline.left()
+                times.extend(seconds.tolist())
+                self.limits.check_samples(len(times))
+                yield frames, seconds
+
+        return Part(str(upload.path), blocks())
+
+    def _checked(self, body: Body) -> Upload:
+        """The video, if it may be decoded, judged by its header."""
+        uploads = self.files(body)
+        if len(uploads) != 1:
+            raise Refused(422, f"{len(uploads)} videos are given; send one at a time")
+        with under_their_names(uploads):
+            check_unit(self.estimator.unit_, uploads[0].path)
+        self._check_header(uploads[0])
+        return uploads[0]
+
+    def _check_header(self, upload: Upload) -> None:
+        try:
+            with av.open(
+                f"file:{upload.path}", options={"format_whitelist": CONTAINERS}, metadata_errors="replace"
+            ) as file:
+                sizes = [(stream.width, stream.height) for stream in file.streams.video if stream.codec_context]
+        except (av.FFmpegError, OSError) as error:
+            told = f"{upload.name} is damaged, cut off or no video of the kinds that are taken: {self.takes}"
+            raise Refused(422, f"{told}; record or convert it again") from error
+        for width, height in sizes:
+            if width * height > self.limits.pixels:
+                told = (
+                    f"{upload.name} has frames of {width * height:,} pixels, {self.limits.pixels:,} at most are decoded"
+                )
+                raise Refused(413, f"{told}; scale it down")
