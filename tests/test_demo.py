@@ -5,7 +5,7 @@ import re
 import numpy as np
 from PIL import Image
 
-from memae import demo, report
+from memae import charts, demo, markup
 
 
 def test_the_demo_makes_its_page_and_picture(tmp_path, monkeypatch):
@@ -32,14 +32,14 @@ def test_the_street_is_the_same_each_time_and_the_cyclist_comes_when_asked():
 
 
 def test_text_cannot_become_markup():
-    page = report.page("<b>", "a & b", [report.table(["<i>"], [["<script>"]]), report.figure("", "<u>")])
+    page = markup.page("<b>", "a & b", [markup.table(["<i>"], [["<script>"]]), markup.figure("", "<u>")])
     assert not re.search(r"<(b|i|u|script)>", page)
     assert "&lt;script&gt;" in page
 
 
 def test_pictures_side_by_side_keep_their_pixels():
     images = np.arange(5 * 2 * 3, dtype=np.uint8).reshape(5, 2, 3)
-    sheet = report.strip(images, 3, gap=1, ground=200)
+    sheet = markup.strip(images, 3, gap=1, ground=200)
     assert sheet.shape == (5, 11)
     assert np.array_equal(sheet[:2, 4:7], images[1])
     assert np.array_equal(sheet[3:, :3], images[3])
@@ -48,7 +48,7 @@ def test_pictures_side_by_side_keep_their_pixels():
 
 def test_a_timeline_shades_what_is_marked():
     marked = np.array([False, True, True, False, False, True])
-    drawing = report.timeline(np.array([1.0, 4.0, 5.0, 2.0, 1.0, 6.0]), marked, limit=3.0)
+    drawing = charts.timeline(np.array([1.0, 4.0, 5.0, 2.0, 1.0, 6.0]), marked, limit=3.0)
     shades = [
         (float(x), float(w)) for x, w in re.findall(r'class="marked" x="([\d.]+)" y="0" width="([\d.]+)"', drawing)
     ]

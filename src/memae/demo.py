@@ -10,13 +10,15 @@ import torch
 from numpy.typing import NDArray
 from sklearn.datasets import load_breast_cancer, load_digits
 
-from memae import report
+from memae import markup
 from memae.artifact import versions
+from memae.charts import timeline
 from memae.data.images import heat_colours
 from memae.estimators import Estimator, ImageMemAE, TabularMemAE, VideoMemAE
 from memae.files import replacing
+from memae.markup import Pixels
 from memae.metrics import auroc
-from memae.report import Pixels
+from memae.pictures import png
 from memae.scoring import decoded_items
 
 SHOWN = 5  # the digit whose pictures are shown
@@ -78,8 +80,8 @@ def run(out: Path) -> Iterator[str]:
         "Both were trained just now, on this machine, on normal data alone."
     )
     made = ", ".join(f"{name} {number}" for name, number in versions().items())
-    foot = f'<p class="soft">Made by `memae demo` in {time.monotonic() - began:.0f} s with {made}.</p>'
-    html = report.page(title, lead, [report.table(head, rows), *blocks, foot])
+    foot = markup.tag("p", f"Made by `memae demo` in {time.monotonic() - began:.0f} s with {made}.", class_="soft")
+    html = markup.page(title, lead, [markup.table(head, rows), *blocks, foot])
     with replacing(out / "index.html") as temporary:
         temporary.write_text(html, encoding="utf-8")
     for row in [head, *rows]:
@@ -132,20 +134,20 @@ def _digit_blocks(ae: Judged, memae: Judged, test: Reals, anomalous: NDArray[np.
         error = torch.cat([part.error_map for part in seen]).numpy()[:, 0]
         rows += [(f"{name} sees", _grey(x_hat)), (f"{name} error", heat_colours(np.sqrt(error).clip(0, 1)))]
     _write_picture(rows, out)
-    shown = [(name, report.picture(report.strip(images, 12), name, 12 * 57)) for name, images in rows]
+    shown = [(name, markup.picture(markup.strip(images, 12), name, 12 * 57)) for name, images in rows]
     items = _grey(decoded_items(memae.detector.scorer_).numpy()[:, 0])
-    atlas = report.picture(report.strip(items, 15), "decoded memory items", 15 * 45)
+    atlas = markup.picture(markup.strip(items, 15), "decoded memory items", 15 * 45)
     return [
-        report.heading(
+        markup.heading(
             f"Digits: {SHOWN} is normal",
             f"AE and MemAE saw {len(memae.detector.history_)} times the same images of {SHOWN}, and no other digit.",
         ),
-        report.figure(
-            report.labelled(shown),
+        markup.figure(
+            markup.labelled(shown),
             f"The most anomalous digits. MemAE answers with the nearest {SHOWN} that it remembers; the brighter the "
             "error, the less the pixel fits.",
         ),
-        report.figure(atlas, f"The {len(items)} items of the memory, each decoded alone: prototypes of {SHOWN}."),
+        markup.figure(atlas, f"The {len(items)} items of the memory, each decoded alone: prototypes of {SHOWN}."),
     ]
 
 
@@ -158,9 +160,9 @@ def _grey(images: Any) -> Pixels:
 def _write_picture(rows: list[tuple[str, Pixels]], out: Path) -> None:
     """The README's picture: the rows below each other, six times as large."""
     sheets = [images if images.ndim == 4 else images[..., None].repeat(3, -1) for _, images in rows]
-    sheet = report.strip(np.concatenate(sheets), 12, ground=255)
+    sheet = markup.strip(np.concatenate(sheets), 12, ground=255)
     with replacing(out / "demo.png") as temporary:
-        temporary.write_bytes(report.png(sheet.repeat(6, 0).repeat(6, 1)))
+        temporary.write_bytes(png(sheet.repeat(6, 0).repeat(6, 1)))
 
 
 # ----------------------------------------------------------------------------------------------------------- table
@@ -184,12 +186,12 @@ def _table(blocks: list[str]) -> Generator[str, None, Pair]:
         kind = "malignant" if anomalous[place] else "benign"
         rows.append([str(test.index[place]), kind, f"{memae.scores[place]:.1f}", f"{p_value:.3f}", ", ".join(top)])
     blocks += [
-        report.heading(
+        markup.heading(
             "A table: breast cancer",
             "Trained on 240 benign tumours. The rest of the benign ones and all malignant ones were scored; a score "
             f"above {detector.threshold_:.1f} is flagged, which was set on held-out benign rows for 5 % false alarms.",
         ),
-        report.table(["row", "truth", "score", "p-value", "what contributes most"], rows),
+        markup.table(["row", "truth", "score", "p-value", "what contributes most"], rows),
     ]
     return ae.figures, memae.figures
 
@@ -234,18 +236,18 @@ def _street(blocks: list[str]) -> Generator[str, None, Pair]:
     yield _line("street", ae.figures, memae.figures)
     rows = [("frame", test), ("AE", _heat(ae.detector, test)), ("MemAE", _heat(memae.detector, test))]
     at = [20, 70, 82, 95, 140]
-    shown = [(name, report.picture(report.strip(images[at], 5, gap=2), name, 5 * 150)) for name, images in rows]
+    shown = [(name, markup.picture(markup.strip(images[at], 5, gap=2), name, 5 * 150)) for name, images in rows]
     blocks += [
-        report.heading(
+        markup.heading(
             "Video: a cyclist among walkers",
             "A generated street: three videos of people walking were the training data. A frame is as anomalous as its "
             "most anomalous place.",
         ),
-        report.figure(
-            report.timeline(memae.scores, anomalous, memae.detector.threshold_),
+        markup.figure(
+            timeline(memae.scores, anomalous, memae.detector.threshold_),
             "MemAE's score of each frame. Shaded: someone cycles. Dashed: the threshold, from held-out normal video.",
         ),
-        report.figure(report.labelled(shown), "Frames " + ", ".join(map(str, at)) + " and where they do not fit."),
+        markup.figure(markup.labelled(shown), "Frames " + ", ".join(map(str, at)) + " and where they do not fit."),
     ]
     return ae.figures, memae.figures
 

@@ -1,0 +1,39 @@
+"""`memae report`: scores and their reasons as a page that can be passed on."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from memae.cli.score import FalseAlarms, Ignored, Model
+
+
+def report(
+    model: Model,
+    source: Annotated[Path, typer.Argument(help="Data of the kind the model was fitted on.", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Page to write, .html.", show_default=False)],
+    top: Annotated[int, typer.Option(help="Explain so many samples, the most anomalous ones.", min=1)] = 8,
+    false_alarm_rate: FalseAlarms = None,
+    ignore: Ignored = [],  # noqa: B006 (typer's way)
+    title: Annotated[str | None, typer.Option(help="Title of the page.", show_default=False)] = None,
+) -> None:
+    """Write one HTML page for people who know nothing of models: what is unusual, why, and how sure that is.
+
+    Example: memae report model.memae new.csv -o report.html
+    """
+    from memae.errors import OptionError
+    from memae.estimators import load
+    from memae.files import check_writable
+    from memae.report import write
+
+    if output.suffix.lower() not in (".html", ".htm"):
+        raise OptionError(f"{output} must end in .html, so that a browser opens it")
+    check_writable(output)
+    detector = load(model)
+    if false_alarm_rate is not None:
+        detector.recalibrate(false_alarm_rate=false_alarm_rate)
+    command = shlex.join(["memae", *sys.argv[1:]])
+    found = write(detector, source, output, top=top, ignore=ignore, title=title, model=model, command=command)
+    sys.stderr.write(f"{output}: {found.tally.count} scored, {found.tally.flagged} flagged\n")

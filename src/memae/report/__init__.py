@@ -1,0 +1,88 @@
+"""Scores and the reasons for them as one HTML page for people who have never heard of an autoencoder.
+
+The page opens offline: nothing in it comes from elsewhere, and no script runs. It is made in one pass over the source
+in constant memory; the highest samples of video are scored a second time to explain them.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from memae.estimators import Estimator, TabularMemAE
+from memae.estimators.examples import root_of
+from memae.files import replacing
+from memae.markup import Html, page, tag
+from memae.report.atlas import atlas
+from memae.report.origin import Origin, health, provenance
+from memae.report.reasons import in_common, reasons
+from memae.report.scores import scores
+from memae.report.style import STYLE
+from memae.report.summary import summary
+from memae.report.survey import Survey, survey
+from memae.report.timelines import alarms, timelines
+from memae.report.words import WORDS, Words
+
+__all__ = ["Origin", "Survey", "drawn", "survey", "write"]
+
+
+def write(
+    detector: Estimator,
+    source: str | Path,
+    output: str | Path,
+    *,
+    top: int = 8,
+    ignore: Sequence[str] = (),
+    title: str | None = None,
+    model: str | Path | None = None,
+    command: str | None = None,
+) -> Survey:
+    """Writes a report on all samples of a source; gives what was found.
+
+    Args:
+        detector: fitted.
+        source: a file or folder, as for `anomaly_score`.
+        output: the page, which appears whole or not at all.
+        top: samples to explain.
+        ignore: columns of a table that the model was not fitted with.
+        title: of the page.
+        model: file of the detector, to be told with its checksum.
+        command: that made the report, to be told.
+
+    Raises:
+        InputError: the source cannot be read or scored.
+        OptionError: see `survey`.
+        OutputError: the page cannot be written; a file that was there stays.
+    """
+    source = Path(source)
+    found = survey(detector, source, top, ignore)
+    origin = Origin(None if model is None else Path(model), source, command)
+    html = drawn(detector, found, origin, title or f"What is unusual in {source.name or source.resolve().name}")
+    with replacing(output) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+    return found
+
+
+def drawn(detector: Estimator, found: Survey, origin: Origin, title: str) -> Html:
+    """The page."""
+    words = WORDS[detector.kind]
+    sections = _sections(detector, found, origin, words)
+    lead = f"What a model that has learned from normal {words.many} alone finds unlike them in {origin.source.name}."
+    links = (tag("a", name, href=f"#{name}") for name in sections)
+    parts = (tag("section", content, id=name) for name, content in sections.items())
+    return page(title, lead, [tag("nav", *links), tag("main", *parts)], STYLE)
+
+
+def _sections(detector: Estimator, found: Survey, origin: Origin, words: Words) -> dict[str, Html]:
+    """The sections by their short names, in their order."""
+    calibration, films, root = detector.calibration_, found.films, root_of(origin.source)
+    sections = {"summary": summary(found, calibration, words), "scores": scores(found, calibration, words)}
+    if films is not None:
+        sections |= {"timeline": timelines(films, root), "alarms": alarms(films, root)}
+    if isinstance(detector, TabularMemAE) and found.common is not None and found.common.rows > 1:
+        names = [column.name for column in detector.encoder_.columns]
+        sections["columns"] = in_common(found.common, names, words)
+    return sections | {
+        "reasons": reasons(found.reasons, detector, words, video=films is not None),
+        "memory": atlas(detector, words),
+        "health": health(detector, words),
+        "origin": provenance(detector, found, origin, words),
+    }

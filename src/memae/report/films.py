@@ -1,0 +1,156 @@
+"""What is kept of videos that are watched: a curve and the highest moment of each, and the alarms with a picture."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+from typing import NamedTuple
+
+import numpy as np
+
+from memae.data.streams import Opened, View, watched
+from memae.data.videos import find_videos
+from memae.errors import SchemaError
+from memae.estimators import VideoMemAE
+from memae.evidence import heat
+from memae.markup import Pixels
+from memae.overlay import blended
+from memae.report.tally import Curve, Tally
+from memae.watching import Alarm, Ended, Rule, Watched, alarms, rule_of, watch
+
+PICTURE = 320
+"""Longest side in pixels of the picture of an alarm."""
+VIDEOS, ALARMS = 24, 48
+"""Videos and alarms that are kept, those with the highest scores: a page has an end."""
+
+
+class Moment(NamedTuple):
+    """A frame that is worth a look."""
+
+    video: str
+    frame: int
+    time: float
+    score: float
+    p_value: float
+    picture: Pixels | None = None  # (h, w, 3): the frame under its heat map
+
+
+class Kept(NamedTuple):
+    """An alarm."""
+
+    number: int
+    video: str
+    start: float  # seconds
+    end: float
+    peak: Moment
+
+
+@dataclass
+class Film:
+    """One video."""
+
+    name: str
+    curve: Curve = field(default_factory=Curve)
+    seconds: float = 0.0
+    peak: Moment = field(default=Moment("", 0, 0.0, -np.inf, 1.0))
+    alarms: int = 0
+
+    def add(self, frame: Watched) -> None:
+        """Takes the next frame."""
+        self.curve.add(frame.score)
+        self.seconds = frame.time
+        if frame.score > self.peak.score:
+            self.peak = _moment(frame)
+
+
+@dataclass
+class Films:
+    """All that is kept of the videos of a source."""
+
+    rule: Rule
+    films: list[Film] = field(default_factory=list)  # in their order, as are the alarms
+    alarms: list[Kept] = field(default_factory=list)
+    videos: int = 0  # in all
+    alarmed: int = 0  # alarms in all
+    short: int = 0  # videos that are too short to be scored
+    seconds: float = 0.0
+
+    def open(self, name: str) -> None:
+        """A video begins."""
+        self._settle()
+        self.films.append(Film(name))
+
+    def end(self, alarm: Alarm, picture: Pixels | None) -> None:
+        """An alarm of the video is over; of too many the lowest is forgotten."""
+        self.alarmed += 1
+        film = self.films[-1]
+        film.alarms += 1
+        film.curve.mark(alarm.start.frame, alarm.end.frame)
+        peak = _moment(alarm.peak)._replace(picture=picture)
+        self.alarms.append(Kept(alarm.number, film.name, alarm.start.time, alarm.end.time, peak))
+        if len(self.alarms) > ALARMS:
+            self.alarms.remove(min(self.alarms, key=lambda kept: kept.peak.score))
+
+    def close(self) -> None:
+        """There are no more videos."""
+        self._settle()
+
+    def _settle(self) -> None:
+        """Counts the last video; one too short to be scored, or the lowest of too many, is forgotten."""
+        if not self.films:
+            return
+        last = self.films[-1]
+        if not last.curve.frames:
+            self.films.pop()
+            self.short += 1
+            return
+        self.videos += 1
+        self.seconds += last.seconds
+        if len(self.films) > VIDEOS:
+            self.films.remove(min(self.films, key=lambda film: film.peak.score))
+
+    def moments(self, wanted: int) -> list[tuple[Moment, int | None]]:
+        """The peaks of so many alarms with their numbers, and of calm videos where there are fewer; highest first."""
+        peaks = _highest((kept.peak, kept.number) for kept in self.alarms)
+        calm = _highest((film.peak, None) for film in self.films if not film.alarms)
+        return _highest([*peaks, *calm][:wanted])
+
+
+def _highest(moments: Iterable[tuple[Moment, int | None]]) -> list[tuple[Moment, int | None]]:
+    return sorted(moments, key=lambda moment: -moment[0].score)
+
+
+def _moment(frame: Watched) -> Moment:
+    return Moment(frame.source, frame.frame, frame.time, frame.score, frame.p_value)
+
+
+def seen(detector: VideoMemAE, source: Path, tally: Tally) -> Films:
+    """Watches all videos of a file or folder, as `memae watch` does, and tallies the scores of their frames.
+
+    Raises:
+        SourceError: there is no video, or it cannot be read.
+        SchemaError: all videos are too short to be scored.
+    """
+    find_videos(source)  # refuses what is no video, as cameras
+    films = Films(rule_of(detector))
+    shots = watched(str(source.absolute()), View(detector.channels, detector.size_, PICTURE), Event())
+    for item in alarms(watch(detector, shots), films.rule):
+        match item:
+            case Opened():
+                films.open(item.name)
+            case Watched():
+                films.films[-1].add(item)
+                tally.add(np.array([item.score]))
+            case Ended(alarm=alarm):
+                films.end(alarm, _heated(detector, alarm.peak))
+    films.close()
+    if not films.videos:
+        raise SchemaError(
+            f"{source} has no video of {detector.length} frames, the model's clip length; give longer ones"
+        )
+    return films
+
+
+def _heated(detector: VideoMemAE, frame: Watched) -> Pixels | None:
+    """The picture of a frame under its heat map."""
+    return None if frame.picture is None else blended(frame.picture, heat(detector.scorer_, frame.error_map).numpy())

@@ -1,0 +1,93 @@
+"""The last sections: is the memory well, and where does all this come from."""
+
+import hashlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from memae.artifact import versions
+from memae.estimators import Estimator
+from memae.markup import Html, heading, joined, table, tag
+from memae.report.survey import Survey
+from memae.report.words import Words, counted, figure, share
+
+
+class Origin(NamedTuple):
+    """What a report is made of."""
+
+    model: Path | None  # None where the detector comes from no file
+    source: Path
+    command: str | None = None
+
+
+def health(detector: Estimator, words: Words) -> Html:
+    """The section on the state of the memory."""
+    lead = "Whether the model's memory is in order: if it says well here, the scores above rest on a working memory."
+    return joined(
+        [heading("Is the model well?", lead), tag("ul", *(tag("li", line) for line in _health(detector, words)))]
+    )
+
+
+def _health(detector: Estimator, words: Words) -> Iterator[str]:
+    best, state, calibration = detector.best_epoch_, detector.health_, detector.calibration_
+    if state is not None:
+        well = "Well: no item outshouts the others, and what is asked for is found."
+        yield well if state.collapse is None else f"Not well: {state.collapse}."
+        yield (
+            f"{state.in_use:,} of {state.items:,} items are used, and {state.duplicates:,} are nearly equal to another "
+            "one. Unused and equal ones cost a little time and do no harm."
+        )
+        rare = share(state.fallback_rate)
+        parts, busiest = figure(state.effective, 2), share(state.top_share)
+        yield f"An answer is put together from {parts} items on average; the busiest has a part of {busiest} in all."
+        yield f"In {rare} of the questions of the training no item was near enough, and the nearest had to do."
+    kept = f"epoch {best.epoch} of {len(detector.history_)}, with a held-out error of {figure(best.held_out_error)}"
+    yield f"Of the training, the best state was kept: {kept}."
+    yield (
+        f"The threshold rests on {counted(len(calibration.scores), words)} that were set aside. So many can promise a "
+        f"false-alarm rate of {share(calibration.smallest_rate())} or more."
+    )
+
+
+def provenance(detector: Estimator, found: Survey, origin: Origin, words: Words) -> Html:
+    """The section on where the numbers come from."""
+    lead = "What this report was made from, so that it can be made again and two reports can be told apart."
+    rows = [[name, tag("code", told)] for name, told in _facts(detector, found, origin, words)]
+    return joined([heading("Where this comes from", lead), table(["", ""], rows, "wide facts")])
+
+
+def _facts(detector: Estimator, found: Survey, origin: Origin, words: Words) -> Iterator[tuple[str, str]]:
+    calibration = detector.calibration_
+    yield "reported on", f"{origin.source}, {counted(found.tally.count, words)}"
+    if origin.model is not None:
+        with origin.model.open("rb") as file:
+            yield "model file", f"{origin.model}, sha256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
+    yield "model", f"{type(detector).__name__}({_chosen(detector)})"
+    yield "training data", f"sha256 {detector.checksum_}"
+    yield "fitted with", _listed(detector.versions_)
+    rate, held_out = share(calibration.false_alarm_rate), len(calibration.scores)
+    yield (
+        "threshold",
+        f"{calibration.threshold():.6g}, for a false-alarm rate of {rate} on {held_out:,} held-out {words.many}",
+    )
+    yield "report made", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    yield "with", _listed(versions())
+    if origin.command is not None:
+        yield "by", origin.command
+
+
+def _chosen(detector: Estimator) -> str:
+    """The parameters that are not the defaults."""
+    usual = type(detector)().get_params()
+    chosen = ((name, each) for name, each in detector.get_params().items() if _bare(each) != _bare(usual[name]))
+    return ", ".join(f"{name}={each!r}" for name, each in chosen)
+
+
+def _bare(value: object) -> str:
+    """A parameter as text: in a model file, what was a tuple is a list."""
+    return repr(tuple(value) if isinstance(value, list) else value)
+
+
+def _listed(numbers: dict[str, str]) -> str:
+    return ", ".join(f"{name} {number}" for name, number in numbers.items())

@@ -1,0 +1,177 @@
+"""The sections on why: what flagged rows have in common, and the samples with the highest scores, one by one."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from memae.calibration import Calibration
+from memae.estimators import Estimator
+from memae.evidence import Contribution, Evidence, Item
+from memae.markup import Html, heading, joined, picture, table, tag
+from memae.report.pieces import bar, names, over, tile
+from memae.report.survey import Reason
+from memae.report.tally import Common
+from memae.report.words import Words, cut, figure, how_rare, share, value
+
+FIRST, REST = 6, 60
+"""Columns of a row that are shown at once, and more that are unfolded."""
+LISTED = 10
+"""Columns that are told of what flagged rows have in common."""
+STANDS_OUT = 0.1
+"""Part of a score from which on a column stands out."""
+CAPTIONS = {
+    "sample": "what came in",
+    "motion": "what moves in it: lighter or darker than grey",
+    "reconstruction": "the same, as the memory makes it",
+    "error_map": "bright where it does not fit",
+}
+UNSEEN = {
+    "surprise": "how badly it is told which way up the image is",
+    "distance": "how far it lies from the images of the training",
+}
+"""Parts of an image's score that no picture shows."""
+
+
+def in_common(common: Common, names: Sequence[str], words: Words) -> Html:
+    """The section on all flagged rows of a table.
+
+    Args:
+        common: what was counted.
+        names: of the columns.
+        words: what rows are called.
+    """
+    lead = (
+        f"Which columns make {words.many} unusual: in how many of the {common.rows:,} flagged ones each is the main "
+        "reason, and its part in their scores. The columns on top are those to look at first."
+    )
+    shares, order = common.shares, np.lexsort((-common.shares, -common.main))[:LISTED]
+    most = float(shares.max())
+    rows = [
+        [cut(names[place]), f"{common.main[place]:,}", bar(float(shares[place]), most), f"row {common.example[place]}"]
+        for place in order.tolist()
+        if common.main[place]
+    ]
+    head = ["column", "main reason in", "part of the scores, on average", "the highest of them"]
+    return joined([heading(f"What flagged {words.many} have in common", lead), table(head, rows)])
+
+
+def reasons(found: Sequence[Reason], detector: Estimator, words: Words, *, video: bool) -> Html:
+    """The section on the samples with the highest scores."""
+    lead = f"The {words.many} with the highest scores, the highest first, and what makes each unlike normal ones. "
+    if video:
+        lead = "The peaks of the highest alarms, and of videos without one where there are few; the highest first. "
+    lead += "Look whether you see why: what you can explain, you can act on."
+    lead += " Row 0 is the first below the header." * (detector.kind == "table")
+    unseen = [told for name, told in UNSEEN.items() if name in detector.scorer_.measured and detector.kind == "image"]
+    note = f"The pictures show one part of a score alone; it also counts {' and '.join(unseen)}."
+    notes = [tag("p", note, class_="soft")] * bool(unseen)
+    cards = (_card(number, reason, detector.calibration_, words) for number, reason in enumerate(found, 1))
+    return joined([heading(f"Most anomalous {words.many}", lead), *notes, *cards])
+
+
+def _card(number: int, reason: Reason, calibration: Calibration, words: Words) -> Html:
+    evidence = reason.evidence
+    told = f" score {figure(evidence.score)} (threshold {figure(evidence.threshold)}), p-value {evidence.p_value:.2g}: "
+    told += f"{how_rare(evidence.p_value, len(calibration.scores), words)}."
+    parts = (
+        _of_columns(evidence, words)
+        if evidence.contributions
+        else [tag("div", _pictures(reason), *_items(evidence), class_="pair")]
+    )
+    title = tag("h3", f"{number}. {reason.name}")
+    return tag("article", title, tag("p", _badge(evidence), told, *_more(reason, words)), *parts, class_="card")
+
+
+def _badge(evidence: Evidence) -> Html:
+    return tag("b", "flagged", class_="badge") if evidence.is_anomaly else tag("span", "not flagged", class_="calm")
+
+
+def _more(reason: Reason, words: Words) -> list[str]:
+    """What else there is to say of it."""
+    if reason.alarm is not None:
+        return [" It is the peak of ", tag("a", f"alarm {reason.alarm}", href=f"#alarm-{reason.alarm}"), "."]
+    if reason.alike > 1:
+        return [
+            f" {reason.alike:,} {words.many} have exactly this score, as the same {words.one} has; this is the first."
+        ]
+    return []
+
+
+# --------------------------------------------------------------------------------------------------------------- tables
+
+
+def _of_columns(evidence: Evidence, words: Words) -> list[Html]:
+    """What each column adds, and what the memory answered."""
+    parts = evidence.contributions
+    first, more, left = parts[:FIRST], parts[FIRST : FIRST + REST], len(parts) - FIRST - REST
+    most = parts[0].share
+    lines = [tag("p", _because(parts), class_="because"), _columns(first, most, words)]
+    if more:
+        note = [tag("p", f"… and {left:,} columns that add less.", class_="soft")] * (left > 0)
+        lines.append(tag("details", tag("summary", f"{len(more)} more columns"), _columns(more, most, words), *note))
+    if evidence.items:
+        title = "What the model remembers that is nearest to it"
+        lines.append(tag("details", tag("summary", title), _remembered(evidence.items, first, words)))
+    return lines
+
+
+def _because(parts: Sequence[Contribution]) -> str:
+    """The columns that matter, in a sentence."""
+    told = [
+        f"{cut(part.column)} is {value(part.value)} where {value(part.expected, 4)} was expected ({share(part.share)})"
+        for part in parts[:3]
+        if part.share >= STANDS_OUT
+    ]
+    if told:
+        return f"Mostly because {'; '.join(told)}."
+    return f"No column stands out. Most is added by {', '.join(cut(part.column) for part in parts[:3])}."
+
+
+def _columns(parts: Sequence[Contribution], most: float, words: Words) -> Html:
+    rows = [[cut(part.column), value(part.value), value(part.expected, 4), bar(part.share, most)] for part in parts]
+    return table(["column", f"this {words.one}", "expected", "part of the score"], rows)
+
+
+def _remembered(items: Sequence[Item], parts: Sequence[Contribution], words: Words) -> Html:
+    """The items that answered, in the columns that matter."""
+    note = (
+        f"The memory holds typical {words.many}, its items, and rebuilds each {words.one} from those that resemble it. "
+        f"These answered, with their part of the answer; this is what they hold where this {words.one} is off:"
+    )
+    cells = [{cell.column: cell.value for cell in item.row} for item in items]
+    rows = [[cut(part.column), value(part.value), *(value(row.get(part.column), 4) for row in cells)] for part in parts]
+    if any(item.neighbours for item in items):
+        rows.append([f"nearest training {words.many}", "", *(names(item.neighbours) for item in items)])
+    head = ["column", f"this {words.one}", *(over(f"item {item.number}", share(item.weight)) for item in items)]
+    return joined([tag("p", note, class_="soft"), table(head, rows)])
+
+
+# ------------------------------------------------------------------------------------------------------------- pictures
+
+
+def _pictures(reason: Reason) -> Html:
+    shots = (
+        tag("figure", picture(pixels, f"{reason.name}: {CAPTIONS[name]}"), tag("figcaption", CAPTIONS[name]))
+        for name, pixels in reason.evidence.shown
+    )
+    return tag("div", *shots, class_="shots" if reason.evidence.motion is None else "shots film")
+
+
+def _items(evidence: Evidence) -> list[Html]:
+    """The items that answered: what they decode to, and the training samples that lie nearest."""
+    shown = [
+        tile(
+            f"item {item.number}",
+            share(item.weight),
+            None if item.decoded is None else picture(evidence.picture(item.decoded), f"item {item.number}, decoded"),
+            item.neighbours,
+        )
+        for item in evidence.items
+        if item.decoded is not None or item.neighbours
+    ]
+    if not shown:
+        return []
+    whole = any(item.decoded is not None for item in evidence.items)
+    note = "What the memory answered with, and its part in the answer. "
+    note += "Small: training samples like that." if whole else "You see training samples that have such a place."
+    return [tag("div", tag("p", note, class_="soft"), tag("div", *shown, class_="items"))]

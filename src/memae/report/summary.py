@@ -1,0 +1,91 @@
+"""The first section: what was found, in plain words."""
+
+from memae.calibration import Calibration
+from memae.drift import Verdict
+from memae.markup import Html, heading, joined, tag
+from memae.report.survey import Survey
+from memae.report.words import Words, clock, counted, figure, share
+
+TODAY: dict[Verdict, str] = {
+    "like": "As a whole, the scores cannot be told from those of the normal {many} that the model was calibrated with.",
+    "higher": "As a whole, the scores are higher than those of the normal {many} that the model was calibrated with. "
+    "Either many are anomalies, or what is normal has changed: look at the highest, and recalibrate or refit the model "
+    "if they are normal.",
+    "lower": "As a whole, the scores are lower than those of the normal {many} that the model was calibrated with. The "
+    "threshold may be too high and miss anomalies: recalibrate with normal {many} of today, or refit the model.",
+    "spread": "As a whole, the scores are spread otherwise than those of the normal {many} that the model was "
+    "calibrated with: look at some, and recalibrate or refit the model if they are normal.",
+}
+"""What a drift check says, and what to do."""
+
+
+def summary(found: Survey, calibration: Calibration, words: Words) -> Html:
+    """The section.
+
+    Args:
+        found: what is told.
+        calibration: threshold and promise.
+        words: what samples are called.
+    """
+    tally, drift = found.tally, found.drift
+    expected = drift.promised * tally.count
+    tiles = [
+        (f"{tally.count:,}", f"{words.many} looked at"),
+        (f"{tally.flagged:,}", f"flagged ({share(tally.flagged / tally.count)})"),
+        (share(calibration.false_alarm_rate), f"of normal {words.many}, at most, are flagged by mistake: the promise"),
+        (figure(expected, 2), "flags by chance to be expected, if all were normal"),
+    ]
+    if found.films is not None:
+        tiles.insert(
+            2,
+            (
+                f"{found.films.alarmed:,}",
+                f"alarm{'s' * (found.films.alarmed != 1)} in {clock(found.films.seconds)} of video",
+            ),
+        )
+    lines = [_verdict(found, words), TODAY[drift.verdict].format(many=words.many), *found.remarks]
+    if drift.independent < drift.samples:
+        told = f"{words.many.capitalize()} that follow each other are alike: {drift.samples:,} of them tell as much as "
+        lines.insert(1, f"{told}{drift.independent:,} that do not, which is why chance may do so much.")
+    return joined(
+        [
+            heading("In short", "What was found, and how sure that is. The sections below show it in detail."),
+            tag("div", *(tag("div", tag("b", number), tag("span", text)) for number, text in tiles), class_="tiles"),
+            tag("ul", *(tag("li", line) for line in lines)),
+            _reading(calibration, words),
+        ]
+    )
+
+
+def _verdict(found: Survey, words: Words) -> str:
+    """Are there more flags than chance makes?"""
+    tally, drift = found.tally, found.drift
+    low, high = (round(bound * tally.count) for bound in (drift.low, drift.high))
+    told = (
+        f"{tally.flagged:,} of {counted(tally.count, words)} are flagged. Were all of them normal, chance would flag "
+    )
+    told += f"about {figure(drift.promised * tally.count, 2)}: between {low:,} and {high:,}, in 95 of 100 cases. "
+    if low <= tally.flagged <= high:
+        return told + "So it may be chance: the highest are worth a look, but nothing says that any is an anomaly."
+    if drift.verdict == "like" or tally.flagged < low:
+        return told + f"These are somewhat {'fewer' if tally.flagged < low else 'more'}."
+    return told + "These are more, so that some are very likely real anomalies, or what is normal has changed."
+
+
+def _reading(calibration: Calibration, words: Words) -> Html:
+    """The few words that are needed below."""
+    return tag(
+        "dl",
+        tag("dt", "Score"),
+        tag("dd", f"How unlike the normal {words.many} of the training one is: the higher, the more unlike."),
+        tag("dt", "Flagged"),
+        tag(
+            "dd",
+            f"The score is above {figure(calibration.threshold())}, the threshold. It was set with "
+            f"{len(calibration.scores):,} normal {words.many} that were kept out of the training, such that "
+            f"{share(calibration.false_alarm_rate)} of normal ones lie above it at most. Flagged means unusual, which "
+            "need be neither wrong nor harmful: that is for you to say.",
+        ),
+        tag("dt", "p-value"),
+        tag("dd", f"The share of normal {words.many} with a score as high: the smaller, the rarer among normal ones."),
+    )

@@ -1,0 +1,178 @@
+"""What is kept of any number of scores, in constant memory: counts, a sample, the highest, a thinned curve."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memae.calibration import Calibration
+
+Floats = NDArray[np.float64]
+
+FINE, REACH = 0.01, 8000
+"""Width of a bin, and how many lie on each side of the threshold: asinh of any score of use is below 80."""
+SAMPLE = 2**17
+"""Scores that are kept at most, to compare their distribution with that of the calibration."""
+POINTS = 600
+"""Points of a curve, at most twice as many: it is some hundred pixels wide."""
+
+
+class Bins:
+    """How many scores lie where: bins are even about the threshold, and ever wider far from it.
+
+    The threshold lies between two bins, so that what is flagged is told exactly.
+
+    Args:
+        calibration: its threshold is the middle, and its spread the unit.
+    """
+
+    def __init__(self, calibration: Calibration) -> None:
+        scores = calibration.scores.numpy()
+        self.middle = min(calibration.threshold(), float(scores[-1]))
+        self.unit = self.middle - float(np.median(scores)) or abs(self.middle) or 1.0
+        self.counts = np.zeros(2 * REACH, dtype=np.int64)
+
+    def add(self, scores: Floats) -> None:
+        """Counts scores `(n,)`."""
+        place = np.ceil(np.arcsinh((scores - self.middle) / self.unit) / FINE).astype(np.int64) - 1
+        np.add.at(self.counts, np.clip(place + REACH, 0, 2 * REACH - 1), 1)
+
+    @property
+    def centres(self) -> Floats:
+        """The score in the middle of each bin."""
+        centres: Floats = self.middle + self.unit * np.sinh((np.arange(-REACH, REACH) + 0.5) * FINE)
+        return centres
+
+
+class Tally:
+    """What is known of all scores of a source.
+
+    Args:
+        calibration: held-out scores and threshold.
+    """
+
+    def __init__(self, calibration: Calibration) -> None:
+        self._threshold = calibration.threshold()
+        self.bins = Bins(calibration)
+        self.count = self.flagged = 0
+        self.low, self.high = np.inf, -np.inf
+        self._drawn = np.random.default_rng(0)
+        self._share = 1.0
+        self._sample: list[Floats] = []
+        self._kept = 0
+
+    def add(self, scores: Floats) -> None:
+        """Takes the next scores `(n,)`, in their order."""
+        if not len(scores):
+            return
+        self.count += len(scores)
+        self.flagged += int((scores > self._threshold).sum())
+        self.low, self.high = min(self.low, float(scores.min())), max(self.high, float(scores.max()))
+        self.bins.add(scores)
+        self._keep(scores[self._drawn.random(len(scores)) < self._share])
+
+    def _keep(self, scores: Floats) -> None:
+        self._sample.append(scores)
+        self._kept += len(scores)
+        while self._kept > SAMPLE:
+            kept = self.sample
+            self._sample = [kept[self._drawn.random(len(kept)) < 0.5]]
+            self._kept = len(self._sample[0])
+            self._share /= 2
+
+    @property
+    def sample(self) -> Floats:
+        """All scores, or a random part of them, in their order."""
+        return np.concatenate([*self._sample, np.zeros(0)])
+
+
+class Top:
+    """The highest scores, each with the first sample that has it and how many have.
+
+    Samples of one score, to the last bit, are nearly always the same sample again: a row that a table repeats.
+
+    Args:
+        size: how many are kept.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._found: dict[float, tuple[int, int]] = {}
+
+    def add(self, scores: Floats, start: int) -> None:
+        """Takes the scores `(n,)` of the samples from the position `start` on."""
+        values, first, counts = np.unique(scores, return_index=True, return_counts=True)
+        for value, place, count in zip(
+            *(each[-self._size :].tolist() for each in (values, first, counts)), strict=True
+        ):
+            known, before = self._found.get(value, (start + place, 0))
+            self._found[value] = known, before + count
+        highest = sorted(self._found, reverse=True)[: self._size]
+        self._found = {value: self._found[value] for value in highest}
+
+    @property
+    def places(self) -> dict[int, int]:
+        """Position of each of these samples and how many share its score, the highest first."""
+        return dict(self._found.values())
+
+
+class Common:
+    """Which columns of a table make its flagged rows unusual.
+
+    Args:
+        columns: how many the table has.
+    """
+
+    def __init__(self, columns: int) -> None:
+        self.rows = 0
+        self.main = np.zeros(columns, dtype=np.int64)  # rows in which the column adds most
+        self.example = np.full(columns, -1)  # of these, the one with the highest score
+        self._shares = np.zeros(columns)
+        self._highest = np.full(columns, -np.inf)
+
+    def add(self, parts: Floats, scores: Floats, places: NDArray[np.int64]) -> None:
+        """Takes flagged rows.
+
+        Args:
+            parts: what each column adds to the score `(n, columns)`.
+            scores: of the rows `(n,)`.
+            places: of the rows in the table `(n,)`.
+        """
+        total = parts.sum(1, keepdims=True)
+        self._shares += (parts / np.where(total > 0, total, 1.0)).sum(0)
+        self.rows += len(parts)
+        for column, score, place in zip(parts.argmax(1), scores, places, strict=True):
+            self.main[column] += 1
+            if score > self._highest[column]:
+                self._highest[column], self.example[column] = score, place
+
+    @property
+    def shares(self) -> Floats:
+        """The part that each column has in the scores, on average."""
+        return self._shares / max(self.rows, 1)
+
+
+class Curve:
+    """The highest score of each of some hundred stretches of a video, and which of them belong to alarms."""
+
+    def __init__(self) -> None:
+        self.step = 1  # frames a point
+        self.frames = 0
+        self.scores: list[float] = []
+        self.marked: list[bool] = []
+
+    def add(self, score: float) -> None:
+        """Takes the score of the next frame."""
+        if self.frames % self.step:
+            self.scores[-1] = max(self.scores[-1], score)
+        else:
+            if len(self.scores) == 2 * POINTS:
+                self.scores = [max(pair) for pair in zip(self.scores[::2], self.scores[1::2], strict=True)]
+                self.marked = [any(pair) for pair in zip(self.marked[::2], self.marked[1::2], strict=True)]
+                self.step *= 2
+            self.scores.append(score)
+            self.marked.append(False)
+        self.frames += 1
+
+    def mark(self, first: int, last: int) -> None:
+        """An alarm lasted from the frame `first` to `last`."""
+        for point in range(first // self.step, last // self.step + 1):
+            self.marked[point] = True

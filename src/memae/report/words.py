@@ -1,0 +1,104 @@
+"""Numbers and values in words that anybody can read."""
+
+from typing import NamedTuple
+
+LONGEST = 80
+"""Characters of a value that are shown."""
+
+
+class Words(NamedTuple):
+    """What samples of a kind of data are called."""
+
+    one: str
+    many: str
+
+
+WORDS = {
+    "table": Words("row", "rows"),
+    "image": Words("image", "images"),
+    "video": Words("frame", "frames"),
+}
+
+
+def counted(n: int, words: Words) -> str:
+    """A number of samples.
+
+    Example:
+        >>> counted(1200, WORDS["table"])
+        '1,200 rows'
+    """
+    return f"{n:,} {words.one if n == 1 else words.many}"
+
+
+def share(x: float) -> str:
+    """A share in percent, with two digits below a tenth; the space does not break.
+
+    Example:
+        >>> [" ".join(share(x).split()) for x in (0.5234, 0.0523, 0.05, 0.0, 1e-7)]
+        ['52 %', '5.2 %', '5 %', '0 %', 'under 0.01 %']
+    """
+    if 0 < x < 1e-4:
+        return "under 0.01\xa0%"
+    return f"{100 * x:.0f}\xa0%" if x >= 0.0995 else f"{100 * x:.2g}\xa0%"
+
+
+def figure(x: float, digits: int = 4) -> str:
+    """A number with so many digits; whole ones and large ones in full.
+
+    Example:
+        >>> figure(3.0), figure(1234567.8), figure(0.000123456), figure(1e20)
+        ('3', '1234568', '0.0001235', '1e+20')
+    """
+    if abs(x) < 1e15 and (x == round(x) or abs(x) >= 10**digits):
+        return f"{x:.0f}"
+    return f"{x:.{digits}g}"
+
+
+def value(x: object, digits: int = 6) -> str:
+    """A value of a table, cut where it is long.
+
+    Example:
+        >>> value(None), value(2.5), value("a shop")
+        ('missing', '2.5', 'a shop')
+    """
+    if x is None:
+        return "missing"
+    return figure(x, digits) if isinstance(x, float) else cut(str(x))
+
+
+def cut(text: str) -> str:
+    """The start of a text that is too long."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def clock(seconds: float) -> str:
+    """A time in a video.
+
+    Example:
+        >>> clock(0.0), clock(83.24), clock(3723.0)
+        ('0:00.0', '1:23.2', '1:02:03')
+    """
+    tenths = round(seconds * 10)
+    minutes, rest = divmod(tenths, 600)
+    if minutes >= 60:
+        return f"{minutes // 60}:{minutes % 60:02}:{rest // 10:02}"
+    return f"{minutes}:{rest // 10:02}.{rest % 10}"
+
+
+def how_rare(p_value: float, held_out: int, words: Words) -> str:
+    """A conformal p-value in words.
+
+    Args:
+        p_value: of a sample.
+        held_out: samples of the calibration.
+        words: what they are called.
+
+    Example:
+        >>> how_rare(0.01, 99, WORDS["table"]), how_rare(0.05, 99, WORDS["table"])
+        ('none of the 99 normal rows set aside scores as high', '4 of the 99 normal rows set aside score as high')
+    """
+    higher = round(p_value * (held_out + 1)) - 1
+    told = f"of the {held_out:,} normal {words.many} set aside"
+    if higher <= 0:
+        return f"none {told} scores as high"
+    return f"{higher:,} {told} score{'s' if higher == 1 else ''} as high"
