@@ -27,6 +27,7 @@ def describe(estimator: Estimator) -> dict[str, Any]:
             "references": 0 if scorer.references is None else scorer.references.shape[-2],
             "rows": 0 if scorer.rows is None else len(scorer.rows),
         },
+        "training_samples": estimator.learned_ or None,
         "epochs": len(estimator.history_),
         "best_epoch": epoch_as_json(estimator.best_epoch_),
         "held_out_errors": [epoch.held_out_error for epoch in estimator.history_],
@@ -67,7 +68,11 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("kind", facts["kind"]),
         ("sample", " × ".join(map(str, spec["shape"]))),
         ("network", f"{' - '.join(map(str, spec['widths']))}, {facts['parameters']:,} parameters"),
-        ("training", f"epoch {best['epoch']} of {facts['epochs']} kept, held-out error {best['held_out_error']:.5g}"),
+        (
+            "training",
+            (f"{facts['training_samples']} samples, " if facts["training_samples"] else "")
+            + f"epoch {best['epoch']} of {facts['epochs']} kept, held-out error {best['held_out_error']:.5g}",
+        ),
     ]
     if "columns" in facts:
         lines.insert(1, ("columns", ", ".join(column["name"] for column in facts["columns"])))

@@ -1,41 +1,34 @@
-"""Shows a training as it goes: a bar on a terminal, a line now and then elsewhere, and TensorBoard."""
+"""Shows a training as it goes: a bar on a terminal, a line now and then elsewhere, and in logs."""
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from memae.errors import MissingExtraError
+from memae.cli.logs import Log
 from memae.options import Epoch, Step
 
 
-def followed(events: Iterator[Step | Epoch], epochs: int, log_dir: Path | None) -> Iterator[str]:
+def followed(events: Iterator[Step | Epoch], epochs: int, logs: Sequence[Log] = ()) -> Iterator[str]:
     """Passes through all events, showing them; gives the lines to print where there is no terminal."""
-    writer = None if log_dir is None else _writer(log_dir)
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"), TimeRemainingColumn())
-    try:
-        with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-            task = progress.add_task("reading", total=float(epochs), text="")
-            held = ""
-            for event in events:
-                if isinstance(event, Step):
-                    done = event.epoch - 1 + event.step / event.steps
-                    text = f"loss {event.loss:.4g}{held} entropy {event.entropy:.2f} items {event.in_use}"
-                    progress.update(task, completed=done, description=f"epoch {event.epoch}/{epochs}", text=text)
-                    continue
-                held = f" held-out {event.held_out_error:.4g}"
-                if writer is not None:
-                    _log(writer, event)
-                every = max(1, epochs // 10)
-                if not console.is_terminal and (event.epoch % every == 0 or event.epoch == epochs):
-                    yield _line(event, epochs)
-            progress.update(task, completed=float(epochs))
-    finally:
-        if writer is not None:
-            writer.close()
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("reading", total=float(epochs), text="")
+        held = ""
+        for event in events:
+            if isinstance(event, Step):
+                done = event.epoch - 1 + event.step / event.steps
+                text = f"loss {event.loss:.4g}{held} entropy {event.entropy:.2f} items {event.in_use}"
+                progress.update(task, completed=done, description=f"epoch {event.epoch}/{epochs}", text=text)
+                continue
+            held = f" held-out {event.held_out_error:.4g}"
+            for log in logs:
+                log.add(event)
+            every = max(1, epochs // 10)
+            if not console.is_terminal and (event.epoch % every == 0 or event.epoch == epochs):
+                yield _line(event, epochs)
+        progress.update(task, completed=float(epochs))
 
 
 def _line(epoch: Epoch, epochs: int) -> str:
@@ -45,19 +38,3 @@ def _line(epoch: Epoch, epochs: int) -> str:
         f"epoch {epoch.epoch}/{epochs}: loss {epoch.loss:.4g}, held-out {epoch.held_out_error:.4g}, "
         f"entropy {epoch.entropy:.2f}{items}, {epoch.seconds:.1f} s"
     )
-
-
-def _writer(log_dir: Path) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter  # an optional extra
-    except ImportError as error:
-        raise MissingExtraError("--log-dir needs the \"log\" extra: pip install 'memae[log]'") from error
-    return SummaryWriter(str(log_dir))
-
-
-def _log(writer: Any, epoch: Epoch) -> None:
-    for name in ("loss", "error", "entropy", "held_out_error", "seconds"):
-        writer.add_scalar(name, getattr(epoch, name), epoch.epoch)
-    if epoch.health is not None:
-        for name in ("in_use", "dead", "duplicates", "effective", "survivors", "fallback_rate", "top_share"):
-            writer.add_scalar(f"memory/{name}", getattr(epoch.health, name), epoch.epoch)

@@ -1,0 +1,73 @@
+"""Watches a camera, and tells alarms as they happen.
+
+    python examples/camera.py                             # a generated street, on which someone cycles
+    python examples/camera.py model.memae 0               # camera 0, with a model of `memae fit video`
+    python examples/camera.py model.memae rtsp://door/1   # or any source that `memae watch` takes
+
+Ctrl-C ends it. `memae watch` does the same, with thumbnails, a list and a film.
+"""
+
+import sys
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Event
+
+import numpy as np
+
+from memae import VideoMemAE, load
+from memae.data.streams import Lost, Opened, Skipped, View, watched
+from memae.demo import street
+from memae.overlay import film
+from memae.watching import Ended, Started, alarms, rule_of, watch
+
+
+def generated(folder):
+    """A detector that knows people who walk, and a film on which someone cycles from frame 60 to 105."""
+    detector = VideoMemAE(60, size="native", widths=(16, 32), epochs=3).fit([street(90, seed) for seed in (1, 2, 3)])
+    detector.recalibrate(detector.anomaly_score(street(120, seed=4)), false_alarm_rate=0.02)  # another normal day
+    path = folder / "street.mp4"
+    with film(path, 25) as written:
+        for frame in street(150, seed=9, cyclist=(60, 105)):
+            written.add(np.repeat(frame[..., None], 3, axis=2))
+    return detector, str(path)
+
+
+def told(item):
+    """What a person is told of what happens; nothing of single frames."""
+    match item:
+        case Opened(name, rate):
+            return f"{name} is there, {rate:g} frames a second"
+        case Lost(name, reason):
+            return f"{name} is lost ({reason}), and opened again"
+        case Skipped(frames):
+            return f"{frames} frames were skipped, to keep up"
+        case Started(alarm):
+            return f"alarm {alarm.number}: since {alarm.start.time:.2f} s, score {alarm.peak.score:.3g} and going on"
+        case Ended(alarm):
+            place = np.unravel_index(int(alarm.peak.error_map.mean(0).argmax()), alarm.peak.error_map.shape[1:])
+            return (
+                f"alarm {alarm.number} is over: {alarm.start.time:.2f} to {alarm.end.time:.2f} s, peak at frame "
+                f"{alarm.peak.frame}, p-value {alarm.peak.p_value:.3f}, at x {place[1]}, y {place[0]}"
+            )
+    return None
+
+
+def main(detector, source):
+    """Prints a line whenever something happens."""
+    stop = Event()
+    frames = watched(source, View(detector.channels, detector.size_), stop)
+    with suppress(KeyboardInterrupt):
+        for item in alarms(watch(detector, frames), rule_of(detector)):
+            if line := told(item):
+                print(f"{datetime.now():%H:%M:%S} {line}", flush=True)
+    stop.set()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        main(load(sys.argv[1]), sys.argv[2])
+    else:
+        with TemporaryDirectory() as folder:
+            main(*generated(Path(folder)))

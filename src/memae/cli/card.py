@@ -1,0 +1,255 @@
+"""A model card: what a reviewer must know of a model before it is trusted, as Markdown and without a value of the data.
+
+References:
+    Mitchell et al., Model Cards for Model Reporting, FAT* 2019, https://arxiv.org/abs/1810.03993
+"""
+
+import math
+import textwrap
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from memae.cli.inspect import describe
+from memae.data.tables import MAX_CATEGORIES, Column
+from memae.drift import promised_band
+from memae.estimators import Estimator
+
+LISTED = 60
+"""Columns of a table that a card lists, at most."""
+NEXT = 10_000
+"""New samples of which the promise is told as a band."""
+WIDTH = 110
+"""Characters a line, for those who read the Markdown as it is."""
+
+
+class Words(NamedTuple):
+    """How a card speaks of a kind of data."""
+
+    data: str
+    one: str
+    many: str
+    learned: str
+    error: str
+    surprise: str
+    distance: str
+    limits: tuple[str, ...]
+
+
+WORDS = {
+    "table": Words(
+        data="rows of a table",
+        one="row",
+        many="rows",
+        learned="distinct rows",
+        error="how badly each column is restored from the others by way of the memory, over what is usual for it",
+        surprise="",
+        distance="the distance to the nearest known rows",
+        limits=(
+            "Columns must be those of training, with the same meaning and unit; names, order and type are checked.",
+            f"Of a column of text the {MAX_CATEGORIES} most frequent values are told apart; a value that training "
+            "never showed counts as unusual.",
+            "Single rows are judged: what is anomalous only in the order or the number of rows is not seen.",
+        ),
+    ),
+    "image": Words(
+        data="images",
+        one="image",
+        many="images",
+        learned="images",
+        error="how badly the image is restored from memory",
+        surprise="how badly it is told from the memory's answer which way up the image is",
+        distance="the distance of the image's code to the nearest known one",
+        limits=(
+            "Images must be taken as those of training: camera, distance, light and framing. Another light is an "
+            "anomaly to it.",
+            "Images are judged at the size that the network sees; a defect of few pixels there may be missed.",
+        ),
+    ),
+    "video": Words(
+        data="video",
+        one="frame",
+        many="frames",
+        learned="clips",
+        error="how badly the motion at a place is restored from memory",
+        surprise="the odds, told from the memory's answer, that a place does not play as fast as it was filmed",
+        distance="the distance of a place's code to the nearest known ones",
+        limits=(
+            "The camera must stand as in training, and film at its frame rate: at half the rate everyone is twice as "
+            "fast.",
+            "Frames resemble those around them, and the held-out ones are the ends of the training videos. For another "
+            "time or place the p-value is a guide and not a promise: measure the false-alarm rate there before it is "
+            "relied on.",
+        ),
+    ),
+}
+
+
+def card(estimator: Estimator, name: str) -> str:
+    """The model card of a fitted estimator, Markdown.
+
+    Args:
+        estimator: fitted.
+        name: of its model file.
+    """
+    facts, words = describe(estimator), WORDS[estimator.kind]
+    network = "A memory-augmented autoencoder (MemAE)" if facts["network"]["memory"] else "A plain autoencoder"
+    about = (
+        f"{network}, fitted by memae to {words.data} taken for normal. It gives each {words.one} a score, higher for "
+    )
+    sections = {
+        f"Model card: {name}": iter([f"{about}the more unusual, a p-value, and a flag."]),
+        "Intended use": _use(words),
+        "Training data": _training(facts, words),
+        "How a score is made": _score(facts, words),
+        "What is flagged, and what that promises": _promise(estimator, words),
+        "The memory": _memory(facts),
+        "What the file holds of the data": _held(estimator, facts, words),
+        "Limits": _limits(estimator, words),
+        "Where it comes from": _origin(estimator, facts),
+    }
+    written = (f"## {title}\n\n" + "\n".join(map(_wrapped, lines)) + "\n" for title, lines in sections.items())
+    return "\n".join(written)[1:]  # the first title is that of the page
+
+
+def _wrapped(line: str) -> str:
+    if line.startswith("|"):
+        return line
+    after = "  " if line.startswith("- ") else ""
+    return textwrap.fill(line, WIDTH, subsequent_indent=after, break_long_words=False, break_on_hyphens=False)
+
+
+def _use(words: Words) -> Iterator[str]:
+    yield f"- To point people to {words.many} that are unlike those it has learned, and to show them why."
+    yield f"- For {words.many} of the same source as the training data. Where that changes, fit or calibrate it anew."
+    yield (
+        "- Not for decisions on its own: what is flagged is unusual, which is neither wrong nor harmful, and what is "
+        "not flagged is not proven right. A p-value is not the probability that a sample is normal."
+    )
+
+
+def _training(facts: dict[str, Any], words: Words) -> Iterator[str]:
+    yield "| | |"
+    yield "|---|---|"
+    if facts["training_samples"]:
+        yield f"| learned | {facts['training_samples']:,} {words.learned} |"
+    held_out = facts["calibration"]["held_out_samples"]
+    yield f"| held out, to choose the epoch and to calibrate | {held_out:,} {words.many} |"
+    yield f"| labels | none were used: all {words.many} given were taken for normal |"
+    if facts["options"].get("contamination"):
+        yield f"| left out as unlike the others | {facts['options']['contamination']:.3g} of the rows |"
+    yield f"| a sample, as the network sees it | {' × '.join(map(str, facts['network']['shape']))} |"
+    yield f"| SHA-256 of what was learned | `{facts['data_sha256']}` |"
+    if "columns" in facts:
+        yield ""
+        yield from _columns([Column(**column) for column in facts["columns"]])
+
+
+def _columns(columns: list[Column]) -> Iterator[str]:
+    yield "| column | holds | missing in training |"
+    yield "|---|---|---|"
+    for column in columns[:LISTED]:
+        kind = "numbers" if column.kind == "number" else f"{len(column.categories)} categories"
+        kind += f", {column.rare} more not told apart" if column.rare else ""
+        name = " ".join(column.name.split()).replace("|", "\\|").replace("`", "'")
+        yield f"| `{name}` | {'one value alone' if column.constant else kind} | {column.missing or 'none'} |"
+    if len(columns) > LISTED:
+        yield f"| … | {len(columns) - LISTED} more columns | |"
+
+
+def _score(facts: dict[str, Any], words: Words) -> Iterator[str]:
+    score = facts["score"]
+    if len(score["weights"]) == 1:
+        yield f"It is the reconstruction error, {score['reduction']} over a sample's elements (Gong et al., Eq. 8)."
+        return
+    of_frames = "" if words.one != "frame" else ". That of a frame is the sum at its most anomalous place, smoothed"
+    yield f"It is a sum; its weights measure each part in its spread over held-out normal data{of_frames}."
+    yield ""
+    yield "| part | weight | what it measures |"
+    yield "|---|---|---|"
+    for name, weight in score["weights"].items():
+        plainly = name == "error" and words.one == "row" and score["criterion"] == "error"
+        yield f"| {name} | {weight:.4g} | {'the reconstruction error' if plainly else getattr(words, name)} |"
+
+
+def _promise(estimator: Estimator, words: Words) -> Iterator[str]:
+    calibration = estimator.calibration_
+    rate, (low, high) = calibration.false_alarm_rate, promised_band(calibration, NEXT)
+    yield (
+        f"Flagged is what scores above **{calibration.threshold():.6g}**, which is a p-value of at most {rate:.3g}, by "
+        f"the scores of {len(calibration.scores):,} held-out {words.many} (conformal p-values; Bates et al., 2023)."
+    )
+    yield ""
+    yield (
+        f"**The promise:** if new normal {words.many} are exchangeable with the held-out ones, each is flagged with a "
+        f"probability of at most {rate:.3g}. How many this model flags depends on which {words.many} happened to be "
+        f"held out: of {NEXT:,} new normal ones {low:.2%} to {high:.2%}, with a probability of 95 %. So many held-out "
+        f"{words.many} can promise no rate below {calibration.smallest_rate():.2g}."
+    )
+    if estimator.correlated:
+        yield ""
+        yield "Frames that follow each other are not exchangeable: the promise is weaker than it reads, see Limits."
+    yield ""
+    yield (
+        "Nothing is promised of how many anomalies are found, which depends on the anomalies: `memae evaluate` "
+        "measures it where there are labels."
+    )
+
+
+def _memory(facts: dict[str, Any]) -> Iterator[str]:
+    memory = facts.get("memory")
+    if memory is None:
+        yield "None: a plain autoencoder may restore anomalies as well as what is normal."
+        return
+    yield (
+        f"{memory['items']} items: {memory['in_use']} in use, {memory['dead']} dead (read by nothing), "
+        f"{memory['duplicates']} duplicates. A query reads {memory['effective']:.1f} of them (effective number), and "
+        f"{memory['fallback_rate']:.2%} of the queries find none above the threshold λ. The busiest item gives "
+        f"{memory['top_share']:.1%} of all answers. Verdict: {memory['collapse'] or 'well'}."
+    )
+
+
+def _held(estimator: Estimator, facts: dict[str, Any], words: Words) -> Iterator[str]:
+    score, kept = facts["score"], estimator.examples_
+    yield "It is safetensors with a JSON header and cannot run code. Whoever has it can read from it:"
+    yield ""
+    yield f"- the scores of the {facts['calibration']['held_out_samples']:,} held-out {words.many};"
+    if "columns" in facts:
+        yield "- each column's name; of numbers mean, spread, least and largest; of text the values and their shares;"
+    if score["rows"]:
+        yield f"- **{score['rows']:,} rows of the training data**, encoded (`references=0` keeps none);"
+    if score["references"]:
+        yield f"- codes of training data, {score['references']:,} (`references=0` keeps none);"
+    if kept is not None:
+        what = "row numbers" if kept.thumbnails is None else "**small pictures and names**"
+        yield f"- {what} of {len(kept.names):,} training samples, to explain with (`keep_samples=False` keeps none);"
+    yield "- weights and memory items, from which some of what was learned could be restored."
+
+
+def _limits(estimator: Estimator, words: Words) -> Iterator[str]:
+    yield (
+        f"- It knows what was in the training data: {words.many} that are normal but were rare or absent there are "
+        "flagged, and anomalies that were among them are normal to it."
+    )
+    yield "- Whether it treats groups of people alike was not tested; where samples are of people, do so before use."
+    for limit in words.limits:
+        yield f"- {limit}"
+    most = estimator.scorer_.limit
+    if math.isfinite(most):
+        yield f"- A number beyond {most:g} standard deviations counts as {most:g}: further out, a score does not rise."
+
+
+def _origin(estimator: Estimator, facts: dict[str, Any]) -> Iterator[str]:
+    best, seconds = facts["best_epoch"], sum(epoch.seconds for epoch in estimator.history_)
+    yield (
+        f"- Fitted as `{' '.join(repr(estimator).split())}`: {facts['parameters']:,} parameters, {seconds:.1f} s of "
+        f"training, of whose {facts['epochs']} epochs number {best['epoch']} was kept."
+    )
+    yield f"- Versions: {', '.join(f'{name} {number}' for name, number in sorted(facts['versions'].items()))}."
+    yield (
+        "- Method: Gong et al., Memorizing Normality to Detect Anomaly, ICCV 2019; memae's docs/method.md lists every "
+        "departure."
+    )
+    yield (
+        "- Licence: memae is under Apache-2.0. The file states none for the model, which is for the owner of its "
+        "training data to give."
+    )

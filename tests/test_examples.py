@@ -1,0 +1,92 @@
+"""The examples run as they are, and what they print is what they are there to show."""
+
+import re
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+Example = Callable[..., str]
+
+
+@pytest.fixture
+def example(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Example:
+    """Runs one as from a shell, in an empty folder; what it printed."""
+
+    def call(name: str, *arguments: object) -> str:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        runpy.run_path(str(ROOT / "examples" / name), run_name="__main__")
+        return capsys.readouterr().out
+
+    return call
+
+
+def number(pattern: str, text: str) -> tuple[int, ...]:
+    """The numbers that a pattern finds."""
+    found = re.search(pattern, text)
+    assert found, text
+    return tuple(map(int, found.groups()))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_it_is_short_and_the_readme_knows_it(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    assert len(lines) < 80
+    assert f"examples/{path.name}" in (ROOT / "README.md").read_text()
+
+
+def test_fraud_table(example: Example) -> None:
+    told = example("fraud_table.py")
+    named, frauds = number(r"5 % of the normal ones may be flagged: (\d+) named, (\d+) of them frauds", told)
+    assert frauds > 35
+    assert 40 < named - frauds < 160  # 98 of 1960 are expected
+    named, frauds = number(r"10 % of those named may be normal: (\d+) named, (\d+) of them frauds", told)
+    assert frauds > 10
+    assert named - frauds < 0.4 * named
+    assert told.count("goes with the rest") == 9
+    assert "country is far, where home" in told
+
+
+def test_sensor_table(example: Example) -> None:
+    told = example("sensor_table.py")
+    spans = [tuple(map(int, span)) for span in re.findall(r"minutes (\d+) to (\d+) are unusual", told)]
+    assert sum(min(last, 339) - max(first, 300) + 1 for first, last in spans if last >= 300 and first < 340) > 30
+    assert "because of vibration" in told
+    later, moved, again = (line for line in told.splitlines() if line.startswith(("later", "recalibrated")))
+    assert "like at calibration" in later
+    assert "higher than at calibration" in moved
+    assert "like at calibration" in again
+
+
+def test_parts_images(example: Example, tmp_path: Path) -> None:
+    told = example("parts_images.py")
+    alarms, parts = number(r"(\d+) of (\d+) parts are unlike", told)
+    assert parts == 40
+    assert alarms - 4 <= told.count("-scratched.png: score") >= 6  # of ten
+    pictures = list((tmp_path / "parts-found").iterdir())
+    assert len(pictures) == alarms
+    with Image.open(pictures[0]) as seen:
+        assert seen.size == (96, 32)
+
+
+def test_camera(example: Example) -> None:
+    told = example("camera.py")
+    starts = [float(start) for start in re.findall(r"is over: ([\d.]+) to", told)]
+    assert any(2 < start < 3.5 for start in starts)  # the cyclist comes at 2.4 s
+    assert len(starts) <= 2
+    assert "street.mp4 is there, 25 frames a second" in told
+
+
+def test_service(example: Example) -> None:
+    pytest.importorskip("uvicorn", reason="needs the extra serve")
+    told = example("service.py")
+    flagged, rows = number(r"tumours: (\d+) of (\d+) rows", told)
+    assert rows == 269
+    assert 0 < flagged < rows
+    assert len(re.findall(r"row \d+: score [\d.]+, p-value [\d.]+: ", told)) == 5
