@@ -7,8 +7,9 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from scipy.stats import false_discovery_control
 
-from memae.calibration import Calibration
+from memae.calibration import Calibration, discoveries, fewest_discoveries
 from memae.errors import InputError, OptionError
 
 # Few different values, so that ties are the rule.
@@ -117,3 +118,51 @@ def test_strength_is_0_for_the_lowest_known_score_and_1_at_the_threshold():
     high = calibration.threshold()
     found = calibration.strength(torch.tensor([-9.0, -5.0, (high - 5) / 2, high, 2 * high + 5]))
     assert found.tolist() == pytest.approx([0, 0, 0.5, 1, 2], abs=1e-5)
+
+
+# ------------------------------------------------------------------------------------------------------- discoveries
+
+
+@given(st.lists(st.integers(1, 100), min_size=1, max_size=60), st.floats(0.001, 0.999))
+def test_discoveries_are_those_of_benjamini_and_hochberg(hundredths, rate):
+    p_values = torch.tensor(hundredths, dtype=torch.float64) / 100
+    adjusted = false_discovery_control(p_values.numpy())
+    assume((abs(adjusted / rate - 1) > 1e-8).all())
+    assert discoveries(p_values, rate).tolist() == (adjusted <= rate).tolist()
+
+
+def test_discoveries_lose_nothing_to_rounding():
+    for percent in range(1, 100):  # one p-value in a hundred exactly on the line
+        p_values = torch.ones(100, dtype=torch.float64)
+        p_values[:29] = percent / 100 * 29 / 100
+        assert int(discoveries(p_values, percent / 100).sum()) == (100 if percent == 100 else 29)
+
+
+def test_no_samples_are_no_discoveries_and_a_rate_must_be_one():
+    assert discoveries(torch.zeros(0), 0.1).tolist() == []
+    for rate in (0, 1, -1, math.nan):
+        with pytest.raises(OptionError, match="false-discovery rate must lie between 0 and 1"):
+            discoveries(torch.ones(3), rate)
+
+
+def test_of_those_named_as_many_are_normal_as_promised():
+    """The share of false ones among discoveries, over many batches that share no held-out scores."""
+    rng = np.random.default_rng(0)
+    rate, false = 0.1, []
+    for _ in range(400):
+        calibration = Calibration(torch.from_numpy(rng.normal(size=400)))
+        scores = torch.from_numpy(np.concatenate([rng.normal(size=180), rng.normal(4, 1, size=20)]))
+        found = discoveries(calibration.p_value(scores), rate)
+        false.append(float(found[:180].sum() / max(int(found.sum()), 1)))
+    expected = rate * 180 / 200
+    assert abs(np.mean(false) - expected) < 4 * np.std(false) / math.sqrt(400)
+
+
+@given(st.integers(1, 500), st.integers(1, 500), st.floats(0.01, 0.5))
+def test_fewer_samples_above_all_held_out_scores_are_no_discoveries(held_out, samples, rate):
+    assume(abs(samples / (rate * (held_out + 1)) % 1 - 0.5) < 0.499)
+    fewest = fewest_discoveries(held_out, samples, rate)
+    for count in {fewest - 1, fewest} & set(range(samples + 1)):
+        p_values = torch.ones(samples, dtype=torch.float64)
+        p_values[:count] = 1 / (held_out + 1)
+        assert int(discoveries(p_values, rate).sum()) == (count if count == fewest else 0)

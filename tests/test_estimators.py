@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -270,6 +271,16 @@ def test_recalibrate_changes_threshold_and_p_values_alone() -> None:
     with pytest.raises(InputError, match="finite"):
         detector.recalibrate(np.array([1.0, np.nan]))
     assert detector.threshold_ == 94.0
+    for form in (list(range(99)), pd.Series(np.arange(99)), torch.arange(99)):
+        assert detector.recalibrate(form).threshold_ == 94.0
+
+
+@pytest.mark.parametrize(
+    "wrong", [pd.DataFrame(TABLE), TABLE, ["much"], "scores.csv", 1.0], ids=lambda x: type(x).__name__
+)
+def test_recalibrate_takes_scores_not_samples(wrong: Any) -> None:
+    with pytest.raises(InputError, match=r"anomaly scores of normal samples.* got \w+ of shape"):
+        table(epochs=1, warmup=0).fit(TABLE).recalibrate(wrong)
 
 
 def test_too_few_held_out_samples_warn_and_promise_what_they_can() -> None:
@@ -307,7 +318,7 @@ def test_a_score_does_not_depend_on_its_batch(fitted: dict[str, Estimator], kind
         beside = detector.anomaly_score([OTHER, data])
         np.testing.assert_allclose(beside[len(OTHER) :], scores, rtol=1e-6)
         middle = detector.anomaly_score(data[20:40])
-        np.testing.assert_allclose(middle[3:-2], scores[23:38], rtol=1e-6)  # a frame more at each end, for smoothing
+        np.testing.assert_allclose(middle[4:-4], scores[24:36], rtol=1e-6)  # smoothed, over clips that share a map
         return
     alone = np.concatenate([detector.anomaly_score(data[place : place + 1]) for place in range(0, 40, 5)])
     np.testing.assert_allclose(alone, scores[:40:5], rtol=1e-6)
@@ -321,7 +332,7 @@ def test_error_maps_sum_to_the_error_or_the_score(fitted: dict[str, Estimator], 
     for part in detector.scores(data):
         errors = part.error_map.double().flatten(1)
         if kind == "video":  # the score of each place, of which the highest counts
-            everywhere = (part.measures * detector.scorer_.weights[None, :, None, None]).sum(1).flatten(1)
+            everywhere = detector.scorer_.everywhere(part.measures).flatten(1)
             np.testing.assert_allclose(everywhere.amax(1), part.score, rtol=1e-5)
             assert (errors.amax(1) <= part.score * (1 + 1e-6)).all()
             assert (errors.amax(1) >= everywhere.median(1).values).all()
@@ -570,8 +581,19 @@ def test_ignored_columns_may_be_there_or_not() -> None:
 
 
 def test_arrays_need_as_many_columns() -> None:
-    with pytest.raises(SchemaError, match=r"4 features.*5 features"):
+    with pytest.raises(
+        SchemaError, match=r"(?s)^the model was fitted on 5 columns, the array has 4\..*4 features.*5 features"
+    ):
         table(epochs=1, warmup=0).fit(TABLE).anomaly_score(TABLE[:, :4])
+
+
+def test_of_columns_that_differ_our_words_come_first(run: Callable[..., Any], tmp_path: Path) -> None:
+    table(epochs=1, warmup=0).fit(MIXED).save(tmp_path / "m")
+    MIXED.drop(columns="flag").to_csv(tmp_path / "t.csv", index=False)
+    told = run("score", tmp_path / "m", tmp_path / "t.csv").err
+    assert told.startswith(
+        "memae: error: column 'flag' missing; the model was fitted with it. The feature names should"
+    )
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
@@ -715,12 +737,12 @@ def test_a_streamed_video_trains_like_one_in_memory(tmp_path: Path, monkeypatch:
     np.testing.assert_allclose(losses[0], losses[1], rtol=0.2)  # the order of the clips is another
 
 
-@pytest.mark.parametrize("strides", [None, ((1, 2, 2), (2, 2, 2))], ids=["stacked", "in time"])
 @pytest.mark.parametrize("score_step", [1, 3])
 @pytest.mark.parametrize("length", [4, 5])
-def test_each_frame_gets_the_clip_centred_on_it(score_step: int, length: int, strides: Any) -> None:
-    options = {"length": length, "score_step": score_step, "false_alarm_rate": 0.4, "strides": strides, "smooth": 1}
-    detector = video(**options).fit(VIDEO)
+def test_each_frame_gets_the_clip_centred_on_it(score_step: int, length: int) -> None:
+    """Of clips that are convolved in time; test_following.py has those whose places are scored."""
+    in_time = {"strides": ((1, 2, 2), (2, 2, 2)), "smooth": 1}
+    detector = video(length=length, score_step=score_step, false_alarm_rate=0.4, **in_time).fit(VIDEO)
     frames = list(detector.frames([OTHER, VIDEO]))
     np.testing.assert_array_equal(detector.anomaly_score([OTHER, VIDEO]), [frame.score for frame in frames])
     clips = Clips([Video("0", torch.from_numpy(OTHER)[:, None], torch.arange(45.0))], length, score_step)
@@ -733,7 +755,7 @@ def test_each_frame_gets_the_clip_centred_on_it(score_step: int, length: int, st
         nearest = np.flatnonzero(off == off.min()).tolist()
         match = [place for place in nearest if np.isclose(frame.score, float(direct[place].score), rtol=1e-6)]
         assert match, f"frame {number} does not score as its nearest clip"
-        at = min(max(number - int(starts[match[0]]), 0), length - 1) if strides else 0
+        at = min(max(number - int(starts[match[0]]), 0), length - 1)
         torch.testing.assert_close(frame.error_map, direct[match[0]].error_map[0, :, at])
     assert [(frame.video, frame.frame) for frame in frames[45:]] == [("1", number) for number in range(60)]
 

@@ -126,7 +126,8 @@ def test_weights_are_those_of_the_highest_places_of_normal_clips():
     scorer.balance(normal)
     highest = normal.numpy().max((2, 3))
     assert scorer.weights.numpy() == pytest.approx(1 / highest.std(0))
-    above = normal.numpy() - normal.numpy().mean(0)  # what is usual at a place does not count
+    usual = normal.numpy().mean(0)
+    above = normal.numpy() - usual + usual.mean((1, 2), keepdims=True)  # what is usual at a place does not count
     assert scorer.weighed(normal).numpy() == pytest.approx(
         (above * (1 / highest.std(0))[:, None, None]).sum(1).max((1, 2)), rel=1e-5
     )

@@ -278,8 +278,8 @@ class Scorer(nn.Module):
     def balance(self, normal: Tensor) -> None:
         """Weighs the measures against each other: each in its standard deviation over normal samples.
 
-        Of clips, the mean at each position becomes the level above which measures count there: where people walk close
-        by, more moves than where they walk far off.
+        Of clips, the mean at each position, less that of all positions, becomes the level above which measures count
+        there: where people walk close by, more moves than where they walk far off.
 
         The surprise counts by the share of the turns of normal samples that the model tells, besides: not at all where
         those look the same in every position.
@@ -289,7 +289,8 @@ class Scorer(nn.Module):
                 highest counts.
         """
         if self.level is not None:
-            self.level.copy_(normal.mean(0))
+            level = normal.mean(0)
+            self.level.copy_(level - level.mean((1, 2), keepdim=True))
         if self.weights is None:
             return
         highest = normal if normal.ndim == 2 else normal.flatten(2).amax(2)
@@ -323,8 +324,12 @@ class Scorer(nn.Module):
 
 
 @torch.no_grad()
-def decoded_items(scorer: Scorer) -> Tensor:
+def decoded_items(scorer: Scorer, numbers: Tensor | None = None) -> Tensor:
     """What each memory item decodes to, alone: `(n, *shape)` in the raw unit (Figure 3 of the paper).
+
+    Args:
+        scorer: with a memory.
+        numbers: of the items `(n,)`; None for all.
 
     Raises:
         OptionError: there is no memory, or its items are features of single positions, which no decoder can show.
@@ -333,7 +338,8 @@ def decoded_items(scorer: Scorer) -> Tensor:
     if memory is None or scorer.model.code_shape is None:
         raise OptionError("only a memory whose items are whole codes can be decoded; fit with items, not per position")
     scorer.eval()
-    x_hat = torch.cat([scorer.model.decode(part) for part in torch.split(memory.items, scorer.chunk)])
+    items = memory.items if numbers is None else memory.items[numbers.to(memory.items.device)]
+    x_hat = torch.cat([scorer.model.decode(part) for part in torch.split(items, scorer.chunk)])
     return scorer.raw(x_hat).cpu()
 
 

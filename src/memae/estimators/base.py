@@ -19,11 +19,14 @@ from torch import Tensor
 
 from memae import artifact
 from memae.artifact import Artifact
-from memae.calibration import Calibration, checked_rate
+from memae.calibration import checked_rate
 from memae.data.samples import Indexed, Samples, Selection, digest, mapped
 from memae.engines import Engine, use_engine
 from memae.errors import InputError, MemaeWarning, ModelFileError, OptionError
 from memae.estimators.devices import pick_device
+from memae.estimators.examples import Named, nearest_examples
+from memae.estimators.explaining import Accountable
+from memae.estimators.restoring import parameters_of
 from memae.health import Health
 from memae.losses import Criterion
 from memae.model import MemorySpec, Spec, build, code_shape
@@ -41,10 +44,11 @@ class Prepared(NamedTuple):
     training: Samples  # raw
     held_out: Samples  # raw
     checksum: str
+    named: Named  # how the user knows a sample for training
     normal: Samples | None = None  # the held-out ones as they are scored, where training takes longer ones
 
 
-class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn has no types
+class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn has no types
     """A detector with scikit-learn's conventions: `predict` gives 1 for normal and −1 for anomalous samples.
 
     `anomaly_score` is higher for the more anomalous, `score_samples` its negative. The attributes are those of the
@@ -73,8 +77,8 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
         """What `_prepare` kept, as JSON-ready data."""
 
     @abstractmethod
-    def _restore(self, encoding: dict[str, Any]) -> None:
-        """The inverse of `_encoding`."""
+    def _restore(self, source: Artifact) -> None:
+        """The inverse of `_encoding`, from a file that may hold anything."""
 
     def _per_position(self) -> bool:
         return False
@@ -167,7 +171,10 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
         scorer.to(torch.device("cpu") if without_float64 else device, self.precision)
         normal = self._judged(scorer, prepared, options)
         self._settle(scorer, spec, history, chosen(history, options), prepared.checksum, artifact.versions())
+        self.learned_ = len(training)
         self.recalibrate(normal)
+        if self.keep_samples:
+            self.examples_ = nearest_examples(scorer, spec.shape, prepared.training, prepared.named, options.seed)
         self._warn_of_collapse()
 
     def _judged(self, scorer: Scorer, prepared: Prepared, options: Options) -> Floats:
@@ -202,31 +209,7 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
         self.best_epoch_ = best
         self.checksum_ = checksum
         self.versions_ = versions
-
-    def recalibrate(self, scores: Floats | None = None, *, false_alarm_rate: float | None = None) -> Self:
-        """Sets a new false-alarm rate, or new scores of normal samples to keep it on, or both; nothing is refitted.
-
-        Args:
-            scores: `anomaly_score` of normal samples that the model was not trained on; None keeps those known.
-            false_alarm_rate: share of normal samples that may be flagged; None keeps the one in use.
-        """
-        check_is_fitted(self, "scorer_")
-        known = self.scorer_.calibration
-        rate = known.false_alarm_rate if known and false_alarm_rate is None else false_alarm_rate
-        rate = checked_rate(self.false_alarm_rate if rate is None else rate)
-        held_out = torch.as_tensor(scores) if scores is not None or known is None else known.scores
-        calibration = Calibration(held_out, rate)
-        if calibration.smallest_rate() > rate * (1 + 1e-9):
-            least = calibration.smallest_rate()
-            warnings.warn(
-                f"{len(calibration.scores)} held-out samples can promise a false-alarm rate of {least:.3g} at best, "
-                f"not {rate:g}; it is set to {least:.3g}. Give more data or a larger held_out",
-                MemaeWarning,
-                stacklevel=2,
-            )
-            calibration = Calibration(held_out, least)
-        self.scorer_.calibration = calibration.to(self.scorer_.center.device)
-        return self
+        self.examples_ = None
 
     def _warn_of_collapse(self) -> None:
         trouble = self.health_.collapse if self.health_ else None
@@ -293,10 +276,6 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
         found = [part.score for part in self.scores(X, reasons=False)]
         return np.asarray(torch.cat(found).numpy() if found else np.zeros(0), dtype=np.float64)
 
-    def p_value(self, X: Any) -> Floats:
-        """Conformal p-value of each sample `(n,)`: small = unlike the held-out normal samples."""
-        return self.calibration_.p_value(torch.from_numpy(self.anomaly_score(X))).numpy()
-
     def score_samples(self, X: Any) -> Floats:
         """Negative anomaly score of each sample `(n,)`, scikit-learn's convention: lower = more anomalous."""
         return -self.anomaly_score(X)
@@ -325,23 +304,6 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
         return self
 
     @property
-    def calibration_(self) -> Calibration:
-        """Scores of held-out normal samples, and the false-alarm rate to keep."""
-        check_is_fitted(self, "scorer_")
-        assert self.scorer_.calibration is not None  # noqa: S101 (fitted means calibrated)
-        return self.scorer_.calibration
-
-    @property
-    def threshold_(self) -> float:
-        """The anomaly score above which a sample is flagged."""
-        return self.calibration_.threshold()
-
-    @property
-    def offset_(self) -> float:
-        """Minus the threshold, for scikit-learn."""
-        return -self.threshold_
-
-    @property
     def health_(self) -> Health | None:
         """State of the memory in the chosen epoch; None for a plain autoencoder."""
         return self.best_epoch_.health
@@ -367,6 +329,8 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
                 self.history_.index(self.best_epoch_),
                 self.checksum_,
                 self.versions_,
+                self.examples_,
+                self.learned_,
             ),
             path,
         )
@@ -378,10 +342,13 @@ class Estimator(OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scik
             raise ModelFileError(
                 f"the file holds a model for {source.kind} data, not {cls.kind}; load it with memae.load"
             )
-        estimator = cls(**source.parameters)
-        estimator._restore(source.encoding)
+        if source.scorer.calibration is None:
+            raise ModelFileError("the model is not calibrated; fit it anew")
+        estimator = cls(**parameters_of(source, cls.__init__))
+        estimator._restore(source)
         best = source.history[source.best]
         estimator._settle(source.scorer, source.spec, source.history, best, source.checksum, source.versions)
+        estimator.examples_, estimator.learned_ = source.examples, source.learned
         return estimator
 
 

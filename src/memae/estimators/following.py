@@ -1,5 +1,6 @@
-"""Scores of clips → the score and the map of each frame, while frames are still coming."""
+"""One video through a scorer of clips: its frames come, and the score of each follows."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -7,6 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from memae.data.clips import chunks
+from memae.estimators.cutting import Part
 from memae.frames import Floats, smoothed, spread_over_frames
 from memae.scoring import Scorer
 
@@ -21,36 +23,77 @@ class FrameScore(NamedTuple):
     error_map: Tensor  # (c, h, w): the frame's own part of that clip's error, or (1, h, w): the score of each place
 
 
-def frames_of_clips(
-    scorer: Scorer, clips: Iterator[tuple[int, Tensor]], shape: tuple[int, ...], count: Callable[[], int]
-) -> Iterator[tuple[int, float, Tensor]]:
-    """Number, score and map of each frame, in constant memory.
+class JudgedClip(NamedTuple):
+    """A clip and what the scorer says of it."""
+
+    pixels: Tensor  # (c, length, h, w), raw
+    score: float
+    error_map: Tensor
+    x_hat: Tensor
+    places: Tensor | None  # (rows, columns), float64, where each place is scored
+
+
+class Seen(NamedTuple):
+    """One frame, and the clip that has given it its score."""
+
+    frame: FrameScore  # before scores are smoothed
+    pixels: Tensor  # (c, h, w), raw
+    place: int  # of the frame in the clip, or the clip's last where the frame lies behind it
+    clip: JudgedClip
+
+
+Cut = Callable[[str, Iterator[Tensor]], Iterator[tuple[int, Tensor]]]
+"""Name and frames of a video → first frame and pixels `(1, c, length, h, w)` of each clip to score."""
+
+
+def followed(scorer: Scorer, part: Part, length: int, cut: Cut) -> Iterator[Seen]:
+    """Each frame of one video, as soon as the clips of `length` frames are judged that tell of it.
 
     A frame has the score of the clip centred on it, and its own part of that clip's error. Where places are scored, its
-    map is the mean over the clips that hold it, and its score the highest of the map.
-
-    Args:
-        scorer: of clips.
-        clips: first frame and pixels of each.
-        shape: of a clip, `(c, t, h, w)`.
-        count: asked for the number of frames when the clips have ended.
+    map is the mean over the clips that hold it, and its score the highest of the map. The frames may still be coming,
+    as from a camera.
     """
-    starts: list[int] = []
-    _, length, *size = shape
-    found = scorer.batched(chunks(clips, scorer.chunk, starts), reasons=scorer.level is None)
+    seen = _nearest(scorer, part, length, cut)
     if scorer.level is None:
-        scored = (
-            (starts.pop(0), (float(score), error_map))
-            for scores in found
-            for score, error_map in zip(scores.score, scores.error_map, strict=True)
-        )
-        for frame, start, (score, error_map) in spread_over_frames(scored, length, count):
-            yield frame, score, error_map[:, min(frame - start, length - 1)]
+        yield from seen
         return
-    places = ((starts.pop(0), each) for scores in found for each in scorer.everywhere(scores.measures).double())
-    spread = ((frame, each) for frame, _, each in spread_over_frames(places, length, count))
-    for frame, each in smoothed(spread, length):
-        yield frame, float(each.max()), scorer.shown(each[None], size)[0]
+    for each, places in smoothed(((each, _places(each)) for each in seen), length):
+        shown = scorer.shown(places[None], each.pixels.shape[1:])[0]
+        yield each._replace(frame=each.frame._replace(score=float(places.max()), error_map=shown))
+
+
+def _nearest(scorer: Scorer, part: Part, length: int, cut: Cut) -> Iterator[Seen]:
+    """Each frame with the clip that is centred nearest to it."""
+    waiting: deque[tuple[float, Tensor]] = deque()  # time and pixels of the frames that have no score yet
+    count = 0
+
+    def blocks() -> Iterator[Tensor]:
+        nonlocal count
+        for frames, seconds in part.blocks:
+            waiting.extend(zip(seconds.tolist(), frames, strict=True))
+            count += len(frames)
+            yield frames
+
+    for frame, start, clip in spread_over_frames(_judged(scorer, cut(part.name, blocks())), length, lambda: count):
+        time, pixels = waiting.popleft()
+        place = min(frame - start, length - 1)
+        shown = clip.error_map[:, min(place, clip.error_map.shape[1] - 1)]
+        yield Seen(FrameScore(part.name, frame, time, clip.score, shown), pixels, place, clip)
+
+
+def _places(seen: Seen) -> Tensor:
+    assert seen.clip.places is not None  # noqa: S101 (asked before)
+    return seen.clip.places
+
+
+def _judged(scorer: Scorer, clips: Iterator[tuple[int, Tensor]]) -> Iterator[tuple[int, JudgedClip]]:
+    """First frame of each clip, and what the scorer says of it."""
+    starts: list[int] = []
+    for together in chunks(clips, scorer.chunk, starts):
+        (found,) = scorer.batched([together])
+        places = [None] * len(together) if scorer.level is None else scorer.everywhere(found.measures).double()
+        for each in zip(together, found.score.tolist(), found.error_map, found.x_hat, places, strict=True):
+            yield starts.pop(0), JudgedClip(*each)
 
 
 def told_of_clips(scorer: Scorer, measures: Tensor, length: int, smooth: int, step: int) -> Floats:
@@ -66,7 +109,11 @@ def told_of_clips(scorer: Scorer, measures: Tensor, length: int, smooth: int, st
     if scorer.level is None:
         scores = scorer.weighed(measures).double().tolist()
     else:
-        places = ((None, each) for each in scorer.everywhere(measures).double())
-        scores = [float(each.max()) for _, each in smoothed(places, 2 * (length // 2 // step) + 1)]
-    width = 2 * (smooth // 2 // step) + 1
-    return np.array([score for _, score in smoothed(((None, score) for score in scores), width)])
+        maps = smoothed(((None, each) for each in scorer.everywhere(measures).double()), _clips_of(length, step))
+        scores = [float(places.max()) for _, places in maps]
+    return np.array([score for _, score in smoothed(((None, score) for score in scores), _clips_of(smooth, step))])
+
+
+def _clips_of(frames: int, step: int) -> int:
+    """How many clips are centred on so many frames around one."""
+    return 2 * (frames // 2 // step) + 1

@@ -1,7 +1,8 @@
 """The detector for images."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -10,6 +11,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from memae.artifact import Artifact
 from memae.data.ahead import ahead
 from memae.data.images import CACHE_BYTES, ImageFiles, find_images, images_of_array
 from memae.data.pixels import resize, with_channels
@@ -17,7 +19,11 @@ from memae.data.samples import Indexed, InMemory, ReadAhead, Samples, Selection,
 from memae.errors import SchemaError
 from memae.estimators.base import Estimator, Prepared, check_references
 from memae.estimators.devices import Device
+from memae.estimators.examples import root_of, within
+from memae.estimators.explaining import explained_images
 from memae.estimators.pixel_units import check_unit, checked_size, pixel_range, pixel_unit
+from memae.estimators.restoring import restored_pixels
+from memae.evidence import Evidence, Explainer
 from memae.losses import Criterion, Reduction
 from memae.memory import OnEmpty, Similarity
 from memae.model import code_shape
@@ -87,6 +93,8 @@ class ImageMemAE(Estimator):
         held_out: share of the images that is only used to choose the epoch and to calibrate; more is taken where the
             false-alarm rate needs it.
         false_alarm_rate: share of normal images that may be flagged.
+        keep_samples: whether the model keeps small pictures of the training images that lie nearest to its items, to
+            explain scores with; see `explain`.
         device: where to train: "auto", "cpu", "cuda" or "mps".
         random_state: seed of everything that is drawn.
 
@@ -141,6 +149,7 @@ class ImageMemAE(Estimator):
         revive: bool = False,
         held_out: float = 0.1,
         false_alarm_rate: float = 0.05,
+        keep_samples: bool = True,
         device: Device = "auto",
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
@@ -172,6 +181,7 @@ class ImageMemAE(Estimator):
         self.revive = revive
         self.held_out = held_out
         self.false_alarm_rate = false_alarm_rate
+        self.keep_samples = keep_samples
         self.device = device
         self.random_state = random_state
 
@@ -205,14 +215,17 @@ class ImageMemAE(Estimator):
         self.shape_ = tuple(first.shape[1:])
         training: Samples
         training, held_out = self._split(images)
+        names = partial(_image_name, root_of(X) if isinstance(images, ImageFiles) else None, images, training.index)
         if isinstance(images, ImageFiles) and not images.cached:
             training = ReadAhead(training)
         center, scale = pixel_range(self.unit_, images)
         checksum = digest(Selection(images).batches(64))
-        return Prepared(self.shape_, center, scale, training, held_out, checksum)
+        return Prepared(self.shape_, center, scale, training, held_out, checksum, names)
 
     def _images(self, X: Any, channels: int | None, size: tuple[int, int] | None, *, keep: bool = True) -> Indexed:
-        """Images of any source, of one size and number of channels."""
+        """Images of any source, of one size and number of channels; files that were opened already are as they are."""
+        if isinstance(X, ImageFiles):
+            return X
         size = checked_size(size)
         listed = isinstance(X, list | tuple) and X and isinstance(X[0], str | Path)
         if listed or isinstance(X, str | Path):
@@ -224,13 +237,27 @@ class ImageMemAE(Estimator):
 
     def _raw(self, X: Any) -> Iterator[Tensor]:
         check_is_fitted(self, "shape_")
+        check_unit(self.unit_, X.paths if isinstance(X, ImageFiles) else X)
+        images = self._images(X, self.shape_[0], self.size, keep=False)
+        return self._batches(images, Selection(images))
+
+    def _explained(self, X: Any, explainer: Explainer, only: Collection[int] | None) -> Iterator[Evidence]:
         check_unit(self.unit_, X)
         images = self._images(X, self.shape_[0], self.size, keep=False)
-        batches = self._of_same_shape(images)
+        wanted = [place for place in range(len(images)) if only is None or place in only]
+        names = (str(images.paths[place]) if isinstance(images, ImageFiles) else f"image {place}" for place in wanted)
+        return (
+            explained_images(explainer, self._batches(images, Selection(images, torch.tensor(wanted))), names)
+            if wanted
+            else iter(())
+        )
+
+    def _batches(self, images: Indexed, wanted: Selection) -> Iterator[Tensor]:
+        batches = self._of_same_shape(wanted)
         return ahead(batches) if isinstance(images, ImageFiles) else batches
 
-    def _of_same_shape(self, images: Indexed) -> Iterator[Tensor]:
-        for batch in Selection(images).batches(64):
+    def _of_same_shape(self, wanted: Selection) -> Iterator[Tensor]:
+        for batch in wanted.batches(64):
             if tuple(batch.shape[1:]) != self.shape_:
                 raise SchemaError(
                     f"the model was fitted on images of (c, h, w) = {self.shape_}, "
@@ -269,6 +296,13 @@ class ImageMemAE(Estimator):
     def _encoding(self) -> dict[str, Any]:
         return {"unit": self.unit_, "shape": list(self.shape_)}
 
-    def _restore(self, encoding: dict[str, Any]) -> None:
-        self.unit_ = encoding["unit"]
-        self.shape_ = tuple(encoding["shape"])
+    def _restore(self, source: Artifact) -> None:
+        self.unit_, self.shape_ = restored_pixels(source, self.size)
+
+
+def _image_name(root: Path | None, images: Indexed, training: Tensor, place: int) -> str:
+    """How the user knows a training image: its path below `root`, or its number in an array."""
+    number = int(training[place])
+    if root is None or not isinstance(images, ImageFiles):
+        return f"image {number}"
+    return within(root, images.paths[number])

@@ -72,6 +72,23 @@ def sampled(training: Streamed, count: int, seed: int) -> Selection:
     return Selection(InMemory(rows), distinct(rows))
 
 
+def row_name(training: Samples, origin: Tensor | None, place: int) -> str:
+    """How the user knows a row for training: by its number in the table, from 0.
+
+    Args:
+        training: of a `Split`.
+        origin: number in the table of each row that was split; None where none had been left out.
+        place: of the row in `training`.
+    """
+    number = place
+    if isinstance(training, Selection):
+        number = int(training.index[place])
+    elif isinstance(training, Streamed) and training.keep is not None:
+        gone = (~training.keep).nonzero().flatten()  # few: they are held out
+        number += int(torch.searchsorted(gone - torch.arange(len(gone)), place, right=True))
+    return f"row {number if origin is None else int(origin[number])}"
+
+
 def filled(blocks: Iterator[Tensor], rows: int, width: int) -> Tensor:
     """All blocks as one tensor `(rows, width)`, float64; `torch.cat` would hold them twice."""
     out = torch.empty(rows, width, dtype=torch.float64)

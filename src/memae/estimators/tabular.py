@@ -1,27 +1,32 @@
 """The detector for tables."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
+from memae.artifact import Artifact
 from memae.data.cleaning import typical
+from memae.data.decoding import by_column
 from memae.data.samples import Samples, Streamed
 from memae.data.table_files import table_chunks
 from memae.data.tables import LIMIT, TableEncoder, check_unique, frame_of_array, without
 from memae.errors import InputError, OptionError, SchemaError
 from memae.estimators.base import Estimator, Prepared, check_references
 from memae.estimators.devices import Device
-from memae.estimators.splitting import in_memory, sampled, streamed
+from memae.estimators.explaining import explained_rows
+from memae.estimators.restoring import restored_columns
+from memae.estimators.splitting import in_memory, row_name, sampled, streamed
 from memae.estimators.updating import updated
+from memae.evidence import Evidence, Explainer
 from memae.losses import Criterion, Reduction
 from memae.memory import OnEmpty, Similarity
 from memae.networks.tabular import WIDE, default_widths
@@ -95,6 +100,8 @@ class TabularMemAE(Estimator):
         held_out: share of the rows that is only used to choose the epoch and to calibrate; more is taken where the
             false-alarm rate needs it.
         false_alarm_rate: share of normal rows that may be flagged.
+        keep_samples: whether the model keeps the numbers of the training rows that lie nearest to its items, to explain
+            scores with; see `explain`.
         device: where to train: "auto", "cpu", "cuda" or "mps".
         random_state: seed of everything that is drawn.
 
@@ -149,6 +156,7 @@ class TabularMemAE(Estimator):
         revive: bool = False,
         held_out: float = 0.1,
         false_alarm_rate: float = 0.05,
+        keep_samples: bool = False,
         device: Device = "auto",
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
@@ -177,6 +185,7 @@ class TabularMemAE(Estimator):
         self.revive = revive
         self.held_out = held_out
         self.false_alarm_rate = false_alarm_rate
+        self.keep_samples = keep_samples
         self.device = device
         self.random_state = random_state
 
@@ -221,12 +230,14 @@ class TabularMemAE(Estimator):
             def chunks() -> Iterator[pd.DataFrame]:
                 return iter([frame])
 
+        origin: Tensor | None = None
         if self.contamination and streams:
             raise OptionError(
                 f"contamination needs all rows in memory, and {X} is too large; leave it at 0, or give fewer rows"
             )
         if self.contamination:
-            clean, rows = self._cleaned(pd.concat(chunks()))
+            clean, origin = self._cleaned(pd.concat(chunks()))
+            rows = len(clean)
 
             def chunks() -> Iterator[pd.DataFrame]:
                 return iter([clean])
@@ -240,22 +251,29 @@ class TabularMemAE(Estimator):
             split = streamed(blocks, rows, width, self._held_out_count, self.random_state)
         else:
             split = in_memory(blocks, rows, width, self._split)
-        return Prepared((width,), center, scale, *split)
+        return Prepared((width,), center, scale, *split, partial(row_name, split[0], origin))
 
-    def _cleaned(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, int]:
-        """The rows that are not left out as anomalous, and their number; the encoder learns from these alone."""
+    def _cleaned(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, Tensor]:
+        """The rows that are not left out as anomalous, and their places; the encoder learns from these alone."""
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         drawn = torch.Generator().manual_seed(seed)
         keep = typical(self.encoder_.encode(frame), self.contamination, drawn)
         clean = frame.iloc[keep.numpy()]
-        self.encoder_, rows = TableEncoder.fit([clean])
-        return clean, rows
+        self.encoder_, _ = TableEncoder.fit([clean])
+        return clean, keep
 
     def _raw(self, X: Any) -> Iterator[Tensor]:
+        return map(self.encoder_.encode, self._tables(X))
+
+    def _tables(self, X: Any) -> Iterator[pd.DataFrame]:
         if isinstance(X, str | Path):
             chunks = table_chunks(Path(X), text=self.encoder_.text)()
-            return (self.encoder_.encode(without(chunk, self.ignore, strict=False)) for chunk in chunks)
-        return iter([self.encode(X)])
+            return (without(chunk, self.ignore, strict=False) for chunk in chunks)
+        check_is_fitted(self, "encoder_")
+        return iter([self._frame(X, reset=False)])
+
+    def _explained(self, X: Any, explainer: Explainer, only: Collection[int] | None) -> Iterator[Evidence]:
+        return explained_rows(explainer, self.encoder_, self._tables(X), only)
 
     def encode(self, X: Any) -> Tensor:
         """Rows of a DataFrame or array → features `(n, width)`, float64, as the scorer takes them."""
@@ -269,25 +287,27 @@ class TabularMemAE(Estimator):
         named = isinstance(X, pd.DataFrame)
         frame = without(frame_of_array(X), self.ignore if named else (), strict=reset)
         check_unique(frame)
+        if not frame.shape[1]:
+            raise InputError(
+                f"the table has no columns: 0 feature(s) (shape={frame.shape}) while a minimum of 1 is required."
+            )
         try:
             validate_data(self, frame if named else frame.to_numpy(), reset=reset, skip_check_array=True)
-        except ValueError as error:  # scikit-learn's own words, which its users know, and then ours
-            raise SchemaError(f"{error}\n{self._difference(frame)}") from error
+        except ValueError as error:  # ours, and then scikit-learn's own words, which its users know
+            raise SchemaError(f"{self._difference(frame, named=named)}.\n{error}") from error
         if not len(frame):
             raise InputError(
                 f"the table has no rows: Found array with 0 sample(s) (shape={frame.shape}) "
                 "while a minimum of 1 is required."
             )
-        if not frame.shape[1]:
-            raise InputError(
-                f"the table has no columns: 0 feature(s) (shape={frame.shape}) while a minimum of 1 is required."
-            )
         if not reset and not named:
             frame.columns = pd.Index([column.name for column in self.encoder_.columns])
         return frame
 
-    def _difference(self, frame: pd.DataFrame) -> str:
+    def _difference(self, frame: pd.DataFrame, *, named: bool) -> str:
         """How the columns differ from those of training."""
+        if not named:
+            return f"the model was fitted on {self.n_features_in_} columns, the array has {frame.shape[1]}"
         try:
             self.encoder_.check(frame)
         except SchemaError as error:
@@ -365,21 +385,16 @@ class TabularMemAE(Estimator):
             often as there are features where `reduction` is a mean.
         """
         check_is_fitted(self, "scorer_")
-        found = [self._by_column(part.error_map.numpy()) for part in self.scores(X)]
+        found = [by_column(self.encoder_, part.error_map.numpy()) for part in self.scores(X)]
         names = [column.name for column in self.encoder_.columns]
         index = X.index if isinstance(X, pd.DataFrame) else None
         return pd.DataFrame(np.concatenate(found), columns=names, index=index)
 
-    def _by_column(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Sums over the features of each column, `(n, width)` → `(n, columns)`."""
-        widths = [column.width for column in self.encoder_.columns]
-        return np.add.reduceat(features, np.cumsum([0, *widths[:-1]]), axis=1)
-
     def _encoding(self) -> dict[str, Any]:
         return {"columns": self.encoder_.as_json(), "named": hasattr(self, "feature_names_in_")}
 
-    def _restore(self, encoding: dict[str, Any]) -> None:
-        self.encoder_ = TableEncoder.from_json(encoding["columns"])
+    def _restore(self, source: Artifact) -> None:
+        self.encoder_ = restored_columns(source)
         self.n_features_in_ = len(self.encoder_.columns)
-        if encoding["named"]:
+        if source.encoding["named"]:
             self.feature_names_in_ = np.array([column.name for column in self.encoder_.columns], dtype=object)

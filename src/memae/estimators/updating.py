@@ -29,7 +29,7 @@ def updated(detector: Detector, rows: Tensor, epochs: int, most: int) -> Detecto
 
     Training goes on for a few epochs with the new rows and the known ones that the model keeps, so that these are not
     forgotten. The encoding, the scales and the weights of the measures stay; the threshold is set by new rows that are
-    held out.
+    held out. The copy names no training rows: the items have moved, and rows of two tables would have one number.
 
     Args:
         detector: fitted, with `references`.
@@ -85,6 +85,7 @@ def updated(detector: Detector, rows: Tensor, epochs: int, most: int) -> Detecto
     whole = (*detector.history_, *history)
     other._settle(scorer, other.spec_, whole, chosen(history, options), checksum, artifact.versions())
     found = torch.cat([part.score for part in scorer.batched([rows[held_out.index]], reasons=False)])
+    other.learned_ = detector.learned_ and detector.learned_ + len(new)  # 0 is unknown
     other.recalibrate(np.asarray(found.numpy(), dtype=np.float64))
     other._warn_of_collapse()
     return other

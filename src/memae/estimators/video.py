@@ -1,7 +1,7 @@
 """The detector for video."""
 
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -11,6 +11,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from memae.artifact import Artifact
 from memae.data.ahead import ahead
 from memae.data.clips import Clips, sliding
 from memae.data.pixels import resize, with_channels
@@ -20,8 +21,12 @@ from memae.errors import OptionError, SchemaError
 from memae.estimators.base import Estimator, Prepared, check_references
 from memae.estimators.cutting import Part, ends, read_ends, scaled_size, streamed
 from memae.estimators.devices import Device
-from memae.estimators.following import FrameScore, frames_of_clips, told_of_clips
+from memae.estimators.examples import root_of, within
+from memae.estimators.explaining import explained_frames
+from memae.estimators.following import FrameScore, Seen, followed, told_of_clips
 from memae.estimators.pixel_units import check_unit, checked_size, pixel_range, pixel_unit
+from memae.estimators.restoring import check_clips, restored_pixels
+from memae.evidence import Evidence, Explainer
 from memae.frames import Floats, smoothed
 from memae.losses import Reduction
 from memae.memory import OnEmpty, Similarity
@@ -106,6 +111,8 @@ class VideoMemAE(Estimator):
         held_out: share of each video, its end, that is only used to choose the epoch and to calibrate; more is taken
             where the false-alarm rate needs it.
         false_alarm_rate: share of normal frames that may be flagged.
+        keep_samples: whether the model keeps small pictures of the training frames that lie nearest to its items, to
+            explain scores with; see `explain`.
         device: where to train: "auto", "cpu", "cuda" or "mps".
         random_state: seed of everything that is drawn.
 
@@ -120,6 +127,7 @@ class VideoMemAE(Estimator):
     """
 
     kind = "video"
+    correlated = True
 
     def __init__(
         self,
@@ -153,6 +161,7 @@ class VideoMemAE(Estimator):
         revive: bool = False,
         held_out: float = 0.1,
         false_alarm_rate: float = 0.05,
+        keep_samples: bool = True,
         device: Device = "auto",
         random_state: int | np.random.RandomState | None = 0,
     ) -> None:
@@ -185,6 +194,7 @@ class VideoMemAE(Estimator):
         self.revive = revive
         self.held_out = held_out
         self.false_alarm_rate = false_alarm_rate
+        self.keep_samples = keep_samples
         self.device = device
         self.random_state = random_state
 
@@ -229,7 +239,8 @@ class VideoMemAE(Estimator):
             held_out = read_ends(self._parts(X), videos, training)
         samples = streamed(lambda: self._parts(X), films, BUFFER) if streams else Selection(films)
         held, normal = (Selection(Clips(held_out, length, self.score_step)) for length in (films.length, self.length))
-        return Prepared(self.shape_, center, scale, samples, held, checksum, normal)
+        names = partial(_frame_name, root_of(X) if isinstance(X, str | Path) else None, films)
+        return Prepared(self.shape_, center, scale, samples, held, checksum, names, normal)
 
     def _chosen_size(self, X: Any) -> tuple[int, int] | None:
         """Height and width that frames are scaled to; None for theirs."""
@@ -311,22 +322,13 @@ class VideoMemAE(Estimator):
         Args:
             part: frames `(k, c, h, w)` of the model's size, in blocks of any number, in the unit of the training data.
         """
-        times: deque[float] = deque()  # of the frames that have no score yet
-        count = 0
+        for seen, score in self._smoothed(part):
+            yield seen.frame._replace(score=score)
 
-        def blocks() -> Iterator[Tensor]:
-            nonlocal count
-            for frames, seconds in part.blocks:
-                times.extend(seconds.tolist())
-                count += len(frames)
-                yield frames
-
-        clips = self._clips(part.name, blocks())
-        told = (
-            (FrameScore(part.name, frame, times.popleft(), score, error_map), score)
-            for frame, score, error_map in frames_of_clips(self.scorer_, clips, self.shape_, lambda: count)
-        )
-        return (frame._replace(score=score) for frame, score in smoothed(told, self.smooth))
+    def _smoothed(self, part: Part) -> Iterator[tuple[Seen, float]]:
+        """Each frame of one video, and its score as `follow` gives it."""
+        seen = followed(self.scorer_, part, self.length, self._clips)
+        return smoothed(((each, each.frame.score) for each in seen), self.smooth)
 
     @property
     def delay(self) -> int:
@@ -347,6 +349,11 @@ class VideoMemAE(Estimator):
         """Anomaly score of each frame of each video, one after another `(frames,)`, higher = more anomalous."""
         check_is_fitted(self, "scorer_")
         return np.array([frame.score for frame in self.frames(X)], dtype=np.float64)
+
+    def _explained(self, X: Any, explainer: Explainer, only: Collection[int] | None) -> Iterator[Evidence]:
+        check_unit(self.unit_, X)
+        prefix = "" if isinstance(X, str | Path) else "video "
+        return explained_frames(explainer, map(self._smoothed, self._parts(X)), prefix, only)
 
     def _layout(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
         known, space = (STACKED, shape[2:]) if self._paces() else (VIDEO, shape[1:])
@@ -377,7 +384,15 @@ class VideoMemAE(Estimator):
     def _encoding(self) -> dict[str, Any]:
         return {"unit": self.unit_, "shape": list(self.shape_)}
 
-    def _restore(self, encoding: dict[str, Any]) -> None:
-        self.unit_ = encoding["unit"]
-        self.shape_ = tuple(encoding["shape"])
+    def _restore(self, source: Artifact) -> None:
+        self.unit_, self.shape_ = restored_pixels(source, self.size)
+        check_clips(self.shape_, self.channels, self.length, self.score_step, self.smooth)
         self.size_ = None if self.size == "native" else (self.shape_[2], self.shape_[3])
+
+
+def _frame_name(root: Path | None, films: Clips, place: int) -> str:
+    """How the user knows the frame in the middle of a training clip: its video, a path below `root`, and its number."""
+    video, start = films.origin[place].tolist()
+    name = films.videos[video].name
+    known = f"video {name}" if root is None else within(root, Path(name))
+    return f"{known} frame {start + films.length // 2}"

@@ -1,0 +1,134 @@
+"""Evidence on a terminal, and as pictures."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageDraw, ImageFont
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from memae.evidence import Evidence, Item
+from memae.files import replacing
+from memae.pictures import Pixels, drawn
+
+COLUMNS = 8
+"""Columns of a table that are shown of a row, at most: those that add most to its score."""
+HEIGHT, GAP, CAPTION = 128, 12, 18
+"""Height of a tile, space between tiles, and height of the words below one, in pixels."""
+GROUND, TEXT = (255, 255, 255), (40, 46, 56)
+
+
+def show(evidence: Evidence) -> None:
+    """Prints why one sample has its score."""
+    console = Console(highlight=False)
+    told = "above" if evidence.is_anomaly else "not above"
+    console.print(
+        f"[bold]{escape(evidence.name)}[/bold]: score {evidence.score:.4g}, {told} the threshold "
+        f"{evidence.threshold:.4g}; p-value {evidence.p_value:.3g}",
+        soft_wrap=True,
+    )
+    if evidence.contributions:
+        rows = [
+            (each.column, said(each.value), said(each.expected), f"{each.share:.0%}")
+            for each in evidence.contributions[:COLUMNS]
+        ]
+        console.print(_table(("column", "value", "expected", "share of the score"), rows))
+        rest = evidence.contributions[COLUMNS:]
+        if rest:
+            console.print(f"  {len(rest)} more columns add {sum(each.share for each in rest):.0%}")
+    if evidence.items:
+        console.print(_table(*_of_items(evidence.items)))
+    console.print()
+
+
+def _of_items(items: Sequence[Item]) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    """Head and rows of a table of memory items; what no item has is left out."""
+    rows = [
+        (
+            str(item.number),
+            f"{item.weight:.0%}",
+            ", ".join(f"{cell.column} {said(cell.value)}" for cell in item.row),
+            ", ".join(f"{each.sample} ({each.distance:.2g})" for each in item.neighbours),
+        )
+        for item in items
+    ]
+    head = ("memory item", "weight", "stands for", "nearest training samples (1 − cosine)")
+    kept = [place for place in range(len(head)) if any(row[place] for row in rows)]
+    return [head[place] for place in kept], [[row[place] for place in kept] for row in rows]
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(box=None, padding=(0, 2))
+    for name in head:
+        right = name.startswith(("share", "weight"))
+        table.add_column(name, justify="right" if right else "left", overflow="fold", no_wrap=name == head[0])
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table
+
+
+def said(value: object) -> str:
+    """A value of a table, as one reads it."""
+    if value is None:
+        return "(missing)"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+# ------------------------------------------------------------------------------------------------------------ pictures
+
+Tile = tuple[str, Pixels]
+
+
+def draw(evidence: Evidence, folder: Path, number: int) -> None:
+    """Writes one sample's picture: what there is to see of it, and below, of each item that answered.
+
+    Args:
+        evidence: of an image or frame.
+        folder: made if it is not there.
+        number: its rank, with which the name of the file begins.
+    """
+    rows = [[(name.replace("_", " "), pixels) for name, pixels in evidence.shown]]
+    rows += [tiles for item in evidence.items if (tiles := _tiles(evidence, item))]
+    folder.mkdir(parents=True, exist_ok=True)
+    name = re.sub(r"[^\w.-]+", "-", Path(evidence.name).name.removesuffix(".png"))
+    with replacing(folder / f"{number:02d}-{name}.png") as temporary:
+        _sheet(rows).save(temporary, format="PNG")
+
+
+def _tiles(evidence: Evidence, item: Item) -> list[Tile]:
+    """What an item decodes to, and the training samples near it."""
+    tiles: list[Tile] = []
+    if item.decoded is not None:
+        tiles.append((f"item {item.number}: {item.weight:.0%}", evidence.picture(item.decoded)))
+    for each in item.neighbours:
+        if each.thumbnail is not None:
+            before = "" if tiles else f"item {item.number}: {item.weight:.0%}, "
+            tiles.append((f"{before}near {each.sample}", drawn(each.thumbnail)))
+    return tiles
+
+
+def _sheet(rows: Sequence[Sequence[Tile]]) -> Image.Image:
+    font: Any = ImageFont.load_default(12)
+    scaled = [[(words, _scaled(pixels)) for words, pixels in row] for row in rows]
+    widths = [[max(tile.width, int(font.getlength(words))) + GAP for words, tile in row] for row in scaled]
+    below = HEIGHT + CAPTION + GAP
+    sheet = Image.new("RGB", (max(map(sum, widths)) + GAP, below * len(rows) + GAP), GROUND)
+    pen = ImageDraw.Draw(sheet)
+    for number, (row, across) in enumerate(zip(scaled, widths, strict=True)):
+        left, top = GAP, GAP + number * below
+        for (words, tile), width in zip(row, across, strict=True):
+            sheet.paste(tile, (left, top))
+            pen.text((left, top + HEIGHT + 3), words, fill=TEXT, font=font)
+            left += width
+    return sheet
+
+
+def _scaled(pixels: Pixels) -> Image.Image:
+    """Pixels as a tile of `HEIGHT`; small ones stay sharp."""
+    image = Image.fromarray(pixels)
+    width = max(round(image.width * HEIGHT / image.height), 1)
+    way = Image.Resampling.NEAREST if image.height <= HEIGHT else Image.Resampling.BILINEAR
+    return image.convert("RGB").resize((width, HEIGHT), way)

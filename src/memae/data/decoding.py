@@ -1,0 +1,47 @@
+"""Features of rows, as a network restores them → the user's columns again."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from torch import Tensor
+
+from memae.data.tables import Column, TableEncoder
+
+OTHER = "(other)"
+"""Stands for any category that training did not tell apart."""
+
+
+def decoded(encoder: TableEncoder, features: Tensor) -> pd.DataFrame:
+    """Rows in the user's columns of features `(n, width)` in their raw unit: the inverse of `TableEncoder.encode`.
+
+    A category is the one whose feature is highest. A missing value is None.
+
+    Example:
+        >>> encoder, _ = TableEncoder.fit([pd.DataFrame({"size": [1.0, 3.0], "shop": ["a", "b"]})])
+        >>> decoded(encoder, encoder.encode(pd.DataFrame({"size": [2.0], "shop": ["b"]}))).iloc[0].tolist()
+        [2.0, 'b']
+    """
+    starts = np.cumsum([0, *(column.width for column in encoder.columns)])
+    values = features.double().numpy()
+    found = {
+        column.name: _column(column, values[:, start : start + column.width])
+        for column, start in zip(encoder.columns, starts, strict=False)
+    }
+    return pd.DataFrame(found, dtype=object)
+
+
+def _column(column: Column, features: NDArray[np.float64]) -> NDArray[np.object_]:
+    if column.kind == "category":
+        names = np.array([*(name or None for name in column.categories), OTHER], dtype=object)  # "" is a missing one
+        told: NDArray[np.object_] = names[features.argmax(1)]
+        return told
+    found: NDArray[np.object_] = features[:, 0].astype(object)
+    if column.missing:
+        found[features[:, 1] > 0.5] = None
+    return found
+
+
+def by_column(encoder: TableEncoder, features: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sums over the features of each column, `(n, width)` → `(n, columns)`."""
+    widths = [column.width for column in encoder.columns]
+    return np.add.reduceat(features, np.cumsum([0, *widths[:-1]]), axis=1)

@@ -1,0 +1,65 @@
+"""What an estimator reads from a model file, checked against the model that is in it."""
+
+from collections.abc import Callable
+from typing import Any, Literal, get_type_hints
+
+from memae.artifact import Artifact
+from memae.data.tables import TableEncoder
+from memae.errors import ModelFileError
+from memae.typed import typed
+
+
+def parameters_of(source: Artifact, constructor: Callable[..., None]) -> dict[str, Any]:
+    """The arguments that a file has for a constructor, of the types that its annotations name.
+
+    Raises:
+        TypeError, KeyError: one is of another type, or unknown.
+    """
+    hints = get_type_hints(constructor)
+    return {name: typed(value, hints[name]) for name, value in source.parameters.items()}
+
+
+def restored_columns(source: Artifact) -> TableEncoder:
+    """The columns of a table's model.
+
+    Raises:
+        ModelFileError: they give other features than the model has.
+        TypeError, KeyError: they are no columns.
+    """
+    encoder = TableEncoder.from_json(source.encoding["columns"])
+    names = [column.name for column in encoder.columns]
+    if (encoder.width,) != source.spec.shape or len(set(names)) < len(names):
+        raise ModelFileError(f"its columns give {encoder.width} features, its model has {source.spec.shape}")
+    return encoder
+
+
+def restored_pixels(source: Artifact, size: Any) -> tuple[str, Any]:
+    """The unit of the pixels and the shape of the samples of a model for images or video.
+
+    Args:
+        source: what the file holds.
+        size: height and width to scale to, or anything else for none.
+
+    Raises:
+        ModelFileError: they do not belong to its model.
+        TypeError, KeyError: they are none.
+    """
+    unit: str = typed(source.encoding["unit"], Literal["grey levels", "numbers"])
+    shape: tuple[int, ...] = typed(source.encoding["shape"], tuple[int, ...])
+    axes = {"image": 3, "video": 4}[source.kind]
+    if shape != source.spec.shape or len(shape) != axes or shape[0] not in (1, 3):
+        raise ModelFileError(f"its samples are {shape}, its model is for {source.spec.shape}")
+    if isinstance(size, tuple) and size != shape[-2:]:
+        raise ModelFileError(f"its samples are scaled to {size}, its model is for {shape[-2:]}")
+    return unit, shape
+
+
+def check_clips(shape: tuple[int, ...], channels: int, length: int, score_step: int, smooth: int) -> None:
+    """Whether frames become clips `(c, t, h, w)` as the model was fitted on.
+
+    Raises:
+        ModelFileError: they do not.
+    """
+    if (channels, length) != shape[:2] or not 1 <= score_step < 10**6 or not (1 <= smooth < 10**6 and smooth % 2):
+        told = f"length {length}, score_step {score_step} or smooth {smooth}"
+        raise ModelFileError(f"its {channels} channels, {told} do not fit clips of {shape}")
