@@ -1,8 +1,8 @@
-"""The network of a scorer as an ONNX graph, for other engines."""
+"""A scorer as an ONNX graph, for other engines: its network alone, or everything from raw samples to p-values."""
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -13,6 +13,9 @@ from memae.scoring import Scorer
 
 INPUT = "x"
 OUTPUTS = ("x_hat", "fallback", "surprise", "codes")
+RAW = "raw"
+ANSWERS = ("score", "p_value", "is_anomaly", "error_map")
+PLACES = "places"
 
 
 class _Network(nn.Module):
@@ -27,6 +30,27 @@ class _Network(nn.Module):
         return self.outputs(x)
 
 
+class _Detector(nn.Module):
+    """A calibrated scorer, as a module."""
+
+    threshold: Tensor
+
+    def __init__(self, scorer: Scorer) -> None:
+        super().__init__()
+        assert scorer.calibration is not None  # noqa: S101 (fitted means calibrated)
+        self.scorer = scorer
+        self.calibration = scorer.calibration
+        # a number would be rounded to float32, and that of the held-out score which is the threshold exceed it
+        threshold = torch.tensor(scorer.calibration.threshold(), dtype=torch.float64)
+        self.register_buffer("threshold", threshold)
+
+    def forward(self, raw: Tensor) -> tuple[Tensor, ...]:
+        found = self.scorer(raw)
+        flagged = ~(found.score <= self.threshold)  # and NaN, which no engine refuses
+        places = () if self.scorer.level is None else (self.scorer.everywhere(found.measures),)
+        return found.score, self.calibration.p_value(found.score), flagged, found.error_map, *places
+
+
 def network_as_onnx(scorer: Scorer, shape: tuple[int, ...]) -> bytes:
     """The network of `scorer`, for samples of `shape`, as an ONNX file with its weights.
 
@@ -37,22 +61,48 @@ def network_as_onnx(scorer: Scorer, shape: tuple[int, ...]) -> bytes:
     Raises:
         MissingExtraError: onnx and onnxscript are not installed.
     """
+    scorer.eval()
+    weights = next(scorer.model.parameters())
+    example = torch.zeros(scorer.chunk, *shape, dtype=weights.dtype, device=weights.device)
+    there = (True, True, "surprise" in scorer.measured, scorer.references is not None)
+    names = [name for name, given in zip(OUTPUTS, there, strict=True) if given]
+    return _as_onnx(_Network(scorer), example, INPUT, names)
+
+
+@torch.no_grad()
+def detector_as_onnx(scorer: Scorer, shape: tuple[int, ...]) -> bytes:
+    """Everything that `scorer` does to samples of `shape`, its calibration inside, as an ONNX file.
+
+    Its input `raw` `(batch, *shape)` are raw samples, any number of them, in the precision of `Scorer.center`; its
+    outputs, by the names of `ANSWERS`: score and p-value `(batch,)`, float64; whether the score exceeds the threshold
+    `(batch,)`, bool; and the error map of `Scores`. Of clips whose places are scored, besides these scores as "places"
+    `(batch, rows, columns)`: what frames get is the highest of their mean over the clips around.
+
+    Raises:
+        MissingExtraError: onnx and onnxscript are not installed.
+    """
+    scorer.eval()
+    example = torch.zeros(3, *shape, dtype=scorer.center.dtype)
+    names = ANSWERS if scorer.level is None else (*ANSWERS, PLACES)
+    return _as_onnx(_Detector(scorer).eval(), example, RAW, names, batch="batch")
+
+
+def _as_onnx(module: nn.Module, example: Tensor, name: str, outputs: Sequence[str], batch: str | None = None) -> bytes:
+    """`module` for inputs like `example`, or any number of such samples if the number is given a name."""
     try:
         import onnxscript  # noqa: F401, PLC0415 (an optional extra, which torch uses)
     except ImportError as error:
         raise MissingExtraError("other engines need the \"engines\" extra: pip install 'memae[engines]'") from error
-    scorer.eval()
-    weights = next(scorer.model.parameters())
-    example = torch.zeros(scorer.chunk, *shape, dtype=weights.dtype, device=weights.device)
     with _quietly():
         program = torch.onnx.export(
-            _Network(scorer),
+            module,
             (example,),
             dynamo=True,
             external_data=False,
             verbose=False,
-            input_names=[INPUT],
-            output_names=_names(scorer),
+            input_names=[name],
+            output_names=list(outputs),
+            dynamic_shapes=({0: torch.export.Dim(batch, min=1)},) if batch else None,
         )
     assert program is not None  # noqa: S101 (for dynamo=True it never is)
     return bytes(program.model_proto.SerializeToString())
@@ -70,8 +120,3 @@ def _quietly() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
-
-
-def _names(scorer: Scorer) -> list[str]:
-    there = (True, True, "surprise" in scorer.measured, scorer.references is not None)
-    return [name for name, given in zip(OUTPUTS, there, strict=True) if given]

@@ -77,7 +77,7 @@ def address(
     return (rows @ items.T / temperature).softmax(-1).movedim(-1, 1)
 
 
-def shrink(w: Tensor, threshold: float, *, on_empty: OnEmpty = "strongest") -> Shrunk:
+def shrink(w: Tensor, threshold: float | Tensor, *, on_empty: OnEmpty = "strongest") -> Shrunk:
     """Hard shrinkage of addressing weights and renormalisation to sum 1; Eq. 6.
 
     Computed by a mask, which is Eq. 6 exactly. The paper's Eq. 7 approximates it with an ε whose gradient is huge
@@ -174,7 +174,10 @@ class Memory(nn.Module):
     def weights(self, z: Tensor) -> Shrunk:
         """The sparse addressing weights ŵ `(b, n, *space)` for codes z `(b, c, *space)`."""
         w = address(z, self.items, similarity=self.similarity, temperature=self.log_temperature.exp())
-        return shrink(w, self.threshold, on_empty=self.on_empty)
+        threshold: float | Tensor = self.threshold
+        if torch.compiler.is_exporting():  # exporters round a number to float32, and a weight of λ would exceed it
+            threshold = torch.tensor(threshold, dtype=w.dtype)
+        return shrink(w, threshold, on_empty=self.on_empty)
 
     def forward(self, z: Tensor) -> Recall:
         """Reads the memory with codes z `(b, c, *space)`."""

@@ -64,8 +64,9 @@ class Reconstruction(NamedTuple):
     def fallback(self) -> Tensor:
         """Whether some query of a sample found no item above λ: `(b,)`, bool."""
         if self.recall is None:
-            return torch.zeros(len(self.x_hat), dtype=torch.bool, device=self.x_hat.device)
-        views_and_samples = self.recall.fallback.reshape(-1, len(self.x_hat), *self.recall.fallback.shape[1:])
+            return torch.zeros(self.x_hat.shape[:1], dtype=torch.bool, device=self.x_hat.device)
+        # by its shape: `len` is a number, which would fix the batch of an exported graph
+        views_and_samples = self.recall.fallback.reshape(-1, self.x_hat.shape[0], *self.recall.fallback.shape[1:])
         return views_and_samples.movedim(1, 0).flatten(1).any(1)
 
 
@@ -173,7 +174,7 @@ class MemAE(nn.Module):
             z = self.encode(*(self.hiding.every(x) if hidden is None else (x, hidden)))
         recall: Recall | None = None if self.memory is None or self.bypass else self.memory(z)
         read = z if recall is None else recall.read
-        x_hat = decode(read if self.compass is None else read[: len(x)])
+        x_hat = decode(read if self.compass is None else read[: x.shape[0]])
         if self.hiding is not None and hidden is None:
             x_hat = self.hiding.restored(x_hat)
         if self.compass is None:
@@ -184,13 +185,13 @@ class MemAE(nn.Module):
     def _of_clips(self, pace: Pace, x: Tensor, others: Tensor | None) -> Reconstruction:
         """Clips, and the odds of their pace; of films, how badly the paces of two clips each are told."""
         films = x.shape[2] > pace.length
-        others = pace.every(len(x)) if others is None else others
+        others = pace.every(x.shape[0]) if others is None else others
         views = pace.views(x, others) if films else x
         z = self.encode(views)
         recall: Recall | None = None if self.memory is None or self.bypass else self.memory(z)
         read = z if recall is None else recall.read
         surprise = pace.mistold(read, views, others) if films else pace.odds(read) if len(pace.paces) > 1 else None
-        return Reconstruction(self.decode(read[: len(x)]), recall, z, surprise)
+        return Reconstruction(self.decode(read[: x.shape[0]]), recall, z, surprise)
 
 
 def build(spec: Spec) -> MemAE:

@@ -29,5 +29,5 @@ def apart(x: Tensor, rows: Tensor, nearest: int = NEAREST) -> Apart:
     # Again from the differences: those of squares would not be 0 for a row that is known, and depend on its batch.
     parts = (x[:, None] - rows[found]).square()  # (b, k, d)
     lengths = parts.sum(2, keepdim=True).sqrt()
-    shares = (parts / lengths.clamp_min(torch.finfo(x.dtype).tiny)).mean(1)
+    shares = (parts / (lengths + (lengths == 0))).mean(1)  # no ε, which an exporter would round to 0
     return Apart(lengths.mean((1, 2)), shares)

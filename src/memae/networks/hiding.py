@@ -6,6 +6,7 @@ tables MCM, Yin et al., ICLR 2024). Not in the MemAE paper.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -30,9 +31,11 @@ class Hiding(nn.Module):
 
     def __init__(self, columns: Sequence[int]) -> None:
         super().__init__()
-        owner = torch.repeat_interleave(torch.arange(len(columns)), torch.tensor(columns))
+        cpu: dict[str, Any] = {"device": "cpu"}  # wherever the weights are: these are no weights, but known numbers
+        owner = torch.repeat_interleave(torch.arange(len(columns), **cpu), torch.tensor(columns, **cpu))
         order = torch.Generator().manual_seed(0)
-        groups = [group for _ in range(ROUNDS) for group in torch.randperm(len(columns), generator=order).chunk(GROUPS)]
+        drawn = [torch.randperm(len(columns), generator=order, **cpu) for _ in range(ROUNDS)]
+        groups = [group for each in drawn for group in each.chunk(GROUPS)]
         self.register_buffer("owner", owner)  # (d,)
         self.register_buffer("views", torch.stack([torch.isin(owner, group) for group in groups]))  # (v, d), bool
 
@@ -45,7 +48,7 @@ class Hiding(nn.Module):
 
     def every(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Rows `(b, d)` once for each view, one view after the other, and what it hides: twice `(v · b, d)`."""
-        return x.repeat(len(self.views), 1), self.views.repeat_interleave(len(x), 0)
+        return x.repeat(len(self.views), 1), self.views[:, None].expand(-1, x.shape[0], -1).flatten(0, 1)
 
     def restored(self, x_hat: Tensor) -> Tensor:
         """Each feature from the views that hid it, `(v · b, d)` → `(b, d)`."""

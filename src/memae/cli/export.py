@@ -1,0 +1,52 @@
+"""`memae export`: a model as a file for other engines."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from memae.cli.score import FalseAlarms, Ignored, Model
+
+
+def export(
+    model: Model,
+    output: Annotated[
+        Path, typer.Argument(help="File to write: .onnx, or .xml for OpenVINO (with a .bin).", show_default=False)
+    ],
+    check: Annotated[
+        Path | None, typer.Option(help="Data whose answers must be those of memae too, besides generated samples.")
+    ] = None,
+    ignore: Ignored = [],  # noqa: B006 (typer's way)
+    false_alarm_rate: FalseAlarms = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON summary.")] = False,
+) -> None:
+    """Export a model to ONNX or OpenVINO: raw samples to score, p-value, alarm and error map, in one graph.
+
+    The file runs without memae and torch. It is only written if its answers are those of memae.
+
+    Example: memae export model.memae model.onnx --check new.csv
+    """
+    from memae.deployment import export as write
+    from memae.errors import OptionError
+    from memae.estimators import TabularMemAE, load
+
+    detector = load(model)
+    if false_alarm_rate is not None:
+        detector.recalibrate(false_alarm_rate=false_alarm_rate)
+    if ignore:
+        if not isinstance(detector, TabularMemAE):
+            raise OptionError("--ignore is for tables; images and video have no columns")
+        detector.ignore = [*detector.ignore, *ignore]
+    found = write(detector, output, check=check)
+    if as_json:
+        facts = {"output": str(output), "differences": found.differences._asdict(), **asdict(found.description)}
+        sys.stdout.write(json.dumps(facts) + "\n")
+        return
+    shape = " × ".join(map(str, ("batch", *found.description.shape)))
+    sys.stderr.write(
+        f"{output}: {found.description.dtype} ({shape}) → score, p_value, is_anomaly, error_map; "
+        f"{found.differences.samples} samples are scored as by memae, within {found.differences.score:.1g}\n"
+    )

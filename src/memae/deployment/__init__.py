@@ -1,0 +1,108 @@
+"""A fitted detector as a file that runs without memae and torch: ONNX or OpenVINO, from raw samples to p-values."""
+
+import copy
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from memae.deployment.checking import Differences, compare, undecided
+from memae.deployment.description import Description, describe
+from memae.deployment.files import OnnxFile, OpenVinoFiles
+from memae.engines import TOLERANCE, required, specimens
+from memae.errors import OptionError
+from memae.estimators import Estimator
+from memae.export import detector_as_onnx
+from memae.files import check_writable
+from memae.scoring import Scorer, decoded_items
+
+__all__ = ["Description", "Differences", "Exported", "export"]
+
+SAMPLES = 16
+"""Of each sort that a graph is checked on: enough for all sizes of a batch that are tried."""
+
+
+class Exported(NamedTuple):
+    """What was written."""
+
+    description: Description
+    differences: Differences  # from torch, on all samples that were tried
+
+
+def export(detector: Estimator, path: str | Path, *, check: Any = None) -> Exported:
+    """Writes a fitted detector as one graph, if its answers are those of torch.
+
+    Its input "raw" are samples `(batch, *shape)` of any number: rows as numbers, as `TabularMemAE.encode` and the
+    file's own `Description` make them; pixels in the unit of training, of the model's size; or clips of them. Its
+    outputs are "score" and "p_value" `(batch,)`, "is_anomaly" `(batch,)` and "error_map", as `Scorer` has them.
+
+    Args:
+        detector: fitted.
+        path: of the file, .onnx, or .xml for OpenVINO, whose weights become a .bin beside it.
+        check: more samples to compare on, anything that `anomaly_score` takes; besides those that are generated, and
+            those that the model keeps.
+
+    Raises:
+        OptionError: another ending, or scores that differ by more than 1e-5; nothing is written.
+        MissingExtraError: the extra "engines" is not installed.
+        OutputError: it cannot be written; a file that was there stays.
+    """
+    path = Path(path)
+    form = _form(path)
+    check_writable(path)
+    given = () if check is None else detector._raw(check)
+    description, scorer = describe(detector), _alone(detector.scorer_)
+    file = form.of(detector_as_onnx(scorer, description.shape), description.as_json())
+    differences = compare(scorer, file.started(), chain(_samples(scorer, description.shape), given))
+    _judge(differences, path, description)
+    edge = undecided(scorer)
+    if edge is not None:
+        run = form.of(detector_as_onnx(edge, description.shape), "").started()
+        _judge(compare(edge, run, _samples(edge, description.shape)), path, description, " at w = λ")
+    file.write(path)
+    return Exported(description, differences)
+
+
+def _form(path: Path) -> type[OnnxFile] | type[OpenVinoFiles]:
+    if path.suffix == ".onnx":
+        required("onnxruntime")
+        return OnnxFile
+    if path.suffix == ".xml":
+        required("openvino")
+        return OpenVinoFiles
+    raise OptionError(f"{path} must end in .onnx, or in .xml for OpenVINO")
+
+
+def _alone(scorer: Scorer) -> Scorer:
+    """A copy on the CPU that torch computes."""
+    before, scorer.network = scorer.network, None
+    try:
+        return copy.deepcopy(scorer).cpu().eval()
+    finally:
+        scorer.network = before
+
+
+@torch.no_grad()
+def _samples(scorer: Scorer, shape: tuple[int, ...]) -> Iterator[Tensor]:
+    """Raw samples that a model has: generated ones, decoded items, and the rows of training that it keeps."""
+    yield from specimens(scorer, shape, SAMPLES)
+    if scorer.model.memory is not None and scorer.model.code_shape is not None and scorer.model.pace is None:
+        yield decoded_items(scorer)[:SAMPLES]
+    if scorer.rows is not None:
+        yield scorer.raw(scorer.rows[:SAMPLES])
+
+
+def _judge(differences: Differences, path: Path, description: Description, where: str = "") -> None:
+    name, most = differences.worst
+    if most <= TOLERANCE:
+        return
+    advice = "export it to .onnx instead" if path.suffix == ".xml" else "score it with `memae score`, and report this"
+    if path.suffix == ".xml" and description.dtype == "float64":
+        advice = "OpenVINO computes in float32 and tables are scored in float64: export to .onnx, for ONNX Runtime"
+    raise OptionError(
+        f"{path} is not written: its {name} would differ by {most:.1g} from that of torch{where}, more than "
+        f"{TOLERANCE:g}; {advice}"
+    )

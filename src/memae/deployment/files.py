@@ -1,0 +1,66 @@
+"""The two forms in which a detector is exported: bytes that run, and that are written whole."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Self
+
+from memae.engines import Run, required, with_onnxruntime, with_openvino
+from memae.files import replacing
+
+ABOUT = "memae"
+"""Name of the description among an ONNX file's properties, and in the `rt_info` of OpenVINO."""
+
+
+@dataclass(frozen=True)
+class OnnxFile:
+    """One .onnx file."""
+
+    content: bytes
+
+    @classmethod
+    def of(cls, graph: bytes, about: str) -> Self:
+        """An ONNX graph with a description."""
+        onnx = required("onnx")
+        model = onnx.load_from_string(graph)
+        onnx.helper.set_model_props(model, {ABOUT: about})
+        return cls(model.SerializeToString())
+
+    def started(self) -> Run:
+        """ONNX Runtime, with it."""
+        return with_onnxruntime(self.content)
+
+    def write(self, path: Path) -> None:
+        """Writes it."""
+        with replacing(path) as temporary:
+            temporary.write_bytes(self.content)
+
+
+@dataclass(frozen=True)
+class OpenVinoFiles:
+    """A .xml file and the .bin file of its weights."""
+
+    graph: bytes
+    weights: bytes
+
+    @classmethod
+    def of(cls, graph: bytes, about: str) -> Self:
+        """An ONNX graph with a description, converted."""
+        openvino = required("openvino")
+        model = openvino.Core().read_model(graph)
+        model.set_rt_info(about, ABOUT)
+        with TemporaryDirectory() as folder:  # it writes to files alone
+            path = Path(folder) / "model.xml"
+            openvino.serialize(model, path)
+            return cls(path.read_bytes(), path.with_suffix(".bin").read_bytes())
+
+    def started(self) -> Run:
+        """OpenVINO, with it."""
+        return with_openvino(self.graph, self.weights)
+
+    def write(self, path: Path) -> None:
+        """Writes both, the .bin beside `path`. The old .xml goes first: with other weights it would run, and lie."""
+        with replacing(path) as graph, replacing(path.with_suffix(".bin")) as weights:
+            graph.write_bytes(self.graph)
+            weights.write_bytes(self.weights)
+            path.unlink(missing_ok=True)
