@@ -16,6 +16,7 @@ from memae import artifact as artifacts
 from memae.artifact import FORMAT, Artifact, load, save, versions
 from memae.calibration import Calibration
 from memae.errors import ModelFileError, OutputError
+from memae.evidence import Examples
 from memae.files import check_writable, replacing
 from memae.health import Health
 from memae.model import MemorySpec, Spec, build
@@ -177,7 +178,7 @@ def rewritten(path, change):
     tensors = load_file(path)
     header.pop("sha256")
     change(header)
-    save_file(tensors, path, {"memae": json.dumps(header | {"sha256": artifacts._seal(header, tensors)})})
+    save_file(tensors, path, {"memae": json.dumps(header | {"sha256": artifacts.seal(header, tensors)})})
 
 
 def test_a_newer_format_asks_for_an_upgrade(written):
@@ -301,3 +302,22 @@ def test_a_newer_format_may_look_different(written):
     save_file(load_file(written), written, {"memae": json.dumps({"format": header["format"] + 1})})
     with pytest.raises(ModelFileError, match="upgrade memae"):
         load(written)
+
+
+def test_training_samples_that_are_kept_come_back_and_older_files_have_none(tmp_path):
+    one = example("image")
+    kept = Examples(
+        torch.tensor([[1, 0]] * 6, dtype=torch.int32), torch.rand(6, 2), ("ä.png", "b.png"),
+        torch.randint(256, (2, 1, 4, 3), dtype=torch.uint8),
+    )  # fmt: skip
+    save(replace(one, examples=kept), tmp_path / "m")
+    other = load(tmp_path / "m").examples
+    assert other.names == kept.names
+    for name in ("index", "distance", "thumbnails"):
+        assert torch.equal(getattr(other, name), getattr(kept, name))
+        assert getattr(other, name).dtype == getattr(kept, name).dtype
+    save(replace(one, examples=replace(kept, thumbnails=None)), tmp_path / "rows")
+    assert load(tmp_path / "rows").examples.thumbnails is None
+    save(one, tmp_path / "old")
+    rewritten(tmp_path / "old", lambda header: header.update(format=1))
+    assert load(tmp_path / "old").examples is None

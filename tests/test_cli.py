@@ -327,7 +327,7 @@ def test_fit_tells_and_logs(run: Run, cases: dict[str, Case], tmp_path: Path) ->
 def test_defaults_are_those_of_the_estimators(command: str, kind: Any) -> None:
     ours = inspect.signature(getattr(sys.modules["memae.cli.fit"], command)).parameters
     theirs = inspect.signature(kind).parameters
-    extra = {"source", "output", "resume", "log_dir", "as_json", "native_size", "context", "protocol"}
+    extra = {"source", "output", "resume", "log_dir", "mlflow", "as_json", "native_size", "context", "protocol"}
     assert set(ours) - extra == set(theirs)
     for name, parameter in theirs.items():
         default = ours[name].default

@@ -28,7 +28,7 @@ from memae.estimators import VideoMemAE
 from memae.estimators.cutting import ends
 from memae.frames import spread_over_frames
 from memae.model import MemAE
-from memae.report import png
+from memae.pictures import png
 
 Found = dict[str, Any]
 Floats = NDArray[np.float64]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from memae.calibration import Calibration
     from memae.errors import MemaeError, MemaeWarning
     from memae.estimators import ImageMemAE, TabularMemAE, VideoMemAE, load
+    from memae.evidence import Evidence
     from memae.memory import Memory
     from memae.model import MemAE, MemorySpec, Spec, build
     from memae.scoring import Scorer
@@ -22,6 +23,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Calibration",
+    "Evidence",
     "ImageMemAE",
     "MemAE",
     "MemaeError",
@@ -40,6 +42,7 @@ _ROOMS = {
     "calibration": ("Calibration",),
     "errors": ("MemaeError", "MemaeWarning"),
     "estimators": ("ImageMemAE", "TabularMemAE", "VideoMemAE", "load"),
+    "evidence": ("Evidence",),
     "memory": ("Memory",),
     "model": ("MemAE", "MemorySpec", "Spec", "build"),
     "scoring": ("Scorer",),

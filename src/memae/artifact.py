@@ -8,21 +8,22 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
 
-from memae.calibration import Calibration
+from memae.assembly import examples_of, scorer_of
 from memae.data.samples import digest
 from memae.errors import ModelFileError
+from memae.evidence import Examples
 from memae.files import replacing
-from memae.model import MemorySpec, Spec, build
-from memae.options import Epoch, epoch_as_json, epoch_from_json
+from memae.model import Spec
+from memae.options import Epoch, epoch_as_json
 from memae.scoring import Scorer
+from memae.typed import typed
 
-FORMAT = 1
-"""Version of the file format; files of a higher one are refused."""
+FORMAT = 2
+"""Version of the file format; files of a higher one are refused. Those of 1 hold no training samples."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class Artifact:
     best: int  # position in it of the epoch whose weights were kept
     checksum: str  # sha256 of the training data
     versions: dict[str, str]  # of what it was fitted with
+    examples: Examples | None = None  # the training samples that are kept to explain with
+    learned: int = 0  # training samples; 0 where an older file does not say
 
 
 def save(artifact: Artifact, path: str | Path) -> None:
@@ -64,10 +67,14 @@ def save(artifact: Artifact, path: str | Path) -> None:
         "history": [epoch_as_json(epoch) for epoch in artifact.history],
         "best": artifact.best,
         "checksum": artifact.checksum,
+        "learned": artifact.learned,
         "versions": artifact.versions,
     }
+    if artifact.examples is not None:
+        header["examples"] = list(artifact.examples.names)
+        tensors |= _tensors(artifact.examples)
     # One entry, since safetensors does not keep the order of several; and bytes, so that a full disk is an OSError.
-    content = serialise(tensors, {"memae": json.dumps(header | {"sha256": _seal(header, tensors)}, sort_keys=True)})
+    content = serialise(tensors, {"memae": json.dumps(header | {"sha256": seal(header, tensors)}, sort_keys=True)})
     with replacing(path) as temporary:
         temporary.write_bytes(content)
 
@@ -94,9 +101,11 @@ def load(path: str | Path) -> Artifact:
     try:
         header = json.loads(metadata["memae"])
         newer = header["format"] > FORMAT
-        if not newer and header.pop("sha256") == _seal(header, tensors):
+        if not newer and header.pop("sha256") == seal(header, tensors):
             return _assemble(header, tensors)
-    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # what can be wrong with a header has no end
         raise ModelFileError(
             f"{path} is damaged: its header does not fit ({error}); copy it again or fit anew"
         ) from error
@@ -108,52 +117,35 @@ def load(path: str | Path) -> Artifact:
 
 
 def _assemble(header: dict[str, Any], tensors: dict[str, Tensor]) -> Artifact:
-    spec = _spec(header["spec"])
-    with torch.random.fork_rng(devices=[]):  # fresh weights are drawn, and replaced
-        model = build(spec).to(tensors["model.decoder.0.weight"].dtype)
-    about = header["scorer"]
-    scorer = Scorer(
-        model,
-        tensors["center"],
-        tensors["scale"],
-        reduction=about["reduction"],
-        criterion=about["criterion"],
-        limit=math.inf if about["limit"] is None else about["limit"],
-        chunk=about["chunk"],
-        references=tensors.get("references"),
-        rows=tensors.get("rows"),
-    )
-    if about["calibrated"]:
-        scorer.calibration = Calibration(tensors["calibration.scores"], float(tensors["calibration.rate"]))
-    scorer.load_state_dict(tensors)
-    scorer.eval()
+    spec: Spec = typed(header["spec"], Spec)
+    kept = {name: tensors.pop(name) for name in list(tensors) if name.startswith("examples.")}
+    scorer = scorer_of(spec, header["scorer"], tensors)
+    history: tuple[Epoch, ...] = typed(header["history"], tuple[Epoch, ...])
+    best: int = typed(header["best"], int)
+    if not 0 <= best < len(history):
+        raise ModelFileError(f"it has no epoch {best}")
     return Artifact(
-        kind=header["kind"],
+        kind=typed(header["kind"], str),
         spec=spec,
         scorer=scorer,
-        parameters=header["parameters"],
-        encoding=header["encoding"],
-        history=tuple(epoch_from_json(epoch) for epoch in header["history"]),
-        best=header["best"],
-        checksum=header["checksum"],
-        versions=header["versions"],
+        parameters=typed(header["parameters"], dict),
+        encoding=typed(header["encoding"], dict),
+        history=history,
+        best=best,
+        checksum=typed(header["checksum"], str),
+        versions=typed(header["versions"], dict),
+        examples=examples_of(header.get("examples"), kept, 0 if spec.memory is None else spec.memory.items),
+        learned=typed(header.get("learned", 0), int),
     )
 
 
-def _spec(data: dict[str, Any]) -> Spec:
-    memory = data["memory"]
-    return Spec(
-        shape=tuple(data["shape"]),
-        widths=tuple(data["widths"]),
-        strides=tuple(tuple(stride) for stride in data["strides"]),
-        memory=None if memory is None else MemorySpec(**memory),
-        turns=data["turns"],
-        columns=tuple(data["columns"]),
-        paces=tuple(data.get("paces", ())),  # files written before clips had paces lack it
-    )
+def _tensors(examples: Examples) -> dict[str, Tensor]:
+    """What a file holds of them besides their names."""
+    found = {"examples.index": examples.index, "examples.distance": examples.distance}
+    return found if examples.thumbnails is None else found | {"examples.thumbnails": examples.thumbnails}
 
 
-def _seal(header: dict[str, Any], tensors: dict[str, Tensor]) -> str:
+def seal(header: dict[str, Any], tensors: dict[str, Tensor]) -> str:
     """Checksum of header and tensors, against damage that leaves the file readable."""
     forms = {name: f"{value.dtype} {tuple(value.shape)}" for name, value in tensors.items()}
     text = json.dumps([header, forms], sort_keys=True)

@@ -5,7 +5,8 @@ Every message names the value, what was expected and what to do::
     MemaeError
     ├── InputError (ValueError)          the data given cannot be used
     │   ├── SourceError                  a file or folder cannot be read
-    │   └── SchemaError                  the data differs from what the model was fitted on
+    │   ├── SchemaError                  the data differs from what the model was fitted on
+    │   └── CellError (TypeError)        a cell of a table holds neither a number nor text
     ├── OptionError (ValueError)         an option has a value that cannot work
     │   └── ShrinkageError               no addressing weight could ever exceed the threshold λ
     ├── ModelFileError (ValueError)      not a model file, a damaged one, or one of a newer format
@@ -23,6 +24,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 __all__ = [
+    "CellError",
     "InputError",
     "MemaeError",
     "MemaeWarning",
@@ -53,6 +55,10 @@ class SourceError(InputError):
 
 class SchemaError(InputError):
     """The data differs in form from what the model was fitted on."""
+
+
+class CellError(InputError, TypeError):
+    """A cell of a table holds neither a number nor text; scikit-learn wants a `TypeError` then."""
 
 
 class OptionError(MemaeError, ValueError):

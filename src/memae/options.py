@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 from memae.errors import OptionError
 from memae.health import Health
 from memae.losses import Reduction
+from memae.typed import typed
 
 Init = Literal["uniform", "samples", "kmeans"]
 Choice = Literal["lowest", "last"]
@@ -114,5 +115,6 @@ def epoch_as_json(epoch: Epoch) -> dict[str, Any]:
 
 
 def epoch_from_json(data: dict[str, Any]) -> Epoch:
-    """The inverse of `epoch_as_json`."""
-    return Epoch(**(data | {"health": Health(**data["health"]) if data["health"] else None}))
+    """The inverse of `epoch_as_json`; TypeError where it is something else."""
+    epoch: Epoch = typed(data, Epoch)
+    return epoch

@@ -13,9 +13,14 @@ from typing import Annotated, Any
 import typer
 
 from memae import __version__
+from memae.cli.drift import drift
 from memae.cli.evaluate import evaluate
+from memae.cli.explain import explain
+from memae.cli.export import export
 from memae.cli.fit import fit
+from memae.cli.report import report
 from memae.cli.score import score
+from memae.cli.serve import serve
 from memae.cli.watch import watch
 from memae.errors import MemaeError, MemaeWarning
 
@@ -29,7 +34,12 @@ app = typer.Typer(
 app.add_typer(fit, name="fit")
 app.command("score")(score)
 app.command("evaluate")(evaluate)
+app.command("explain")(explain)
+app.command("drift")(drift)
 app.command("watch")(watch)
+app.command("report")(report)
+app.command("serve")(serve)
+app.command("export")(export)
 
 
 @app.callback(invoke_without_command=True)
@@ -53,19 +63,25 @@ def memae(
 def inspect(
     model: Annotated[Path, typer.Argument(help="Model file.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_card: Annotated[bool, typer.Option("--card", help="Print a model card, Markdown, for a reviewer.")] = False,
 ) -> None:
     """Show what a model is: network, memory health, training, calibration, provenance.
 
     Example: memae inspect model.memae
     """
+    from memae.cli.card import card
     from memae.cli.inspect import describe, show
     from memae.estimators import load
 
-    facts = describe(load(model))
-    if as_json:
-        sys.stdout.write(json.dumps(facts, indent=2) + "\n")
+    if as_json and as_card:
+        raise typer.BadParameter("--json and --card are two ways to print the same; give one of them")
+    estimator = load(model)
+    if as_card:
+        sys.stdout.write(card(estimator, model.name))
+    elif as_json:
+        sys.stdout.write(json.dumps(describe(estimator), indent=2) + "\n")
     else:
-        show(facts)
+        show(describe(estimator))
 
 
 @app.command()

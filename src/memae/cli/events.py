@@ -12,10 +12,10 @@ from typing import Any, Self
 import numpy as np
 from PIL import Image
 
-from memae.cli.rows import MAP_TOP, deviation
 from memae.data.streams import Lost, Opened, Skipped
 from memae.errors import OutputError
 from memae.estimators import VideoMemAE
+from memae.evidence import heat
 from memae.files import Lines, replacing
 from memae.overlay import Pixels, blended
 from memae.watching import Alarm, Ended, Started, Watched
@@ -146,4 +146,4 @@ def _row(values: Any) -> str:
 def heated(detector: VideoMemAE, frame: Watched) -> Pixels:
     """The picture of a frame under its heat map, in the colours of `memae score --maps`."""
     assert frame.picture is not None  # noqa: S101 (asked for)
-    return blended(frame.picture, deviation(detector, frame.error_map) / MAP_TOP)
+    return blended(frame.picture, heat(detector.scorer_, frame.error_map).numpy())

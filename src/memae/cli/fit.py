@@ -2,10 +2,14 @@
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from memae.cli.logs import Log
 
 fit = typer.Typer(no_args_is_help=True, help="Learn what is normal from a table, images or video.")
 
@@ -30,6 +34,7 @@ Source = Annotated[Path, typer.Argument(help="Normal data: a file or a folder.",
 Output = Annotated[Path, _option("Model file to write.", "--output", "-o")]
 Resume = Annotated[bool, _option("Go on from MODEL.checkpoint, where a training was stopped.", "--resume")]
 LogDir = Annotated[Path | None, _option("Folder for TensorBoard logs.", "--log-dir")]
+Tracking = Annotated[str | None, _option("MLflow to log to: the address of its server, or a folder.", "--mlflow")]
 AsPrinted = Annotated[
     Protocol, _option("The paper's setting instead of our defaults; other options still apply.", "--protocol")
 ]
@@ -61,6 +66,13 @@ Choose = Annotated[Choice, _option("Keep the epoch with the lowest held-out erro
 Patience = Annotated[int | None, _option("Stop after so many epochs without improvement.", panel=TRAINING)]
 HeldOut = Annotated[float, _option("Share held out to choose the epoch and to calibrate.", panel=TRAINING)]
 FalseAlarms = Annotated[float, _option("Share of normal samples that may be flagged.", panel=TRAINING)]
+Keep = Annotated[
+    bool,
+    _option(
+        "Keep, to explain with, which training samples lie nearest to each item: row numbers, or small pictures.",
+        "--keep-samples/--no-keep-samples",
+    ),
+]
 On = Annotated[Device, _option("Where to train.", panel=TRAINING)]
 Seed = Annotated[int, _option("Seed of everything that is drawn.", "--random-state", "--seed", panel=TRAINING)]
 
@@ -109,10 +121,12 @@ def table(
     revive: Revive = False,
     held_out: HeldOut = 0.1,
     false_alarm_rate: FalseAlarms = 0.05,
+    keep_samples: Keep = False,
     device: On = "auto",
     random_state: Seed = 0,
     resume: Resume = False,
     log_dir: LogDir = None,
+    mlflow: Tracking = None,
     as_json: Json = False,
 ) -> None:
     """Learn normal rows of a .csv or .parquet file.
@@ -180,10 +194,12 @@ def images(
     revive: Revive = False,
     held_out: HeldOut = 0.1,
     false_alarm_rate: FalseAlarms = 0.05,
+    keep_samples: Keep = True,
     device: On = "auto",
     random_state: Seed = 0,
     resume: Resume = False,
     log_dir: LogDir = None,
+    mlflow: Tracking = None,
     as_json: Json = False,
 ) -> None:
     """Learn normal images from a folder: PNG, JPEG, BMP, TIFF.
@@ -256,10 +272,12 @@ def video(
     revive: Revive = False,
     held_out: HeldOut = 0.1,
     false_alarm_rate: FalseAlarms = 0.05,
+    keep_samples: Keep = True,
     device: On = "auto",
     random_state: Seed = 0,
     resume: Resume = False,
     log_dir: LogDir = None,
+    mlflow: Tracking = None,
     as_json: Json = False,
 ) -> None:
     """Learn normal video: a file, a folder of frames, or a folder of either.
@@ -288,16 +306,24 @@ def _as_printed(parameters: dict[str, Any], paper: dict[str, Any]) -> dict[str, 
 
 def _run(kind: Any, parameters: dict[str, Any]) -> None:
     """Fits an estimator of this kind, showing progress, and writes its model file."""
-    from memae.cli.progress import followed
+    from memae.cli.logs import opened
     from memae.files import check_writable
 
-    source, output, resume, log_dir, as_json = (
-        parameters.pop(name) for name in ("source", "output", "resume", "log_dir", "as_json")
+    source, output, resume, log_dir, mlflow, as_json = (
+        parameters.pop(name) for name in ("source", "output", "resume", "log_dir", "mlflow", "as_json")
     )
     check_writable(output)
     if parameters.get("strides"):
         parameters["strides"] = [_stride(text) for text in parameters["strides"]]
     estimator = kind(**parameters)
+    with opened(log_dir, mlflow, estimator, source, output) as logs:
+        _train(estimator, source, output, resume, logs)
+    _tell(estimator, output, as_json)
+
+
+def _train(estimator: Any, source: Path, output: Path, resume: bool, logs: "Sequence[Log]") -> None:
+    from memae.cli.progress import followed
+
     checkpoint = output.with_name(output.name + ".checkpoint")
     if checkpoint.exists() and not resume:
         checkpoint.unlink()
@@ -305,7 +331,7 @@ def _run(kind: Any, parameters: dict[str, Any]) -> None:
         sys.stderr.write(f"memae: warning: there is no {checkpoint}; the training starts anew\n")
     try:
         steps = estimator.fit_steps(source, checkpoint=checkpoint, resume=resume)
-        for line in followed(steps, estimator.epochs, log_dir):
+        for line in followed(steps, estimator.epochs, logs):
             sys.stderr.write(line + "\n")
     except KeyboardInterrupt:
         if checkpoint.exists():
@@ -313,7 +339,8 @@ def _run(kind: Any, parameters: dict[str, Any]) -> None:
         raise
     estimator.save(output)
     checkpoint.unlink(missing_ok=True)
-    _tell(estimator, output, as_json)
+    for log in logs:
+        log.finish(estimator, output)
 
 
 def _stride(text: str) -> list[int]:

@@ -1,29 +1,49 @@
 """Scores as rows of a file: what identifies the sample first, then score, p_value, is_anomaly."""
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
-from memae.data.images import find_images, write_heat_map
+from memae.calibration import discoveries
+from memae.data.images import ImageFiles, find_images, none_read, write_heat_map
 from memae.data.table_files import table_chunks
 from memae.data.tables import without
-from memae.errors import OptionError
-from memae.estimators import Estimator, VideoMemAE
-from memae.files import replacing
+from memae.data.videos import find_videos
+from memae.errors import OptionError, SchemaError, SourceError
+from memae.estimators import Estimator, FrameScore, VideoMemAE
+from memae.evidence import heat
 
-ENDINGS = (".csv", ".parquet", ".jsonl")
-MAP_TOP = 0.5
-"""Deviation of a pixel, as a share of the full range, that heat maps show brightest: the same in every picture."""
+Unread = dict[Path, str]
+"""Files that could not be read, or not to their end, and what is wrong with them."""
 
 
 def scored(
-    estimator: Estimator, source: Path, *, keep: bool = False, ignore: Sequence[str] = (), maps: Path | None = None
+    estimator: Estimator,
+    source: Path,
+    *,
+    keep: bool = False,
+    ignore: Sequence[str] = (),
+    maps: Path | None = None,
+    unread: Unread | None = None,
 ) -> Iterator[pd.DataFrame]:
-    """Rows for each sample of `source`, in parts; heat maps are written into the folder `maps`."""
+    """Rows for each sample of `source`, in parts.
+
+    Args:
+        estimator: fitted.
+        source: data of its kind.
+        keep: whether rows of a table are appended.
+        ignore: columns of a table that are left out.
+        maps: folder for heat maps of images or frames.
+        unread: receives the images or videos that cannot be read, where others can; None for an error at the first.
+    """
     if estimator.kind == "table":
         if maps is not None:
             raise OptionError("--maps is for images and video; a table has no heat map")
@@ -33,8 +53,8 @@ def scored(
     if maps is not None:
         maps.mkdir(parents=True, exist_ok=True)
     if isinstance(estimator, VideoMemAE):
-        return _video(estimator, source, maps)
-    return _images(estimator, source, maps)
+        return _video(estimator, source, maps, unread)
+    return _images(estimator, source, maps, unread)
 
 
 def judged(estimator: Estimator, scores: Iterable[float]) -> dict[str, Any]:
@@ -59,105 +79,105 @@ def _table(estimator: Any, source: Path, keep: bool, ignore: Sequence[str]) -> I
         for name, count in estimator.encoder_.novelties(known).items():
             novel[name] = novel.get(name, 0) + count
         start += len(chunk)
-        yield rows.join(chunk.reset_index(drop=True), rsuffix="_input") if keep else rows
+        yield _beside(rows, chunk) if keep else rows
     for name, count in novel.items():
         sys.stderr.write(
             f"memae: warning: column {name!r} has {count} values that are missing or that training never showed\n"
         )
 
 
-def _images(estimator: Any, source: Path, maps: Path | None) -> Iterator[pd.DataFrame]:
+def _beside(rows: pd.DataFrame, given: pd.DataFrame) -> pd.DataFrame:
+    """Scores and the rows they belong to; a column of the table that is called like one of ours is renamed."""
+    given = given.rename(columns=lambda name: f"{name}_input" if name in rows.columns else name)
+    return pd.concat([rows, given.reset_index(drop=True)], axis=1)
+
+
+def _images(estimator: Any, source: Path, maps: Path | None, unread: Unread | None) -> Iterator[pd.DataFrame]:
     paths = find_images(source)
-    start = 0
-    for scores in estimator.scores(paths, reasons=maps is not None):
-        part = paths[start : start + len(scores.score)]
-        start += len(part)
-        yield pd.DataFrame({"path": [str(path) for path in part]} | judged(estimator, scores.score.tolist()))
+    unread = None if len(paths) == 1 else unread
+    images = ImageFiles(paths, channels=estimator.shape_[0], size=estimator.size, cache_bytes=0, unread=unread)
+    # asked for paths only when their images have been decoded
+    readable = (path for path in images.paths if not unread or path not in unread)
+    count = 0
+    for scores in estimator.scores(images, reasons=maps is not None):
+        part = list(islice(readable, len(scores.score)))
+        count += len(part)
+        yield pd.DataFrame({"path": [_name(path) for path in part]} | judged(estimator, scores.score.tolist()))
         if maps is not None:
-            for path, error_map in zip(part, deviation(estimator, scores.error_map), strict=True):
+            for path, shares in zip(part, heat(estimator.scorer_, scores.error_map), strict=True):
                 relative = path.relative_to(source) if path != source else Path(path.name)
                 place = maps / relative.with_suffix(f"{relative.suffix}.png")
                 place.parent.mkdir(parents=True, exist_ok=True)
-                write_heat_map(error_map, place, top=MAP_TOP)
+                write_heat_map(shares.numpy(), place, top=1.0)
+    if unread and not count:
+        raise none_read(unread)
 
 
-def deviation(estimator: Estimator, error_map: torch.Tensor) -> Any:
-    """Deviation of each pixel, as a share of the full range, mean over colours: `(…, c, h, w)` → `(…, h, w)`.
-
-    Where a map is the score of each place, `MAP_TOP` is twice the threshold.
-    """
-    scorer = estimator.scorer_
-    if scorer.model.pace is not None:
-        return (estimator.calibration_.strength(error_map.mean(-3)) * (MAP_TOP / 2)).numpy()
-    absolute = scorer.reduction == "absolute" and scorer.criterion == "error"
-    error = error_map if absolute else error_map.sqrt()
-    return error.mean(-3).numpy()
+def _name(path: str | Path) -> str:
+    """A path as text, also where it is no UTF-8, as file systems allow."""
+    return os.fsencode(path).decode(errors="replace")
 
 
-def _video(estimator: VideoMemAE, source: Path, maps: Path | None) -> Iterator[pd.DataFrame]:
+def _video(estimator: VideoMemAE, source: Path, maps: Path | None, unread: Unread | None) -> Iterator[pd.DataFrame]:
+    videos = find_videos(source)
+    count = 0
+    for video in videos:
+        try:
+            for part in _frames(estimator, video, maps):
+                count += len(part)
+                yield part
+        except (SourceError, SchemaError) as error:
+            if unread is None or len(videos) == 1:
+                raise
+            unread[video] = str(error)
+    if unread and not count:
+        raise none_read(unread)
+
+
+def _frames(estimator: VideoMemAE, video: Path, maps: Path | None) -> Iterator[pd.DataFrame]:
+    """Rows for the frames of one video; those before damage come before its error."""
     waiting: list[tuple[str, int, float, float]] = []
-    for frame in estimator.frames(source):
-        waiting.append((frame.video, frame.frame, frame.time, frame.score))
-        if maps is not None:
-            folder = maps / Path(frame.video).name
-            folder.mkdir(exist_ok=True)
-            write_heat_map(deviation(estimator, frame.error_map), folder / f"{frame.frame:06d}.png", top=MAP_TOP)
-        if len(waiting) == 1024:
+    try:
+        for frame in estimator.frames(video):
+            waiting.append((frame.video, frame.frame, frame.time, frame.score))
+            if maps is not None:
+                _write_map(estimator, frame, maps / Path(frame.video).name)
+            if len(waiting) == 1024:
+                yield _frame_rows(estimator, waiting)
+                waiting = []
+    except SourceError:
+        if waiting:
             yield _frame_rows(estimator, waiting)
-            waiting = []
+        raise
     if waiting:
         yield _frame_rows(estimator, waiting)
 
 
+def _write_map(estimator: VideoMemAE, frame: FrameScore, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    shares = heat(estimator.scorer_, frame.error_map).numpy()
+    write_heat_map(shares, folder / f"{frame.frame:06d}.png", top=1.0)
+
+
 def _frame_rows(estimator: Estimator, frames: list[tuple[str, int, float, float]]) -> pd.DataFrame:
     path, number, time, score = zip(*frames, strict=True)
-    return pd.DataFrame({"path": path, "frame": number, "time": time} | judged(estimator, score))
+    return pd.DataFrame(
+        {"path": [_name(each) for each in path], "frame": number, "time": time} | judged(estimator, score)
+    )
 
 
-def write(parts: Iterator[pd.DataFrame], output: Path | None) -> tuple[int, int]:
-    """Writes rows as CSV, Parquet or JSON lines by the ending of `output`, or as CSV to stdout; counts all and flagged.
+def discovered(parts: Iterable[pd.DataFrame], rate: float) -> tuple[list[pd.DataFrame], int]:
+    """All rows, with a column that tells which are discoveries at a false-discovery rate, and the number of these.
 
-    Raises:
-        OptionError: another ending.
-        OutputError: it cannot be written; a file that was there stays.
+    Each is judged by all others, so that the last must have come before the first is known.
     """
-    counts = [0, 0]
-
-    def counted() -> Iterator[pd.DataFrame]:
-        for part in parts:
-            counts[0] += len(part)
-            counts[1] += int(part["is_anomaly"].sum())
-            yield part
-
-    if output is None:
-        for number, part in enumerate(counted()):
-            sys.stdout.write(part.to_csv(index=False, header=number == 0))
-    else:
-        with replacing(output) as temporary:
-            _write_as(output.suffix.lower(), counted(), temporary)
-    return counts[0], counts[1]
+    known = list(parts)
+    found = discoveries(torch.from_numpy(np.concatenate([part["p_value"] for part in known])), rate).int().numpy()
+    marks = np.split(found, np.cumsum([len(part) for part in known])[:-1])
+    return [_marked(part, mark) for part, mark in zip(known, marks, strict=True)], int(found.sum())
 
 
-def check_ending(output: Path | None) -> None:
-    """Refuses an ending that `write` does not know, before anything is computed."""
-    if output is not None and output.suffix.lower() not in ENDINGS:
-        raise OptionError(f"{output} must end in {', '.join(ENDINGS)}, which chooses its format")
-
-
-def _write_as(ending: str, parts: Iterator[pd.DataFrame], path: Path) -> None:
-    if ending == ".parquet":
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        first = pa.Table.from_pandas(next(parts), preserve_index=False)
-        with pq.ParquetWriter(path, first.schema) as writer:
-            writer.write_table(first)
-            for part in parts:
-                writer.write_table(pa.Table.from_pandas(part, first.schema, preserve_index=False))
-        return
-    with path.open("w", encoding="utf-8", newline="") as file:
-        for number, part in enumerate(parts):
-            if ending == ".csv":
-                part.to_csv(file, index=False, header=number == 0)
-            else:
-                part.to_json(file, orient="records", lines=True)
+def _marked(rows: pd.DataFrame, discovery: NDArray[np.int32]) -> pd.DataFrame:
+    rows = rows.rename(columns={"is_discovery": "is_discovery_input"})  # a kept one
+    rows.insert(list(rows.columns).index("is_anomaly") + 1, "is_discovery", discovery)
+    return rows

@@ -2,10 +2,14 @@
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Model = Annotated[Path, typer.Argument(help="Model file.", show_default=False)]
 Ignored = Annotated[list[str], typer.Option(help="Column that the model was not fitted with; repeat for each.")]
@@ -18,6 +22,10 @@ Engine = Literal["torch", "onnxruntime", "openvino"]
 EngineOption = Annotated[Engine, typer.Option(help="What computes; the others need the extra memae\\[engines].")]
 
 
+LISTED = 20
+"""Files that could not be read are named, so many at most; --json names all."""
+
+
 def score(
     model: Model,
     source: Annotated[Path, typer.Argument(help="Data of the kind the model was fitted on.", show_default=False)],
@@ -28,6 +36,10 @@ def score(
     ignore: Ignored = [],  # noqa: B006 (typer's way)
     maps: Annotated[Path | None, typer.Option(help="Folder for a heat map of each image or frame.")] = None,
     false_alarm_rate: FalseAlarms = None,
+    fdr: Annotated[
+        float | None,
+        typer.Option(help="False-discovery rate: mark anomalies so that this share of them is normal on average."),
+    ] = None,
     engine: EngineOption = "torch",
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON summary; needs --output.")] = False,
 ) -> None:
@@ -35,7 +47,9 @@ def score(
 
     Example: memae score model.memae new.csv -o scores.csv --keep
     """
-    from memae.cli.rows import check_ending, scored, write
+    from memae.calibration import checked_rate
+    from memae.cli.rows import discovered, scored
+    from memae.cli.writing import check_ending, write
     from memae.estimators import load
     from memae.files import check_writable
 
@@ -48,9 +62,44 @@ def score(
     if false_alarm_rate is not None:
         estimator.recalibrate(false_alarm_rate=false_alarm_rate)
     estimator.use_engine(engine)
-    count, flagged = write(scored(estimator, source, keep=keep, ignore=ignore, maps=maps), output)
+    unread: dict[Path, str] = {}
+    rows: Iterable[pd.DataFrame] = scored(estimator, source, keep=keep, ignore=ignore, maps=maps, unread=unread)
+    found = 0
+    if fdr is not None:
+        rows, found = discovered(rows, checked_rate(fdr, "false-discovery"))
+    count, flagged = write(rows, output)
     facts = {"output": str(output), "samples": count, "flagged": flagged, "threshold": estimator.threshold_}
+    if fdr is not None:
+        facts["discoveries"] = found
+        sys.stderr.write(_of_discoveries(found, count, fdr, len(estimator.calibration_.scores)))
+    if estimator.kind != "table":
+        facts["unread"] = [str(path) for path in unread]
     if as_json:
         sys.stdout.write(json.dumps(facts) + "\n")
     elif output is not None:
         sys.stderr.write(f"{output}: {count} scored, {flagged} flagged (score above {estimator.threshold_:.4g})\n")
+    if unread:
+        sys.stderr.write(_of_unread(list(unread.values())))
+        raise typer.Exit(1)
+
+
+def _of_unread(reasons: list[str]) -> str:
+    """What could not be scored, a line each, where these are not too many to be read."""
+    lines = [f"memae: error: {' '.join(reason.split())}\n" for reason in reasons[:LISTED]]
+    more = f", the first {LISTED} above" if len(reasons) > LISTED else ""
+    told = f"{len(reasons)} files could not be read, or not to their end{more}; everything else is scored"
+    return "".join([*lines, f"memae: error: {told}\n"])
+
+
+def _of_discoveries(found: int, samples: int, rate: float, held_out: int) -> str:
+    """How many there are, and why there may be none."""
+    from memae.calibration import fewest_discoveries
+
+    fewest = fewest_discoveries(held_out, samples, rate)
+    if found or fewest == 1:
+        return f"{found} discoveries at a false-discovery rate of {rate:g}\n"
+    return (
+        f"no discovery at a false-discovery rate of {rate:g}: {held_out} held-out scores can tell one only where "
+        f"{fewest} of {samples} samples lie above all of these; fit with a larger held_out, or recalibrate with more "
+        "samples\n"
+    )

@@ -1,9 +1,9 @@
 """Images: files and arrays as pixels in grey levels 0..255, and error maps as images."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -13,6 +13,8 @@ from torch import Tensor
 from memae.data import pixels
 from memae.errors import InputError, OptionError, SchemaError, SourceError
 from memae.files import replacing
+
+T = TypeVar("T")
 
 CACHE_BYTES = 2**31
 """Memory that decoded images may take; a larger set is decoded anew each time."""
@@ -67,6 +69,9 @@ class ImageFiles:
         channels: 1 for grey, 3 for RGB; None for RGB when any of the files can hold colour.
         size: height and width to scale to; None for the size that all files have.
         cache_bytes: memory that decoded images may take.
+        unread: receives the files that cannot be read, with what is wrong with them. They are left out then, instead of
+            an error: from `paths` where their header tells, else when they are taken, which gives fewer images. Not
+            for images that are kept.
 
     Attributes:
         paths: the image files, in the order of the samples.
@@ -78,7 +83,8 @@ class ImageFiles:
     Raises:
         InputError: no paths are given.
         OptionError: `channels` is neither 1 nor 3, or `size` is not two positive numbers.
-        SourceError: a file is no readable image, or without `size` two files differ in size.
+        SourceError: a file, or with `unread` every file, is no readable image, or without `size` two files differ in
+            size.
     """
 
     def __init__(
@@ -88,11 +94,16 @@ class ImageFiles:
         channels: int | None = None,
         size: tuple[int, int] | None = None,
         cache_bytes: int = CACHE_BYTES,
+        unread: dict[Path, str] | None = None,
     ) -> None:
         if not paths:
             raise InputError("no image files are given; at least one is needed")
-        self.paths = list(paths)
-        headers = [pixels.header(path) for path in self.paths]
+        self.unread = unread
+        found = [(path, head) for path in paths if (head := self._if_read(path, pixels.header)) is not None]
+        if not found:
+            raise none_read(unread or {})
+        self.paths = [path for path, _ in found]
+        headers = [head for _, head in found]
         self.channels = (3 if any(head.colour for head in headers) else 1) if channels is None else channels
         pixels.check_channels(self.channels)
         self.size = _common_size(self.paths, headers) if size is None else _checked_size(size)
@@ -117,21 +128,38 @@ class ImageFiles:
         Raises:
             SourceError: a file cannot be decoded.
         """
-        positions = index.tolist()
+        paths = [self.paths[position] for position in index.tolist()]
         if self._cache is None:
-            taken = torch.empty(len(positions), *self.shape, dtype=self.dtype)
-            for row, position in enumerate(positions):
-                taken[row] = self._decoded(position)
-            return taken
-        for position in positions:
+            taken, count = torch.empty(len(paths), *self.shape, dtype=self.dtype), 0
+            for path in paths:
+                image = self._if_read(path, self._decoded)
+                if image is not None:
+                    taken[count] = image
+                    count += 1
+            return taken[:count]
+        for position, path in zip(index.tolist(), paths, strict=True):
             if not self._cached[position]:
-                self._cache[position] = self._decoded(position)
+                self._cache[position] = self._decoded(path)
                 self._cached[position] = True
         return self._cache[index]
 
-    def _decoded(self, position: int) -> Tensor:
-        image = pixels.decode(self.paths[position], self.channels)
+    def _decoded(self, path: Path) -> Tensor:
+        image = pixels.decode(path, self.channels)
         return pixels.resize(image, self.size).to(self.dtype)
+
+    def _if_read(self, path: Path, read: Callable[[Path], T]) -> T | None:
+        try:
+            return read(path)
+        except SourceError as error:
+            if self.unread is None:
+                raise
+            self.unread[path] = str(error)
+            return None
+
+
+def none_read(unread: dict[Path, str]) -> SourceError:
+    """What to say where none of the files could be read."""
+    return SourceError(f"none of {len(unread)} files could be read; the first: {next(iter(unread.values()))}")
 
 
 def _checked_size(size: tuple[int, int]) -> tuple[int, int]:

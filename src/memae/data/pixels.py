@@ -3,10 +3,13 @@
 8-bit sources give uint8. 16-bit sources give float32, divided by 257, so that 65535 is 255.0 too.
 """
 
+import ctypes
+import logging
 import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,13 +17,14 @@ from typing import Any, NamedTuple
 import av
 import numpy as np
 import torch
-from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, _imaging
 from torch import Tensor
 
 from memae.errors import InputError, MemaeError, MemaeWarning, OptionError, SourceError
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 MAX_PIXELS = 100_000_000  # larger images are refused from their header, before memory is spent on them
+DEEP = 4  # 16-bit colour takes so many times the memory of 8-bit colour, at its peak
 
 _COLOUR = frozenset({"P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr"})
 _LUMA = (19595, 38470, 7471)  # ITU-R 601 in 1/65536, as Pillow rounds it
@@ -83,13 +87,22 @@ def _unreadable(path: Path, error: OSError) -> SourceError:
     return SourceError(f"cannot read {path}: {error.strerror}; check the path and its permissions")
 
 
-def _oversized(path: Path, count: int) -> SourceError:
-    return SourceError(f"{path} has {count:,} pixels, over the limit of {MAX_PIXELS:,}; scale it down or cut it")
+def _oversized(path: Path, count: int, limit: int) -> SourceError:
+    return SourceError(f"{path} has {count:,} pixels, over the limit of {limit:,}; scale it down or cut it")
+
+
+@cache
+def _hush() -> None:
+    """Keeps Pillow and libtiff from writing to the standard error what an error of ours tells already."""
+    logging.getLogger("PIL").addHandler(logging.NullHandler())
+    with suppress(OSError, AttributeError):  # where libtiff is no shared library
+        ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Without what Pillow warns about metadata, which no pixel hangs on, and sizes, for which MAX_PIXELS is there."""
+    _hush()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")
         yield
@@ -106,7 +119,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except (MemaeError, MemaeWarning, MemoryError):
         raise
     except Image.DecompressionBombError as error:
-        raise _oversized(path, int(re.findall("[0-9]+|$", str(error))[0] or 0)) from error
+        raise _oversized(path, int(re.findall("[0-9]+|$", str(error))[0] or 0), MAX_PIXELS) from error
     except UnidentifiedImageError as error:
         reason = "is not a PNG, JPEG, BMP or TIFF image, or its beginning is damaged"
         raise SourceError(f"{path} {reason}; convert it to PNG or take it out") from error
@@ -115,9 +128,10 @@ def _opened(path: Path) -> Iterator[Image.Image]:
 
 
 def _header(image: Image.Image, path: Path) -> Header:
-    if image.width * image.height > MAX_PIXELS:
-        raise _oversized(path, image.width * image.height)
     raw, deep = _depth(image)
+    limit = MAX_PIXELS // (DEEP if deep and image.mode in _COLOUR else 1)
+    if image.width * image.height > limit:
+        raise _oversized(path, image.width * image.height, limit)
     if image.mode.startswith("I;16") or (image.mode, raw) == ("I", "I;16B"):
         return Header(_upright_size(image), False, True)
     if image.mode not in _COLOUR | {"1", "L", "LA"}:
@@ -185,14 +199,14 @@ def decode(path: Path, channels: int) -> Tensor:
 
 def _flat(image: Image.Image, head: Header) -> np.ndarray[Any, Any]:
     """(1 or 3, h, w) pixels of an image that Pillow decodes without loss."""
-    upright = ImageOps.exif_transpose(image)
-    upright.info.pop("transparency", None)  # alpha is dropped, and Pillow would warn about it
+    ImageOps.exif_transpose(image, in_place=True)
+    image.info.pop("transparency", None)  # alpha is dropped, and Pillow would warn about it
     if head.deep:
-        return np.asarray(upright)[None].astype(np.uint16)
+        return np.asarray(image)[None].astype(np.uint16)
     if not head.colour:
-        return np.asarray(upright.convert("L"))[None]
+        return np.asarray(image.convert("L"))[None]
     # RGBa holds colours multiplied by alpha, which only RGBA undoes
-    straight = upright.convert("RGBA") if upright.mode == "RGBa" else upright
+    straight = image.convert("RGBA") if image.mode == "RGBa" else image
     return np.asarray(straight.convert("RGB")).transpose(2, 0, 1)
 
 
@@ -264,7 +278,9 @@ def pixels_of_array(array: np.ndarray[Any, Any], name: str) -> Tensor:
     if array.dtype.kind == "b":
         return torch.from_numpy(array.astype(np.uint8) * 255)
     if array.dtype.kind == "u" and array.dtype.itemsize == 2:
-        return torch.from_numpy(array.astype(np.float32) / 257)
+        scaled = array.astype(np.float32)
+        scaled /= 257
+        return torch.from_numpy(scaled)
     if array.dtype == np.uint8:
         return torch.from_numpy(np.require(array, requirements=["C", "W"]))
     with np.errstate(over="ignore"):  # what overflows float32 is reported as not finite

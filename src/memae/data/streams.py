@@ -22,7 +22,7 @@ from torch import Tensor
 
 from memae.data import pixels
 from memae.data.ahead import ahead
-from memae.data.videos import FRAME_RATE, decoded, find_videos, frame_files, frame_pixels
+from memae.data.videos import FRAME_RATE, MAX_PIXELS, decoded, find_videos, frame_files, frame_pixels
 from memae.errors import OptionError, SourceError
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "tcp", "udp")
@@ -281,6 +281,7 @@ def _frames(live: Live, view: View) -> Iterator[Item]:
         if stream is None:
             return
         stream.thread_type = "SLICE"  # threads that share out frames hold some back
+        stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
         flows, opened = container.duration is None, False
         for packet in container.demux(stream):
             for frame in _intact(packet):

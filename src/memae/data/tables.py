@@ -11,7 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from memae.data.cells import Kind, finite, kind_of, matrix, numbers, texts
 from memae.errors import InputError, SchemaError
+from memae.typed import typed
 
 MAX_CATEGORIES = 100
 LIMIT = 8.0
@@ -19,7 +21,6 @@ LIMIT = 8.0
 LARGEST = 1e150
 UNSEEN = 10.0
 """Deviations that a value which was never there counts; without it, it would be no more than a fraction of one."""
-Kind = Literal["number", "category"]
 
 
 @dataclass(frozen=True)
@@ -95,14 +96,14 @@ class TableEncoder:
         """
         self.check(frame)
         if self.width == len(self.columns) and not self.text:
-            values = _matrix(frame, [column.name for column in self.columns])
-            if np.isfinite(values.sum()):  # nothing is missing: a column is a feature
+            values = matrix(frame, [column.name for column in self.columns])
+            if finite(values):  # nothing is missing: a column is a feature
                 return torch.from_numpy(np.require(values, requirements=["C", "W"]))
         out = np.zeros((len(frame), self.width))
         places = self._places
         at = np.flatnonzero([column.kind == "number" for column in self.columns])
         if len(at):
-            values = _matrix(frame.iloc[:, at], [self.columns[number].name for number in at])
+            values = matrix(frame.iloc[:, at], [self.columns[number].name for number in at])
             absent = np.isnan(values)
             if absent.any():
                 values = np.where(absent, [self.columns[number].mean for number in at], values)
@@ -188,9 +189,8 @@ class TableEncoder:
 
     @classmethod
     def from_json(cls, data: list[dict[str, Any]]) -> "TableEncoder":
-        """The inverse of `as_json`."""
-        lists = ("categories", "shares")
-        return cls(tuple(Column(**(column | {name: tuple(column[name]) for name in lists})) for column in data))
+        """The inverse of `as_json`; TypeError where it is something else."""
+        return cls(typed(data, tuple[Column, ...]))
 
     @classmethod
     def fit(cls, chunks: Iterable[pd.DataFrame]) -> tuple["TableEncoder", int]:
@@ -238,13 +238,13 @@ class _Tally:
         self.missing += len(series) - len(values)
         if not len(values):
             return
-        # Chan et al.'s update: mean and squared deviations of two parts give those of the whole, without cancellation.
-        count, mean = len(values), float(values.mean())
         if max(abs(float(values.min())), abs(float(values.max()))) > LARGEST:
             raise InputError(
                 f"column {self.name!r} holds numbers beyond ±{LARGEST:g}, whose squares are infinite; "
                 "correct or leave them out, or rescale the column"
             )
+        # Chan et al.'s update: mean and squared deviations of two parts give those of the whole, without cancellation.
+        count, mean = len(values), float(values.mean())
         delta, total = mean - self.mean, self.count + count
         deviation = values - mean
         self.squares += float(np.square(deviation, out=deviation).sum()) + delta**2 * self.count * count / total
@@ -270,79 +270,6 @@ class _Tally:
         spread = 0.0 if self.least == self.most else float(np.sqrt(self.squares / self.count))
         flagged = (self.missing / (self.count + self.missing),) if self.missing else ()
         return Column(self.name, "number", self.mean, spread, self.least, self.most, self.missing, shares=flagged)
-
-
-def kind_of(series: "pd.Series[Any]") -> Kind:
-    """Whether a column holds numbers or categories. Text that is all numbers, and True and False, are numbers.
-
-    Raises:
-        InputError: dates, durations or complex numbers.
-    """
-    dtype = series.dtype
-    if pd.api.types.is_complex_dtype(dtype):
-        raise InputError(
-            f"Complex data not supported: column {series.name!r}; give real and imaginary part a column each"
-        )
-    if pd.api.types.is_numeric_dtype(dtype):
-        return "number"
-    if pd.api.types.is_datetime64_any_dtype(dtype) or (isinstance(dtype, np.dtype) and dtype.kind in "mM"):
-        raise InputError(
-            f"column {series.name!r} holds dates or durations; turn them into numbers or ignore the column"
-        )
-    if isinstance(dtype, pd.CategoricalDtype):
-        return "category"
-    _refuse_containers(series)
-    known = series.dropna()
-    return "number" if len(known) == pd.to_numeric(known, errors="coerce").notna().sum() else "category"
-
-
-def _refuse_containers(series: "pd.Series[Any]") -> None:
-    """Lists, dicts and other objects are neither numbers nor names."""
-    for value in series:
-        if not isinstance(value, str | bytes | int | float | np.generic | None) and value is not pd.NA:
-            raise TypeError(
-                f"column {series.name!r} holds {type(value).__name__} values; "
-                "argument must be a string or a real number; turn them into numbers or text, or ignore the column"
-            )
-
-
-def numbers(series: "pd.Series[Any]", name: str) -> NDArray[np.float64]:
-    """A column as numbers, NaN where missing.
-
-    Raises:
-        SchemaError: a value is not a number.
-        InputError: a value is infinite.
-    """
-    if not pd.api.types.is_numeric_dtype(series.dtype):
-        found = pd.to_numeric(series, errors="coerce")
-        wrong = found.isna() & series.notna()
-        if wrong.any():
-            place = int(np.argmax(wrong.to_numpy()))
-            raise SchemaError(f"column {name!r} holds numbers, but row {place} has {series.iloc[place]!r}")
-        series = found
-    values = series.to_numpy(dtype=np.float64, na_value=np.nan)
-    infinite = np.isinf(values)
-    if infinite.any():
-        raise InputError(
-            f"column {name!r} has infinite values ({infinite.sum()}, the first in row {int(np.argmax(infinite))}); "
-            "replace them by numbers or leave them empty (NaN counts as missing, infinity does not)"
-        )
-    return values
-
-
-def _matrix(frame: pd.DataFrame, names: list[str]) -> NDArray[np.float64]:
-    """`numbers` of all columns of a table `(n, columns)`, in one go where they are stored as numbers."""
-    if all(isinstance(dtype, np.dtype) and dtype.kind in "fiub" for dtype in frame.dtypes):
-        values = frame.to_numpy(dtype=np.float64)
-        if np.isfinite(values.sum()) or not np.isinf(values).any():  # quicker, as most tables have none
-            return values
-    columns = (frame.iloc[:, place] for place in range(frame.shape[1]))
-    return np.stack([numbers(series, name) for series, name in zip(columns, names, strict=True)], 1)
-
-
-def texts(series: "pd.Series[Any]") -> "pd.Series[Any]":
-    """A column as category names; a missing value is a category of its own, named ''."""
-    return series.astype(object).where(series.notna(), "").map(str)
 
 
 def check_unique(frame: pd.DataFrame) -> None:

@@ -19,7 +19,8 @@ from memae.errors import InputError, MemaeWarning, SourceError
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"})
 FRAME_RATE = 25.0  # frames a second, for folders of frames and arrays, which do not tell
-
+MAX_PIXELS = 2**26  # of a frame, twice those of 8K; decoders hold several
+BLOCK_BYTES = 2**27  # of frames read at once, so that large ones take no more memory than small ones
 
 Blocks = Iterable[tuple[Tensor, Tensor]]
 """Consecutive frames `(k, c, h, w)` and their times `(k,)`, once."""
@@ -96,7 +97,7 @@ def frame_blocks(
         path: a video file or a folder of frames, which are taken in natural order.
         channels: 1 for grey (luma, full range), 3 for RGB.
         size: height and width to scale to; None for the size of the video.
-        block: frames at a time; the last block may be shorter.
+        block: frames at a time, fewer where `BLOCK_BYTES` are less; the last block may be shorter.
 
     Yields:
         Frames (k, c, h, w), uint8, or float32 when grey or RGB is stored with more than 8 bits, and their
@@ -118,7 +119,7 @@ def frame_blocks(
             raise SourceError(f"{path}: frame {number} has {sizes}; split or scale the video to a single size")
         frames.append((frame if size is None else pixels.resize(frame, size)).to(first.dtype))
         times.append(time - begin)
-        if len(frames) == block:
+        if len(frames) >= min(block, BLOCK_BYTES // frames[0].nbytes):
             yield torch.stack(frames), torch.tensor(times, dtype=torch.float64)
             frames, times = [], []
     if first is None:
@@ -159,7 +160,8 @@ def decoded(path: Path) -> Iterator[tuple[av.VideoFrame, float]]:
         with av.open(f"file:{path}", "r", metadata_errors="replace") as container:
             stream = _stream(container, path)
             stream.thread_type = "AUTO"
-            stream.codec_context.options = {"err_detect": "explode"}  # do not paint over damaged parts
+            # do not paint over damaged parts, nor take memory for what a damaged header claims later on
+            stream.codec_context.options = {"err_detect": "explode", "max_pixels": str(MAX_PIXELS)}
             rate = float(stream.average_rate or FRAME_RATE)
             promised = _promised(container.format.name, stream, rate)
             for frame in container.decode(stream):
@@ -179,6 +181,10 @@ def _stream(container: Any, path: Path) -> Any:
     stream = next((stream for stream in container.streams.video if stream.codec_context), None)
     if stream is None:
         raise SourceError(f"{path} has no video stream that can be decoded; convert it to H.264")
+    height, width = stream.codec_context.height, stream.codec_context.width
+    if height * width > MAX_PIXELS:
+        told = f"{path} has frames of {height} x {width} pixels (h x w), over the limit of {MAX_PIXELS:,} pixels"
+        raise SourceError(f"{told}; scale it down")
     # with its header destroyed, FFmpeg takes a container for a bare stream and loses frames without a word
     bare = container.format.flags & Flags.no_timestamps.value
     if bare and path.suffix.lower() not in (".mpg", ".mpeg", ".m4v"):

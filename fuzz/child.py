@@ -1,0 +1,129 @@
+"""The process in which inputs are tried: limits are set, and what the last input was is known when it dies."""
+
+import json
+import os
+import resource
+import signal
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from fuzz.formats import Format
+from memae.errors import MemaeWarning
+
+SECONDS = 10
+"""Of the processor, that an input may take."""
+WAITING = 300
+"""Seconds by the clock: the machine may be busy, but a process that only waits is hung as well."""
+MEMORY = 2 * 2**30
+"""Bytes of address space that an input may take beyond what the process has when it is warm."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An input that did what none may."""
+
+    number: int
+    kind: str  # the error's class, "memory", "warning", "stderr"; or how the process died
+    told: str
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What a process has tried."""
+
+    inputs: int
+    taken: int  # inputs that at least one surface took
+    seconds: float  # of the processor
+    slowest: float
+    peak_mib: float  # beyond what it had when it was warm
+
+
+def run(format: Format, seed: int, numbers: range, folder: Path) -> None:  # noqa: A002 (its name)
+    """Tries inputs. Writes the number of each into `folder`/now before it is tried, then failures and the tally."""
+    torch.set_num_threads(1)
+    began = time.process_time()
+    warm = _warmed(format)
+    inputs = accepted = 0
+    slowest = 0.0
+    with (folder / "now").open("r+b", buffering=0) as now, (folder / "failures").open("a") as failures:
+        for number in numbers:
+            data = format.input(seed, number)
+            now.seek(0)
+            now.write(b"%20d" % number)
+            start = time.process_time()
+            with _timed():
+                took, failure = tried(format, data, number)
+            slowest = max(slowest, time.process_time() - start)
+            inputs, accepted = inputs + 1, accepted + (took > 0)
+            if failure is not None:
+                failures.write(json.dumps(asdict(failure)) + "\n")
+                failures.flush()
+    tally = Tally(inputs, accepted, time.process_time() - began, slowest, _peak() - warm)
+    (folder / "tally").write_text(json.dumps(asdict(tally)))
+
+
+def tried(format: Format, data: bytes, number: int = 0) -> tuple[int, Failure | None]:  # noqa: A002
+    """How many surfaces took an input, and what was wrong with that."""
+    before = os.fstat(2).st_size
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        warnings.filterwarnings("ignore", "X has feature names, but")  # scikit-learn's own advice, which is right
+        try:
+            took = format.target(data)
+        except MemoryError as error:
+            return 0, Failure(number, "memory", f"{error} {_where(error)}")
+        except Exception as error:
+            return 0, Failure(number, type(error).__name__, f"{' '.join(str(error).split())[:300]} {_where(error)}")
+    foreign = [each for each in warned if not issubclass(each.category, MemaeWarning)]
+    if foreign:
+        return took, Failure(number, "warning", f"{foreign[0].category.__name__}: {foreign[0].message}")
+    noise = [line for line in _written(before) if not line.startswith("memae: ")]
+    return took, Failure(number, "stderr", noise[0][:300]) if noise else None
+
+
+def _written(before: int) -> list[str]:
+    """The lines that were added to the file to which the standard error goes."""
+    added = os.fstat(2).st_size - before
+    return os.pread(2, added, before).decode(errors="replace").splitlines() if added > 0 else []
+
+
+def _where(error: BaseException) -> str:
+    """The places that the error passed in memae, innermost last."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames if "memae" in frame.filename]
+    return f"({' > '.join(ours[-4:])}; in {Path(frames[-1].filename).name}:{frames[-1].lineno})"
+
+
+def _warmed(format: Format) -> float:  # noqa: A002
+    """Makes what all inputs need, limits the memory from there on, and gives what the process has, in MiB."""
+    sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 (until the process ends)
+    for data in format.seeds():
+        tried(format, data)
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    return _peak()
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+@contextmanager
+def _timed() -> Iterator[None]:
+    """Lets the system end this process, whatever it is in, when an input takes too long."""
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, WAITING)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.setitimer(signal.ITIMER_REAL, 0)

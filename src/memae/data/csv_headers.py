@@ -1,0 +1,98 @@
+"""The header of a CSV file, and what it gives away of files that are something else than they seem."""
+
+import csv
+import warnings
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TextIO
+
+from memae.errors import MemaeWarning, SourceError
+
+MAX_COLUMNS = 20_000
+"""Columns of a table, at most: each takes time and memory before its values do."""
+LONGEST = 2**24
+"""Characters of a line that names columns, at most."""
+OTHER_SEPARATORS = (";", "\t", "|")
+
+
+def check_header(path: Path, *, fits: bool) -> None:
+    """Refuses a CSV file whose first rows show that it is no table with commas.
+
+    Args:
+        path: a .csv file.
+        fits: whether a model learns its columns, which is when doubtful names are warned of.
+
+    Raises:
+        SourceError: it cannot be read, its columns are separated by something else, its rows are longer than its
+            header, or it has more than `MAX_COLUMNS`.
+    """
+    try:
+        names, first = _rows(path, ",")
+    except (OSError, UnicodeError, csv.Error) as error:
+        raise SourceError(
+            f"{path} cannot be read as a table: it is no CSV file in UTF-8 ({error}); export it again"
+        ) from error
+    check_width(path, len(names))
+    if len(names) == 1:
+        _check_separator(path, names[0])
+    if any(cell.strip() for cell in first[len(names) :]):
+        told = f"{path} names {len(names)} columns and has {len(first)} values in the row after that"
+        raise SourceError(f"{told}; give every column a name, and put quotes around text with commas")
+    if fits:
+        for doubt in _doubts(names):
+            warnings.warn(f"{path}: {doubt}", MemaeWarning, stacklevel=3)
+
+
+def check_width(path: Path, columns: int) -> None:
+    """Refuses a table with more than `MAX_COLUMNS`.
+
+    Raises:
+        SourceError: it has.
+    """
+    if columns > MAX_COLUMNS:
+        told = f"{path} has {columns:,} columns, over the limit of {MAX_COLUMNS:,}"
+        raise SourceError(f"{told}; leave some out, or turn the table if its rows are columns")
+
+
+def _rows(path: Path, separator: str) -> tuple[list[str], list[str]]:
+    """The first two rows that are not blank."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = [row for row in islice(csv.reader(_lines(file, path), delimiter=separator), 100) if row]
+    return tuple([*rows, [], []][:2])  # type: ignore[return-value]  # two of them
+
+
+def _lines(file: TextIO, path: Path) -> Iterator[str]:
+    while line := file.readline(LONGEST):
+        if len(line) == LONGEST:
+            raise SourceError(f"{path} has a line of more than {LONGEST:,} characters; is it a CSV file?")
+        yield line
+
+
+def _check_separator(path: Path, header: str) -> None:
+    """Whether another character cuts both header and first row into as many parts."""
+    for separator in OTHER_SEPARATORS:
+        if separator in header:
+            names, first = _rows(path, separator)
+            if len(names) == len(first) > 1:
+                raise SourceError(
+                    f"{path} separates its columns by {separator!r}, where a comma is expected; export it with commas, "
+                    f"or pass pandas.read_csv(…, sep={separator!r}) to fit and anomaly_score in Python"
+                )
+
+
+def _doubts(names: list[str]) -> Iterator[str]:
+    """What is likely to be a mistake."""
+    shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+    if all(map(_is_number, names)) and names != [str(place) for place in range(len(names))]:
+        yield f"all column names are numbers ({shown}); if that is a row of values, put a header above it"
+    elif names and not names[0].strip():
+        yield "its first column has no name; if it numbers the rows, leave it out with --ignore 'Unnamed: 0'"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
