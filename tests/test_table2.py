@@ -158,3 +158,8 @@ def test_the_page_has_the_tables_and_the_figures_of_the_scoreboard(tmp_path, mon
     assert figures["table2/ped2_cpu/memae/auroc"]["value"] == pytest.approx(0.9275)
     assert figures["table2/ped2_cpu/memae_minus_ae/auroc_worst_seed"]["value"] == pytest.approx(0.015)
     assert figures["table2/ped2_cpu/ours/auroc"]["n"] == 2
+
+
+def test_a_picture_in_a_record_is_black_where_it_is_below_0():
+    data = base64.b64decode(runs.as_text(np.array([[-1.0, 0.0], [1.0, 2.0]])))
+    assert np.asarray(Image.open(io.BytesIO(data))).tolist() == [[0, 0], [128, 255]]

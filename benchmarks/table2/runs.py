@@ -152,8 +152,11 @@ def _stretches(labels: NDArray[np.bool_]) -> str:
 
 
 def as_text(picture: NDArray[Any]) -> str:
-    """A picture `(h, w)` from 0 to its highest value, as a PNG in base64: a number a line would fill a record."""
-    levels = picture / max(float(picture.max()), np.finfo(np.float32).tiny) * 255
+    """A picture `(h, w)` from 0 to its highest value, as a PNG in base64: a number a line would fill a record.
+
+    What is below 0, as the score of a place that is less unusual than usual, is black.
+    """
+    levels = np.maximum(picture, 0) / max(float(picture.max()), np.finfo(np.float32).tiny) * 255
     return base64.b64encode(png(levels.round().astype(np.uint8))).decode()
 
 
