@@ -191,7 +191,7 @@ def test_it_ends_cleanly(run: Run, model: Path, squares: Any, tmp_path: Path, nu
     assert Path(last["thumbnail"]).is_file()
     assert events(listed.read_text())[-1] == last
     assert len((tmp_path / "alarms.csv").read_text().splitlines()) == 2
-    assert "1 alarms" in ran.err
+    assert "1 alarm\n" in ran.err
     assert signal.getsignal(number) == BEFORE[number]
 
 

@@ -143,7 +143,7 @@ class Desk:
         if not seen.watched and not stopped:
             told = f"{source} has {seen.skipped} frames, the model needs {self._detector.length} (its clip length)"
             raise SchemaError(f"{told} or more; give a longer video")
-        told = f"{seen.watched} frames watched, {seen.alarms} alarms"
+        told = f"{seen.watched} frames watched, {seen.alarms} alarm{'s' * (seen.alarms != 1)}"
         sys.stderr.write(f"{told}{f'; {self._skipped(seen)}' if seen.skipped else ''}\n")
 
     def __enter__(self) -> Self:
