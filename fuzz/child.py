@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import torch
-
 from fuzz.formats import Format
 from memae.errors import MemaeWarning
 
@@ -48,7 +46,6 @@ class Tally:
 
 def run(format: Format, seed: int, numbers: range, folder: Path) -> None:  # noqa: A002 (its name)
     """Tries inputs. Writes the number of each into `folder`/now before it is tried, then failures and the tally."""
-    torch.set_num_threads(1)
     began = time.process_time()
     warm = _warmed(format)
     inputs = accepted = 0
@@ -105,6 +102,7 @@ def _where(error: BaseException) -> str:
 def _warmed(format: Format) -> float:  # noqa: A002
     """Makes what all inputs need, limits the memory from there on, and gives what the process has, in MiB."""
     sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 (until the process ends)
+    format.bombs()
     for data in format.seeds():
         tried(format, data)
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()

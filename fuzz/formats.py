@@ -20,16 +20,22 @@ class Format:
         spoiled: a file made of these, by what a random generator draws.
         target: reads a file as the command line does; gives how many of its surfaces took it. A refusal is an error of
             memae's and counts as not taken; whatever else it raises is a bug.
+        bombs: small or large files that ask for much memory or time, made when the first is asked for.
+        rare: one input in so many is a bomb.
     """
 
     name: str
     seeds: Callable[[], Sequence[bytes]]
     spoiled: Callable[[Sequence[bytes], Random], bytes]
     target: Callable[[bytes], int]
+    bombs: Callable[[], Sequence[bytes]] = tuple
+    rare: int = 400
 
     def input(self, seed: int, number: int) -> bytes:
         """Input `number` of a campaign, which is the same whenever it is asked for."""
-        return self.spoiled(self.seeds(), Random(f"{self.name} {seed} {number}"))  # noqa: S311 (no secret)
+        random = Random(f"{self.name} {seed} {number}")  # noqa: S311 (no secret)
+        bomb = random.randrange(self.rare) == 0 and self.bombs()
+        return random.choice(bomb) if bomb else self.spoiled(self.seeds(), random)
 
 
 def taken(*surfaces: Surface) -> int:

@@ -19,8 +19,6 @@ from memae.data.images import ImageFiles, find_images
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 SIZE = (9, 13)  # height and width
-RARE = 400
-"""One input in so many is a bomb, which takes seconds."""
 
 
 def target(data: bytes) -> int:
@@ -43,7 +41,6 @@ def _fitted(path: Any) -> None:
 @cache
 def seeds() -> tuple[bytes, ...]:
     """A picture of each kind, small."""
-    bombs()  # they are made before the memory is limited
     return (*_pngs(), *_jpegs(), *_bitmaps(), *_tiffs(), *_foreign())
 
 
@@ -139,8 +136,6 @@ def _zeros(count: int, line: int) -> bytes:
 
 def spoiled(files: Sequence[bytes], random: Random) -> bytes:
     """A picture with faults, in its structure where that is known."""
-    if random.randrange(RARE) == 0:
-        return random.choice(bombs())
     data = random.choice(files)
     if random.random() < 0.6:
         for signature, way in _STRUCTURES:
@@ -210,4 +205,4 @@ def _tiff(data: bytes, random: Random) -> bytes:
 
 
 _STRUCTURES = ((SIGNATURE, _png), (b"\xff\xd8", _jpeg), (b"II*\0", _tiff), (b"MM\0*", _tiff))
-FORMAT = Format("images", seeds, spoiled, target)
+FORMAT = Format("images", seeds, spoiled, target, bombs)

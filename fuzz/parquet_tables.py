@@ -13,8 +13,6 @@ from fuzz import mutations, places
 from fuzz.formats import Format, taken
 from memae.estimators import TabularMemAE
 
-RARE = 400
-"""One input in so many is a bomb, which takes long."""
 ROWS = 9
 COMPRESSIONS = ("NONE", "SNAPPY", "GZIP", "ZSTD", "LZ4", "BROTLI")
 NAMES = ("a", "b", "c", "kind", "id", "", "a.b", "label", "__index_level_0__", "x" * 300, "\n")
@@ -42,7 +40,6 @@ def target(data: bytes) -> int:
 @cache
 def seeds() -> tuple[bytes, ...]:
     """Tables that the detector knows, written in several ways, and some of odd types."""
-    bombs()  # they are made before the memory is limited
     known = pa.Table.from_pandas(places.rows(12))
     options: tuple[dict[str, Any], ...] = (
         {},
@@ -156,8 +153,6 @@ KINDS: tuple[Callable[[Random], pa.Array], ...] = (
 
 def spoiled(files: Sequence[bytes], random: Random) -> bytes:
     """A new table of odd types, or faults in the bytes of one."""
-    if random.randrange(RARE) == 0:
-        return random.choice(bombs())
     if random.random() < 0.4:
         return made(random)
     return mutations.spoiled(random.choice(files), files, random)
@@ -180,4 +175,4 @@ def bombs() -> tuple[bytes, ...]:
     )
 
 
-FORMAT = Format("parquet", seeds, spoiled, target)
+FORMAT = Format("parquet", seeds, spoiled, target, bombs)

@@ -19,8 +19,6 @@ from memae.estimators import VideoMemAE
 from memae.watching import alarms, rule_of, watch
 
 HEIGHT, WIDTH, FRAMES = 32, 48, 10
-RARE = 100
-"""One input in so many is a bomb, which takes long."""
 
 
 class Kind(NamedTuple):
@@ -86,7 +84,6 @@ def _watched(detector: VideoMemAE, path: Path) -> None:
 @cache
 def seeds() -> tuple[bytes, ...]:
     """A short film of each kind."""
-    bombs()  # they are made before the memory is limited
     return tuple(filmed(kind) for kind in KINDS)
 
 
@@ -138,8 +135,6 @@ def bombs() -> tuple[bytes, ...]:
 
 def spoiled(files: Sequence[bytes], random: Random) -> bytes:
     """A film with faults, often in the boxes of its container."""
-    if random.randrange(RARE) == 0:
-        return random.choice(bombs())
     data = random.choice(files)
     if random.random() < 0.5:
         data = _boxes(data, random)
@@ -171,4 +166,4 @@ def _found(data: bytes, name: bytes) -> list[int]:
     return [] if first < 0 else [first, data.rfind(name)]
 
 
-FORMAT = Format("video", seeds, spoiled, target)
+FORMAT = Format("video", seeds, spoiled, target, bombs, rare=100)

@@ -3,9 +3,10 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
 
@@ -63,17 +64,28 @@ class Run:
             temporary.write_bytes(content)
 
     def load(self, path: Path) -> None:
-        """Goes back to where a checkpoint was written."""
+        """Goes back to where a checkpoint was written.
+
+        Raises:
+            TrainingError: it is none, is damaged, or was written for something else.
+        """
         try:
             with safe_open(path, "pt") as file:
                 header = json.loads((file.metadata() or {})["memae.checkpoint"])
                 state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        except (SafetensorError, KeyError, OSError) as error:
+            same = header["identity"] == self.identity
+            if same:
+                self._restore(header, state)
+        except MemoryError:
+            raise
+        except Exception as error:  # what can be wrong with a file has no end
             raise TrainingError(
                 f"{path} is not a checkpoint that can be read ({error}); train without resume"
             ) from error
-        if header["identity"] != self.identity:
+        if not same:
             raise TrainingError(f"{path} was written for other data or options; use those, or train without resume")
+
+    def _restore(self, header: dict[str, Any], state: dict[str, Tensor]) -> None:
         self.model.load_state_dict(_under("model.", state))
         self.best = _under("best.", state)
         self._load_adam(_under("adam.", state))

@@ -102,8 +102,8 @@ def _plain(value: Any) -> Any:
         return value if math.isfinite(value) else None
     if value is None or value is pd.NA or value is pd.NaT:
         return None
-    if isinstance(value, np.generic):
-        return _plain(value.item())
+    if isinstance(value, np.generic | np.ndarray):
+        return _plain(value.tolist())
     return value if isinstance(value, str | int) else str(value)
 
 
