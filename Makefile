@@ -27,12 +27,12 @@ test: venv check tests
 check: lint types imports
 
 format: venv
-	$(BIN)/ruff format src tests benchmarks examples
-	$(BIN)/ruff check --fix src tests benchmarks examples
+	$(BIN)/ruff format src tests benchmarks examples fuzz
+	$(BIN)/ruff check --fix src tests benchmarks examples fuzz
 
 lint: venv
-	$(BIN)/ruff format --check src tests benchmarks examples
-	$(BIN)/ruff check src tests benchmarks examples
+	$(BIN)/ruff format --check src tests benchmarks examples fuzz
+	$(BIN)/ruff check src tests benchmarks examples fuzz
 
 types: venv
 	$(BIN)/mypy

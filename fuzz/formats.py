@@ -1,11 +1,10 @@
 """What is fuzzed: a format has valid files, ways to spoil them, and a target that must take or refuse them."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 
-from memae.errors import MemaeError
+from memae.errors import MemaeError, ResourceError
 
 Surface = Callable[[], object]
 
@@ -39,10 +38,14 @@ class Format:
 
 
 def taken(*surfaces: Surface) -> int:
-    """How many of these take what they are given; a `MemaeError` is a refusal."""
+    """How many of these take what they are given; a `MemaeError` is a refusal, unless memory ran out."""
     count = 0
     for surface in surfaces:
-        with suppress(MemaeError):
+        try:
             surface()
-            count += 1
+        except ResourceError:
+            raise
+        except MemaeError:
+            continue
+        count += 1
     return count

@@ -18,7 +18,7 @@ from benchmarks.records import figure
 
 SHARES = {"images": 30, "csv": 20, "parquet": 20, "video": 10, "model_files": 20}
 """Percent of the inputs that are of each format; video takes longest."""
-AT_ONCE = 2_500
+AT_ONCE = 5_000
 """Inputs of one process, so that no leak of a library adds up to a failure of one input."""
 KEPT = records.ROOT / "fuzz" / "failures"
 """Where inputs that failed are kept; `python -m fuzz FORMAT FILE` tries them again."""

@@ -21,8 +21,8 @@ from memae.model import MemAE, Spec, build, code_shape
 from memae.scoring import Scorer
 from memae.typed import typed
 
-ELEMENTS = 2**27
-"""Elements of a sample, at most: a colour image of 44 million pixels."""
+ELEMENTS = 2**28
+"""Elements of a sample, at most: a colour image of 89 million pixels."""
 TOGETHER = 2**24
 """Elements of all samples that are computed at once, at most, where these are several."""
 FLOATS = (torch.float32, torch.float64)

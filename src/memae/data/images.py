@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from memae.data import pixels
-from memae.errors import InputError, OptionError, SchemaError, SourceError
+from memae.errors import InputError, OptionError, SchemaError, SourceError, memory_guard
 from memae.files import replacing
 
 T = TypeVar("T")
@@ -127,7 +127,12 @@ class ImageFiles:
 
         Raises:
             SourceError: a file cannot be decoded.
+            ResourceError: out of memory.
         """
+        with memory_guard("scale the images down, or give the model a smaller --size"):
+            return self._taken(index)
+
+    def _taken(self, index: Tensor) -> Tensor:
         paths = [self.paths[position] for position in index.tolist()]
         if self._cache is None:
             taken, count = torch.empty(len(paths), *self.shape, dtype=self.dtype), 0

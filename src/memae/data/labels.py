@@ -55,7 +55,7 @@ def _binary(values: Any, where: str) -> Labels:
     """Labels of numbers or words that are all 0 or 1."""
     try:
         numbers = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, SystemError) as error:  # the last of text that is no Unicode
         raise SchemaError(f"{where} holds labels that are not 0 or 1 ({error}); write 0 and 1") from error
     wrong = numbers[(numbers != 0) & (numbers != 1)]
     if numbers.ndim != 1 or wrong.size:
@@ -66,8 +66,11 @@ def _binary(values: Any, where: str) -> Labels:
 
 def _load(path: Path) -> Labels:
     try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        with path.open("rb") as file:
+            array = np.lib.format.read_array(file, allow_pickle=False)
+    except MemoryError:
+        raise
+    except Exception as error:  # NumPy's parser of headers raises nearly any type on damaged bytes
         raise SourceError(f"{path} is not a NumPy array ({error}); save labels with np.save") from error
     return _binary(array, str(path))
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from memae.data import pixels
 from memae.data.samples import digest
-from memae.errors import InputError, MemaeWarning, SourceError
+from memae.errors import InputError, MemaeWarning, SourceError, memory_guard
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"})
 FRAME_RATE = 25.0  # frames a second, for folders of frames and arrays, which do not tell
@@ -117,7 +117,8 @@ def frame_blocks(
         if frame.shape != first.shape:
             sizes = f"{_by(frame)} pixels (h x w) and those before {_by(first)}"
             raise SourceError(f"{path}: frame {number} has {sizes}; split or scale the video to a single size")
-        frames.append((frame if size is None else pixels.resize(frame, size)).to(first.dtype))
+        with memory_guard("scale the video down, or give the model a smaller --size"):
+            frames.append((frame if size is None else pixels.resize(frame, size)).to(first.dtype))
         times.append(time - begin)
         if len(frames) >= min(block, BLOCK_BYTES // frames[0].nbytes):
             yield torch.stack(frames), torch.tensor(times, dtype=torch.float64)
