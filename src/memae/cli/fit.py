@@ -223,7 +223,7 @@ def video(
     size: Annotated[
         tuple[int, int] | None,
         _option(
-            "Height and width to scale to; by default the shorter side to 160.",
+            "Height and width to scale to; by default the shorter side to 192.",
             "--size",
             panel=NETWORK,
             metavar="H W",

@@ -55,7 +55,7 @@ PAPER: dict[str, Any] = {
 """What the paper says, at the size, rate and epochs with which its Table 2 is reproduced here."""
 
 PACES = (1, 2, 3)
-SHORTER_SIDE = 160
+SHORTER_SIDE = 192
 """Pixels to which the shorter side of frames is scaled, if it is longer."""
 CLIPS = 4000
 """Training clips an epoch, about, where the step from one to the next is free."""
@@ -79,7 +79,7 @@ class VideoMemAE(Estimator):
 
     Args:
         n_items: items of the memory, each the feature of one position; 0 is a plain autoencoder.
-        size: height and width that frames are scaled to; "native" keeps theirs; None makes their shorter side 160, if
+        size: height and width that frames are scaled to; "native" keeps theirs; None makes their shorter side 192, if
             it is longer.
         channels: 1 for grey (the paper), 3 for RGB.
         length: frames a clip.
