@@ -88,6 +88,7 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
         ),
     )
     opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.on("filechooser", lambda _: None)  # from now on, since a key may be faster than the first who waits for one
     opened.goto(address)
     opened.get_by_label(re.compile("Drop")).wait_for()  # it has asked what there is
     yield opened
