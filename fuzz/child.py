@@ -22,6 +22,8 @@ WAITING = 300
 """Seconds by the clock: the machine may be busy, but a process that only waits is hung as well."""
 MEMORY = 2 * 2**30
 """Bytes of address space that an input may take beyond what the process has when it is warm."""
+WRITTEN = 2**28
+"""Bytes of a file, at most: of a small file that holds much, `score --keep` makes a large one, and that is right."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ def _warmed(format: Format) -> float:  # noqa: A002
         tried(format, data)
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + MEMORY, resource.RLIM_INFINITY))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (WRITTEN, resource.RLIM_INFINITY))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     return _peak()
 

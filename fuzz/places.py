@@ -1,7 +1,6 @@
 """Where targets put what they are given, and the small detectors that score it."""
 
 import atexit
-import os
 import tempfile
 from collections.abc import Iterator
 from functools import cache
@@ -29,9 +28,8 @@ CHUNK = 8  # samples computed at once; the defaults of such small samples are hu
 
 @cache
 def folder() -> Path:
-    """A folder of this process, in memory where the system has such a place."""
-    shared = Path("/dev/shm")  # noqa: S108 (a folder of our own in it)
-    made = tempfile.TemporaryDirectory(prefix="memae-fuzz-", dir=shared if os.access(shared, os.W_OK) else None)
+    """A folder of this process."""
+    made = tempfile.TemporaryDirectory(prefix="memae-fuzz-")
     atexit.register(made.cleanup)
     return Path(made.name)
 

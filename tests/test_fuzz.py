@@ -206,6 +206,9 @@ def test_a_csv_file_with_an_endless_line(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(csv_headers, "LONGEST", 100)
     with pytest.raises(SourceError, match="more than 100 characters; is it a CSV file"):
         learned(csv(tmp_path, "a" * 101))
+    assert learned(csv(tmp_path, f"a,b\n1,{'x' * 200}\n2,y\n")).width == 4  # a cell may be as long as it likes
+    monkeypatch.undo()
+    assert learned(csv(tmp_path, f'a,b\n1,"{"x" * 200_000}"\n2,y\n')).width == 4
 
 
 @pytest.mark.parametrize(
@@ -342,6 +345,17 @@ def test_libraries_keep_quiet_about_what_an_error_tells(tmp_path: Path, capfd: p
     assert capfd.readouterr().err == ""
 
 
+def test_a_length_that_a_file_does_not_have_takes_no_memory(tmp_path: Path) -> None:
+    whole = images.png(9, 9, 8, 0, bytes(90))
+    (tmp_path / "a.png").write_bytes(whole[:33] + b"\xff" * 4 + whole[37:])  # of IDAT, behind signature and IHDR
+    code = "import resource; from pathlib import Path; from memae.data import pixels\n"
+    code += "size = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
+    code += "resource.setrlimit(resource.RLIMIT_AS, (size + 2**30, -1))\n"
+    code += f"print(*pixels.decode(Path({str(tmp_path / 'a.png')!r}), 1).shape)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.split() == ["1", "9", "9"]  # all its pixels are there
+
+
 def test_deep_colour_has_a_lower_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pixels, "MAX_PIXELS", 20)
     (tmp_path / "a.png").write_bytes(images.png(2, 3, 16, 2, bytes(2 * 19)))
@@ -406,6 +420,7 @@ def refused(tmp_path: Path, header: Any, tensors: dict[str, Any]) -> str:
         (TABLE, "scorer/chunk", 0),
         (TABLE, "scorer/limit", -1.0),
         (TABLE, "scorer/limit", float("nan")),
+        (PLAIN, "scorer/limit", 1e308),
         (TABLE, "scorer/reduction", "none"),
         (TABLE, "scorer/criterion", "relative"),
         (TABLE, "scorer/calibrated", False),

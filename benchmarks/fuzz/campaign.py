@@ -116,8 +116,8 @@ def _process(seed: int, name: str, numbers: range, folder: Path) -> int:
     span = ["--numbers", str(numbers.start), str(numbers.stop)]
     command = [sys.executable, "-m", "fuzz", name, "--seed", str(seed), *span, "--folder", str(folder)]
     with (folder / "stderr").open("w+") as stderr:
-        one_core = environ | {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
-        ended = subprocess.run(command, cwd=records.ROOT, env=one_core, stderr=stderr, check=False)  # noqa: S603
+        own = environ | {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2", "TMPDIR": str(folder)}
+        ended = subprocess.run(command, cwd=records.ROOT, env=own, stderr=stderr, check=False)  # noqa: S603
     return ended.returncode
 
 

@@ -80,7 +80,7 @@ def _check_sizes(spec: Spec, about: About) -> None:
     elements = math.prod(spec.shape)
     _expect(elements <= ELEMENTS, f"samples of {spec.shape} are larger than any model's")
     _expect(about.chunk == 1 or 1 < about.chunk <= TOGETHER // elements, f"chunk {about.chunk} is out of range")
-    _expect(about.limit is None or about.limit > 0, f"limit {about.limit} is not above 0")
+    _expect(about.limit is None or 0 < about.limit < 1e30, f"limit {about.limit} is out of range")
     _expect(about.criterion != "relative" or len(spec.shape) > 1, "the criterion is one for images")
     _expect(not spec.columns or (min(spec.columns) > 0 and (sum(spec.columns),) == spec.shape), "columns do not fit")
     square = len(spec.shape) == 3 and spec.shape[1] == spec.shape[2]

@@ -15,7 +15,7 @@ from memae.errors import MemaeError, OptionError, OutputError
 from memae.files import replacing
 
 ENDINGS = (".csv", ".parquet", ".jsonl")
-ROWS = 4096  # made into text at once
+ROWS = 1024  # made into text at once
 
 
 def write(parts: Iterable[pd.DataFrame], output: Path | None) -> tuple[int, int]:

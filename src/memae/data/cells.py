@@ -99,7 +99,7 @@ def matrix(frame: pd.DataFrame, names: list[str]) -> NDArray[np.float64]:
     return np.stack([numbers(series, name) for series, name in zip(columns, names, strict=True)], 1)
 
 
-def texts(series: "pd.Series[Any]") -> "pd.Series[Any]":
+def texts(series: "pd.Series[Any]") -> list[str]:
     """A column as category names; a missing value is a category of its own, named ''.
 
     Raises:
@@ -109,9 +109,8 @@ def texts(series: "pd.Series[Any]") -> "pd.Series[Any]":
         raise SchemaError(
             f"column {series.name!r} holds text in training, and dates or durations now; give it as in training"
         )
-    known = series.astype(object).where(series.notna(), "")
-    # of type object, since Arrow's would write out a long text once for each row that has it
-    return pd.Series([str(value) for value in known], series.index, dtype=object)
+    # a list, since a column of Arrow's would write out a long text once for each row that has it
+    return [str(value) for value in series.astype(object).where(series.notna(), "")]
 
 
 def finite(values: NDArray[np.float64]) -> bool:

@@ -5,14 +5,13 @@ import warnings
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import TextIO
 
 from memae.errors import MemaeWarning, SourceError
 
 MAX_COLUMNS = 20_000
 """Columns of a table, at most: each takes time and memory before its values do."""
 LONGEST = 2**24
-"""Characters of a line that names columns, at most."""
+"""Characters of the line that names columns, at most."""
 OTHER_SEPARATORS = (";", "\t", "|")
 
 
@@ -28,14 +27,17 @@ def check_header(path: Path, *, fits: bool) -> None:
             header, or it has more than `MAX_COLUMNS`.
     """
     try:
+        check_width(path, _first_line(path).count(",") + 1)
         names, first = _rows(path, ",")
-    except (OSError, UnicodeError, csv.Error) as error:
+        check_width(path, len(names))
+        if len(names) == 1:
+            _check_separator(path, names[0])
+    except csv.Error:  # a cell that is longer than this reader takes; pandas takes it
+        return
+    except (OSError, UnicodeError) as error:
         raise SourceError(
             f"{path} cannot be read as a table: it is no CSV file in UTF-8 ({error}); export it again"
         ) from error
-    check_width(path, len(names))
-    if len(names) == 1:
-        _check_separator(path, names[0])
     if any(cell.strip() for cell in first[len(names) :]):
         told = f"{path} names {len(names)} columns and has {len(first)} values in the row after that"
         raise SourceError(f"{told}; give every column a name, and put quotes around text with commas")
@@ -55,18 +57,20 @@ def check_width(path: Path, columns: int) -> None:
         raise SourceError(f"{told}; leave some out, or turn the table if its rows are columns")
 
 
+def _first_line(path: Path) -> str:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        line = file.readline(LONGEST)
+    if len(line) == LONGEST:
+        raise SourceError(f"{path} has a line of more than {LONGEST:,} characters; is it a CSV file?")
+    return line
+
+
 def _rows(path: Path, separator: str) -> tuple[list[str], list[str]]:
     """The first two rows that are not blank."""
     with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = [row for row in islice(csv.reader(_lines(file, path), delimiter=separator), 100) if row]
+        lines = iter(lambda: file.readline(LONGEST), "")
+        rows = list(islice(filter(None, islice(csv.reader(lines, delimiter=separator), 100)), 2))
     return tuple([*rows, [], []][:2])  # type: ignore[return-value]  # two of them
-
-
-def _lines(file: TextIO, path: Path) -> Iterator[str]:
-    while line := file.readline(LONGEST):
-        if len(line) == LONGEST:
-            raise SourceError(f"{path} has a line of more than {LONGEST:,} characters; is it a CSV file?")
-        yield line
 
 
 def _check_separator(path: Path, header: str) -> None:

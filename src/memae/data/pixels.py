@@ -4,7 +4,9 @@
 """
 
 import ctypes
+import io
 import logging
+import os
 import re
 import warnings
 from collections.abc import Iterator
@@ -108,13 +110,22 @@ def _quiet() -> Iterator[None]:
         yield
 
 
+class _File(io.BufferedReader):
+    """A file of which no more is read than there is: memory would be taken for all that a damaged length claims."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        left = max(os.fstat(self.fileno()).st_size - self.tell(), 0)
+        return super().read(left if size is None or size < 0 else min(size, left))
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """The image with its header read; whatever Pillow raises inside becomes one sentence."""
     check_readable(path)
     try:
         # by its path, Pillow would map a turned TIFF into memory with height and width swapped
-        with _quiet(), path.open("rb") as file, Image.open(file, formats=("PNG", "JPEG", "BMP", "TIFF")) as image:
+        formats = ("PNG", "JPEG", "BMP", "TIFF")
+        with _quiet(), _File(io.FileIO(path)) as file, Image.open(file, formats=formats) as image:
             yield image
     except (MemaeError, MemaeWarning, MemoryError):
         raise

@@ -1,6 +1,7 @@
 """Tables: CSV, Parquet, DataFrames and arrays → rows of numbers, and back to the user's columns."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -113,7 +114,7 @@ class TableEncoder:
         for column, name, start in zip(self.columns, frame.columns, places, strict=True):
             if column.kind == "category":
                 known = {value: place for place, value in enumerate(column.categories)}
-                place = texts(frame[name]).map(known).fillna(len(known)).to_numpy(dtype=np.int64)
+                place = np.array([known.get(text, len(known)) for text in texts(frame[name])], dtype=np.int64)
                 out[np.arange(len(frame)), start + place] = 1.0
         return torch.from_numpy(out)
 
@@ -145,7 +146,8 @@ class TableEncoder:
         absent = frame.isna().to_numpy().sum(0)
         for column, name, missing in zip(self.columns, frame.columns, absent, strict=True):
             if column.kind == "category":
-                count = 0 if column.rare else int((~texts(frame[name]).isin(column.categories)).sum())
+                known = set(column.categories)
+                count = 0 if column.rare else sum(text not in known for text in texts(frame[name]))
             else:
                 count = 0 if column.missing else int(missing)
             if count:
@@ -228,8 +230,8 @@ class _Tally:
         if self.kind == "number" and self.count == 0 and self.missing and kind_of(series) == "category":
             self.kind, self.seen[""], self.missing = "category", self.missing, 0  # so far all values were missing
         if self.kind == "category":
-            for value, count in texts(series).value_counts(dropna=False).items():
-                self.seen[str(value)] = self.seen.get(str(value), 0) + int(count)
+            for text, count in Counter(texts(series)).items():
+                self.seen[text] = self.seen.get(text, 0) + count
             return
         values = numbers(series, self.name)
         absent = np.isnan(values)
