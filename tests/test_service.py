@@ -1,6 +1,7 @@
 """The service: every answer it can give, batches, limits, hostile input and its end."""
 
 import asyncio
+import gc
 import io
 import json
 import re
@@ -643,6 +644,7 @@ def test_a_second_signal_ends_at_once(rows: TabularMemAE) -> None:
         thread.start()
         while not service.gate.inside:
             time.sleep(0.01)
+        assert gc.get_freeze_count() > 10_000  # what is there from the start is not looked through again and again
         server.handle_exit(signal.SIGTERM, None)
         thread.join(0.5)
         assert thread.is_alive()  # somebody is still inside
@@ -650,6 +652,7 @@ def test_a_second_signal_ends_at_once(rows: TabularMemAE) -> None:
         thread.join(10)
         assert not thread.is_alive()
     assert server.caught == signal.SIGINT
+    assert gc.get_freeze_count() == 0
     busy.set()
     service.close()
 

@@ -1,5 +1,6 @@
 """The process: a socket, a server, and an end that leaves nobody without an answer."""
 
+import gc
 import logging
 import socket
 import sys
@@ -75,10 +76,13 @@ class Server(uvicorn.Server):
         """Serves until a signal comes, and then answers what it has accepted."""
         before = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH)
+        gc.collect()
+        gc.freeze()  # models and modules stay; to look through them every few seconds would stop all answers for 250 ms
         logging.getLogger("python_multipart").setLevel(logging.ERROR)  # what it warns of is answered with 422
         try:
             self.run(sockets=[listening])
         finally:
+            gc.unfreeze()
             sys.setswitchinterval(before)
         if not self.force_exit:
             self._service.close()
