@@ -187,6 +187,17 @@ def test_keep_of_a_column_named_like_ours(run: Run, tmp_path: Path) -> None:
     assert list(found.columns) == ["row", *JUDGED, "score_input", "row_input", "x"]
 
 
+def test_it_says_so_when_most_is_flagged(run: Run, tmp_path: Path) -> None:
+    frame = pd.DataFrame(RNG.normal(size=(60, 3)), columns=list("abc"))
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    (frame + 50).to_csv(tmp_path / "far.csv", index=False)
+    assert run("fit", "table", tmp_path / "t.csv", "-o", tmp_path / "m", "--epochs", 2).code == 0  # one of warm-up
+    assert "of 60 are flagged" not in run("score", tmp_path / "m", tmp_path / "t.csv").err
+    far = run("score", tmp_path / "m", tmp_path / "far.csv").err
+    assert "60 of 60 are flagged; if most should be normal" in far
+    assert f"see `memae drift {tmp_path / 'm'} {tmp_path / 'far.csv'}`" in far
+
+
 @pytest.mark.parametrize("kind", ["images", "video"])
 def test_maps(run: Run, cases: dict[str, Case], models: dict[str, Path], tmp_path: Path, kind: str) -> None:
     case = cases[kind]

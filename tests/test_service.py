@@ -347,9 +347,10 @@ def test_requests_that_cannot_be_understood(ask: Ask, ask_alone: Ask) -> None:
         )
     assert "items" in refused(ask_alone("POST", "/explain?items=-1", json={"rows": [[1]]}), 422)
     assert "sample=9" in refused(ask_alone("POST", "/explain?sample=9", json={"rows": [[1, 2, "a"]]}), 422)
-    assert refused(ask_alone("GET", "/nowhere"), 404)
+    told = refused(ask_alone("GET", "/nowhere"), 404)
+    assert told == "GET /nowhere is not known; POST to /score or /explain, see /openapi.json"
     response = ask_alone("DELETE", "/score")
-    assert refused(response, 405)
+    assert "DELETE /score is not known" in refused(response, 405)
     assert response.headers["allow"] == "POST"
 
 

@@ -59,6 +59,8 @@ def test_a_folder_of_frames(run: Run, model: Path, folder: Path, watcher: VideoM
     assert found[0]["event"] == "opened"
     kinds = [event["event"] for event in found if event["event"] not in ("frame", "opened")]
     assert kinds == ["start", "end"] * (len(kinds) // 2)
+    for begun in (event for event in found if event["event"] == "start"):
+        assert begun["score"] == lines[begun["frame"]]["score"]  # not that of the frame at which it is told
     (alarm,) = [event for event in found if event["event"] == "end" and event["start"] < 3 < event["end"]]
     assert 58 / 25 <= alarm["start"] <= 62 / 25
     assert 87 / 25 <= alarm["end"] <= 93 / 25
@@ -88,7 +90,7 @@ def test_the_list_of_alarms_goes_on(run: Run, model: Path, folder: Path, tmp_pat
     assert [int(row["alarm"]) for row in rows] == numbers
     for row, event in zip(rows, [*ended, *again], strict=True):
         assert row == {name: str(event[name]) for name in row}
-        with Image.open(row["thumbnail"]) as picture:
+        with Image.open(place / row["thumbnail"]) as picture:
             assert picture.size == (96, 32)  # without and with the heat map
             left, right = (np.asarray(picture)[:, part] for part in (slice(0, 48), slice(48, 96)))
             assert (left == left[..., :1]).all()  # grey
@@ -188,7 +190,7 @@ def test_it_ends_cleanly(run: Run, model: Path, squares: Any, tmp_path: Path, nu
     assert ran.code == code
     assert [event["event"] for event in events(ran.out)] == ["opened", "start", "end"]
     last = events(ran.out)[-1]
-    assert Path(last["thumbnail"]).is_file()
+    assert (tmp_path / last["thumbnail"]).is_file()
     assert events(listed.read_text())[-1] == last
     assert len((tmp_path / "alarms.csv").read_text().splitlines()) == 2
     assert "1 alarm\n" in ran.err

@@ -42,7 +42,7 @@ def as_event(item: Seen, alarm: int | None, last: float) -> Event:
             facts = {"frame": item.frame, "alarm": alarm, **_judged(item), "delay": round(time.time() - item.wall, 3)}
             return _event("frame", item.wall, item.time, item.source, facts)
         case Started(alarm=begun):
-            facts = {"alarm": begun.number, "frame": begun.start.frame, **_judged(begun.end)}
+            facts = {"alarm": begun.number, "frame": begun.start.frame, **_judged(begun.start)}
             return _event("start", begun.start.wall, begun.start.time, begun.start.source, facts)
         case Ended(alarm=over):
             return _event("end", over.end.wall, over.end.time, over.end.source, _listed(over))
@@ -112,14 +112,14 @@ class Ledger:
             self._rows.add(_row([event[name] for name in LISTED]))
 
     def thumbnail(self, detector: VideoMemAE, alarm: Alarm) -> str | None:
-        """Saves the frame of the peak, without and with its heat map, side by side; gives the path."""
+        """Saves the frame of the peak, without and with its heat map, side by side; gives its name in the folder."""
         if alarm.peak.picture is None:
             return None
         path = self.folder / f"alarm-{alarm.number:04d}.png"
         both = np.concatenate([alarm.peak.picture, heated(detector, alarm.peak)], 1)
         with replacing(path) as temporary:
             Image.fromarray(both).save(temporary, format="PNG")
-        return str(path)
+        return path.name
 
     def _known(self) -> int:
         """The highest number in the list so far."""

@@ -47,7 +47,13 @@ LearnTemperature = Annotated[bool, _option("Train the temperature.", "--learn-te
 Shrinkage = Annotated[float, _option("λ·N of the hard shrinkage; 0 switches it off.", panel=MEMORY)]
 Empty = Annotated[OnEmpty, _option("What a query reads whose weights all fall below λ.", panel=MEMORY)]
 First = Annotated[Init, _option("First items.", "--init", panel=MEMORY)]
-Warmup = Annotated[int, _option("Epochs without memory before the items are set.", panel=MEMORY)]
+Warmup = Annotated[
+    int | None,
+    _option(
+        "Epochs without memory before the items are set; by default 3 of a table, 2 of images, two thirds of video.",
+        panel=MEMORY,
+    ),
+]
 Revive = Annotated[bool, _option("Restart items that nothing reads.", "--revive", panel=MEMORY)]
 Widths = Annotated[list[int] | None, _option("Encoder layer width; repeat for each layer.", "--width", panel=NETWORK)]
 Strides = Annotated[
@@ -117,7 +123,7 @@ def table(
     choose: Choose = "lowest",
     patience: Patience = None,
     init: First = "kmeans",
-    warmup: Warmup = 3,
+    warmup: Warmup = None,
     revive: Revive = False,
     held_out: HeldOut = 0.1,
     false_alarm_rate: FalseAlarms = 0.05,
@@ -190,7 +196,7 @@ def images(
     choose: Choose = "lowest",
     patience: Patience = None,
     init: First = "kmeans",
-    warmup: Warmup = 2,
+    warmup: Warmup = None,
     revive: Revive = False,
     held_out: HeldOut = 0.1,
     false_alarm_rate: FalseAlarms = 0.05,
@@ -265,10 +271,7 @@ def video(
     choose: Choose = "lowest",
     patience: Patience = None,
     init: First = "kmeans",
-    warmup: Annotated[
-        int | None,
-        _option("Epochs without memory before the items are set; by default two thirds of them.", panel=MEMORY),
-    ] = None,
+    warmup: Warmup = None,
     revive: Revive = False,
     held_out: HeldOut = 0.1,
     false_alarm_rate: FalseAlarms = 0.05,
@@ -282,13 +285,17 @@ def video(
 ) -> None:
     """Learn normal video: a file, a folder of frames, or a folder of either.
 
-    Example: memae fit video normal/ -o model.memae
+    Example: memae fit video normal/ --size 128 192 -o model.memae
     """
     parameters = dict(locals())
     native = parameters.pop("native_size")
+    from memae.data.videos import find_videos
     from memae.estimators import VideoMemAE
     from memae.estimators.video import PAPER
 
+    videos = find_videos(source)  # said at once, for a folder too high up takes minutes to be noticed
+    last = f" … {videos[-1]}" if len(videos) > 1 else ""
+    sys.stderr.write(f"reading {len(videos)} video{'s' * (len(videos) > 1)}: {videos[0]}{last}\n")
     printed = _as_printed(parameters, PAPER)
     _run(VideoMemAE, printed | ({"size": "native"} if native else {}))
 

@@ -32,9 +32,8 @@ def followed(events: Iterator[Step | Epoch], epochs: int, logs: Sequence[Log] = 
 
 
 def _line(epoch: Epoch, epochs: int) -> str:
-    health = epoch.health
-    items = f", items {health.in_use}/{health.items}, {health.effective:.1f} a query" if health else ""
-    return (
-        f"epoch {epoch.epoch}/{epochs}: loss {epoch.loss:.4g}, held-out {epoch.held_out_error:.4g}, "
-        f"entropy {epoch.entropy:.2f}{items}, {epoch.seconds:.1f} s"
-    )
+    told = f"epoch {epoch.epoch}/{epochs}: loss {epoch.loss:.4g}, held-out {epoch.held_out_error:.4g}"
+    if epoch.health:
+        told += f", entropy {epoch.entropy:.2f}, items {epoch.health.in_use}/{epoch.health.items}"
+        told += f", {epoch.health.effective:.1f} a query"
+    return f"{told}, {epoch.seconds:.1f} s"

@@ -22,6 +22,8 @@ Engine = Literal["torch", "onnxruntime", "openvino"]
 EngineOption = Annotated[Engine, typer.Option(help="What computes; the others need the extra memae\\[engines].")]
 
 
+MANY = 20
+"""Samples of which it says something when most are flagged."""
 LISTED = 20
 """Files that could not be read are named, so many at most; --json names all."""
 
@@ -78,6 +80,9 @@ def score(
         sys.stdout.write(json.dumps(facts) + "\n")
     elif output is not None:
         sys.stderr.write(f"{output}: {count} scored, {flagged} flagged (score above {estimator.threshold_:.4g})\n")
+    if flagged > count / 2 and count >= MANY:
+        told = f"{flagged} of {count} are flagged; if most should be normal, this data is unlike that of training"
+        sys.stderr.write(f"{told}: see `memae drift {model} {source}`\n")
     if unread:
         sys.stderr.write(_of_unread(list(unread.values())))
         raise typer.Exit(1)

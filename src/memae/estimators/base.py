@@ -92,6 +92,10 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
     def _item_count(self, samples: int) -> int:  # noqa: ARG002 (images derive it)
         return int(self.n_items)
 
+    def _warmup(self) -> int:
+        """Epochs without memory where none are named: a few, but never all."""
+        return min(3, int(self.epochs) - 1)
+
     def _columns(self) -> tuple[int, ...]:
         return ()
 
@@ -222,7 +226,7 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         values = {name: getattr(self, name) for name in known}
         if values["warmup"] is None:
-            values["warmup"] = 2 * values["epochs"] // 3
+            values["warmup"] = self._warmup()
         return Options(**values, seed=seed, batch_size=self._batch_size(samples))
 
     def _spec(self, shape: tuple[int, ...], samples: int) -> Spec:

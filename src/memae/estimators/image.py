@@ -88,7 +88,7 @@ class ImageMemAE(Estimator):
         choose: keep the epoch with the "lowest" held-out error, or the "last".
         patience: stop after so many epochs without a lower held-out error; None never.
         init: first items: "uniform", encodings of "samples", or their "kmeans" centres.
-        warmup: epochs without memory before the items are set.
+        warmup: epochs without memory before the items are set; None takes 2, if there are more.
         revive: restart items that no image reads.
         held_out: share of the images that is only used to choose the epoch and to calibrate; more is taken where the
             false-alarm rate needs it.
@@ -145,7 +145,7 @@ class ImageMemAE(Estimator):
         choose: Choice = "lowest",
         patience: int | None = None,
         init: Init = "kmeans",
-        warmup: int = 2,
+        warmup: int | None = None,
         revive: bool = False,
         held_out: float = 0.1,
         false_alarm_rate: float = 0.05,
@@ -279,6 +279,9 @@ class ImageMemAE(Estimator):
 
     def _turns(self, shape: tuple[int, ...]) -> int:
         return turns_of(shape[1:]) if self.turns else 0
+
+    def _warmup(self) -> int:
+        return min(2, int(self.epochs) - 1)
 
     def _item_count(self, samples: int) -> int:
         return min(max(samples // 2, 10), 500) if self.n_items is None else int(self.n_items)

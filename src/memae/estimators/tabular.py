@@ -95,7 +95,7 @@ class TabularMemAE(Estimator):
         choose: keep the epoch with the "lowest" held-out error, or the "last".
         patience: stop after so many epochs without a lower held-out error; None never.
         init: first items: "uniform", encodings of "samples", or their "kmeans" centres.
-        warmup: epochs without memory before the items are set.
+        warmup: epochs without memory before the items are set; None takes 3, if there are more.
         revive: restart items that no row reads.
         held_out: share of the rows that is only used to choose the epoch and to calibrate; more is taken where the
             false-alarm rate needs it.
@@ -152,7 +152,7 @@ class TabularMemAE(Estimator):
         choose: Choice = "lowest",
         patience: int | None = None,
         init: Init = "kmeans",
-        warmup: int = 3,
+        warmup: int | None = None,
         revive: bool = False,
         held_out: float = 0.1,
         false_alarm_rate: float = 0.05,

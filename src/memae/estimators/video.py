@@ -224,8 +224,8 @@ class VideoMemAE(Estimator):
         check_references(self.references)
         if self.smooth < 1 or self.smooth % 2 == 0:
             raise OptionError(f"smooth must be an odd number of frames, 1 or more; got {self.smooth}")
-        self.size_ = self._chosen_size(X)
         self._held_out_count(2)  # checks the share
+        self.size_ = self._chosen_size(X)
         videos, checksum = read_videos(self._parts(X), IN_MEMORY if isinstance(X, str | Path) else np.inf)
         streams = bool(videos) and videos[0].frames.is_meta
         room = BUFFER // (videos[0].frames[0].nbytes * len(videos)) if streams else None
@@ -244,12 +244,10 @@ class VideoMemAE(Estimator):
 
     def _chosen_size(self, X: Any) -> tuple[int, int] | None:
         """Height and width that frames are scaled to; None for theirs."""
-        if self.size == "native":
-            return None
-        if self.size is not None:
+        if self.size not in ("native", None):
             return checked_size(self.size)
         self.size_ = None
-        return scaled_size(self._parts(X), SHORTER_SIDE)
+        return None if self.size else scaled_size(self._parts(X), SHORTER_SIDE)
 
     def _films(self, training: Sequence[Video]) -> Clips:
         """What is learned: clips, or the longer stretches from which those at other paces are taken as well."""
@@ -354,6 +352,9 @@ class VideoMemAE(Estimator):
         check_unit(self.unit_, X)
         prefix = "" if isinstance(X, str | Path) else "video "
         return explained_frames(explainer, map(self._smoothed, self._parts(X)), prefix, only)
+
+    def _warmup(self) -> int:
+        return 2 * int(self.epochs) // 3
 
     def _layout(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
         known, space = (STACKED, shape[2:]) if self._paces() else (VIDEO, shape[1:])

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from http import HTTPStatus
 from typing import Annotated, Any
 
 import anyio
@@ -21,7 +22,7 @@ from memae.service.front import ASSETS, refusal
 from memae.service.limits import Deadline, Gate, Limits, Refused
 from memae.service.metrics import Metrics
 from memae.service.served import Judged, Row, Served, Wanted
-from memae.service.uploads import received
+from memae.service.uploads import received, shown
 
 PATHS = ("/", "/score", "/explain", "/models", "/health", "/metrics", "/openapi.json")
 THREADS = 8
@@ -162,6 +163,13 @@ def _answer_browsers(app: FastAPI) -> None:
         return Response(found.content, media_type=found.kind)
 
 
+def _missed(request: Request, error: HTTPException) -> str:
+    """What is wrong with an address or its method; FastAPI only names the status."""
+    if error.status_code not in (404, 405) or error.detail != HTTPStatus(error.status_code).phrase:
+        return str(error.detail)
+    return f"{request.method} {shown(request.url.path)} is not known; POST to /score or /explain, see /openapi.json"
+
+
 def _refuse(app: FastAPI) -> None:
     """Every refusal is a sentence in JSON, whoever refuses."""
 
@@ -174,8 +182,8 @@ def _refuse(app: FastAPI) -> None:
         return refusal(Refused.of(error))
 
     @app.exception_handler(HTTPException)
-    async def _(_: Request, error: HTTPException) -> Response:
-        response = refusal(Refused(error.status_code, str(error.detail)))
+    async def _(request: Request, error: HTTPException) -> Response:
+        response = refusal(Refused(error.status_code, _missed(request, error)))
         response.headers.update(error.headers or {})
         return response
 
