@@ -103,6 +103,8 @@ def test_scores_that_have_moved(moved, verdict):
     )
     assert "recalibrate" in found.sentence
     assert f"{found.realised:.2%}" in found.sentence
+    assert ("(p < 0.0001)" in found.sentence) == (found.p_value < 1e-4)
+    assert "p = 0)" not in found.sentence
 
 
 def test_like_says_so_with_the_band():

@@ -43,8 +43,9 @@ class Drift:
         alone = (
             "" if self.verdict == "like" or not self.low <= self.realised <= self.high else "; all scores have moved"
         )
+        p_value = "p < 0.0001" if self.p_value < 1e-4 else f"p = {self.p_value:.2g}"
         return (
-            f"the scores are {begin} (p = {self.p_value:.2g}): of {self.samples}{worth}, {self.realised:.2%} lie above "
+            f"the scores are {begin} ({p_value}): of {self.samples}{worth}, {self.realised:.2%} lie above "
             f"the threshold, where {self.promised:.2%} were promised and {self.low:.2%} to {self.high:.2%} would be "
             f"chance{alone}{advice}"
         )
