@@ -555,6 +555,27 @@ def test_evaluate_leaves_out_what_the_model_does_not_know(
     assert run("evaluate", models["images"], cases["images"].test, "--ignore", "more").code == 1
 
 
+@pytest.mark.parametrize("kind", ["table", "images", "video"])
+def test_recalibrate_writes_a_model_with_another_threshold(
+    run: Run, models: dict[str, Path], cases: dict[str, Case], tmp_path: Path, kind: str
+) -> None:
+    old, source = models[kind].read_bytes(), cases[kind].test
+    more = ["--ignore", "label"] if kind == "table" else []
+    new = tmp_path / "new.memae"
+    ran = run("recalibrate", models[kind], source, "-o", new, "--false-alarm-rate", 0.25, *more)
+    assert ran.code == 0, ran.err
+    detector = load(models[kind])
+    scores = detector.anomaly_score(pd.read_csv(source).drop(columns="label") if kind == "table" else source)
+    wanted = detector.recalibrate(scores, false_alarm_rate=0.25).threshold_
+    assert load(new).threshold_ == wanted
+    assert f"flags scores above {wanted:.4g}" in ran.out
+    assert f"false-alarm rate 0.25 by {len(scores)} normal samples" in ran.out
+    assert models[kind].read_bytes() == old
+    same = run("recalibrate", new, source, "-o", new, *more)
+    assert same.code == 1
+    assert "give another --output" in same.err
+
+
 def test_update_writes_a_second_model(
     run: Run, models: dict[str, Path], cases: dict[str, Case], tmp_path: Path
 ) -> None:

@@ -57,6 +57,7 @@ def test_every_command_and_public_name_is_documented():
         "serve",
         "inspect",
         "update",
+        "recalibrate",
         "demo",
     }
     for name, command in found.items():

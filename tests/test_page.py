@@ -176,6 +176,14 @@ def test_pictures(page: Page, goods: Path) -> None:
     expect(page.locator("#reasons details")).to_contain_text("of the answer")
 
 
+def test_one_table_at_a_time(page: Page, goods: Path) -> None:
+    give(page, goods / "new.csv", goods / "labelled.csv")
+    expect(page.get_by_role("alert")).to_contain_text("These are 2 files; give one table at a time.")
+    give(page, goods / "part 0.png", goods / "part 3.png")  # the model that takes them is found
+    expect(page.get_by_role("heading", name="2 pictures")).to_be_focused()
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+
 def test_a_video(page: Page, goods: Path, watcher: VideoMemAE, tmp_path: Path) -> None:
     give(page, goods / "walk.mp4")  # the model that takes it is found
     expect(page.get_by_label("Model")).to_have_value("film")
@@ -190,6 +198,8 @@ def test_a_video(page: Page, goods: Path, watcher: VideoMemAE, tmp_path: Path) -
     assert box is not None
     picture.click(position={"x": 1, "y": box["height"] / 2})
     expect(page.locator("#timeline")).to_contain_text("frame 0:")
+    most = int((scores > watcher.threshold_).sum()) > len(scores) / 2
+    assert ("unlike what the model has learned" in (page.locator("#summary").text_content() or "")) == most
     with page.expect_download() as download:
         page.get_by_role("button", name="Download").click()
     download.value.save_as(tmp_path / "scores.csv")

@@ -18,6 +18,7 @@ from memae.cli.evaluate import evaluate
 from memae.cli.explain import explain
 from memae.cli.export import export
 from memae.cli.fit import fit
+from memae.cli.renew import recalibrate, update
 from memae.cli.report import report
 from memae.cli.score import score
 from memae.cli.serve import serve
@@ -40,6 +41,8 @@ app.command("watch")(watch)
 app.command("report")(report)
 app.command("serve")(serve)
 app.command("export")(export)
+app.command("update")(update)
+app.command("recalibrate")(recalibrate)
 
 
 @app.callback(invoke_without_command=True)
@@ -82,32 +85,6 @@ def inspect(
         sys.stdout.write(json.dumps(describe(estimator), indent=2) + "\n")
     else:
         show(describe(estimator))
-
-
-@app.command()
-def update(
-    model: Annotated[Path, typer.Argument(help="Model file of a table; it stays as it is.", show_default=False)],
-    source: Annotated[Path, typer.Argument(help="More normal rows: .csv or .parquet.", show_default=False)],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Model file to write.")],
-    epochs: Annotated[int, typer.Option(help="Passes over new and known rows.")] = 3,
-) -> None:
-    """Learn more normal rows without a full retrain, into a second model.
-
-    Example: memae update model.memae normal-of-june.csv -o model-june.memae
-    """
-    from memae.errors import OptionError
-    from memae.estimators import TabularMemAE, load
-    from memae.files import check_writable
-
-    if output.exists() and output.samefile(model):
-        raise OptionError(f"{output} is the model to update, which stays as the way back; give another --output")
-    check_writable(output)
-    detector = load(model)
-    if not isinstance(detector, TabularMemAE):
-        raise OptionError(f"{model} is a model for {detector.kind} data; only tables can be updated, fit it anew")
-    updated = detector.update(source, epochs=epochs)
-    updated.save(output)
-    sys.stdout.write(f"{output}: flags scores above {updated.threshold_:.4g} ({model}: {detector.threshold_:.4g})\n")
 
 
 @app.command()

@@ -8,6 +8,7 @@ import { timeline } from "./timeline.js";
 import { why } from "./why.js";
 
 const GROUP = { files: 100, bytes: 20e6 }; // pictures that are sent together
+const MANY = 20; // samples of which it says something when most are flagged
 
 let models = [];
 let model = null;
@@ -38,7 +39,7 @@ function choose(chosen) {
   const kind = kindOf(model);
   byId("prompt").textContent = kind.prompt;
   byId("about").textContent = kind.about(model);
-  byId("files").multiple = kind.several;
+  byId("files").multiple = models.some((each) => kindOf(each).several); // the model that takes the files is found
   byId("files").accept = models.flatMap((each) => each.suffixes).join(",");
   byId("leave-out").hidden = model.kind !== "table";
 }
@@ -48,7 +49,8 @@ async function take(files) {
   offered = files;
   choose(fitting(models, model, files[0]));
   const kind = kindOf(model);
-  const given = kind.several ? [...files] : [files[0]];
+  if (files.length > 1 && !kind.several) return trouble(`These are ${files.length} files; give one ${kind.whole} at a time.`);
+  const given = [...files];
   const ignore = model.kind === "table" ? byId("ignore").value.split(",").map((name) => name.trim()).filter(Boolean) : [];
   await busy(`Scoring ${given.length === 1 ? given[0].name : `${given.length} ${kind.many}`} …`, async () => {
     byId("result").hidden = byId("why").hidden = true;
@@ -90,7 +92,8 @@ function show(threshold, rate) {
     : flagged === 0 ? `None of the ${samples.length} ${kind.many} looks unusual.`
     : `${flagged} of ${samples.length} ${kind.many} ${flagged === 1 ? "looks" : "look"} unusual.`;
   byId("result-title").textContent = name;
-  byId("summary").textContent = `${count} Of normal ${kind.many}, about ${percent(rate)} are flagged by mistake.`;
+  const odd = samples.length >= MANY && flagged > samples.length / 2 ? " If most of these should be normal, they are unlike what the model has learned." : "";
+  byId("summary").textContent = `${count} Of normal ${kind.many}, about ${percent(rate)} are flagged by mistake.${odd}`;
   for (const address of pictures.values()) URL.revokeObjectURL(address);
   pictures = new Map(shown.model.kind === "image" ? files.map((file, position) => [position, URL.createObjectURL(file)]) : []);
   byId("timeline").hidden = shown.model.kind !== "video";
