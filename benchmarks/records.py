@@ -16,7 +16,19 @@ from memae.files import replacing
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
-PACKAGES = ("memae", "torch", "numpy", "pandas", "pyarrow", "scikit-learn", "onnxruntime", "openvino", "pyod")
+PACKAGES = (
+    "memae",
+    "torch",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "scikit-learn",
+    "onnxruntime",
+    "openvino",
+    "pyod",
+    "fastapi",
+    "uvicorn",
+)
 
 
 def figure(value: float, std: float = 0.0, n: int = 1) -> dict[str, float]:

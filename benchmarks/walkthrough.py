@@ -135,8 +135,12 @@ def render() -> None:
         title = part.splitlines()[0]
         figures = dict(re.findall(r"^(auroc|average precision|f1) +(.+)$", part, re.MULTILINE))
         cells = [re.sub(r" {2,}", " (", figures[name]) + ")" for name in ("auroc", "average precision", "f1")]
+        cells += re.findall(r"([\d.]+%)\s+of\s+the\s+normal\s+ones", part)
         rows.append(f"| {title} | {' | '.join(cells)} |")
-    head = "| task | AUROC (95 % interval) | average precision | F1 at the threshold |\n|---|---|---|---|\n"
+    head = (
+        "| task | AUROC (95 % interval) | average precision | F1 at the threshold | normal ones above it |\n"
+        "|---|---|---|---|---|\n"
+    )
     readme = PAGE.parents[1] / "README.md"
     before, rest = readme.read_text(encoding="utf-8").split("<!-- walkthrough -->\n")
     after = rest.split("<!-- end -->\n")[1]

@@ -256,6 +256,12 @@ def test_parquet_of_odd_content(tmp_path: Path) -> None:
     assert (amounts.kind, amounts.mean, amounts.missing) == ("number", 2.0, 1)
 
 
+def test_parquet_text_that_is_no_utf_8(tmp_path: Path) -> None:
+    text = pa.array([b"x", b"gr\xc3n"]).view(pa.string())
+    with pytest.raises(SourceError, match=r"a\.parquet cannot be read as a table: .*UTF8"):
+        learned(parquet(tmp_path, {"a": [1.0, 2.0], "b": text}))
+
+
 def test_dates_are_neither_numbers_nor_names_when_scored(tmp_path: Path) -> None:
     encoder = learned(csv(tmp_path, "a,b\n1,x\n2,y\n"))
     days = pd.to_datetime(["2024-01-01", "2024-01-02"])

@@ -100,6 +100,7 @@ def _parquet(path: Path, rows: int) -> Iterator[pd.DataFrame]:
         with pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=2**16) as file:
             check_width(path, file.metadata.num_columns)
             for batch in file.iter_batches(_rows_at_once(rows, file.metadata.num_columns)):
+                batch.validate(full=True)  # text may be no UTF-8, and indices of categories may lead nowhere
                 yield batch.to_pandas(split_blocks=True, self_destruct=True)
     except (MemaeError, MemoryError):
         raise
