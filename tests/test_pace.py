@@ -136,13 +136,13 @@ def test_weights_are_those_of_the_highest_places_of_normal_clips():
 @torch.no_grad()
 def test_known_codes_are_those_of_places_of_training_clips():
     scorer, raw = fitted(), 255 * films(5)
-    known = scorer.position_codes([raw[:2], raw[2:]], 100, torch.Generator().manual_seed(0))
+    known = scorer.position_codes([raw[:2], raw[2:]], 100, 16, torch.Generator().manual_seed(0))
     codes = scorer.model.encode(scorer.model.pace.normal(scorer.normalise(raw))).movedim(1, -1).reshape(-1, 4)
     assert len(known) == 30  # all places of five clips of 3 × 2
     assert {tuple(row) for row in known.numpy().round(5).tolist()} == {
         tuple(r) for r in codes.numpy().round(5).tolist()
     }
-    few = scorer.position_codes([raw], 7, torch.Generator().manual_seed(0))
+    few = scorer.position_codes([raw], 7, 16, torch.Generator().manual_seed(0))
     assert few.shape == (7, 4)
 
 

@@ -24,8 +24,6 @@ T = TypeVar("T")
 
 LEAST_USUAL = 0.05
 """Normalised error of an element that is usual at least: what was always met exactly may vary a little."""
-PER_CLIP = 16
-"""Positions of a clip whose codes may become known ones: neighbouring clips are alike."""
 CERTAIN = 0.01
 """Nats of surprise below which differences hardly count: the model is sure either way."""
 
@@ -221,12 +219,13 @@ class Scorer(nn.Module):
         return torch.cat(found, 1)[:, :count].contiguous()
 
     @torch.no_grad()
-    def position_codes(self, clips: Iterable[Tensor], count: int, random: torch.Generator) -> Tensor:
+    def position_codes(self, clips: Iterable[Tensor], count: int, each: int, random: torch.Generator) -> Tensor:
         """Codes of positions drawn from the first raw clips, as filmed: `(count, c)` at most.
 
         Args:
             clips: `(b, c, t, h, w)` each, t a clip's frames or more.
             count: of codes.
+            each: positions of a clip, on average.
             random: draws positions.
         """
         self.eval()
@@ -235,7 +234,7 @@ class Scorer(nn.Module):
             assert self.model.pace is not None  # noqa: S101 (others have whole codes)
             x = self.model.pace.normal(self.normalise(batch.to(self.center.device)))
             rows = self.model.encode(x).movedim(1, -1).flatten(0, 2)
-            places = torch.randperm(len(rows), generator=random)[: len(batch) * PER_CLIP].to(rows.device)
+            places = torch.randperm(len(rows), generator=random)[: len(batch) * each].to(rows.device)
             found.append(rows[places])
             if sum(map(len, found)) >= count:
                 break

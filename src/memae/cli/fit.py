@@ -261,7 +261,7 @@ def video(
     ] = True,
     references: Annotated[
         int | None,
-        _option("Positions whose codes are kept to score the distance, 0 for none; by default 8000.", panel=TRAINING),
+        _option("Positions whose codes are kept to score the distance, 0 for none; by default 2000.", panel=TRAINING),
     ] = None,
     smooth: Annotated[int, _option("Frames over which scores are averaged, an odd number.", panel=TRAINING)] = 15,
     epochs: Epochs = 12,

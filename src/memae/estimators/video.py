@@ -59,7 +59,8 @@ SHORTER_SIDE = 192
 """Pixels to which the shorter side of frames is scaled, if it is longer."""
 CLIPS = 4000
 """Training clips an epoch, about, where the step from one to the next is free."""
-REFERENCES = 8000
+REFERENCES = 2000  # known places; to look through more of them would take longer than the network
+PER_CLIP = 4  # of a clip, where there are clips enough: neighbouring ones are alike
 IN_MEMORY = 2**31
 """Bytes of frames up to which files are held in memory; more are decoded in each pass."""
 BUFFER = 2**28
@@ -97,7 +98,7 @@ class VideoMemAE(Estimator):
         paces: whether the score also counts the odds, told from the memory's answer, that a clip is not played as fast
             as it was filmed, but two or three times as fast. Not for networks that convolve in time.
         references: positions of training clips whose codes are kept, so that the score also counts the distance to the
-            nearest of them; None takes 8000, 0 none. Not for networks that convolve in time.
+            nearest of them; None takes 2000, 0 none. Not for networks that convolve in time.
         smooth: frames around a frame whose mean score it gets, an odd number; 1 leaves scores as they are.
         epochs: passes over the training clips, at most.
         batch_size: clips a step.
@@ -289,16 +290,14 @@ class VideoMemAE(Estimator):
 
     def _clips(self, name: str, blocks: Iterator[Tensor]) -> Iterator[tuple[int, Tensor]]:
         """First frame and pixels of each clip to score of a video."""
-        count = 0
+        count, expected = 0, (self.shape_[0], *self.shape_[2:])
 
         def checked() -> Iterator[Tensor]:
             nonlocal count
             for frames in blocks:
-                if (frames.shape[1], *frames.shape[2:]) != (self.shape_[0], *self.shape_[2:]):
-                    raise SchemaError(
-                        f"the model was fitted on frames of (c, h, w) = {(self.shape_[0], *self.shape_[2:])}, "
-                        f"{name} has {tuple(frames.shape[1:])}; scale it, or fit with a size"
-                    )
+                if (found := tuple(frames.shape[1:])) != expected:
+                    told = f"the model was fitted on frames of (c, h, w) = {expected}, {name} has {found}"
+                    raise SchemaError(f"{told}; scale it, or fit with a size")
                 count += len(frames)
                 yield frames
 
@@ -370,7 +369,8 @@ class VideoMemAE(Estimator):
         wanted = REFERENCES if self.references is None else self.references
         if wanted and scorer.model.pace is not None:
             random = torch.Generator().manual_seed(options.seed)
-            scorer.remember(scorer.position_codes(training.batches(self.batch_size, random), wanted, random))
+            each = max(-(-wanted // len(training)), PER_CLIP)
+            scorer.remember(scorer.position_codes(training.batches(self.batch_size, random), wanted, each, random))
 
     def _as_told(self, scorer: Scorer, measures: Tensor, prepared: Prepared) -> Floats:
         """Scores of held-out clips as those of the frames they are centred on."""
