@@ -571,6 +571,10 @@ def test_recalibrate_writes_a_model_with_another_threshold(
     assert f"flags scores above {wanted:.4g}" in ran.out
     assert f"false-alarm rate 0.25 by {len(scores)} normal samples" in ran.out
     assert models[kind].read_bytes() == old
+    few = run("recalibrate", models[kind], source, "-o", tmp_path / "few", "--false-alarm-rate", 0.0001, *more)
+    assert few.code == 1
+    assert "at best, not 0.0001; give 9999 or more, or a higher --false-alarm-rate" in few.err
+    assert not (tmp_path / "few").exists()
     same = run("recalibrate", new, source, "-o", new, *more)
     assert same.code == 1
     assert "give another --output" in same.err

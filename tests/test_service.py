@@ -292,7 +292,7 @@ def test_metrics_count(rows: TabularMemAE) -> None:
         ({"rows": [[1, 2, "a"], [1, "heavy", "a"]]}, "'weight' holds numbers, but row 1 has 'heavy'"),
         ({"rows": [[1, 2]]}, "row 0 has 2 values"),
         ({"rows": [[10**400, 2, "a"]]}, "'size' has a number that is too large"),
-        ({"rows": [[float("inf"), 2, "a"]]}, "'size' has infinite values"),
+        ({"rows": [[float("inf"), 2, "a"]]}, "Infinity is no number there"),
         ({"rows": [[1, 2, ["a"]]]}, "row 0, column 'shop': a value must be"),
         ({"rows": ["text"]}, "row 0 is neither"),
         ([1, 2], "must be an object with one list"),
@@ -346,6 +346,10 @@ def test_requests_that_cannot_be_understood(ask: Ask, ask_alone: Ask) -> None:
             ask_alone("POST", "/score", content=b"zz", headers={"content-type": kind}), 422
         )
     assert "items" in refused(ask_alone("POST", "/explain?items=-1", json={"rows": [[1]]}), 422)
+    told = refused(ask_alone("POST", "/score?modle=rows", json={"rows": [[1, 2, "a"]]}), 422)
+    assert told == "'modle' is no parameter of /score; it takes model, ignore"
+    told = refused(ask_alone("POST", "/score", content=b'{"rows": [[NaN, 2, "a"]]}', headers=JSON), 422)
+    assert told == "the body is not JSON: NaN is no number there; null is a missing value"
     assert "sample=9" in refused(ask_alone("POST", "/explain?sample=9", json={"rows": [[1, 2, "a"]]}), 422)
     told = refused(ask_alone("GET", "/nowhere"), 404)
     assert told == "GET /nowhere is not known; POST to /score or /explain, see /openapi.json"

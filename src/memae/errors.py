@@ -45,6 +45,16 @@ class MemaeError(Exception):
     """Root of all errors that memae raises on purpose."""
 
 
+def sentence(error: MemaeError) -> str:
+    r"""What an error says, on one line, without the words of scikit-learn that its checks expect on a second one.
+
+    Example:
+        >>> sentence(MemaeError("the table has no rows; give some.\\nFound array with 0 sample(s)"))
+        'the table has no rows; give some'
+    """
+    return " ".join(str(error).partition(".\n")[0].split())
+
+
 class InputError(MemaeError, ValueError):
     """The data given cannot be used."""
 

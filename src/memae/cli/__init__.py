@@ -23,7 +23,7 @@ from memae.cli.report import report
 from memae.cli.score import score
 from memae.cli.serve import serve
 from memae.cli.watch import watch
-from memae.errors import MemaeError, MemaeWarning
+from memae.errors import MemaeError, MemaeWarning, sentence
 
 app = typer.Typer(
     name="memae",
@@ -117,7 +117,7 @@ def main() -> None:
     try:
         app()
     except MemaeError as error:
-        sys.stderr.write(f"memae: error: {' '.join(str(error).split())}\n")
+        sys.stderr.write(f"memae: error: {sentence(error)}\n")
         raise SystemExit(1) from None
     except SystemExit as end:
         if end.code == INTERRUPTED:  # typer has caught the interrupt

@@ -46,16 +46,23 @@ def recalibrate(
     """
     import numpy as np
 
+    from memae.calibration import Calibration, checked_rate, checked_scores
     from memae.cli.rows import scored
+    from memae.errors import InputError
     from memae.estimators import load
 
     _check_another(output, model)
     detector = load(model)
     before = detector.threshold_
     scores = np.concatenate([part["score"].to_numpy() for part in scored(detector, source, ignore=ignore)])
-    detector.recalibrate(scores, false_alarm_rate=false_alarm_rate)
+    known = detector.calibration_.false_alarm_rate
+    rate = known if false_alarm_rate is None else checked_rate(false_alarm_rate)
+    least = Calibration(checked_scores(scores), rate).smallest_rate()
+    if least > rate * (1 + 1e-9):
+        told = f"{source} has {len(scores)} samples, which can keep a false-alarm rate of {least:.3g} at best"
+        raise InputError(f"{told}, not {rate:g}; give {round(1 / rate) - 1} or more, or a higher --false-alarm-rate")
+    detector.recalibrate(scores, false_alarm_rate=rate)
     detector.save(output)
-    rate = detector.calibration_.false_alarm_rate
     told = f"flags scores above {detector.threshold_:.4g} ({model}: {before:.4g})"
     sys.stdout.write(f"{output}: {told}, false-alarm rate {rate:.3g} by {len(scores)} normal samples\n")
 

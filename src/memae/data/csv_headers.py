@@ -81,7 +81,7 @@ def _check_separator(path: Path, header: str) -> None:
             if len(names) == len(first) > 1:
                 raise SourceError(
                     f"{path} separates its columns by {separator!r}, where a comma is expected; export it with commas, "
-                    f"or pass pandas.read_csv(…, sep={separator!r}) to fit and anomaly_score in Python"
+                    f"or read it in Python with pandas.read_csv(…, sep={separator!r})"
                 )
 
 

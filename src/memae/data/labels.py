@@ -101,7 +101,8 @@ def _labels_in(folder: Path, names: Sequence[str], number: int, length: int) -> 
             _check_distinct(names, place)
         return _counted(found[1], found[0], str(name), length)
     raise SchemaError(
-        f"video {name} has no labels; the folder {folder / name.stem}_gt or {folder / name.stem}.npy is expected"
+        f"video {name} has no labels; the folder {folder / name.stem}_gt or {folder / name.stem}.npy is expected, "
+        "or another place (--labels)"
     )
 
 

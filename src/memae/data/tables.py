@@ -1,6 +1,7 @@
 """Tables: CSV, Parquet, DataFrames and arrays → rows of numbers, and back to the user's columns."""
 
 import math
+import shlex
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -136,7 +137,7 @@ class TableEncoder:
         if added:
             raise SchemaError(
                 f"column{'s' * (len(added) > 1)} {_listed(added)} not known to the model; "
-                "drop or ignore what it was not fitted with"
+                f"drop what it was not fitted with, or ignore it (--ignore {shlex.quote(added[0])}, in HTTP ?ignore=…)"
             )
         raise SchemaError(f"columns are in another order; expected {_listed(expected)}, got {_listed(got)}")
 

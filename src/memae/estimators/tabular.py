@@ -288,18 +288,15 @@ class TabularMemAE(Estimator):
         frame = without(frame_of_array(X), self.ignore if named else (), strict=reset)
         check_unique(frame)
         if not frame.shape[1]:
-            raise InputError(
-                f"the table has no columns: 0 feature(s) (shape={frame.shape}) while a minimum of 1 is required."
-            )
+            least = f"0 feature(s) (shape={frame.shape}) while a minimum of 1 is required."
+            raise InputError(f"the table has no columns; give at least one.\n{least}")
         try:
             validate_data(self, frame if named else frame.to_numpy(), reset=reset, skip_check_array=True)
         except ValueError as error:  # ours, and then scikit-learn's own words, which its users know
             raise SchemaError(f"{self._difference(frame, named=named)}.\n{error}") from error
         if not len(frame):
-            raise InputError(
-                f"the table has no rows: Found array with 0 sample(s) (shape={frame.shape}) "
-                "while a minimum of 1 is required."
-            )
+            least = f"Found array with 0 sample(s) (shape={frame.shape}) while a minimum of 1 is required."
+            raise InputError(f"the table has no rows; give at least one.\n{least}")
         if not reset and not named:
             frame.columns = pd.Index([column.name for column in self.encoder_.columns])
         return frame

@@ -33,7 +33,10 @@ def summary(found: Survey, calibration: Calibration, words: Words) -> Html:
         (f"{tally.count:,}", f"{words.many} looked at"),
         (f"{tally.flagged:,}", f"flagged ({share(tally.flagged / tally.count)})"),
         (share(calibration.false_alarm_rate), f"of normal {words.many}, at most, are flagged by mistake: the promise"),
-        (figure(expected, 2), "flags by chance to be expected, if all were normal"),
+        (
+            figure(expected, 2),
+            f"flags by chance to be expected, if all were normal{_nearest(calibration, drift.promised)}",
+        ),
     ]
     if found.films is not None:
         tiles.insert(
@@ -47,6 +50,11 @@ def summary(found: Survey, calibration: Calibration, words: Words) -> Html:
     if drift.independent < drift.samples:
         told = f"{words.many.capitalize()} that follow each other are alike: {drift.samples:,} of them tell as much as "
         lines.insert(1, f"{told}{drift.independent:,} that do not, which is why chance may do so much.")
+    if found.films is not None:
+        lines.append(
+            "The threshold comes from the ends of the training videos. Frames of another video, of another hour, may "
+            "lie above it more often than promised: recalibrate with normal videos that the model has not seen."
+        )
     return joined(
         [
             heading("In short", "What was found, and how sure that is. The sections below show it in detail."),
@@ -55,6 +63,13 @@ def summary(found: Survey, calibration: Calibration, words: Words) -> Html:
             _reading(calibration, words),
         ]
     )
+
+
+def _nearest(calibration: Calibration, promised: float) -> str:
+    """Why fewer are promised than were asked for: n scores count in steps of 1 / (n + 1)."""
+    if promised > 0.9 * calibration.false_alarm_rate:
+        return ""
+    return f": {share(promised)}, since {len(calibration.scores):,} held-out scores tell no closer rate"
 
 
 def _verdict(found: Survey, words: Words) -> str:

@@ -79,8 +79,8 @@ def alarms(films: Films, root: Path) -> Html:
     rule = films.rule
     lead = (
         "Stretches in which the score stayed high, each with the frame at its peak; what does not fit is coloured. "
-        f"An alarm starts when the score stays above {number(rule.above)}, and ends when it has not been above "
-        f"{number(rule.below)} for {rule.release:g} s, so that a score that sways makes one alarm and not many."
+        f"An alarm starts when the score stays above {number(rule.above, 6)}, and ends when it has not been above "
+        f"{number(rule.below, 6)} for {rule.release:g} s, so that a score that sways makes one alarm and not many."
     )
     if not films.alarms:
         return heading("Alarms", lead, "There was none.")

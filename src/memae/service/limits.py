@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 from typing import Self
 
-from memae.errors import MemaeError, OptionError, ResourceError
+from memae.errors import MemaeError, OptionError, ResourceError, sentence
 
 
 class Refused(Exception):  # noqa: N818 (an answer, not a fault)
@@ -19,7 +19,7 @@ class Refused(Exception):  # noqa: N818 (an answer, not a fault)
     @classmethod
     def of(cls, error: MemaeError) -> Self:
         """What an error of the library is over HTTP: the data cannot be used, or memory ran out."""
-        return cls(503, str(error), 1.0) if isinstance(error, ResourceError) else cls(422, " ".join(str(error).split()))
+        return cls(503, str(error), 1.0) if isinstance(error, ResourceError) else cls(422, sentence(error))
 
 
 @dataclass(frozen=True)

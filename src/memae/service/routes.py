@@ -30,6 +30,9 @@ THREADS = 8
 GONE = 499
 """Status for a client that left before it was answered, as nginx has it; nobody reads it."""
 JSON = "application/json"
+SCORE = ("model", "ignore")
+EXPLAIN = (*SCORE, "sample", "items")
+"""Parameters in the address."""
 
 Models = Mapping[str, Served[Any]]
 Name = Annotated[str | None, Query(description="Name of the model; not needed where there is only one.")]
@@ -77,6 +80,7 @@ def _answer_samples(app: FastAPI, models: Models, limits: Limits) -> None:
     @app.post("/score", openapi_extra=body, responses=answers.of(answers.Scored))
     async def score(request: Request, model: Name = None, ignore: Ignored = ()) -> Response:
         """How anomalous each sample is: rows of a table, pictures, or the frames of a video."""
+        _check_parameters(request, SCORE)
         served = _found(models, model)
         wanted = Wanted(Deadline(limits.seconds), ignore)
         async with received(request, limits, wanted.deadline) as given:
@@ -95,12 +99,20 @@ def _answer_samples(app: FastAPI, models: Models, limits: Limits) -> None:
         items: Items = 5,
     ) -> Response:
         """Why samples have their scores: what was expected instead, what memory items answered, where it differs."""
+        _check_parameters(request, EXPLAIN)
         served = _found(models, model)
         wanted = Wanted(Deadline(limits.seconds), ignore, sample, items)
         async with received(request, limits, wanted.deadline) as given:
             return await in_thread(
                 wanted, lambda: _json({"model": served.name, "samples": served.explain(given, wanted)})
             )
+
+
+def _check_parameters(request: Request, known: tuple[str, ...]) -> None:
+    """Refuses what would be passed over in silence, as a misspelled name."""
+    for name in request.query_params:
+        if name not in known:
+            raise Refused(422, f"{shown(name)!r} is no parameter of {request.url.path}; it takes {', '.join(known)}")
 
 
 def _found(models: Models, name: str | None) -> Served[Any]:

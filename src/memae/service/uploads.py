@@ -103,10 +103,14 @@ async def _read(request: Request, kind: str, folder: Path, limits: Limits) -> Bo
     return [Upload(f"the body ({kind})", path)]
 
 
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number there; null is a missing value")
+
+
 def _rows(body: bytes) -> Rows:
     """`{"rows": [...]}`."""
     try:
-        content = json.loads(body)
+        content = json.loads(body, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:  # JSON, Unicode, numbers of thousands of digits; deep nesting
         raise Refused(422, f"the body is not JSON: {error}") from error
     rows = content.get("rows") if isinstance(content, dict) else None

@@ -39,7 +39,7 @@ class ServedVideos(Served[VideoMemAE]):
     def explain(self, body: Body, wanted: Wanted) -> list[Row]:
         """Where frames are unlike what is normal; of no frame in particular, that with the highest score."""
         upload = self._checked(body)
-        numbers = self.to_explain(self.limits.samples, wanted) if wanted.only else []
+        numbers = self.to_explain(max(wanted.only) + 1, wanted) if wanted.only else []  # how many there are shows later
         evidence = wanted.wait(self.worker.call(lambda: self._evidence(upload, numbers, wanted)))
         return [explained(each, {"frame": frame, "time": time}) for frame, time, each in evidence]
 

@@ -25,7 +25,7 @@ const KINDS = {
   },
   video: {
     prompt: "Drop a video here, or choose one",
-    about: (model) => `It needs ${model.least_frames} frames or more: MP4, AVI, MKV, MOV, WebM or MPEG.`,
+    about: (model) => `It needs ${model.least_frames} frames or more: MP4, AVI, MKV, MOV, WebM, MPEG or WMV.`,
     several: false,
     whole: "video",
     one: "frame",
