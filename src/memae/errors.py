@@ -49,7 +49,7 @@ def sentence(error: MemaeError) -> str:
     r"""What an error says, on one line, without the words of scikit-learn that its checks expect on a second one.
 
     Example:
-        >>> sentence(MemaeError("the table has no rows; give some.\\nFound array with 0 sample(s)"))
+        >>> sentence(MemaeError("the table has no rows; give some.\nFound array with 0 sample(s)"))
         'the table has no rows; give some'
     """
     return " ".join(str(error).partition(".\n")[0].split())
