@@ -21,6 +21,7 @@ from benchmarks.recipe import Recipe, watched
 from benchmarks.table2 import SIZES, recipes
 from benchmarks.table2.recipes import LENGTH, SCALES
 from benchmarks.video_sets import VideoSet, video_set
+from memae.charts import stretches
 from memae.data.clips import Clips, sliding
 from memae.data.samples import Samples, Selection, digest, mapped
 from memae.data.videos import Video, read_video
@@ -147,8 +148,7 @@ def figures(problem: Problem, found: Judged) -> Found:
 
 def _stretches(labels: NDArray[np.bool_]) -> str:
     """First and last abnormal frame of each stretch: "60-179 200-210"."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], labels, [False]])))
-    return " ".join(f"{start}-{stop - 1}" for start, stop in edges.reshape(-1, 2).tolist())
+    return " ".join(f"{start}-{stop - 1}" for start, stop in stretches(labels))
 
 
 def as_text(picture: NDArray[Any]) -> str:

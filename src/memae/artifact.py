@@ -3,6 +3,8 @@
 import json
 import math
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -98,22 +100,33 @@ def load(path: str | Path) -> Artifact:
         raise ModelFileError(
             f"{path} is a safetensors file, but not one of memae; give one that `memae fit` has written"
         )
-    try:
+    with doubted(path):
         header = json.loads(metadata["memae"])
         newer = header["format"] > FORMAT
         if not newer and header.pop("sha256") == seal(header, tensors):
             return _assemble(header, tensors)
+    if newer:
+        raise ModelFileError(
+            f"{path} has format {header['format']}, this memae ({version('memae')}) reads up to {FORMAT}; upgrade memae"
+        )
+    raise ModelFileError(f"{path} is damaged: its checksum does not fit; copy it again or fit anew")
+
+
+@contextmanager
+def doubted(path: str | Path) -> Iterator[None]:
+    """While a header is read, of which nothing is believed: whatever goes wrong is damage.
+
+    Raises:
+        ModelFileError: something went wrong, unless memory ran out.
+    """
+    try:
+        yield
     except MemoryError:
         raise
     except Exception as error:  # what can be wrong with a header has no end
         raise ModelFileError(
             f"{path} is damaged: its header does not fit ({error}); copy it again or fit anew"
         ) from error
-    if newer:
-        raise ModelFileError(
-            f"{path} has format {header['format']}, this memae ({version('memae')}) reads up to {FORMAT}; upgrade memae"
-        )
-    raise ModelFileError(f"{path} is damaged: its checksum does not fit; copy it again or fit anew")
 
 
 def _assemble(header: dict[str, Any], tensors: dict[str, Tensor]) -> Artifact:

@@ -91,6 +91,10 @@ class Calibration(nn.Module):
         """The lowest false-alarm rate that so many held-out scores can promise."""
         return 1 / (len(self.scores) + 1)
 
+    def can_keep(self) -> bool:
+        """Whether so many held-out scores can promise the false-alarm rate in use."""
+        return self.smallest_rate() <= self.false_alarm_rate * (1 + 1e-9)
+
 
 def _below(known: Tensor, scores: Tensor) -> Tensor:
     """How many of `known`, ascending, are lower than each score: `torch.searchsorted` by what every engine can do."""

@@ -95,12 +95,22 @@ def _drawn(content: str, height: int, label: str) -> Html:
 def timeline(scores: Floats, marked: NDArray[np.bool_], limit: float) -> Html:
     """Scores over time as a curve, the marked stretches shaded, the threshold dashed."""
     step = 1 / max(len(scores) - 1, 1)
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], marked, [False]]).astype(int)))
-    shades = [Shade(start * step, end * step) for start, end in zip(edges[::2], edges[1::2], strict=True)]
+    shades = [Shade(start * step, end * step) for start, end in stretches(marked)]
     ticks = [Tick(0.0, "frame 0"), Tick(1.0, f"frame {len(scores) - 1}")]
     label = "anomaly score over time"
     across = np.linspace(0.0, 1.0, len(scores), dtype=np.float64)
     return curve(across, scores, limit, shades=shades, ticks=ticks, label=label)
+
+
+def stretches(marked: Sequence[bool] | NDArray[np.bool_]) -> list[tuple[int, int]]:
+    """First position of each marked stretch, and the first behind it.
+
+    Example:
+        >>> stretches([False, True, True, False, True])
+        [(1, 3), (4, 5)]
+    """
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], marked, [False]]).astype(int))).tolist()
+    return list(zip(edges[::2], edges[1::2], strict=True))
 
 
 def curve(

@@ -16,9 +16,8 @@ from memae.charts import timeline
 from memae.data.images import heat_colours
 from memae.estimators import Estimator, ImageMemAE, TabularMemAE, VideoMemAE
 from memae.files import replacing
-from memae.markup import Pixels
 from memae.metrics import auroc
-from memae.pictures import png
+from memae.pictures import Pixels, png
 from memae.scoring import decoded_items
 
 SHOWN = 5  # the digit whose pictures are shown

@@ -7,7 +7,7 @@ References:
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -128,23 +128,26 @@ def promised_band(calibration: Calibration, samples: int, confidence: float = 0.
 
 
 def _band(promised: float, n: int, m: int, confidence: float) -> tuple[float, float]:
-    from scipy.stats import betabinom  # noqa: PLC0415 (slow to import)
-
     if not promised:
         return 0.0, 0.0
-    flagged = betabinom(m, promised * (n + 1), (1 - promised) * (n + 1))
+    flagged = _flagged(promised, n, m)
     return float(flagged.ppf((1 - confidence) / 2)) / m, float(flagged.ppf((1 + confidence) / 2)) / m
 
 
 def _of_alarms(promised: float, n: int, m: int, realised: float) -> float:
     """How often so many of m samples are flagged, or a share as unusual on the other side."""
-    from scipy.stats import betabinom  # noqa: PLC0415 (slow to import)
-
     if not promised:
         return 1.0
-    flagged = betabinom(m, promised * (n + 1), (1 - promised) * (n + 1))
+    flagged = _flagged(promised, n, m)
     count = round(realised * m)
     return min(2 * float(min(flagged.cdf(count), flagged.sf(count - 1))), 1.0)
+
+
+def _flagged(promised: float, n: int, m: int) -> Any:
+    """How many of m new normal samples are flagged, over calibrations of n scores: a distribution of SciPy's."""
+    from scipy.stats import betabinom  # noqa: PLC0415 (slow to import)
+
+    return betabinom(m, promised * (n + 1), (1 - promised) * (n + 1))
 
 
 def correlation_time(scores: Tensor) -> float:

@@ -45,7 +45,7 @@ class MemaeError(Exception):
     """Root of all errors that memae raises on purpose."""
 
 
-def sentence(error: MemaeError) -> str:
+def sentence(error: Exception) -> str:
     r"""What an error says, on one line, without the words of scikit-learn that its checks expect on a second one.
 
     Example:

@@ -12,9 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from memae.pictures import data_url
-
-Pixels = NDArray[np.uint8]
+from memae.pictures import Pixels, data_url
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1d2430; --soft: #5c6675; --line: #dde2ea; --back: #ffffff; --card: #f6f8fb;

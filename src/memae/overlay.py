@@ -13,12 +13,15 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
 
 from memae.data.images import heat_colours
 from memae.errors import OutputError
+from memae.evidence import heat
 from memae.files import replacing
+from memae.pictures import Pixels
+from memae.scoring import Scorer
 
-Pixels = NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
 WIDTH = 640
@@ -35,23 +38,28 @@ GROUND, GRID, TEXT, FAINT = (17, 20, 26), (52, 58, 70), (226, 230, 237), (133, 1
 CURVE, CALM, ALARM, ALARM_GROUND = (120, 190, 255), (74, 160, 110), (255, 92, 80), (84, 32, 34)
 
 
-def blended(picture: Pixels, heat: NDArray[np.floating[Any]]) -> Pixels:
-    """The picture with the heat map over it, the more opaque the hotter.
+def hot(scorer: Scorer, picture: Pixels, error_map: Tensor) -> Pixels:
+    """The picture of a frame `(h, w, 3)` under its error map `(c, h', w')`, in the colours of `memae score --maps`."""
+    return blended(picture, heat(scorer, error_map).numpy())
+
+
+def blended(picture: Pixels, shares: NDArray[np.floating[Any]]) -> Pixels:
+    """The picture with a heat map over it, the more opaque the hotter.
 
     Args:
         picture: `(h, w, 3)` RGB.
-        heat: share of the hottest `(h', w')`, of any size; what lies above 1 counts as 1.
+        shares: share of the hottest `(h', w')`, of any size; what lies above 1 counts as 1.
 
     Example:
         >>> blended(np.full((2, 2, 3), 100, dtype=np.uint8), np.zeros((1, 1)))[0, 0].tolist()
         [100, 100, 100]
     """
     height, width = picture.shape[:2]
-    share = _smooth(np.clip(np.nan_to_num(heat, nan=1.0), 0, 1).astype(np.float32))
+    share = _smooth(np.clip(np.nan_to_num(shares, nan=1.0), 0, 1).astype(np.float32))
     wide = Image.fromarray(share).resize((width, height), Image.Resampling.BILINEAR)
-    hot = np.clip((np.asarray(wide) - CLEAR) / (1 - CLEAR), 0, 1)
-    opacity = OPAQUE * np.clip(2 * hot, 0, 1)[..., None]
-    colours = heat_colours(0.4 + 0.6 * hot)  # the dark end would look like a shadow
+    above = np.clip((np.asarray(wide) - CLEAR) / (1 - CLEAR), 0, 1)
+    opacity = OPAQUE * np.clip(2 * above, 0, 1)[..., None]
+    colours = heat_colours(0.4 + 0.6 * above)  # the dark end would look like a shadow
     mixed: Pixels = (picture * (1 - opacity) + colours * opacity).round().astype(np.uint8)
     return mixed
 

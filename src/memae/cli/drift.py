@@ -21,12 +21,9 @@ def drift(
 
     Example: memae drift model.memae june.csv
     """
-    import numpy as np
-
-    from memae.cli.rows import scored
+    from memae.cli.rows import scores_of
     from memae.estimators import load
 
     estimator = load(model)
-    parts = [part["score"].to_numpy() for part in scored(estimator, source, ignore=ignore)]
-    found = estimator.drifted(np.concatenate(parts))
+    found = estimator.drifted(scores_of(estimator, source, ignore))
     sys.stdout.write((json.dumps(asdict(found)) if as_json else found.sentence) + "\n")

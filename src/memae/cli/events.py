@@ -15,9 +15,9 @@ from PIL import Image
 from memae.data.streams import Lost, Opened, Skipped
 from memae.errors import OutputError
 from memae.estimators import VideoMemAE
-from memae.evidence import heat
 from memae.files import Lines, replacing
-from memae.overlay import Pixels, blended
+from memae.overlay import hot
+from memae.pictures import Pixels
 from memae.watching import Alarm, Ended, Started, Watched
 
 Event = dict[str, Any]
@@ -144,6 +144,6 @@ def _row(values: Any) -> str:
 
 
 def heated(detector: VideoMemAE, frame: Watched) -> Pixels:
-    """The picture of a frame under its heat map, in the colours of `memae score --maps`."""
+    """The picture of a frame under its heat map; where pictures were asked for."""
     assert frame.picture is not None  # noqa: S101 (asked for)
-    return blended(frame.picture, heat(detector.scorer_, frame.error_map).numpy())
+    return hot(detector.scorer_, frame.picture, frame.error_map)

@@ -68,10 +68,9 @@ def _most_anomalous(
     """Evidence of so many samples, the most anomalous first; equal ones in their order."""
     import numpy as np
 
-    from memae.cli.rows import scored
+    from memae.cli.rows import scores_of
 
-    scores = np.concatenate([part["score"].to_numpy() for part in scored(estimator, source, ignore=ignore)])
-    order = np.argsort(-scores, kind="stable")[:top].tolist()
+    order = np.argsort(-scores_of(estimator, source, ignore), kind="stable")[:top].tolist()
     if ignore:  # columns that are there to be left out, as those that `fit` was told of
         estimator.set_params(ignore=[*estimator.get_params()["ignore"], *ignore])
     found = dict(zip(sorted(order), estimator.explain(source, items=items, only=set(order)), strict=True))

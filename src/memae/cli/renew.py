@@ -44,21 +44,20 @@ def recalibrate(
 
     Example: memae recalibrate model.memae normal-of-june.csv -o model-june.memae
     """
-    import numpy as np
-
     from memae.calibration import Calibration, checked_rate, checked_scores
-    from memae.cli.rows import scored
+    from memae.cli.rows import scores_of
     from memae.errors import InputError
     from memae.estimators import load
 
     _check_another(output, model)
     detector = load(model)
     before = detector.threshold_
-    scores = np.concatenate([part["score"].to_numpy() for part in scored(detector, source, ignore=ignore)])
+    scores = scores_of(detector, source, ignore)
     known = detector.calibration_.false_alarm_rate
     rate = known if false_alarm_rate is None else checked_rate(false_alarm_rate)
-    least = Calibration(checked_scores(scores), rate).smallest_rate()
-    if least > rate * (1 + 1e-9):
+    calibration = Calibration(checked_scores(scores), rate)
+    if not calibration.can_keep():
+        least = calibration.smallest_rate()
         told = f"{source} has {len(scores)} samples, which can keep a false-alarm rate of {least:.3g} at best"
         raise InputError(f"{told}, not {rate:g}; give {round(1 / rate) - 1} or more, or a higher --false-alarm-rate")
     detector.recalibrate(scores, false_alarm_rate=rate)

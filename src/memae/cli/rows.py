@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from memae.calibration import discoveries
 from memae.data.images import ImageFiles, find_images, none_read, write_heat_map
 from memae.data.table_files import table_chunks
-from memae.data.tables import without
+from memae.data.tables import trimmed
 from memae.data.videos import find_videos
 from memae.errors import OptionError, SchemaError, SourceError
 from memae.estimators import Estimator, FrameScore, VideoMemAE
@@ -57,6 +57,11 @@ def scored(
     return _images(estimator, source, maps, unread)
 
 
+def scores_of(estimator: Estimator, source: Path, ignore: Sequence[str]) -> NDArray[np.float64]:
+    """The scores of all samples of `source` `(n,)`, in their order."""
+    return np.concatenate([part["score"].to_numpy() for part in scored(estimator, source, ignore=ignore)])
+
+
 def judged(estimator: Estimator, scores: Iterable[float]) -> dict[str, Any]:
     """The three columns that every row has."""
     found = torch.as_tensor(list(scores), dtype=torch.float64)
@@ -72,7 +77,7 @@ def _table(estimator: Any, source: Path, keep: bool, ignore: Sequence[str]) -> I
     start = 0
     novel: dict[str, int] = {}
     for chunk in table_chunks(source, text=estimator.encoder_.text)():
-        known = without(without(chunk, ignore, strict=True), estimator.ignore, strict=False)
+        known = trimmed(chunk, ignore, estimator.ignore)
         rows = pd.DataFrame(
             {"row": range(start, start + len(chunk))} | judged(estimator, estimator.anomaly_score(known))
         )

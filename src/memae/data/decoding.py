@@ -21,11 +21,10 @@ def decoded(encoder: TableEncoder, features: Tensor) -> pd.DataFrame:
         >>> decoded(encoder, encoder.encode(pd.DataFrame({"size": [2.0], "shop": ["b"]}))).iloc[0].tolist()
         [2.0, 'b']
     """
-    starts = np.cumsum([0, *(column.width for column in encoder.columns)])
     values = features.double().numpy()
     found = {
         column.name: _column(column, values[:, start : start + column.width])
-        for column, start in zip(encoder.columns, starts, strict=False)
+        for column, start in zip(encoder.columns, encoder.places.tolist(), strict=True)
     }
     return pd.DataFrame(found, dtype=object)
 
@@ -43,5 +42,4 @@ def _column(column: Column, features: NDArray[np.float64]) -> NDArray[np.object_
 
 def by_column(encoder: TableEncoder, features: NDArray[np.float64]) -> NDArray[np.float64]:
     """Sums over the features of each column, `(n, width)` → `(n, columns)`."""
-    widths = [column.width for column in encoder.columns]
-    return np.add.reduceat(features, np.cumsum([0, *widths[:-1]]), axis=1)
+    return np.add.reduceat(features, encoder.places, axis=1)

@@ -3,7 +3,7 @@
 import math
 import shlex
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -102,7 +102,7 @@ class TableEncoder:
             if finite(values):  # nothing is missing: a column is a feature
                 return torch.from_numpy(np.require(values, requirements=["C", "W"]))
         out = np.zeros((len(frame), self.width))
-        places = self._places
+        places = self.places
         at = np.flatnonzero([column.kind == "number" for column in self.columns])
         if len(at):
             values = matrix(frame.iloc[:, at], [self.columns[number].name for number in at])
@@ -120,7 +120,7 @@ class TableEncoder:
         return torch.from_numpy(out)
 
     @property
-    def _places(self) -> NDArray[np.int64]:
+    def places(self) -> NDArray[np.int64]:
         """Position of each column's first feature."""
         widths = [column.width for column in self.columns]
         return np.cumsum([0, *widths[:-1]], dtype=np.int64)
@@ -325,3 +325,8 @@ def without(frame: pd.DataFrame, ignore: Iterable[str], *, strict: bool) -> pd.D
         raise SchemaError(f"there is no column {_listed(absent)} to leave out; the columns are {_listed(names)}")
     dropped = set(ignore)
     return frame.loc[:, [name not in dropped for name in names]] if dropped else frame
+
+
+def trimmed(frame: pd.DataFrame, ignore: Sequence[str], known: Sequence[str]) -> pd.DataFrame:
+    """A table without the columns that are ignored now, which must be there, and those that training did without."""
+    return without(without(frame, ignore, strict=True), known, strict=False)

@@ -67,11 +67,10 @@ def describe(detector: Estimator) -> Description:
 
 
 def _places(encoder: TableEncoder) -> tuple[Place, ...]:
-    places, at = [], 0
-    for column in encoder.columns:
+    places = []
+    for column, at in zip(encoder.columns, encoder.places.tolist(), strict=True):
         if column.kind == "category":
             places.append(Place(column.name, column.kind, at, categories=column.categories))
         else:
             places.append(Place(column.name, column.kind, at, fill=column.mean, marked=column.missing > 0))
-        at += column.width
     return tuple(places)

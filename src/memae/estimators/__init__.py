@@ -22,18 +22,8 @@ def load(path: str | Path) -> Estimator:
     source = artifact.load(path)
     for kind in (TabularMemAE, ImageMemAE, VideoMemAE):
         if kind.kind == source.kind:
-            return _restored(kind, source, path)
+            with artifact.doubted(path):
+                return kind.from_artifact(source)
     raise ModelFileError(
         f"{path} holds a model for {source.kind!r} data, which this memae does not know; upgrade memae"
     )
-
-
-def _restored(kind: type[Estimator], source: artifact.Artifact, path: str | Path) -> Estimator:
-    try:
-        return kind.from_artifact(source)
-    except MemoryError:
-        raise
-    except Exception as error:  # what can be wrong with a header has no end
-        raise ModelFileError(
-            f"{path} is damaged: its header does not fit ({error}); copy it again or fit anew"
-        ) from error

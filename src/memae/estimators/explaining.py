@@ -109,7 +109,7 @@ class Accountable:
         rate = checked_rate(self.false_alarm_rate if rate is None else rate)
         held_out = checked_scores(scores) if scores is not None or known is None else known.scores
         calibration = Calibration(held_out, rate)
-        if calibration.smallest_rate() > rate * (1 + 1e-9):
+        if not calibration.can_keep():
             least = calibration.smallest_rate()
             warnings.warn(
                 f"{len(calibration.scores)} held-out samples can promise a false-alarm rate of {least:.3g} at best, "
@@ -168,7 +168,7 @@ def _of_columns(encoder: TableEncoder, rows: pd.DataFrame, found: list[Evidence]
         table = decoded(encoder, torch.stack(list(known.values())))
         told = (tuple(map(Cell, table.columns, row)) for row in table.to_numpy())
         cells = dict(zip(known, told, strict=True))
-    for each, place in zip(found, range(len(found)), strict=True):
+    for place, each in enumerate(found):
         yield replace(
             each,
             error_map=torch.from_numpy(adds[place]),

@@ -12,9 +12,8 @@ from memae.data.streams import Opened, View, watched
 from memae.data.videos import find_videos
 from memae.errors import SchemaError
 from memae.estimators import VideoMemAE
-from memae.evidence import heat
-from memae.markup import Pixels
-from memae.overlay import blended
+from memae.overlay import hot
+from memae.pictures import Pixels
 from memae.report.tally import Curve, Tally
 from memae.watching import Alarm, Ended, Rule, Watched, alarms, rule_of, watch
 
@@ -142,15 +141,11 @@ def seen(detector: VideoMemAE, source: Path, tally: Tally) -> Films:
                 films.films[-1].add(item)
                 tally.add(np.array([item.score]))
             case Ended(alarm=alarm):
-                films.end(alarm, _heated(detector, alarm.peak))
+                shown = alarm.peak.picture
+                films.end(alarm, None if shown is None else hot(detector.scorer_, shown, alarm.peak.error_map))
     films.close()
     if not films.videos:
         raise SchemaError(
             f"{source} has no video of {detector.length} frames, the model's clip length; give longer ones"
         )
     return films
-
-
-def _heated(detector: VideoMemAE, frame: Watched) -> Pixels | None:
-    """The picture of a frame under its heat map."""
-    return None if frame.picture is None else blended(frame.picture, heat(detector.scorer_, frame.error_map).numpy())

@@ -11,7 +11,7 @@ import pandas as pd
 
 from memae.data.images import find_images
 from memae.data.table_files import table_chunks
-from memae.data.tables import without
+from memae.data.tables import trimmed
 from memae.drift import Drift
 from memae.errors import OptionError
 from memae.estimators import Estimator, ImageMemAE, TabularMemAE, VideoMemAE
@@ -77,7 +77,7 @@ def _of_table(detector: TabularMemAE, source: Path, wanted: int, ignore: Sequenc
     rows: dict[int, pd.DataFrame] = {}  # the highest ones
     novel: dict[str, int] = {}
     for chunk in table_chunks(source, text=detector.encoder_.text)():
-        known = without(without(chunk, ignore, strict=True), detector.ignore, strict=False)
+        known = trimmed(chunk, ignore, detector.ignore)
         scores, start = detector.anomaly_score(known), tally.count
         tally.add(scores)
         top.add(scores, start)

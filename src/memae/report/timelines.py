@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from memae.charts import Shade, Tick, curve
+from memae.charts import Shade, Tick, curve, stretches
 from memae.estimators.examples import within
 from memae.markup import Html, figure, heading, joined, picture, table, tag
 from memae.report.films import Film, Films, Kept
@@ -38,13 +38,12 @@ def timelines(films: Films, root: Path) -> Html:
 
 def _timeline(film: Film, films: Films, root: Path) -> Html:
     points, name = len(film.curve.scores), within(root, Path(film.name))
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], np.array(film.curve.marked, dtype=int), [0]])))
     known = sorted((kept for kept in films.alarms if kept.video == film.name), key=lambda kept: -kept.peak.score)
     chart = curve(
         (np.arange(points) + 0.5) / points,
         np.array(film.curve.scores),
         films.rule.above,
-        shades=[Shade(start / points, end / points) for start, end in zip(edges[::2], edges[1::2], strict=True)],
+        shades=[Shade(start / points, end / points) for start, end in stretches(film.curve.marked)],
         ticks=_times(film.seconds),
         label=f"Score over time of {name}: {_alarms(film.alarms)}",
         notes=[Tick(_middle(kept, film), str(kept.number)) for kept in known[:NUMBERED]],

@@ -22,14 +22,13 @@ from memae.service.front import ASSETS, refusal
 from memae.service.limits import Deadline, Gate, Limits, Refused
 from memae.service.metrics import Metrics
 from memae.service.served import Judged, Row, Served, Wanted
-from memae.service.uploads import received, shown
+from memae.service.uploads import JSON, received, shown
 
 PATHS = ("/", "/score", "/explain", "/models", "/health", "/metrics", "/openapi.json")
 THREADS = 8
 """Requests with files that are read at the same time; few rows of JSON need no thread of their own."""
 GONE = 499
 """Status for a client that left before it was answered, as nginx has it; nobody reads it."""
-JSON = "application/json"
 SCORE = ("model", "ignore")
 EXPLAIN = (*SCORE, "sample", "items")
 """Parameters in the address."""

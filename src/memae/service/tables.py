@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from memae.data.table_files import TABLE_SUFFIXES, table_chunks
-from memae.data.tables import Column, without
+from memae.data.tables import Column, trimmed
 from memae.errors import InputError, SchemaError
 from memae.estimators import TabularMemAE
 from memae.estimators.explaining import explained_rows
@@ -164,7 +164,7 @@ class ServedTable(Served[TabularMemAE]):
                 count += len(chunk)
                 self.limits.check_samples(count)
                 wanted.deadline.left()
-                yield without(without(chunk, wanted.ignore, strict=True), self.estimator.ignore, strict=False)
+                yield trimmed(chunk, wanted.ignore, self.estimator.ignore)
 
     def _read(self, upload: Upload) -> Iterator[pd.DataFrame]:
         if upload.path.suffix == ".parquet":

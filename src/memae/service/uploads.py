@@ -22,7 +22,7 @@ from starlette.requests import Request
 from memae.data.pixels import IMAGE_SUFFIXES
 from memae.data.table_files import TABLE_SUFFIXES
 from memae.data.videos import VIDEO_SUFFIXES
-from memae.errors import MemaeError
+from memae.errors import MemaeError, sentence
 from memae.service.limits import Deadline, Limits, Refused
 
 JSON = "application/json"
@@ -170,7 +170,7 @@ def under_their_names(body: Body) -> Iterator[None]:
         known = isinstance(error, MemaeError)
         if not known:
             logger.warning("data that was refused", exc_info=True)
-        told = " ".join(str(error).split())
+        told = sentence(error)
         for upload in () if isinstance(body, Rows) else body:
             told = told.replace(str(upload.path), upload.name)
         raise Refused(422, told if known else f"the data cannot be read ({type(error).__name__}: {told})") from error
