@@ -17,7 +17,7 @@ PICTURES = records.ROOT / "docs" / "reproduce"
 NOTES = records.ROOT / "benchmarks" / "table2" / "notes.md"
 
 TITLES = {
-    "cpu": "Frames of 128 × 128, halved widths, every fourth clip: for two cores",
+    "cpu": "Frames of 128 × 128, halved widths, the paper's 16 × 16 positions, every fourth clip: for two cores",
     "256": "The paper's size, 16 × 256 × 256, and its strides",
     "256_authors": "The paper's size, with the strides of the authors' code",
 }

@@ -42,7 +42,12 @@ class Scale:
     every: int
 
 
-HALVED = Layout(tuple(width // 2 for width in VIDEO.widths), VIDEO.strides)
+HALVED = Layout(tuple(width // 2 for width in VIDEO.widths), (*VIDEO.strides[:-1], (2, 1, 1)))
+"""For frames of 128 × 128: half the channels, and a last layer that strides over time alone.
+
+The code keeps the 16 × 16 positions that the paper's has, so that an item stands for as much of the scene. With the
+paper's last stride it has 8 × 8, an item four times the area, and N items cannot hold what is normal.
+"""
 SCALES = {
     "cpu": Scale((128, 128), HALVED, 4, 30, 4, 1e-3, True, 5),
     "256": Scale((256, 256), VIDEO, 1, 100, 12, 1e-4, False, 10),
