@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Thread, current_thread
 
 import numpy as np
 import pytest
@@ -107,6 +107,38 @@ def test_realtime_takes_its_time_and_skips_what_comes_too_late(file: Path, monke
     np.testing.assert_allclose(runs, 0.04, atol=1e-6)  # what follows is evenly spaced
 
 
+def test_skipped_frames_stay_with_their_video(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "other.mkv").write_bytes(file.read_bytes())
+    monkeypatch.setattr(streams, "BACKLOG", 0.2)
+    items = watched(str(tmp_path), GREY, Event(), realtime=True)
+    assert isinstance(next(items), Opened)
+    time.sleep(2.0)  # until the second one is over
+    found = list(items)
+    second = next(place for place, item in enumerate(found) if isinstance(item, Opened))
+    for part in (found[:second], found[second + 1 :]):
+        assert sum(item.frames if isinstance(item, Skipped) else 1 for item in part) == 20
+        assert isinstance(part[0], Skipped)
+
+
+def test_the_reader_closes_what_it_has_read_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[str] = []
+
+    def endless(*_: object) -> Iterator[streams.Item]:
+        try:
+            yield Opened("here", 25.0, live=True)
+            while True:
+                time.sleep(0.01)
+                yield Skipped(1)
+        finally:
+            closed.append(current_thread().name)
+
+    monkeypatch.setattr(streams, "_connected", endless)
+    items = watched("http://127.0.0.1:9", GREY, Event())
+    assert isinstance(next(items), Opened)
+    items.close()  # type: ignore[attr-defined]
+    assert closed == ["memae reader"]
+
+
 # ----------------------------------------------------------------------------------------------- cameras and addresses
 
 
@@ -117,8 +149,24 @@ def test_what_a_source_is(tmp_path: Path) -> None:
     assert secret is not None
     assert (secret.name, secret.url) == ("rtsp://***@door:554/one", "rtsp://admin:secret@door:554/one")
     assert secret.options == {"rtsp_transport": "tcp"}
-    with pytest.raises(OptionError, match="ftp://"):
-        live_source("ftp://door/one.mp4")
+    with pytest.raises(OptionError, match="ftp://") as told:
+        live_source("ftp://admin:secret@door/one.mp4")
+    assert "secret" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("rtsp://me:secret@door", "rtsp://me:a@secret@door/1", "http://me:a/secret@door", "http://secret@"),
+        *("http://me:a?secret@door/1", "http://me:a@door?secret?b=@c", "http://door/1?token=secret"),
+    ],
+)
+def test_no_secret_is_shown(address: str) -> None:
+    found = live_source(address)
+    assert found is not None
+    assert found.url == address
+    assert "secret" not in found.name
+    assert found.name.startswith(address.partition("://")[0] + "://")
 
 
 def test_no_camera(monkeypatch: pytest.MonkeyPatch) -> None:

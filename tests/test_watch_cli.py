@@ -2,27 +2,31 @@
 
 import csv
 import json
-import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
-from threading import Thread
+from threading import Event
 from typing import Any
 
 import av
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 from tests.serving import Camera, encoded, serving
 
 from memae import TabularMemAE, VideoMemAE
 from memae.cli import desk
+from memae.cli.watch import ending
 from memae.data import streams
 
 Run = Callable[..., Any]  # the fixture of conftest.py: gives code, out, err
 RNG = np.random.default_rng(0)
-BEFORE = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+MEMAE = Path(sys.executable).with_name("memae")
 
 
 @pytest.fixture(scope="module")
@@ -175,26 +179,64 @@ def test_what_comes_too_fast_is_skipped_and_counted(
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
-def test_it_ends_cleanly(run: Run, model: Path, squares: Any, tmp_path: Path, number: int, code: int) -> None:
-    listed = tmp_path / "alarms.jsonl"
-
-    def interrupt() -> None:
-        while not (listed.exists() and '"start"' in listed.read_text()):
-            time.sleep(0.02)
-        os.kill(os.getpid(), number)
-
-    Thread(target=interrupt, daemon=True).start()
+def test_it_ends_cleanly(model: Path, squares: Any, tmp_path: Path, number: int, code: int) -> None:
+    listed, until = tmp_path / "alarms.jsonl", time.monotonic() + 60
     odd = encoded(squares(2000, odd=(0, 2000)), "mpjpeg", "mjpeg")
-    with serving(Camera([odd], 80, "multipart/x-mixed-replace;boundary=ffmpeg")) as camera:
-        ran = run("watch", model, f"http://127.0.0.1:{camera.port}", "-o", tmp_path)
-    assert ran.code == code
-    assert [event["event"] for event in events(ran.out)] == ["opened", "start", "end"]
-    last = events(ran.out)[-1]
+    with (
+        serving(Camera([odd], 80, "multipart/x-mixed-replace;boundary=ffmpeg")) as camera,
+        subprocess.Popen(
+            [MEMAE, "watch", model, f"http://127.0.0.1:{camera.port}", "-o", tmp_path],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        ) as program,
+    ):  # fmt: skip
+        while not (listed.exists() and '"start"' in listed.read_text()) and time.monotonic() < until:
+            time.sleep(0.02)
+        program.send_signal(number)
+        out, err = program.communicate(timeout=60)
+    assert (program.returncode, "Traceback" in err) == (code, False), err
+    assert [event["event"] for event in events(out)] == ["opened", "start", "end"]
+    last = events(out)[-1]
     assert (tmp_path / last["thumbnail"]).is_file()
     assert events(listed.read_text())[-1] == last
     assert len((tmp_path / "alarms.csv").read_text().splitlines()) == 2
-    assert "1 alarm\n" in ran.err
-    assert signal.getsignal(number) == BEFORE[number]
+    assert "1 alarm\n" in err
+
+
+def test_a_silent_camera_does_not_keep_it(model: Path, tmp_path: Path) -> None:
+    """It ends while a read hangs, and without a crash."""
+    with serving(Silent([], 0, "multipart/x-mixed-replace;boundary=ffmpeg")) as camera:
+        with subprocess.Popen(
+            [MEMAE, "watch", model, f"http://127.0.0.1:{camera.port}", "-o", tmp_path], stderr=subprocess.PIPE
+        ) as program:
+            assert camera.asked.wait(60)
+            program.send_signal(signal.SIGINT)
+            _, err = program.communicate(timeout=8)
+        assert (program.returncode, err.splitlines()[0]) == (130, b"0 frames watched, 0 alarms")
+
+
+class Silent(Camera):
+    """It lets people in and says nothing."""
+
+    def __init__(self, *about: Any) -> None:
+        super().__init__(*about)
+        self.asked = Event()
+
+    def answer(self, connection: Any) -> None:
+        with connection:
+            connection.recv(65536)
+            self.asked.set()
+            self.over.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_handlers_of_before_come_back(number: int) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(typer.Exit) if number == signal.SIGINT else nullcontext(), ending() as stop:
+        signal.raise_signal(number)
+        assert stop.is_set()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(number)
+    assert signal.getsignal(number) is before
 
 
 def test_refusals(run: Run, model: Path, folder: Path, tmp_path: Path, squares: Any) -> None:

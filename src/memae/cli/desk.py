@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from memae.cli.events import Ledger, Seen, as_event, heated
+from memae.data import streams
 from memae.data.streams import Lost, Opened, Skipped
 from memae.errors import SchemaError
 from memae.estimators import VideoMemAE
@@ -55,6 +56,7 @@ class Desk:
         self._lost: float | None = None  # when
         self._alarm: int | None = None
         self._last = 0.0  # time of the last frame
+        self._source: str | None = None
         self._tally, self._minute = Tally(), Tally()
         self._reported = time.monotonic()
 
@@ -70,11 +72,13 @@ class Desk:
             self._draw(item, self._render)
         if isinstance(item, Watched) and not self._frames:
             return
-        event = as_event(item, self._alarm, self._last)
+        event = as_event(item, self._alarm, self._last, self._source)
         if isinstance(item, Opened | Lost):
             self._say(item)
         if isinstance(item, Opened):
             delay = {"delay_frames": self._detector.delay, "delay_seconds": round(self._detector.delay / item.rate, 3)}
+            if item.live:
+                delay["delay_at_most"] = round(self._detector.delay / item.rate + streams.BACKLOG, 3)
             event |= {**delay, "above": self._rule.above, "below": self._rule.below}
         if self._ledger is not None and isinstance(item, Ended):
             event["thumbnail"] = self._ledger.thumbnail(self._detector, item.alarm)
@@ -89,6 +93,8 @@ class Desk:
                 self._last = item.time
                 self._tally.watched += 1
                 self._minute.watched += 1
+            case Opened():
+                self._source = item.name
             case Skipped():
                 self._tally.skipped += item.frames
                 self._minute.skipped += item.frames
@@ -120,7 +126,9 @@ class Desk:
             return
         frames, delay = self._rule.frames(item.rate), self._detector.delay
         told = f"{item.name}: {item.rate:g} frames a second; a frame's score comes {delay} frames = "
-        told += f"{delay / item.rate:.2f} s after it. An alarm starts after {frames} frames above "
+        told += f"{delay / item.rate:.2f} s after it"
+        told += f", at most {streams.BACKLOG:g} s more before frames are skipped" if item.live else ""
+        told += f". An alarm starts after {frames} frames above "
         told += f"{self._rule.above:.4g} and ends after {self._rule.release:g} s not above {self._rule.below:.4g}"
         sys.stderr.write(f"{told}\n")
 

@@ -29,13 +29,14 @@ LISTED = (
 """Columns of alarms.csv."""
 
 
-def as_event(item: Seen, alarm: int | None, last: float) -> Event:
+def as_event(item: Seen, alarm: int | None, last: float, source: str | None) -> Event:
     """What a line says: the event, its wall clock, and its time in the stream.
 
     Args:
         item: what has happened.
         alarm: number of the alarm that is going on.
         last: time of the last frame, for what has none itself.
+        source: what is open, for what does not name it.
     """
     match item:
         case Watched():
@@ -51,7 +52,7 @@ def as_event(item: Seen, alarm: int | None, last: float) -> Event:
         case Lost():
             return _event("lost", time.time(), last, item.name, {"reason": item.reason})
         case Skipped():
-            return _event("skipped", time.time(), last, None, {"frames": item.frames})
+            return _event("skipped", time.time(), last, source, {"frames": item.frames})
 
 
 def _event(name: str, wall: float, seconds: float, source: str | None, facts: Event) -> Event:

@@ -54,12 +54,12 @@ def watch(
 ) -> None:
     """Watch a video file, a camera or a stream: alarms as JSON lines, as they happen.
 
-    Ctrl-C ends it: what has come is scored, an open alarm is closed, and all files are whole.
+    Ctrl-C ends it: the frames it has taken are scored, an open alarm is closed, and all files are whole.
 
     Example: memae watch model.memae rtsp://camera/stream -o alarms
     """
     from memae.cli.desk import Desk
-    from memae.data.streams import View, watched
+    from memae.data.streams import View, watched, without_secrets
     from memae.watching import alarms, rule_of
     from memae.watching import watch as scored
 
@@ -68,11 +68,11 @@ def watch(
     rule = rule_of(detector, release=release, after=after)
     detector.use_engine(engine)
     view = View(detector.channels, detector.size_, FILMED if render else PICTURE if output else 0)
-    with _ending() as stop, Desk(detector, rule, folder=output, render=render, frames=frames) as desk:
+    with ending() as stop, Desk(detector, rule, folder=output, render=render, frames=frames) as desk:
         items = watched(source, view, stop, realtime=realtime, patience=reconnect)
         for item in alarms(scored(detector, items), rule, first=desk.first):
             desk.take(item)
-        desk.sum_up(source, stopped=stop.is_set())
+        desk.sum_up(without_secrets(source), stopped=stop.is_set())
 
 
 def _loaded(model: Path, false_alarm_rate: float | None, score_step: int | None) -> "VideoMemAE":
@@ -93,7 +93,7 @@ def _loaded(model: Path, false_alarm_rate: float | None, score_step: int | None)
 
 def _check_render(render: Path | None, source: str) -> None:
     """Refuses a film that cannot be written, before anything is computed."""
-    from memae.data.streams import live_source
+    from memae.data.streams import live_source, without_secrets
     from memae.errors import OptionError
     from memae.files import check_writable
 
@@ -102,12 +102,13 @@ def _check_render(render: Path | None, source: str) -> None:
     if render.suffix.lower() != ".mp4":
         raise OptionError(f"{render} must end in .mp4")
     if live_source(source) is not None:
-        raise OptionError(f"--render is for files and folders; {source} has no end. --output keeps pictures of alarms")
+        told = f"--render is for files and folders; {without_secrets(source)} has no end"
+        raise OptionError(f"{told}. --output keeps pictures of alarms")
     check_writable(render)
 
 
 @contextmanager
-def _ending() -> Iterator[Event]:
+def ending() -> Iterator[Event]:
     """An event that the first Ctrl-C or SIGTERM sets, where a second one interrupts at once.
 
     After a Ctrl-C the block ends with exit code 130, as in other commands; after a SIGTERM, a service's stop, with 0.

@@ -8,7 +8,7 @@ import re
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from threading import Condition, Event, Thread
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from memae.data import pixels
 from memae.data.ahead import ahead
-from memae.data.videos import FRAME_RATE, MAX_PIXELS, decoded, find_videos, frame_files, frame_pixels
+from memae.data.videos import FRAME_RATE, MAX_PIXELS, decoded, find_videos, frame_array, frame_files, frame_pixels
 from memae.errors import OptionError, SourceError
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "tcp", "udp")
@@ -105,11 +105,30 @@ def live_source(text: str) -> Live | None:
     scheme, separator, _ = text.partition("://")
     if not separator:
         return None
+    name = without_secrets(text)
     if scheme.lower() not in SCHEMES:
         known = ", ".join(SCHEMES)
-        raise OptionError(f"{text} begins with {scheme}://; known are {known}; else give a path or a camera's number")
-    name = re.sub(r"//[^/@]*@", "//***@", text)  # a password must not show up in an event
+        raise OptionError(f"{name} begins with {scheme}://; known are {known}; else give a path or a camera's number")
     return Live(name, text, options={"rtsp_transport": "tcp"} if scheme.lower().startswith("rtsp") else {})
+
+
+def without_secrets(source: str) -> str:
+    """A source as it may be shown: of an address neither user and password nor what follows a "?".
+
+    A password may hold any sign, so that all up to the last "@" is hidden.
+
+    Example:
+        >>> without_secrets("rtsp://me:p@ss/word@door:554/1?token=5"), without_secrets("films/a@b?.mp4")
+        ('rtsp://***@door:554/1?***', 'films/a@b?.mp4')
+    """
+    scheme, separator, rest = source.partition("://")
+    if not separator:
+        return source
+    place, asked, query = rest.partition("?")
+    _, at, host = place.rpartition("@")
+    if not at and "@" in query:  # the "?" may be of a password
+        return f"{scheme}://***"
+    return f"{scheme}://{'***@' if at else ''}{host}{'?***' if asked else ''}"
 
 
 def _camera(text: str) -> Live:
@@ -192,8 +211,8 @@ def _pictures(folder: Path, view: View) -> Iterator[Shot]:
 
 def _shot(frame: av.VideoFrame, seconds: float, view: View) -> Shot:
     share = min(view.picture / max(frame.width, frame.height), 1.0)
-    width, height = max(round(frame.width * share), 1), max(round(frame.height * share), 1)
-    seen: Any = frame.to_ndarray(format="rgb24", width=width, height=height) if view.picture else None
+    size = max(round(frame.height * share), 1), max(round(frame.width * share), 1)
+    seen: Any = frame_array(frame, "rgb24", size) if view.picture else None
     return Shot(seconds, time.time(), _sized(frame_pixels(frame, view.channels), view), seen)
 
 
@@ -360,10 +379,23 @@ class _Inbox:
         if not self._opened.live:
             self._changed.wait_for(lambda: self._shots < room or self._closed)
         elif self._shots >= room:
-            gone = self._shots + sum(item.frames for item in self._items if isinstance(item, Skipped))
-            kept = [item for item in self._items if not isinstance(item, Shot | Skipped)]
-            self._items = deque([*kept, Skipped(gone)])
+            self._items = deque(_emptied(self._items))
             self._shots = 0
+
+
+def _emptied(items: Iterable[Item | _Over]) -> Iterator[Item | _Over]:
+    """What has happened, in its order, with the number of frames that stood between."""
+    gone = 0
+    for item in items:
+        if isinstance(item, Shot | Skipped):
+            gone += item.frames if isinstance(item, Skipped) else 1
+            continue
+        if gone:
+            yield Skipped(gone)
+        gone = 0
+        yield item
+    if gone:
+        yield Skipped(gone)
 
 
 def _as_they_come(items: Iterator[Item], stop: Event) -> Iterator[Item]:
@@ -371,6 +403,7 @@ def _as_they_come(items: Iterator[Item], stop: Event) -> Iterator[Item]:
     inbox = _Inbox()
     # A daemon, since a read that hangs would keep the interpreter from ending.
     thread = Thread(target=_hand_over, args=(items, inbox), name="memae reader", daemon=True)
+    del items  # the connection is closed by the thread that reads from it
     thread.start()
     try:
         while not stop.is_set():
@@ -394,3 +427,6 @@ def _hand_over(items: Iterator[Item], inbox: _Inbox) -> None:
         inbox.put(_Over(None))
     except BaseException as error:  # it is raised where the items are taken
         inbox.put(_Over(error))
+    finally:
+        if isinstance(items, Generator):
+            items.close()
