@@ -29,7 +29,7 @@ def main() -> None:
     table1.add_arguments(parts.add_parser("table1", help="the paper's Table 1: images"))
     table2.add_arguments(parts.add_parser("table2", help="the paper's Tables 2 and 4: frames of Ped2"))
     table3.add_arguments(parts.add_parser("table3", help="the paper's Table 3: KDDCUP"))
-    figures.add_arguments(parts.add_parser("figures", help="the paper's Figures 3 and 4: items and anomalies"))
+    figures.add_arguments(parts.add_parser("figures", help="the paper's Figures 3 to 7"))
     adbench.add_arguments(parts.add_parser("adbench", help="tables of ADBench, beside PyOD's detectors"))
     calibration.add_arguments(parts.add_parser("calibration", help="false-alarm rates: promised and realised"))
     parity.add_arguments(parts.add_parser("parity", help="the same samples through every surface"))

@@ -15,6 +15,15 @@ from benchmarks.frame_protocol import Array, Figure, PixelLevel
 from memae.errors import OptionError, SourceError
 from memae.metrics import Estimate
 
+MEANING = {
+    "per_video": "each video's errors are scaled from its least to its largest (Eq. 11)",
+    "none": "errors as they are",
+    "causal": "each error is scaled by those before it alone, from the range of held-out normal frames on (--normal)",
+    "causal_alone": "each error is scaled by those before it alone",
+    "paper": "that of the paper: per_video, all frames, micro",
+    "authors": "that of its authors' code: per_video, the frames alone on which a clip of 16 is centred, micro",
+}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `python -m benchmarks evaluate-video`."""
@@ -78,6 +87,8 @@ def lines(frames: list[Figure], pixels: PixelLevel | None = None) -> list[str]:
     rows = [head, *map(_row, frames)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     shown = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    there = [name for figure in frames for name in (figure.normalisation, figure.protocol) if name]
+    shown += ["", *(f"{name}: {MEANING[name]}" for name in dict.fromkeys(there))]
     return shown if pixels is None else [*shown, "", *_pixel_lines(pixels)]
 
 

@@ -1,6 +1,10 @@
-"""Figures 3 and 4: what single memory items decode to, and what AE and MemAE make of an anomaly."""
+"""Figures 3 to 7, one command each; here 3 and 4: what single items decode to, what AE and MemAE make of an anomaly.
+
+Figures 5, 6 and 7 are of runs of Table 2, and drawn with it.
+"""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks import records
+from benchmarks import jobs as running
+from benchmarks import records, table2
 from benchmarks.jobs import Job, run
 
 PICTURES = records.ROOT / "docs" / "reproduce"
@@ -28,15 +33,16 @@ COUNT = 8
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `python -m benchmarks figures`."""
-    parser.add_argument("--jobs", type=int, default=2, help="runs at a time, a core each")
-    parser.add_argument("--render", action="store_true", help="run nothing, only draw once more")
+    parser.add_argument("--only", nargs="+", type=int, choices=JOBS, default=[3, 4], metavar="N", help="3 to 7")
+    running.add_arguments(parser, "docs/reproduce.md")
     parser.set_defaults(run=main)
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Trains what is not recorded yet, and renders the page."""
     if not arguments.render:
-        run([job(model, normal) for normal in (*SHOWN, ITEMS) for model in MODELS], arguments.jobs)
+        wanted = {job.name: job for number in arguments.only for job in JOBS[number]()}
+        run(wanted.values(), arguments.jobs)
     from benchmarks.reproduce import render  # noqa: PLC0415 (it needs matplotlib)
 
     render()
@@ -45,6 +51,20 @@ def main(arguments: argparse.Namespace) -> None:
 def job(model: str, normal: int) -> Job:
     """One training."""
     return Job(f"figures/{model}-{normal}", measured, {"model": model, "normal": normal, "seed": 0}, resumes=True)
+
+
+def _of_table2(*methods: str) -> list[Job]:
+    return [table2.job("cpu", method, 0) for method in methods]
+
+
+JOBS: dict[int, Callable[[], list[Job]]] = {
+    3: lambda: [job(model, ITEMS) for model in MODELS],
+    4: lambda: [job(model, normal) for normal in SHOWN for model in MODELS],
+    5: lambda: _of_table2(*table2.DRAWN),
+    6: lambda: _of_table2(*table2.DRAWN),
+    7: lambda: _of_table2(*table2.ITEMS),
+}
+"""What a figure needs."""
 
 
 def measured(model: str, normal: int, seed: int, checkpoint: Path) -> dict[str, Any]:

@@ -22,7 +22,11 @@ def render() -> None:
         "`MEMAE_DATA` name the folder of the data sets (`python -m benchmarks fetch mnist cifar10` downloads two of "
         "them; a missing one is named with where to get it); then for instance `python -m benchmarks table1 --dataset "
         "mnist --methods ae --classes 1`. What is recorded is not run again: delete a record first. Each command "
-        "renders this page anew.",
+        "renders this page anew. A figure alone is `python -m benchmarks figures --only N`, with N from 3 to 7.",
+        "",
+        "Frame errors of any other model are judged under the same protocols by `python -m benchmarks evaluate-video "
+        "errors.npy --dataset ped2` (or ped1, avenue, shanghaitech), which says what each protocol means; `python -m "
+        "benchmarks doctor ped2` says what is missing, unreadable or mislabelled in a video set.",
         "",
         "*Ours* is the estimator without options. It goes beyond the paper's method ([method.md](method.md#scores)); "
         "the paper's methods are never scored as ours is, except where a row says so.",

@@ -286,6 +286,8 @@ def test_the_table_tells_what_does_not_exist():
     shown = evaluate_video.lines(frame_figures([np.arange(20) > 10], [np.arange(20.0)]))
     assert shown[1].split() == ["per_video", "with", "20", "1.0000", "1.0000", "paper"]
     assert shown[2].split()[-1] == "–"
+    told = shown[shown.index("") + 1 :]
+    assert [line.split(":")[0] for line in told] == ["per_video", "paper", "none", "causal_alone", "authors"]
 
 
 @pytest.mark.skipif(not (datasets.DATA / "UCSD_Anomaly_Dataset.v1p2").exists(), reason="needs UCSD Ped2")
@@ -311,5 +313,6 @@ def test_the_command_judges_errors_of_ped2(tmp_path, capsys):
     np.save(tmp_path / "errors.npy", np.concatenate([without_edges(each) for each in by_video(errors, PED2).videos]))
     command(*files)
     out = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in out] == ["normalisation", "per_video", "none", "causal"]
-    assert out[1].endswith("authors")
+    table = out[: out.index("")]
+    assert [line.split()[0] for line in table] == ["normalisation", "per_video", "none", "causal"]
+    assert table[1].endswith("authors")

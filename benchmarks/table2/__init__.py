@@ -28,6 +28,10 @@ METHODS = {
     **{f"memae_{items}": 1 for items in SIZES},
 }
 """Every method and its number of seeds at the size for two cores."""
+DRAWN = {"ae": "AE", "memae_authors": "MemAE", "ours": "VideoMemAE()"}
+"""The methods of Figures 5 and 6."""
+ITEMS = {**{f"memae_{items}": items for items in SIZES}, "memae_authors": 2000}
+"""Those of Figure 7, and their numbers of items."""
 AT_FULL_SIZE = (
     "ae",
     "ae_l1",
