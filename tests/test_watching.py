@@ -1,6 +1,8 @@
 """Watching: the same scores as scoring, with a stated delay; and when scores become alarms."""
 
+import gc
 import itertools
+import tracemalloc
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -47,6 +49,30 @@ def test_watching_scores_as_scoring_does(watcher: VideoMemAE, squares: Any) -> N
     np.testing.assert_allclose(
         [frame.normalised for frame in seen], causal(scores, float(known[0]), float(known[-1])), rtol=1e-12
     )
+
+
+def test_memory_is_constant(watcher: VideoMemAE, squares: Any) -> None:
+    """However long it watches, with alarms that come and go and gaps: nothing is kept."""
+
+    def endless() -> Iterator[Item]:
+        frames = squares(100, odd=(40, 60))
+        for turn in itertools.count():
+            yield Skipped(1) if turn else OPENED
+            yield from shots(frames, 100 * turn)
+
+    held = []
+    found = alarms(watch(watcher, endless()), rule_of(watcher, release=0.2))
+    tracemalloc.start()
+    try:
+        for item in found:
+            if isinstance(item, Watched) and item.time in (18.0, 66.0):
+                gc.collect()
+                held.append(tracemalloc.get_traced_memory()[0])
+                if len(held) == 2:
+                    break
+    finally:
+        tracemalloc.stop()
+    assert held[1] - held[0] < 100 * 1200  # bytes a frame; one that is kept takes 400
 
 
 def test_no_clip_spans_a_gap(watcher: VideoMemAE, squares: Any) -> None:
