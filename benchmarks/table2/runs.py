@@ -267,7 +267,7 @@ METHODS: dict[str, Callable[[str, Problem, int, Path], Found]] = {
     "memae_paper": learned(recipes.paper),
     **{f"memae_{items}": learned(functools.partial(recipes.authors, items=items)) for items in SIZES},
     "conv2d": compared(lambda seed: StackedFrames(epochs=40, width=0.25, seed=seed), 10),
-    "conv3d": compared(lambda seed: SpatioTemporal(epochs=20, seed=seed), 2 * LENGTH),
+    "conv3d": compared(lambda seed: SpatioTemporal(epochs=10, seed=seed), 2 * LENGTH),
     "difference": difference,
     "ours": ours(),
     "ours_without_memory": ours(n_items=0, warmup=0),
