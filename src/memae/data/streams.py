@@ -22,16 +22,7 @@ from torch import Tensor
 
 from memae.data import pixels
 from memae.data.ahead import ahead
-from memae.data.videos import (
-    FRAME_RATE,
-    MAX_PIXELS,
-    decoded,
-    find_videos,
-    frame_array,
-    frame_files,
-    frame_pixels,
-    frame_rate,
-)
+from memae.data.videos import FRAME_RATE, MAX_PIXELS, decoded, find_videos, frame_array, frame_files, frame_pixels
 from memae.errors import OptionError, SourceError
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "tcp", "udp")
@@ -191,8 +182,14 @@ def _rate_of(video: Path) -> float:
     """Frames a second; what is wrong with the file is told when it is decoded."""
     if video.is_file():
         with suppress(av.FFmpegError), av.open(f"file:{video}", "r", metadata_errors="replace") as container:
-            return frame_rate(container.streams.video[0]) if container.streams.video else FRAME_RATE
+            return _rate(container.streams.video[0]) if container.streams.video else FRAME_RATE
     return FRAME_RATE
+
+
+def _rate(stream: av.VideoStream) -> float:
+    """Frames a second that a stream tells, where that can be true: what does not know tells its clock's ticks."""
+    rate = float(stream.average_rate or stream.guessed_rate or 0)
+    return rate if 0.1 < rate < 1000 else FRAME_RATE
 
 
 def _film(path: Path, view: View) -> Iterator[Shot]:
@@ -308,7 +305,7 @@ def _frames(live: Live, view: View) -> Iterator[Item]:
         for packet in container.demux(stream):
             for frame in _intact(packet):
                 if not opened and frame is not None:
-                    yield Opened(live.name, frame_rate(stream), flows)
+                    yield Opened(live.name, _rate(stream), flows)
                     opened = True
                 if frame is None:
                     yield Skipped(1)

@@ -163,7 +163,7 @@ def decoded(path: Path) -> Iterator[tuple[av.VideoFrame, float]]:
             stream.thread_type = "AUTO"
             # do not paint over damaged parts, nor take memory for what a damaged header claims later on
             stream.codec_context.options = {"err_detect": "explode", "max_pixels": str(MAX_PIXELS)}
-            rate = frame_rate(stream)
+            rate = float(stream.average_rate or FRAME_RATE)  # of a high-speed camera, thousands
             promised = _promised(container.format.name, stream, rate)
             for frame in container.decode(stream):
                 if frame.is_corrupt:
@@ -207,12 +207,6 @@ def _promised(container: str, stream: Any, rate: float) -> float:
     if tag:  # Matroska
         return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
     return stream.frames / rate if container == "avi" else 0.0
-
-
-def frame_rate(stream: av.VideoStream) -> float:
-    """Frames a second that a stream tells, where that can be true: what does not know tells its clock's ticks."""
-    rate = float(stream.average_rate or stream.guessed_rate or 0)
-    return rate if 0.1 < rate < 1000 else FRAME_RATE
 
 
 def _duration(frame: av.VideoFrame, rate: float) -> float:
