@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.metrics import roc_auc_score
 
 pytest.importorskip("scipy")
 
@@ -170,6 +171,11 @@ def test_the_page_has_the_tables_and_the_figures_of_the_scoreboard(tmp_path, mon
     assert "| **ours**: `VideoMemAE()` | – | 0.9700 ± 0.0000 (2 seeds) |" in text
     assert "| MemAE | 0.9410 | 0.9275 ± 0.0035 (2 seeds) |" in text
     assert "- AE: frame 0.9050" in text
+    cells = next(line for line in text.splitlines() if line.startswith("| AE | ") and line.count("|") == 4).split("|")
+    scores = [np.array(each.split(), float) for each in found["errors"]]
+    assert [float(cell) for cell in cells[2:4]] == [
+        pytest.approx(roc_auc_score(wanted, each), abs=0.0051) for wanted, each in zip(LABELS, scores, strict=True)
+    ]
     assert text.count(".png)") == len(list((tmp_path / "pictures").glob("*.png"))) == 3
     scores = json.loads((tmp_path / "results" / "table2.json").read_text())["cpu"]["figures"]
     assert scores["table2/ped2_cpu/memae/auroc"]["value"] == pytest.approx(0.9275)

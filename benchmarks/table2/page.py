@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
+from sklearn.metrics import roc_auc_score
 
 from benchmarks import records
 from benchmarks.table2 import DRAWN, ITEMS, METHODS, SCALES, job, seeds_of
@@ -96,7 +97,7 @@ def section() -> list[str]:
     lines = ["## Tables 2 and 4: frames of UCSD Ped2"]
     for scale, runs in scales.items():
         lines += ["", f"### {TITLES[scale]}", "", *table(runs), "", *other_scores(runs)]
-        lines += [*ablation(runs), *pictures(scale, runs)]
+        lines += [*within(runs), *ablation(runs), *pictures(scale, runs)]
     lines += running_time()
     return [*lines, "", *NOTES.read_text(encoding="utf-8").splitlines()]
 
@@ -193,6 +194,41 @@ def other_scores(runs: Runs) -> list[str]:
     return lines if len(lines) > 4 else []
 
 
+def within(runs: Runs) -> list[str]:
+    """AUROC of the frames of each video alone, for the methods of Figure 5."""
+    shown = {title: runs[method] for method, title in DRAWN.items() if method in runs}
+    if not shown:
+        return []
+    count = len(next(iter(shown.values()))[0]["errors"])
+    lines = [
+        "",
+        "AUROC within each test video, mean over the seeds; – where all frames are abnormal:",
+        "",
+        f"| | {' | '.join(map(str, range(1, count + 1)))} |",
+        f"|---|{'---|' * count}",
+    ]
+    for title, each in shown.items():
+        cells = (f"{value:.2f}" if (value := _within(each, video)) is not None else "–" for video in range(count))
+        lines.append(f"| {title} | {' | '.join(cells)} |")
+    return lines
+
+
+def _within(each: list[Run], video: int) -> float | None:
+    """Mean AUROC of one video over runs; None where all of its frames are abnormal."""
+    scores = [_errors(run, video) for run in each]
+    labels = np.zeros(len(scores[0]), bool)
+    for start, stop in _abnormal(each[0], video):
+        labels[start : stop + 1] = True
+    return None if labels.all() else float(np.mean([roc_auc_score(labels, one) for one in scores]))
+
+
+def _abnormal(run: Run, video: int) -> list[tuple[int, int]]:
+    """First and last frame of each abnormal stretch, as `runs.figures` has written them."""
+    return [
+        (int(start), int(stop)) for start, _, stop in (each.partition("-") for each in run["abnormal"][video].split())
+    ]
+
+
 def ablation(runs: Runs) -> list[str]:
     """Table 4."""
     rows = [
@@ -269,8 +305,7 @@ def _draw_scores(shown: dict[str, Run]) -> Figure:
     for axes, video in zip(figure.subplots(len(VIDEOS), 1), VIDEOS, strict=True):
         for method, run in shown.items():
             axes.plot(normality(_errors(run, video)), label=DRAWN[method], linewidth=1)
-        for stretch in next(iter(shown.values()))["abnormal"][video].split():
-            start, stop = map(int, stretch.split("-"))
+        for start, stop in _abnormal(next(iter(shown.values())), video):
             axes.axvspan(start, stop, color="tab:red", alpha=0.12, linewidth=0)
         axes.set(ylabel=f"test video {video + 1}", ylim=(-0.05, 1.05), xmargin=0)
     figure.axes[-1].set_xlabel("frame")
