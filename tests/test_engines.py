@@ -1,5 +1,6 @@
 """Other engines score as torch does, and say so where they cannot."""
 
+import subprocess
 import sys
 
 import numpy as np
@@ -143,3 +144,25 @@ def test_an_engine_leaves_denormals_as_they_were(detectors, engine):
     detector.use_engine(engine).anomaly_score(X)
     detector.use_engine("torch")
     assert float(torch.tensor(1e-40) * 1.0) > 0
+
+
+SIGNALLED = """
+import signal, threading
+import numpy as np
+from memae import VideoMemAE
+
+X = np.random.default_rng(0).integers(0, 256, (60, 32, 32)).astype(np.uint8)
+held = [VideoMemAE(10, length=4, epochs=2, warmup=1, false_alarm_rate=0.2).fit(X).use_engine("openvino")]
+signal.signal(signal.SIGINT, lambda *_: print("caught"))
+dropping = threading.Thread(target=held.clear)
+dropping.start()
+dropping.join()
+signal.raise_signal(signal.SIGINT)
+"""
+
+
+def test_a_signal_does_not_crash_where_a_thread_has_dropped_the_engine():
+    """OpenVINO's plugin frees the main thread's stack for signals where it is dropped on another thread."""
+    pytest.importorskip("openvino")
+    ran = subprocess.run([sys.executable, "-c", SIGNALLED], capture_output=True, text=True, check=False, timeout=120)
+    assert (ran.returncode, ran.stdout) == (0, "caught\n"), ran.stderr

@@ -1,6 +1,7 @@
 """Faster engines for scoring on a CPU, each held against torch before it is used."""
 
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from typing import Any, Literal
 
@@ -126,8 +127,7 @@ def with_openvino(model: bytes, weights: bytes = b"") -> Run:
     Raises:
         MissingExtraError: OpenVINO is not installed.
     """
-    openvino = required("openvino")
-    core = openvino.Core()
+    core = openvino_core()
     exact = {
         "INFERENCE_PRECISION_HINT": "f32",
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
@@ -140,6 +140,19 @@ def with_openvino(model: bytes, weights: bytes = b"") -> Run:
         return [np.array(found[output]) for output in compiled.outputs]  # copies: the engine reuses its own
 
     return run
+
+
+@cache
+def openvino_core() -> Any:
+    """The runtime of OpenVINO, one for the whole process and never dropped.
+
+    Its plugin gives the thread that loads it another stack for signals. Dropped on another thread, it frees that stack
+    and leaves it in use: the next Ctrl-C would end the process with a segmentation fault (OpenVINO 2026.4).
+
+    Raises:
+        MissingExtraError: OpenVINO is not installed.
+    """
+    return required("openvino").Core()
 
 
 def required(package: str) -> Any:

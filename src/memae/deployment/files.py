@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Self
 
-from memae.engines import Run, required, with_onnxruntime, with_openvino
+from memae.engines import Run, openvino_core, required, with_onnxruntime, with_openvino
 from memae.files import replacing
 
 ABOUT = "memae"
@@ -47,7 +47,7 @@ class OpenVinoFiles:
     def of(cls, graph: bytes, about: str) -> Self:
         """An ONNX graph with a description, converted."""
         openvino = required("openvino")
-        model = openvino.Core().read_model(graph)
+        model = openvino_core().read_model(graph)
         model.set_rt_info(about, ABOUT)
         with TemporaryDirectory() as folder:  # it writes to files alone
             path = Path(folder) / "model.xml"
