@@ -76,10 +76,10 @@ class Desk:
         if isinstance(item, Opened | Lost):
             self._say(item)
         if isinstance(item, Opened):
-            delay = {"delay_frames": self._detector.delay, "delay_seconds": round(self._detector.delay / item.rate, 3)}
-            if item.live:
-                delay["delay_at_most"] = round(self._detector.delay / item.rate + streams.BACKLOG, 3)
-            event |= {**delay, "above": self._rule.above, "below": self._rule.below}
+            seconds = self._detector.delay / item.rate
+            event |= {"delay_frames": self._detector.delay, "delay_seconds": round(seconds, 3)}
+            event |= {"delay_at_most": round(seconds + streams.BACKLOG, 3)} if item.live else {}
+            event |= {"above": self._rule.above, "below": self._rule.below}
         if self._ledger is not None and isinstance(item, Ended):
             event["thumbnail"] = self._ledger.thumbnail(self._detector, item.alarm)
         if self._ledger is not None and not isinstance(item, Watched | Skipped):

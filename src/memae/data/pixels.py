@@ -226,10 +226,20 @@ def _deep_colour(path: Path, colour: bool, kind: str | None) -> Tensor:
     pipe = "png_pipe" if kind == "PNG" else "tiff_pipe"
     try:
         with av.open(BytesIO(path.read_bytes()), "r", format=pipe) as file:
-            array = next(file.decode(video=0)).to_ndarray(format="rgb48le" if colour else "gray16le")
+            array = frame_array(next(file.decode(video=0)), "rgb48le" if colour else "gray16le")
     except (av.FFmpegError, StopIteration) as error:
         raise SourceError(f"{path} is 16-bit colour of an unknown form; save it as 16-bit PNG") from error
     return pixels_of_array(array.transpose(2, 0, 1) if colour else array[None], str(path))
+
+
+def frame_array(frame: av.VideoFrame, kind: str, size: tuple[int, int] | None = None) -> np.ndarray[Any, Any]:
+    """A frame `(h, w)` or `(h, w, 3)` in another pixel format, and of another height and width if `size` is given.
+
+    It is converted on this thread and copied: FFmpeg would start a pool of threads for each frame, and a view would
+    free FFmpeg's memory on whatever thread drops it last.
+    """
+    height, width = size or (frame.height, frame.width)
+    return frame.to_ndarray(format=kind, width=width, height=height, threads=1).copy()
 
 
 def _upright(pixels: Tensor, orientation: int) -> Tensor:

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from memae.data import pixels
 from memae.data.ahead import ahead
-from memae.data.videos import FRAME_RATE, MAX_PIXELS, decoded, find_videos, frame_array, frame_files, frame_pixels
+from memae.data.videos import FRAME_RATE, MAX_PIXELS, decoded, find_videos, frame_files, frame_pixels
 from memae.errors import OptionError, SourceError
 
 SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "tcp", "udp")
@@ -212,7 +212,7 @@ def _pictures(folder: Path, view: View) -> Iterator[Shot]:
 def _shot(frame: av.VideoFrame, seconds: float, view: View) -> Shot:
     share = min(view.picture / max(frame.width, frame.height), 1.0)
     size = max(round(frame.height * share), 1), max(round(frame.width * share), 1)
-    seen: Any = frame_array(frame, "rgb24", size) if view.picture else None
+    seen: Any = pixels.frame_array(frame, "rgb24", size) if view.picture else None
     return Shot(seconds, time.time(), _sized(frame_pixels(frame, view.channels), view), seen)
 
 

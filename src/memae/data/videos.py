@@ -219,19 +219,11 @@ def frame_pixels(frame: av.VideoFrame, channels: int) -> Tensor:
     kind = frame.format
     deep = kind.components[0].bits > 8 and (kind.is_rgb or kind.name.startswith("gray"))
     colour = channels == 3 or kind.is_rgb or kind.name == "pal8"
-    array = frame_array(frame, ("rgb48le" if colour else "gray16le") if deep else ("rgb24" if colour else "gray"))
+    array = pixels.frame_array(
+        frame, ("rgb48le" if colour else "gray16le") if deep else ("rgb24" if colour else "gray")
+    )
     planes = array.transpose(2, 0, 1) if colour else array[None]
     return pixels.with_channels(pixels.pixels_of_array(planes, "frame"), channels)
-
-
-def frame_array(frame: av.VideoFrame, kind: str, size: tuple[int, int] | None = None) -> np.ndarray[Any, Any]:
-    """A frame `(h, w)` or `(h, w, 3)` in another pixel format, and of another height and width if `size` is given.
-
-    It is converted on this thread and copied: FFmpeg would start a pool of threads for each frame, and a view would
-    free FFmpeg's memory on whatever thread drops it last.
-    """
-    height, width = size or (frame.height, frame.width)
-    return frame.to_ndarray(format=kind, width=width, height=height, threads=1).copy()
 
 
 def read_video(path: Path, *, channels: int = 1, size: tuple[int, int] | None = None) -> Video:
