@@ -14,7 +14,7 @@ import numpy as np
 
 from fuzz import mutations, places
 from fuzz.formats import Format, taken
-from memae.data.streams import View, watched
+from memae.data.streams import View, read_source
 from memae.estimators import VideoMemAE
 from memae.watching import alarms, rule_of, watch
 
@@ -72,7 +72,7 @@ def target(data: bytes) -> int:
 
 def _watched(detector: VideoMemAE, path: Path) -> None:
     """What `memae watch` does, with the pictures that people see."""
-    frames = watched(str(path), View(detector.channels, detector.size_, picture=40), Event())
+    frames = read_source(str(path), View(detector.channels, detector.size_, picture=40), Event())
     with closing(alarms(watch(detector, frames), rule_of(detector, release=1.0, after=None))) as seen:  # type: ignore[type-var]  # a generator
         for _ in seen:
             pass

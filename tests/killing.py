@@ -26,7 +26,7 @@ from memae.deployment.files import OnnxFile, OpenVinoFiles
 from memae.estimators import TabularMemAE, VideoMemAE
 from memae.model import MemorySpec, Spec, build
 from memae.options import Options
-from memae.overlay import film
+from memae.overlay import film_writer
 from memae.report import write as write_report
 from memae.watching import Alarm, Watched
 
@@ -85,7 +85,7 @@ def scores(path: Path, version: Version) -> None:
 
 
 def movie(path: Path, version: Version) -> None:
-    with film(path, 25.0) as written:
+    with film_writer(path, 25.0) as written:
         for number in range(4):
             written.add(np.full((32, 48, 3), 20 * number + version, dtype=np.uint8))
 

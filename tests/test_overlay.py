@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from memae.errors import OutputError
-from memae.overlay import ALARM, ALARM_GROUND, CURVE, SPAN, STRIP, Timeline, blended, film, framed
+from memae.overlay import ALARM, ALARM_GROUND, CURVE, SPAN, STRIP, Timeline, blended, film_writer, framed
 
 GREY = np.full((24, 36, 3), 100, dtype=np.uint8)
 
@@ -77,10 +77,10 @@ def test_frames_have_even_sides(size: tuple[int, int], score: float) -> None:
 
 def test_a_film_can_be_played(tmp_path: Path) -> None:
     path = tmp_path / "film.mp4"
-    with film(path, 29.97) as written:
+    with film_writer(path, 29.97) as writer:
         for level in range(30):
-            written.add(np.full((48, 64, 3), 8 * level, dtype=np.uint8))
-        written.add(np.full((50, 70, 3), 240, dtype=np.uint8))  # scaled
+            writer.add(np.full((48, 64, 3), 8 * level, dtype=np.uint8))
+        writer.add(np.full((96, 128, 3), 240, dtype=np.uint8))  # scaled
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.width, stream.height) == ("h264", 64, 48)
@@ -90,18 +90,29 @@ def test_a_film_can_be_played(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_frame_of_another_shape_keeps_it(tmp_path: Path) -> None:
+    with film_writer(tmp_path / "film.mp4", 25.0) as writer:
+        writer.add(np.full((48, 64, 3), 240, dtype=np.uint8))
+        writer.add(np.full((24, 96, 3), 240, dtype=np.uint8))
+    with av.open(str(tmp_path / "film.mp4")) as container:
+        _, wide = (frame.to_ndarray(format="gray") for frame in container.decode(video=0))
+    assert wide.shape == (48, 64)
+    assert wide[20:28].min() > 230  # 16 rows of it, in the middle
+    assert max(wide[:12].max(), wide[-12:].max()) < 30
+
+
 def test_a_film_that_fails_leaves_nothing(tmp_path: Path) -> None:
     path = tmp_path / "film.mp4"
     path.write_bytes(b"before")
 
     def interrupted() -> None:
-        with film(path, 25.0) as written:
-            written.add(GREY)
+        with film_writer(path, 25.0) as writer:
+            writer.add(GREY)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    with pytest.raises(OutputError), film(tmp_path / "no" / "film.mp4", 25.0):
+    with pytest.raises(OutputError), film_writer(tmp_path / "no" / "film.mp4", 25.0):
         pass
     assert path.read_bytes() == b"before"
     assert list(tmp_path.iterdir()) == [path]

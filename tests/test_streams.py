@@ -14,7 +14,8 @@ from PIL import Image
 from tests.serving import Camera, RtspCamera, encoded, serving
 
 from memae.data import streams
-from memae.data.streams import Item, Lost, Opened, Shot, Skipped, View, live_source, watched
+from memae.data.addresses import live_source
+from memae.data.streams import Item, Lost, Opened, Shot, Skipped, View, read_source
 from memae.data.videos import read_video
 from memae.demo import street
 from memae.errors import OptionError, SourceError
@@ -52,7 +53,7 @@ def shots(items: Iterator[Item], count: int | None = None) -> list[Shot]:
 @pytest.mark.parametrize("size", [None, (20, 30)])
 def test_a_file_gives_what_scoring_reads(file: Path, channels: int, size: tuple[int, int] | None) -> None:
     whole = read_video(file, channels=channels, size=size)
-    opened, *found = list(watched(str(file), View(channels, size, picture=48), Event()))
+    opened, *found = list(read_source(str(file), View(channels, size, picture=48), Event()))
     assert opened == Opened(str(file), 25.0, live=False)
     assert torch.equal(torch.stack([shot.pixels for shot in found]), whole.frames)
     assert [shot.time for shot in found] == whole.times.tolist()
@@ -68,7 +69,7 @@ def test_a_folder_gives_what_scoring_reads(tmp_path: Path, picture: int, deep: b
             tmp_path / f"{number}.png"
         )
     whole = read_video(tmp_path)
-    opened, *found = list(watched(str(tmp_path), View(1, None, picture), Event()))
+    opened, *found = list(read_source(str(tmp_path), View(1, None, picture), Event()))
     assert opened == Opened(str(tmp_path), 25.0, live=False)
     assert torch.equal(torch.stack([shot.pixels for shot in found]), whole.frames)
     assert [shot.time for shot in found] == whole.times.tolist()
@@ -77,14 +78,14 @@ def test_a_folder_gives_what_scoring_reads(tmp_path: Path, picture: int, deep: b
 
 def test_several_videos_come_one_after_another(tmp_path: Path, file: Path) -> None:
     (tmp_path / "other.mkv").write_bytes(file.read_bytes())
-    found = list(watched(str(tmp_path), GREY, Event()))
+    found = list(read_source(str(tmp_path), GREY, Event()))
     assert [place for place, item in enumerate(found) if isinstance(item, Opened)] == [0, 21]
     assert len(found) == 42
 
 
 def test_a_file_stops_when_told(file: Path) -> None:
     stop = Event()
-    items = watched(str(file), GREY, stop)
+    items = read_source(str(file), GREY, stop)
     assert len(shots(items, 5)) == 5
     stop.set()
     assert list(items) == []
@@ -92,11 +93,11 @@ def test_a_file_stops_when_told(file: Path) -> None:
 
 def test_realtime_takes_its_time_and_skips_what_comes_too_late(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begin = time.monotonic()
-    found = shots(watched(str(file), GREY, Event(), realtime=True))
+    found = shots(read_source(str(file), GREY, Event(), realtime=True))
     assert time.monotonic() - begin > 0.7  # 20 frames at 25 a second
     assert [shot.time for shot in found] == read_video(file).times.tolist()
     monkeypatch.setattr(streams, "BACKLOG", 0.2)
-    items = watched(str(file), GREY, Event(), realtime=True)
+    items = read_source(str(file), GREY, Event(), realtime=True)
     assert next(items) == Opened(str(file), 25.0, live=True)
     time.sleep(0.5)  # a model that takes its time
     found = list(items)
@@ -110,7 +111,7 @@ def test_realtime_takes_its_time_and_skips_what_comes_too_late(file: Path, monke
 def test_skipped_frames_stay_with_their_video(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "other.mkv").write_bytes(file.read_bytes())
     monkeypatch.setattr(streams, "BACKLOG", 0.2)
-    items = watched(str(tmp_path), GREY, Event(), realtime=True)
+    items = read_source(str(tmp_path), GREY, Event(), realtime=True)
     assert isinstance(next(items), Opened)
     time.sleep(2.0)  # until the second one is over
     found = list(items)
@@ -133,7 +134,7 @@ def test_the_reader_closes_what_it_has_read_from(monkeypatch: pytest.MonkeyPatch
             closed.append(current_thread().name)
 
     monkeypatch.setattr(streams, "_connected", endless)
-    items = watched("http://127.0.0.1:9", GREY, Event())
+    items = read_source("http://127.0.0.1:9", GREY, Event())
     assert isinstance(next(items), Opened)
     items.close()  # type: ignore[attr-defined]
     assert closed == ["memae reader"]
@@ -186,7 +187,7 @@ def test_a_stream_that_drops_comes_back(quick: None, kind: str) -> None:
     with serving(camera):
         stop, found = Event(), []
         address = f"{'rtsp' if kind == 'rtsp' else 'http'}://127.0.0.1:{camera.port}/live"
-        for item in watched(address, View(1, (32, 48), 24), stop):
+        for item in read_source(address, View(1, (32, 48), 24), stop):
             found.append(item)
             if sum(isinstance(each, Shot) for each in found) >= 75:
                 stop.set()
@@ -202,7 +203,7 @@ def test_a_stream_that_drops_comes_back(quick: None, kind: str) -> None:
 
 def test_a_stream_that_stays_away_is_given_up(quick: None) -> None:
     with serving(Camera([encoded(FILM)], 0.3)) as camera:
-        items = watched(f"http://127.0.0.1:{camera.port}", GREY, Event(), patience=0.4)
+        items = read_source(f"http://127.0.0.1:{camera.port}", GREY, Event(), patience=0.4)
         assert len(shots(items, 10)) == 10
         camera.away.set()
         with pytest.raises(SourceError, match=r"did not come back for 0\.4 s"):
@@ -213,7 +214,7 @@ def test_a_stream_that_falls_silent_is_lost(quick: None, monkeypatch: pytest.Mon
     monkeypatch.setattr(streams, "SILENCE", 0.5)
     with serving(Camera([encoded(FILM)], 0.2)) as camera:
         camera.talk = partial(_hanging, camera, camera.talk)
-        for item in watched(f"http://127.0.0.1:{camera.port}", GREY, Event()):
+        for item in read_source(f"http://127.0.0.1:{camera.port}", GREY, Event()):
             if isinstance(item, Lost):
                 assert item.reason == "silent for 0.5 s"
                 break
@@ -227,7 +228,7 @@ def _hanging(camera: Camera, talk: object, connection: object, programme: bytes)
 def test_the_first_connection_must_work() -> None:
     for address in ("http://127.0.0.1:9/live", "rtsp://127.0.0.1:9/live", "tcp://127.0.0.1:9"):
         with pytest.raises(SourceError, match=rf"cannot watch {address} \(connection refused\)"):
-            list(watched(address, GREY, Event()))
+            list(read_source(address, GREY, Event()))
 
 
 def test_a_recording_behind_an_address_is_read_whole(tmp_path: Path, file: Path) -> None:
@@ -239,7 +240,7 @@ def test_a_recording_behind_an_address_is_read_whole(tmp_path: Path, file: Path)
     Thread(target=server.serve_forever, daemon=True).start()
     try:
         address = f"http://127.0.0.1:{server.server_port}/{file.name}"
-        opened, *found = list(watched(address, GREY, Event()))
+        opened, *found = list(read_source(address, GREY, Event()))
     finally:
         server.shutdown()
         server.server_close()
@@ -253,7 +254,7 @@ def test_damaged_packets_are_gaps(quick: None) -> None:
     programme[starts[20] : starts[21] - 200] = bytes(starts[21] - 200 - starts[20])
     with serving(Camera([bytes(programme)], 0.4, "multipart/x-mixed-replace;boundary=ffmpeg")) as camera:
         found = []
-        for item in watched(f"http://127.0.0.1:{camera.port}", GREY, Event()):
+        for item in read_source(f"http://127.0.0.1:{camera.port}", GREY, Event()):
             found.append(item)
             if isinstance(item, Lost):
                 break

@@ -12,7 +12,7 @@ from typing import Any
 import av
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
 from memae.data.images import heat_colours
@@ -191,7 +191,7 @@ def _font(size: int) -> Any:
     return ImageFont.load_default(size)
 
 
-class Film:
+class FilmWriter:
     """A video that is being written, in constant memory: H.264 in fragments, which need no index of all frames."""
 
     def __init__(self, container: Any, rate: float) -> None:
@@ -200,7 +200,7 @@ class Film:
         self._stream: Any = None
 
     def add(self, frame: Pixels) -> None:
-        """The next frame `(h, w, 3)`, sides even; scaled to the size of the first."""
+        """The next frame `(h, w, 3)`, sides even; another size is fitted into that of the first, its shape kept."""
         if self._stream is None:
             self._stream = self._container.add_stream("libx264", rate=self._rate)
             self._stream.height, self._stream.width = frame.shape[:2]
@@ -216,12 +216,12 @@ class Film:
     def _sized(self, frame: Pixels) -> av.VideoFrame:
         size = (self._stream.width, self._stream.height)
         if frame.shape[1::-1] != size:
-            frame = np.asarray(Image.fromarray(frame).resize(size))
+            frame = np.asarray(ImageOps.pad(Image.fromarray(frame), size, color=GROUND))
         return av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
 
 
 @contextmanager
-def film(path: Path, rate: float) -> Iterator[Film]:
+def film_writer(path: Path, rate: float) -> Iterator[FilmWriter]:
     """Writes an .mp4 of so many frames a second; the file appears, whole, when the block ends well.
 
     Raises:
@@ -231,8 +231,8 @@ def film(path: Path, rate: float) -> Iterator[Film]:
         try:
             options = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
             with av.open(str(temporary), "w", format="mp4", options=options) as container:
-                written = Film(container, rate)
-                yield written
-                written.end()
+                writer = FilmWriter(container, rate)
+                yield writer
+                writer.end()
         except av.FFmpegError as error:
             raise OutputError(f"cannot write {path}: {error.strerror}; what was there before is untouched") from error

@@ -108,7 +108,7 @@ def watch(detector: VideoMemAE, items: Iterable[Item]) -> Iterator[Watched | Mar
 
     Args:
         detector: fitted on files or on pixels from 0 to 255.
-        items: frames of the model's size, see `memae.data.streams.watched`.
+        items: frames of the model's size, see `memae.data.streams.read_source`.
 
     Raises:
         SchemaError: the model was fitted on numbers that are no grey levels, or on frames of another size.

@@ -15,7 +15,7 @@ from memae.data import streams
 from memae.data.streams import Lost, Opened, Skipped
 from memae.errors import SchemaError
 from memae.estimators import VideoMemAE
-from memae.overlay import Film, Timeline, film, framed
+from memae.overlay import FilmWriter, Timeline, film_writer, framed
 from memae.watching import Ended, Rule, Started, Watched
 
 MINUTE = 60.0
@@ -136,8 +136,8 @@ class Desk:
         if isinstance(item, Opened) and self._overlay is None:
             self._opened = item
         elif self._overlay is None and self._opened is not None and isinstance(item, Watched | Started):
-            written = self._open.enter_context(film(path, self._opened.rate))
-            self._overlay = Overlay(written, self._detector, self._rule)
+            writer = self._open.enter_context(film_writer(path, self._opened.rate))
+            self._overlay = Overlay(writer, self._detector, self._rule)
         if self._overlay is not None:
             self._overlay.add(item, self._alarm)
 
@@ -166,8 +166,8 @@ class Desk:
 class Overlay:
     """Draws each frame with the scores up to it, and puts it on film."""
 
-    def __init__(self, written: Film, detector: VideoMemAE, rule: Rule) -> None:
-        self._film = written
+    def __init__(self, writer: FilmWriter, detector: VideoMemAE, rule: Rule) -> None:
+        self._writer = writer
         self._detector = detector
         self._timeline = Timeline(rule.above, rule.below)
 
@@ -185,4 +185,4 @@ class Overlay:
                 minutes, seconds = divmod(item.time, 60)
                 caption = f"{minutes:02.0f}:{seconds:05.2f}  {item.source}"
                 figures = f"score {item.score:.4g}   p {item.p_value:.3f}"
-                self._film.add(framed(heated(self._detector, item), self._timeline, caption, figures, alarm))
+                self._writer.add(framed(heated(self._detector, item), self._timeline, caption, figures, alarm))

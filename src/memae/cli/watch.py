@@ -59,7 +59,8 @@ def watch(
     Example: memae watch model.memae rtsp://camera/stream -o alarms
     """
     from memae.cli.desk import Desk
-    from memae.data.streams import View, watched, without_secrets
+    from memae.data.addresses import without_secrets
+    from memae.data.streams import View, read_source
     from memae.watching import alarms, rule_of
     from memae.watching import watch as scored
 
@@ -69,7 +70,7 @@ def watch(
     detector.use_engine(engine)
     view = View(detector.channels, detector.size_, FILMED if render else PICTURE if output else 0)
     with ending() as stop, Desk(detector, rule, folder=output, render=render, frames=frames) as desk:
-        items = watched(source, view, stop, realtime=realtime, patience=reconnect)
+        items = read_source(source, view, stop, realtime=realtime, patience=reconnect)
         for item in alarms(scored(detector, items), rule, first=desk.first):
             desk.take(item)
         desk.sum_up(without_secrets(source), stopped=stop.is_set())
@@ -93,7 +94,7 @@ def _loaded(model: Path, false_alarm_rate: float | None, score_step: int | None)
 
 def _check_render(render: Path | None, source: str) -> None:
     """Refuses a film that cannot be written, before anything is computed."""
-    from memae.data.streams import live_source, without_secrets
+    from memae.data.addresses import live_source, without_secrets
     from memae.errors import OptionError
     from memae.files import check_writable
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from memae.data.streams import Opened, View, watched
+from memae.data.streams import Opened, View, read_source
 from memae.data.videos import find_videos
 from memae.errors import SchemaError
 from memae.estimators import VideoMemAE
@@ -132,7 +132,7 @@ def seen(detector: VideoMemAE, source: Path, tally: Tally) -> Films:
     """
     find_videos(source)  # refuses what is no video, as cameras
     films = Films(rule_of(detector))
-    shots = watched(str(source.absolute()), View(detector.channels, detector.size_, PICTURE), Event())
+    shots = read_source(str(source.absolute()), View(detector.channels, detector.size_, PICTURE), Event())
     for item in alarms(watch(detector, shots), films.rule):
         match item:
             case Opened():
