@@ -161,7 +161,7 @@ def test_the_page_has_the_tables_and_the_figures_of_the_scoreboard(tmp_path, mon
     for seed in range(2):
         recorded("ae", seed, 0.90 + 0.01 * seed, found, **curve)
         recorded("memae_authors", seed, 0.93 - 0.005 * seed, found, **curve)
-        recorded("ours", seed, 0.97, found)
+        recorded("ours", seed, 0.97, found, flagged={"normal": 0.05 + seed / 10, "abnormal": 0.9})
     recorded("memae_50", 0, 0.8, found, **curve)
     recorded("memae_4000", 0, 0.91, found, **curve)
     text = "\n".join(page.section())
@@ -171,6 +171,7 @@ def test_the_page_has_the_tables_and_the_figures_of_the_scoreboard(tmp_path, mon
     assert "| **ours**: `VideoMemAE()` | – | 0.9700 ± 0.0000 (2 seeds) |" in text
     assert "| MemAE | 0.9410 | 0.9275 ± 0.0035 (2 seeds) |" in text
     assert "- AE: frame 0.9050" in text
+    assert "| **ours**: `VideoMemAE()` | 0.05, 0.15 | 0.90, 0.90 |" in text
     cells = next(line for line in text.splitlines() if line.startswith("| AE | ") and line.count("|") == 4).split("|")
     scores = [np.array(each.split(), float) for each in found["errors"]]
     assert [float(cell) for cell in cells[2:4]] == [
@@ -181,6 +182,12 @@ def test_the_page_has_the_tables_and_the_figures_of_the_scoreboard(tmp_path, mon
     assert scores["table2/ped2_cpu/memae/auroc"]["value"] == pytest.approx(0.9275)
     assert scores["table2/ped2_cpu/memae_minus_ae/auroc_worst_seed"]["value"] == pytest.approx(0.015)
     assert scores["table2/ped2_cpu/ours/auroc"]["n"] == 2
+
+
+def test_flagged_frames_are_those_above_the_threshold():
+    scores = [np.where(labels, 2.0, 1.0) for labels in LABELS]
+    scores[0][:7], scores[1][:3] = 2.0, 1.0  # of 45 normal and of 35 abnormal frames
+    assert runs.flagged(PROBLEM, scores, 1.0) == {"normal": pytest.approx(7 / 45), "abnormal": pytest.approx(32 / 35)}
 
 
 def test_a_picture_in_a_record_is_black_where_it_is_below_0():

@@ -21,7 +21,7 @@ METHODS = {
     "conv2d": 1,
     "conv3d": 1,
     "difference": 1,
-    "ours_without_memory": 1,
+    "ours_without_memory": 2,
     "ours_without_paces": 1,
     "ours_without_references": 1,
     "ours_unsmoothed": 1,

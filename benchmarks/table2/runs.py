@@ -252,9 +252,17 @@ def ours(**options: Any) -> Callable[[str, Problem, int, Path], Found]:
             "epoch": detector.best_epoch_.epoch,
             "held_out_error": [epoch.held_out_error for epoch in detector.history_],
             "in_use": detector.health_.in_use if detector.health_ else None,
+            "flagged": flagged(problem, scores, detector.threshold_),
         }
 
     return method
+
+
+def flagged(problem: Problem, scores: list[Floats], threshold: float) -> dict[str, float]:
+    """Share of the normal and of the abnormal test frames whose score is above the threshold."""
+    above = np.concatenate(scores) > threshold
+    labels = np.concatenate([problem.videos.labels(number) for number in range(len(scores))])
+    return {"normal": float(above[~labels].mean()), "abnormal": float(above[labels].mean())}
 
 
 METHODS: dict[str, Callable[[str, Problem, int, Path], Found]] = {
