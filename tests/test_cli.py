@@ -534,7 +534,11 @@ def test_a_checkpoint_of_other_options_is_refused(run: Run, cases: dict[str, Cas
     assert ran.code == 1
     assert "other data or options" in ran.err
     assert (tmp_path / "m.checkpoint").exists()
-    assert run(*call).code == 0  # without --resume it starts anew
+    ran = run(*call)
+    assert ran.code == 1  # a forgotten --resume does not cost hours
+    assert "holds a training that was stopped; --resume goes on from it, or delete it" in ran.err
+    (tmp_path / "m.checkpoint").unlink()
+    assert run(*call).code == 0
     again = run(*call, "--resume")
     assert again.code == 0
     assert "there is no" in again.err

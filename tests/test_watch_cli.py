@@ -251,6 +251,14 @@ def test_refusals(run: Run, model: Path, folder: Path, tmp_path: Path, squares: 
     assert "ftp://" in told(model, "ftp://127.0.0.1/live")
     assert "cannot read" in told(model, tmp_path / "none.mp4")
     assert "must end in .mp4" in told(model, folder, "--render", tmp_path / "seen.avi")
+    film = tmp_path / "film.mp4"
+    film.write_bytes(b"the only one")
+    assert "would be overwritten" in told(model, film, "--render", film)
+    assert "would be overwritten" in told(model, tmp_path, "--render", film)
+    assert film.read_bytes() == b"the only one"
+    ran = run("watch", model, film)
+    assert (ran.code, ran.out) == (1, "")  # it is not said to be open
+    assert "cannot be read as a video" in ran.err
     assert "has no end" in told(model, "http://127.0.0.1:9/live", "--render", tmp_path / "seen.mp4")
     assert "after must be 1 frame or more" in told(model, folder, "--after", 0)
     assert "score_step" in told(model, folder, "--score-step", 0)
@@ -289,3 +297,40 @@ def test_a_damaged_file_is_told_after_its_alarm(run: Run, model: Path, squares: 
     assert ran.code == 1
     assert [event["event"] for event in events(ran.out)][-1] == "end"
     assert "and no further" in ran.err
+
+
+def test_a_video_that_cannot_be_read_does_not_keep_the_others(
+    run: Run, model: Path, squares: Any, tmp_path: Path
+) -> None:
+    good = encoded(squares(60, odd=(20, 40)), "avi", "mjpeg")
+    films = {"1.avi": good, "2.avi": b"no video at all", "3.avi": good[: len(good) * 3 // 4], "4.avi": good}
+    for name, content in films.items():
+        (tmp_path / name).write_bytes(content)
+    ran = run("watch", model, tmp_path, "--frames")
+    assert ran.code == 1
+    found = events(ran.out)
+    first, damaged, last = ([event for event in found if event["source"] == str(tmp_path / f"{n}.avi")] for n in "134")
+    assert [event["frame"] for event in last if event["event"] == "frame"] == list(range(60))
+    assert [event["score"] for event in last if "score" in event] == [
+        event["score"] for event in first if "score" in event
+    ]
+    assert [event["time"] for event in found if event["event"] == "opened"] == [0.0, 0.0, 0.0]
+    assert damaged[-1]["event"] == "unread"
+    assert "and no further" in damaged[-1]["reason"]
+    assert [event["source"] for event in found if event["event"] == "unread"] == [
+        str(tmp_path / "2.avi"), str(tmp_path / "3.avi"),
+    ]  # fmt: skip
+    assert sum(line.startswith("memae: error: ") for line in ran.err.splitlines()) == 2
+    for name in "134":
+        (tmp_path / f"{name}.avi").write_bytes(b"neither")
+    ran = run("watch", model, tmp_path)
+    assert ran.code == 1
+    assert ran.err.splitlines()[-1] == f"memae: error: {tmp_path} has no video that can be read"
+
+
+def test_it_says_so_when_nearly_all_is_above_the_threshold(run: Run, model: Path, squares: Any, tmp_path: Path) -> None:
+    (tmp_path / "odd.avi").write_bytes(encoded(squares(60, odd=(0, 60)), "avi", "mjpeg"))
+    err = run("watch", model, tmp_path / "odd.avi").err
+    assert "of 60 frames are above the threshold; if most should be normal" in err
+    (tmp_path / "calm.avi").write_bytes(encoded(squares(60), "avi", "mjpeg"))
+    assert "above the threshold; if" not in run("watch", model, tmp_path / "calm.avi").err

@@ -80,10 +80,10 @@ class Run:
             raise
         except Exception as error:  # what can be wrong with a file has no end
             raise TrainingError(
-                f"{path} is not a checkpoint that can be read ({error}); train without resume"
+                f"{path} is not a checkpoint that can be read ({error}); delete it and train anew"
             ) from error
         if not same:
-            raise TrainingError(f"{path} was written for other data or options; use those, or train without resume")
+            raise TrainingError(f"{path} was written for other data or options; use those, or delete it and train anew")
 
     def _restore(self, header: dict[str, Any], state: dict[str, Tensor]) -> None:
         self.model.load_state_dict(_under("model.", state))

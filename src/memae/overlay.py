@@ -30,7 +30,7 @@ STRIP, CAPTION, MARGIN = 112, 40, 14
 """Height of the timeline and of the caption below it, and what stays free at the sides, in pixels."""
 SPAN = 20.0
 """Seconds that the timeline shows; older scores have scrolled out."""
-OPAQUE = 0.75
+OPAQUE = 0.5
 """How much of the picture the hot part of the heat map hides."""
 CLEAR = 0.25
 """Share of the hottest up to which the picture stays as it is."""

@@ -12,14 +12,16 @@ from typing import Self
 
 from memae.cli.events import Ledger, Seen, as_event, heated
 from memae.data import streams
-from memae.data.streams import Lost, Opened, Skipped
-from memae.errors import SchemaError
+from memae.data.streams import Lost, Opened, Skipped, Unread
+from memae.errors import SchemaError, SourceError
 from memae.estimators import VideoMemAE
 from memae.overlay import FilmWriter, Timeline, film_writer, framed
 from memae.watching import Ended, Rule, Started, Watched
 
 MINUTE = 60.0
 """Seconds between two reports of frames that were skipped."""
+MANY = 20
+"""Frames of which it says something when most are above the threshold."""
 
 
 @dataclass
@@ -27,8 +29,10 @@ class Tally:
     """What was seen."""
 
     watched: int = 0
+    above: int = 0  # of these, above the threshold
     skipped: int = 0
     alarms: int = 0
+    unread: int = 0  # videos
 
 
 class Desk:
@@ -73,7 +77,7 @@ class Desk:
         if isinstance(item, Watched) and not self._frames:
             return
         event = as_event(item, self._alarm, self._last, self._source)
-        if isinstance(item, Opened | Lost):
+        if isinstance(item, Opened | Lost | Unread):
             self._say(item)
         if isinstance(item, Opened):
             seconds = self._detector.delay / item.rate
@@ -92,9 +96,13 @@ class Desk:
             case Watched():
                 self._last = item.time
                 self._tally.watched += 1
+                self._tally.above += item.score > self._rule.above
                 self._minute.watched += 1
             case Opened():
+                self._last = self._last if item.name == self._source else 0.0
                 self._source = item.name
+            case Unread():
+                self._tally.unread += 1
             case Skipped():
                 self._tally.skipped += item.frames
                 self._minute.skipped += item.frames
@@ -115,7 +123,10 @@ class Desk:
         step = self._detector.score_step * every
         return f"{told}; if the model is too slow, --score-step {step} computes less, or try --engine openvino"
 
-    def _say(self, item: Opened | Lost) -> None:
+    def _say(self, item: Opened | Lost | Unread) -> None:
+        if isinstance(item, Unread):
+            sys.stderr.write(f"memae: error: {item.reason}\n")
+            return
         if isinstance(item, Lost):
             self._lost = time.monotonic()
             sys.stderr.write(f"{item.name}: lost ({item.reason}); connecting again\n")
@@ -141,18 +152,25 @@ class Desk:
         if self._overlay is not None:
             self._overlay.add(item, self._alarm)
 
-    def sum_up(self, source: str, *, stopped: bool) -> None:
-        """Says what was seen in all.
+    def sum_up(self, source: str, *, stopped: bool) -> bool:
+        """Says what was seen in all, and whether all could be read.
 
         Raises:
+            SourceError: nothing could be read.
             SchemaError: nothing could be scored, though nobody stopped it.
         """
         seen = self._tally
+        if seen.unread and not seen.watched and not seen.skipped:
+            raise SourceError(f"{source} has no video that can be read")
         if not seen.watched and not stopped:
             told = f"{source} has {seen.skipped} frames, the model needs {self._detector.length} (its clip length)"
             raise SchemaError(f"{told} or more; give a longer video")
         told = f"{seen.watched} frames watched, {seen.alarms} alarm{'s' * (seen.alarms != 1)}"
         sys.stderr.write(f"{told}{f'; {self._skipped(seen)}' if seen.skipped else ''}\n")
+        if seen.above > seen.watched / 2 and seen.watched >= MANY:
+            told = f"{seen.above} of {seen.watched} frames are above the threshold; if most should be normal"
+            sys.stderr.write(f"{told}, set it anew by normal video of this place and hour: `memae recalibrate`\n")
+        return not seen.unread
 
     def __enter__(self) -> Self:
         return self

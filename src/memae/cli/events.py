@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 from PIL import Image
 
-from memae.data.streams import Lost, Opened, Skipped
+from memae.data.streams import Lost, Opened, Skipped, Unread
 from memae.errors import OutputError
 from memae.estimators import VideoMemAE
 from memae.files import Lines, replacing
@@ -21,7 +21,7 @@ from memae.pictures import Pixels
 from memae.watching import Alarm, Ended, Started, Watched
 
 Event = dict[str, Any]
-Seen = Watched | Opened | Lost | Skipped | Started | Ended
+Seen = Watched | Opened | Lost | Unread | Skipped | Started | Ended
 LISTED = (
     *("alarm", "source", "start", "end", "start_wall", "end_wall", "frames"),
     *("peak_frame", "peak_time", "peak_score", "p_value", "thumbnail"),
@@ -49,8 +49,9 @@ def as_event(item: Seen, alarm: int | None, last: float, source: str | None) -> 
             return _event("end", over.end.wall, over.end.time, over.end.source, _listed(over))
         case Opened():
             return _event("opened", time.time(), last, item.name, {"rate": round(item.rate, 3)})
-        case Lost():
-            return _event("lost", time.time(), last, item.name, {"reason": item.reason})
+        case Lost() | Unread():
+            name = "lost" if isinstance(item, Lost) else "unread"
+            return _event(name, time.time(), last, item.name, {"reason": item.reason})
         case Skipped():
             return _event("skipped", time.time(), last, source, {"frames": item.frames})
 

@@ -313,29 +313,39 @@ def _as_printed(parameters: dict[str, Any], paper: dict[str, Any]) -> dict[str, 
 
 def _run(kind: Any, parameters: dict[str, Any]) -> None:
     """Fits an estimator of this kind, showing progress, and writes its model file."""
+    from memae.cli.apart import check_apart
     from memae.cli.logs import opened
-    from memae.files import check_writable
 
     source, output, resume, log_dir, mlflow, as_json = (
         parameters.pop(name) for name in ("source", "output", "resume", "log_dir", "mlflow", "as_json")
     )
-    check_writable(output)
+    check_apart(output, source)
+    checkpoint = _checkpoint(output, resume=resume)
     if parameters.get("strides"):
         parameters["strides"] = [_stride(text) for text in parameters["strides"]]
     estimator = kind(**parameters)
     with opened(log_dir, mlflow, estimator, source, output) as logs:
-        _train(estimator, source, output, resume, logs)
+        _train(estimator, source, output, checkpoint, resume, logs)
     _tell(estimator, output, as_json)
 
 
-def _train(estimator: Any, source: Path, output: Path, resume: bool, logs: "Sequence[Log]") -> None:
-    from memae.cli.progress import followed
+def _checkpoint(output: Path, *, resume: bool) -> Path:
+    """Where the training is kept as it goes; hours of one that was stopped are not lost by a forgotten option."""
+    from memae.errors import OptionError
 
     checkpoint = output.with_name(output.name + ".checkpoint")
     if checkpoint.exists() and not resume:
-        checkpoint.unlink()
-    if resume and not checkpoint.exists():
-        sys.stderr.write(f"memae: warning: there is no {checkpoint}; the training starts anew\n")
+        told = f"{checkpoint} holds a training that was stopped"
+        raise OptionError(f"{told}; --resume goes on from it, or delete it to start anew")
+    if resume:
+        there = f"going on from {checkpoint}" if checkpoint.exists() else f"memae: warning: there is no {checkpoint}"
+        sys.stderr.write(f"{there}{'' if checkpoint.exists() else '; the training starts anew'}\n")
+    return checkpoint
+
+
+def _train(estimator: Any, source: Path, output: Path, checkpoint: Path, resume: bool, logs: "Sequence[Log]") -> None:
+    from memae.cli.progress import followed
+
     try:
         steps = estimator.fit_steps(source, checkpoint=checkpoint, resume=resume)
         for line in followed(steps, estimator.epochs, logs):
@@ -380,3 +390,8 @@ def _tell(estimator: Any, output: Path, as_json: bool) -> None:
         f"flags scores above {estimator.threshold_:.4g} (false-alarm rate {facts['false_alarm_rate']:.3g}, "
         f"from {facts['held_out_samples']} held-out samples)\n"
     )
+    if estimator.kind == "video":
+        sys.stderr.write(
+            "the held-out samples are the ends of these videos, and frames of another day often lie higher; set the "
+            f"threshold by normal videos of one before it is relied on: `memae recalibrate {output} VIDEOS -o …`\n"
+        )

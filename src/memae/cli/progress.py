@@ -19,7 +19,9 @@ def followed(events: Iterator[Step | Epoch], epochs: int, logs: Sequence[Log] = 
         for event in events:
             if isinstance(event, Step):
                 done = event.epoch - 1 + event.step / event.steps
-                text = f"loss {event.loss:.4g}{held} entropy {event.entropy:.2f} items {event.in_use}"
+                # without a memory, or before its items are set, there is nothing to say of it
+                memory = f" entropy {event.entropy:.2f} items {event.in_use}" if event.in_use else ""
+                text = f"loss {event.loss:.4g}{held}{memory}"
                 progress.update(task, completed=done, description=f"epoch {event.epoch}/{epochs}", text=text)
                 continue
             held = f" held-out {event.held_out_error:.4g}"

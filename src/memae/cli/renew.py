@@ -21,10 +21,11 @@ def update(
 
     Example: memae update model.memae normal-of-june.csv -o model-june.memae
     """
+    from memae.cli.apart import check_apart
     from memae.errors import OptionError
     from memae.estimators import TabularMemAE, load
 
-    _check_another(output, model)
+    check_apart(output, model, source)
     detector = load(model)
     if not isinstance(detector, TabularMemAE):
         raise OptionError(f"{model} is a model for {detector.kind} data; only tables can be updated, fit it anew")
@@ -45,11 +46,12 @@ def recalibrate(
     Example: memae recalibrate model.memae normal-of-june.csv -o model-june.memae
     """
     from memae.calibration import Calibration, checked_rate, checked_scores
+    from memae.cli.apart import check_apart
     from memae.cli.rows import scores_of
     from memae.errors import InputError
     from memae.estimators import load
 
-    _check_another(output, model)
+    check_apart(output, model, source)
     detector = load(model)
     before = detector.threshold_
     scores = scores_of(detector, source, ignore)
@@ -64,13 +66,3 @@ def recalibrate(
     detector.save(output)
     told = f"flags scores above {detector.threshold_:.4g} ({model}: {before:.4g})"
     sys.stdout.write(f"{output}: {told}, false-alarm rate {rate:.3g} by {len(scores)} normal samples\n")
-
-
-def _check_another(output: Path, model: Path) -> None:
-    """Refuses to overwrite the way back, and a place where nothing can be written, before anything is computed."""
-    from memae.errors import OptionError
-    from memae.files import check_writable
-
-    if output.exists() and output.samefile(model):
-        raise OptionError(f"{output} is the model itself, which stays as the way back; give another --output")
-    check_writable(output)

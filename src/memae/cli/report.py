@@ -23,14 +23,14 @@ def report(
 
     Example: memae report model.memae new.csv -o report.html
     """
+    from memae.cli.apart import check_apart
     from memae.errors import OptionError
     from memae.estimators import load
-    from memae.files import check_writable
     from memae.report import write
 
     if output.suffix.lower() not in (".html", ".htm"):
         raise OptionError(f"{output} must end in .html, so that a browser opens it")
-    check_writable(output)
+    check_apart(output, model, source)
     detector = load(model)
     if false_alarm_rate is not None:
         detector.recalibrate(false_alarm_rate=false_alarm_rate)

@@ -50,15 +50,14 @@ def score(
     Example: memae score model.memae new.csv -o scores.csv --keep
     """
     from memae.calibration import checked_rate
+    from memae.cli.apart import check_apart
     from memae.cli.rows import discovered, scored
     from memae.cli.writing import check_ending, write
     from memae.estimators import load
-    from memae.files import check_writable
 
     if as_json and output is None:
         raise typer.BadParameter("--json needs --output, since the rows go to stdout without it")
-    if output is not None:
-        check_writable(output)
+    check_apart(output, model, source)
     check_ending(output)
     estimator = load(model)
     if false_alarm_rate is not None:
@@ -92,7 +91,8 @@ def _of_unread(reasons: list[str]) -> str:
     """What could not be scored, a line each, where these are not too many to be read."""
     lines = [f"memae: error: {' '.join(reason.split())}\n" for reason in reasons[:LISTED]]
     more = f", the first {LISTED} above" if len(reasons) > LISTED else ""
-    told = f"{len(reasons)} files could not be read, or not to their end{more}; everything else is scored"
+    files, their = ("files", "their") if len(reasons) > 1 else ("file", "its")
+    told = f"{len(reasons)} {files} could not be read, or not to {their} end{more}; everything else is scored"
     return "".join([*lines, f"memae: error: {told}\n"])
 
 

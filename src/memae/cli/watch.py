@@ -64,7 +64,7 @@ def watch(
     from memae.watching import alarms, rule_of
     from memae.watching import watch as scored
 
-    _check_render(render, source)
+    _check_render(render, source, model)
     detector = _loaded(model, false_alarm_rate, score_step)
     rule = rule_of(detector, release=release, after=after)
     detector.use_engine(engine)
@@ -73,7 +73,9 @@ def watch(
         items = read_source(source, view, stop, realtime=realtime, patience=reconnect)
         for item in alarms(scored(detector, items), rule, first=desk.first):
             desk.take(item)
-        desk.sum_up(without_secrets(source), stopped=stop.is_set())
+        whole = desk.sum_up(without_secrets(source), stopped=stop.is_set())
+    if not whole:
+        raise typer.Exit(1)
 
 
 def _loaded(model: Path, false_alarm_rate: float | None, score_step: int | None) -> "VideoMemAE":
@@ -92,11 +94,11 @@ def _loaded(model: Path, false_alarm_rate: float | None, score_step: int | None)
     return detector
 
 
-def _check_render(render: Path | None, source: str) -> None:
+def _check_render(render: Path | None, source: str, model: Path) -> None:
     """Refuses a film that cannot be written, before anything is computed."""
+    from memae.cli.apart import check_apart
     from memae.data.addresses import live_source, without_secrets
     from memae.errors import OptionError
-    from memae.files import check_writable
 
     if render is None:
         return
@@ -105,7 +107,7 @@ def _check_render(render: Path | None, source: str) -> None:
     if live_source(source) is not None:
         told = f"--render is for files and folders; {without_secrets(source)} has no end"
         raise OptionError(f"{told}. --output keeps pictures of alarms")
-    check_writable(render)
+    check_apart(render, model, Path(source))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from threading import Condition, Event, Thread
 from typing import Any, NamedTuple
@@ -74,7 +75,14 @@ class Lost(NamedTuple):
     reason: str
 
 
-Mark = Opened | Skipped | Lost
+class Unread(NamedTuple):
+    """A video of a folder cannot be read, or not to its end; the next one follows."""
+
+    name: str
+    reason: str
+
+
+Mark = Opened | Skipped | Lost | Unread
 Item = Shot | Mark
 
 
@@ -109,14 +117,22 @@ def read_source(
 
 
 def _played(path: Path, view: View) -> Iterator[Item]:
-    """All videos of a path, one after another."""
-    for video in find_videos(path):
-        yield Opened(str(video), _rate_of(video), live=False)
-        yield from ahead((_pictures if video.is_dir() else _film)(video, view), AHEAD)
+    """All videos of a path, one after another. One alone must be whole, of several each gives what can be read."""
+    videos = find_videos(path)
+    for video in videos:
+        try:
+            shots = ahead((_pictures if video.is_dir() else _film)(video, view), AHEAD)
+            first = next(shots, None)
+            yield Opened(str(video), _rate_of(video), live=False)
+            yield from () if first is None else chain([first], shots)
+        except SourceError as error:
+            if len(videos) == 1:
+                raise
+            yield Unread(str(video), str(error))
 
 
 def _rate_of(video: Path) -> float:
-    """Frames a second; what is wrong with the file is told when it is decoded."""
+    """Frames a second."""
     if video.is_file():
         with suppress(av.FFmpegError), av.open(f"file:{video}", "r", metadata_errors="replace") as container:
             return _rate(container.streams.video[0]) if container.streams.video else FRAME_RATE
@@ -182,6 +198,8 @@ def _paced(items: Iterable[Item], stop: Event) -> Iterator[Item]:
         elif isinstance(item, Shot):
             stop.wait(max(began + item.time - time.monotonic(), 0.0))
             yield item._replace(wall=time.time())
+        else:
+            yield item
 
 
 # ----------------------------------------------------------------------------------------------- cameras and addresses

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from memae.data.streams import Opened, View, read_source
+from memae.data.streams import Opened, Unread, View, read_source
 from memae.data.videos import find_videos
-from memae.errors import SchemaError
+from memae.errors import SchemaError, SourceError
 from memae.estimators import VideoMemAE
 from memae.overlay import hot
 from memae.pictures import Pixels
@@ -137,6 +137,8 @@ def seen(detector: VideoMemAE, source: Path, tally: Tally) -> Films:
         match item:
             case Opened():
                 films.open(item.name)
+            case Unread(reason=reason):
+                raise SourceError(reason)
             case Watched():
                 films.films[-1].add(item)
                 tally.add(np.array([item.score]))
