@@ -135,6 +135,9 @@ class Desk:
             sys.stderr.write(f"{item.name}: back after {time.monotonic() - self._lost:.1f} s\n")
             self._lost = None
             return
+        known = self._detector.filmed_
+        if unlike := item.filmed and known and item.filmed.unlike(known):
+            sys.stderr.write(f"memae: warning: {item.name} {unlike}\n")
         frames, delay = self._rule.frames(item.rate), self._detector.delay
         told = f"{item.name}: {item.rate:g} frames a second; a frame's score comes {delay} frames = "
         told += f"{delay / item.rate:.2f} s after it"

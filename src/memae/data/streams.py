@@ -7,7 +7,6 @@ connection was lost. Whatever stands between two frames is a gap, which no clip 
 import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from threading import Condition, Event, Thread
@@ -22,6 +21,7 @@ from torch import Tensor
 from memae.data import pixels
 from memae.data.addresses import Live, live_source
 from memae.data.ahead import ahead
+from memae.data.filming import Filmed, filmed, stream_rate
 from memae.data.videos import FRAME_RATE, MAX_PIXELS, decoded, find_videos, frame_files, frame_pixels
 from memae.errors import SourceError
 
@@ -60,6 +60,7 @@ class Opened(NamedTuple):
     name: str
     rate: float  # frames a second
     live: bool  # whether it goes on without us: what comes too late is skipped
+    filmed: Filmed | None = None
 
 
 class Skipped(NamedTuple):
@@ -122,27 +123,13 @@ def _played(path: Path, view: View) -> Iterator[Item]:
     for video in videos:
         try:
             shots = ahead((_pictures if video.is_dir() else _film)(video, view), AHEAD)
-            first = next(shots, None)
-            yield Opened(str(video), _rate_of(video), live=False)
+            first, known = next(shots, None), filmed(video)
+            yield Opened(str(video), (known and known.rate) or FRAME_RATE, live=False, filmed=known)
             yield from () if first is None else chain([first], shots)
         except SourceError as error:
             if len(videos) == 1:
                 raise
             yield Unread(str(video), str(error))
-
-
-def _rate_of(video: Path) -> float:
-    """Frames a second."""
-    if video.is_file():
-        with suppress(av.FFmpegError), av.open(f"file:{video}", "r", metadata_errors="replace") as container:
-            return _rate(container.streams.video[0]) if container.streams.video else FRAME_RATE
-    return FRAME_RATE
-
-
-def _rate(stream: av.VideoStream) -> float:
-    """Frames a second that a stream tells, where that can be true: what does not know tells its clock's ticks."""
-    rate = float(stream.average_rate or stream.guessed_rate or 0)
-    return rate if 0.1 < rate < 1000 else FRAME_RATE
 
 
 def _film(path: Path, view: View) -> Iterator[Shot]:
@@ -260,7 +247,7 @@ def _frames(live: Live, view: View) -> Iterator[Item]:
         for packet in container.demux(stream):
             for frame in _intact(packet):
                 if not opened and frame is not None:
-                    yield Opened(live.name, _rate(stream), flows)
+                    yield Opened(live.name, stream_rate(stream), flows, Filmed(frame.height, frame.width, None))
                     opened = True
                 if frame is None:
                     yield Skipped(1)

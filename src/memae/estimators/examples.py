@@ -11,6 +11,7 @@ import torch
 from sklearn.utils.random import sample_without_replacement
 from torch import Tensor
 
+from memae.data.clips import Clips
 from memae.data.pixels import resize
 from memae.data.samples import ReadAhead, Samples, Selection
 from memae.evidence import Examples, likeness
@@ -104,3 +105,11 @@ def within(root: Path, path: Path) -> str:
         'good/003.png'
     """
     return path.absolute().relative_to(root).as_posix() if path.absolute() != root else root.name
+
+
+def frame_name(root: Path | None, films: Clips, place: int) -> str:
+    """How the user knows the frame in the middle of a training clip: its video, a path below `root`, and its number."""
+    video, start = films.origin[place].tolist()
+    name = films.videos[video].name
+    known = f"video {name}" if root is None else within(root, Path(name))
+    return f"{known} frame {start + films.length // 2}"

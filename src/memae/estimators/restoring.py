@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Literal, get_type_hints
 
 from memae.artifact import Artifact
+from memae.data.filming import Filmed
 from memae.data.tables import TableEncoder
 from memae.errors import ModelFileError
 from memae.typed import typed
@@ -52,6 +53,19 @@ def restored_pixels(source: Artifact, size: Any) -> tuple[str, Any]:
     if isinstance(size, tuple) and size != shape[-2:]:
         raise ModelFileError(f"its samples are scaled to {size}, its model is for {shape[-2:]}")
     return unit, shape
+
+
+def restored_filming(source: Artifact) -> Filmed | None:
+    """How the training videos of a model were filmed; None where it does not tell.
+
+    Raises:
+        ModelFileError: no camera films so.
+        TypeError, KeyError: it is something else.
+    """
+    known: Filmed | None = typed(source.encoding.get("filmed"), Filmed | None)
+    if known and not all(0 < each < 10**6 for each in known if each is not None):
+        raise ModelFileError(f"its videos were filmed with (height, width, rate) = {tuple(known)}")
+    return known
 
 
 def check_clips(shape: tuple[int, ...], channels: int, length: int, score_step: int, smooth: int) -> None:

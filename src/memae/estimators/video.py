@@ -14,6 +14,7 @@ from torch import Tensor
 from memae.artifact import Artifact
 from memae.data.ahead import ahead
 from memae.data.clips import Clips, sliding
+from memae.data.filming import filmed_alike, warn_if_unlike
 from memae.data.pixels import resize, with_channels
 from memae.data.samples import Samples, Selection
 from memae.data.videos import Video, find_videos, frame_blocks, read_videos, videos_of_array
@@ -21,11 +22,11 @@ from memae.errors import OptionError, SchemaError
 from memae.estimators.base import Estimator, Prepared, check_references
 from memae.estimators.cutting import Part, ends, read_ends, scaled_size, streamed
 from memae.estimators.devices import Device
-from memae.estimators.examples import root_of, within
+from memae.estimators.examples import frame_name, root_of
 from memae.estimators.explaining import explained_frames
 from memae.estimators.following import FrameScore, Seen, followed, told_of_clips
 from memae.estimators.pixel_units import check_unit, checked_size, pixel_range, pixel_unit
-from memae.estimators.restoring import check_clips, restored_pixels
+from memae.estimators.restoring import check_clips, restored_filming, restored_pixels
 from memae.evidence import Evidence, Explainer
 from memae.frames import Floats, smoothed
 from memae.losses import Reduction
@@ -226,6 +227,7 @@ class VideoMemAE(Estimator):
         if self.smooth < 1 or self.smooth % 2 == 0:
             raise OptionError(f"smooth must be an odd number of frames, 1 or more; got {self.smooth}")
         self._held_out_count(2)  # checks the share
+        self.filmed_ = filmed_alike(find_videos(Path(X))) if isinstance(X, str | Path) else None
         self.size_ = self._chosen_size(X)
         videos, checksum = read_videos(self._parts(X), IN_MEMORY if isinstance(X, str | Path) else np.inf)
         streams = bool(videos) and videos[0].frames.is_meta
@@ -240,7 +242,7 @@ class VideoMemAE(Estimator):
             held_out = read_ends(self._parts(X), videos, training)
         samples = streamed(lambda: self._parts(X), films, BUFFER) if streams else Selection(films)
         held, normal = (Selection(Clips(held_out, length, self.score_step)) for length in (films.length, self.length))
-        names = partial(_frame_name, root_of(X) if isinstance(X, str | Path) else None, films)
+        names = partial(frame_name, root_of(X) if isinstance(X, str | Path) else None, films)
         return Prepared(self.shape_, center, scale, samples, held, checksum, names, normal)
 
     def _chosen_size(self, X: Any) -> tuple[int, int] | None:
@@ -275,6 +277,7 @@ class VideoMemAE(Estimator):
         size = self.size_
         if isinstance(X, str | Path):
             for path in find_videos(Path(X)):
+                warn_if_unlike(path, self.filmed_)
                 yield Part(str(path), ahead(frame_blocks(path, channels=self.channels, size=size)))
             return
         for video in videos_of_array(X):
@@ -383,17 +386,11 @@ class VideoMemAE(Estimator):
         return np.concatenate([told_of_clips(scorer, each, *about) for each in videos])
 
     def _encoding(self) -> dict[str, Any]:
-        return {"unit": self.unit_, "shape": list(self.shape_)}
+        filmed = self.filmed_ and self.filmed_._asdict()
+        return {"unit": self.unit_, "shape": list(self.shape_), "filmed": filmed}
 
     def _restore(self, source: Artifact) -> None:
         self.unit_, self.shape_ = restored_pixels(source, self.size)
+        self.filmed_ = restored_filming(source)
         check_clips(self.shape_, self.channels, self.length, self.score_step, self.smooth)
         self.size_ = None if self.size == "native" else (self.shape_[2], self.shape_[3])
-
-
-def _frame_name(root: Path | None, films: Clips, place: int) -> str:
-    """How the user knows the frame in the middle of a training clip: its video, a path below `root`, and its number."""
-    video, start = films.origin[place].tolist()
-    name = films.videos[video].name
-    known = f"video {name}" if root is None else within(root, Path(name))
-    return f"{known} frame {start + films.length // 2}"
