@@ -581,7 +581,7 @@ def test_recalibrate_writes_a_model_with_another_threshold(
     assert not (tmp_path / "few").exists()
     same = run("recalibrate", new, source, "-o", new, *more)
     assert same.code == 1
-    assert "give another --output" in same.err
+    assert "would be overwritten" in same.err
 
 
 def test_update_writes_a_second_model(
@@ -595,7 +595,7 @@ def test_update_writes_a_second_model(
     assert len(load(tmp_path / "new.memae").history_) == len(load(models["table"]).history_) + 1
     same = run("update", models["table"], cases["table"].normal, "-o", models["table"])
     assert same.code == 1
-    assert "give another --output" in same.err
+    assert "would be overwritten" in same.err
     refused = run("update", models["images"], cases["table"].normal, "-o", tmp_path / "x.memae")
     assert refused.code == 1
     assert "only tables can be updated" in refused.err
