@@ -17,9 +17,9 @@ from threading import Event
 import numpy as np
 
 from memae import VideoMemAE, load
-from memae.data.streams import Lost, Opened, Skipped, View, watched
+from memae.data.streams import Lost, Opened, Skipped, Unread, View, read_source
 from memae.demo import street
-from memae.overlay import film
+from memae.overlay import film_writer
 from memae.watching import Ended, Started, alarms, rule_of, watch
 
 
@@ -28,9 +28,9 @@ def generated(folder):
     detector = VideoMemAE(60, size="native", widths=(16, 32), epochs=3).fit([street(90, seed) for seed in (1, 2, 3)])
     detector.recalibrate(detector.anomaly_score(street(120, seed=4)), false_alarm_rate=0.02)  # another normal day
     path = folder / "street.mp4"
-    with film(path, 25) as written:
+    with film_writer(path, 25) as writer:
         for frame in street(150, seed=9, cyclist=(60, 105)):
-            written.add(np.repeat(frame[..., None], 3, axis=2))
+            writer.add(np.repeat(frame[..., None], 3, axis=2))
     return detector, str(path)
 
 
@@ -41,6 +41,8 @@ def told(item):
             return f"{name} is there, {rate:g} frames a second"
         case Lost(name, reason):
             return f"{name} is lost ({reason}), and opened again"
+        case Unread(reason=reason):
+            return f"left out: {reason}"
         case Skipped(frames):
             return f"{frames} frames were skipped, to keep up"
         case Started(alarm):
@@ -57,7 +59,7 @@ def told(item):
 def main(detector, source):
     """Prints a line whenever something happens."""
     stop = Event()
-    frames = watched(source, View(detector.channels, detector.size_), stop)
+    frames = read_source(source, View(detector.channels, detector.size_), stop)
     with suppress(KeyboardInterrupt):
         for item in alarms(watch(detector, frames), rule_of(detector)):
             if line := told(item):
