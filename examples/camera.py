@@ -39,10 +39,8 @@ def told(item):
     match item:
         case Opened(name, rate):
             return f"{name} is there, {rate:g} frames a second"
-        case Lost(name, reason):
-            return f"{name} is lost ({reason}), and opened again"
-        case Unread(reason=reason):
-            return f"left out: {reason}"
+        case Lost(name, reason) | Unread(name, reason):
+            return f"{name} is lost ({reason}), and {'opened again' if isinstance(item, Lost) else 'left out'}"
         case Skipped(frames):
             return f"{frames} frames were skipped, to keep up"
         case Started(alarm):
