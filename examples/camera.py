@@ -40,7 +40,7 @@ def told(item):
         case Opened(name, rate):
             return f"{name} is there, {rate:g} frames a second"
         case Lost(name, reason) | Unread(name, reason):
-            return f"{name} is lost ({reason}), and {'opened again' if isinstance(item, Lost) else 'left out'}"
+            return f"{name}: {reason}{'; it is opened again' if isinstance(item, Lost) else ''}"
         case Skipped(frames):
             return f"{frames} frames were skipped, to keep up"
         case Started(alarm):

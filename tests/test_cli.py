@@ -536,7 +536,7 @@ def test_a_checkpoint_of_other_options_is_refused(run: Run, cases: dict[str, Cas
     assert (tmp_path / "m.checkpoint").exists()
     ran = run(*call)
     assert ran.code == 1  # a forgotten --resume does not cost hours
-    assert "holds a training that was stopped; --resume goes on from it, or delete it" in ran.err
+    assert "of a training that was stopped or is still running; --resume goes on from it, or delete it" in ran.err
     (tmp_path / "m.checkpoint").unlink()
     assert run(*call).code == 0
     again = run(*call, "--resume")
@@ -581,7 +581,7 @@ def test_recalibrate_writes_a_model_with_another_threshold(
     assert not (tmp_path / "few").exists()
     same = run("recalibrate", new, source, "-o", new, *more)
     assert same.code == 1
-    assert "would be overwritten" in same.err
+    assert "is not written" in same.err
 
 
 def test_update_writes_a_second_model(
@@ -595,7 +595,7 @@ def test_update_writes_a_second_model(
     assert len(load(tmp_path / "new.memae").history_) == len(load(models["table"]).history_) + 1
     same = run("update", models["table"], cases["table"].normal, "-o", models["table"])
     assert same.code == 1
-    assert "would be overwritten" in same.err
+    assert "is not written" in same.err
     refused = run("update", models["images"], cases["table"].normal, "-o", tmp_path / "x.memae")
     assert refused.code == 1
     assert "only tables can be updated" in refused.err

@@ -457,10 +457,10 @@ def refused(tmp_path: Path, header: Any, tensors: dict[str, Any]) -> str:
         (FILMS, "parameters/smooth", 2),
         (FILMS, "parameters/length", 5),
         (FILMS, "parameters/channels", 3),
-        (FILMS, "encoding/filmed", {"height": 240}),
-        (FILMS, "encoding/filmed", {"height": 240, "width": 0, "rate": 25.0}),
-        (FILMS, "encoding/filmed", {"height": 240, "width": 10**400, "rate": None}),
-        (FILMS, "encoding/filmed", {"height": 240, "width": 360, "rate": float("nan")}),
+        (FILMS, "encoding/video_format", {"height": 240}),
+        (FILMS, "encoding/video_format", {"height": 240, "width": 0, "rate": 25.0}),
+        (FILMS, "encoding/video_format", {"height": 240, "width": 10**400, "rate": None}),
+        (FILMS, "encoding/video_format", {"height": 240, "width": 360, "rate": float("nan")}),
     ],
 )
 def test_headers_that_lie_are_refused_before_memory_is_taken(tmp_path: Path, seed: int, place: str, value: Any) -> None:

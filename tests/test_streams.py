@@ -15,7 +15,7 @@ from tests.serving import Camera, RtspCamera, encoded, serving
 
 from memae.data import streams
 from memae.data.addresses import live_source
-from memae.data.filming import Filmed
+from memae.data.formats import VideoFormat
 from memae.data.streams import Item, Lost, Opened, Shot, Skipped, View, read_source
 from memae.data.videos import read_video
 from memae.demo import street
@@ -55,7 +55,7 @@ def shots(items: Iterator[Item], count: int | None = None) -> list[Shot]:
 def test_a_file_gives_what_scoring_reads(file: Path, channels: int, size: tuple[int, int] | None) -> None:
     whole = read_video(file, channels=channels, size=size)
     opened, *found = list(read_source(str(file), View(channels, size, picture=48), Event()))
-    assert opened == Opened(str(file), 25.0, live=False, filmed=Filmed(64, 96, 25.0))
+    assert opened == Opened(str(file), 25.0, live=False, format=VideoFormat(64, 96, 25.0))
     assert torch.equal(torch.stack([shot.pixels for shot in found]), whole.frames)
     assert [shot.time for shot in found] == whole.times.tolist()
     assert all(shot.picture.shape == (32, 48, 3) for shot in found)
@@ -71,7 +71,7 @@ def test_a_folder_gives_what_scoring_reads(tmp_path: Path, picture: int, deep: b
         )
     whole = read_video(tmp_path)
     opened, *found = list(read_source(str(tmp_path), View(1, None, picture), Event()))
-    assert opened == Opened(str(tmp_path), 25.0, live=False, filmed=Filmed(64, 96, None))
+    assert opened == Opened(str(tmp_path), 25.0, live=False, format=VideoFormat(64, 96, None))
     assert torch.equal(torch.stack([shot.pixels for shot in found]), whole.frames)
     assert [shot.time for shot in found] == whole.times.tolist()
     assert {None if shot.picture is None else shot.picture.shape for shot in found} == {(8, 12, 3) if picture else None}
@@ -99,7 +99,7 @@ def test_realtime_takes_its_time_and_skips_what_comes_too_late(file: Path, monke
     assert [shot.time for shot in found] == read_video(file).times.tolist()
     monkeypatch.setattr(streams, "BACKLOG", 0.2)
     items = read_source(str(file), GREY, Event(), realtime=True)
-    assert next(items) == Opened(str(file), 25.0, live=True, filmed=Filmed(64, 96, 25.0))
+    assert next(items) == Opened(str(file), 25.0, live=True, format=VideoFormat(64, 96, 25.0))
     time.sleep(0.5)  # a model that takes its time
     found = list(items)
     skipped = [item for item in found if isinstance(item, Skipped)]
@@ -194,7 +194,7 @@ def test_a_stream_that_drops_comes_back(quick: None, kind: str) -> None:
                 stop.set()
     marks = [type(item) for item in found if not isinstance(item, Shot)]
     assert marks == [Opened, Lost, Opened]
-    assert found[0] == Opened(address, 25.0, live=True, filmed=Filmed(64, 96, None))
+    assert found[0] == Opened(address, 25.0, live=True, format=VideoFormat(64, 96, None))
     frames = [item for item in found if isinstance(item, Shot)]
     times = [frame.time for frame in frames]
     assert times[0] == 0
@@ -245,7 +245,7 @@ def test_a_recording_behind_an_address_is_read_whole(tmp_path: Path, file: Path)
     finally:
         server.shutdown()
         server.server_close()
-    assert opened == Opened(address, 25.0, live=False, filmed=Filmed(64, 96, None))
+    assert opened == Opened(address, 25.0, live=False, format=VideoFormat(64, 96, 25.0))
     assert [round(shot.time, 3) for shot in found] == [round(number / 25, 3) for number in range(20)]
 
 

@@ -253,8 +253,8 @@ def test_refusals(run: Run, model: Path, folder: Path, tmp_path: Path, squares: 
     assert "must end in .mp4" in told(model, folder, "--render", tmp_path / "seen.avi")
     film = tmp_path / "film.mp4"
     film.write_bytes(b"the only one")
-    assert "would be overwritten" in told(model, film, "--render", film)
-    assert "would be overwritten" in told(model, tmp_path, "--render", film)
+    assert "is not written" in told(model, film, "--render", film)
+    assert "is not written" in told(model, tmp_path, "--render", film)
     assert film.read_bytes() == b"the only one"
     ran = run("watch", model, film)
     assert (ran.code, ran.out) == (1, "")  # it is not said to be open
@@ -268,6 +268,12 @@ def test_refusals(run: Run, model: Path, folder: Path, tmp_path: Path, squares: 
     (tmp_path / "other" / "alarms.jsonl").write_text("my notes\n")
     assert "is there and no list of alarms" in told(model, folder, "-o", tmp_path / "other")
     assert (tmp_path / "other" / "alarms.jsonl").read_text() == "my notes\n"
+    for name, content in (("alarms.jsonl", "my notes"), ("alarms.jsonl", '{"a": 1}\n'), ("alarms.csv", "a,b\n1,2")):
+        place = tmp_path / content[:3].strip('{"')
+        place.mkdir(exist_ok=True)
+        (place / name).write_text(content)
+        assert "is there and no list of alarms" in told(model, folder, "-o", place)
+        assert (place / name).read_text() == content
     table = tmp_path / "table.memae"
     TabularMemAE(4, epochs=1, warmup=0, false_alarm_rate=0.2).fit(RNG.normal(size=(40, 3))).save(table)
     assert "only video can be watched" in told(table, folder)
@@ -316,6 +322,7 @@ def test_a_video_that_cannot_be_read_does_not_keep_the_others(
     ]
     assert [event["time"] for event in found if event["event"] == "opened"] == [0.0, 0.0, 0.0]
     assert damaged[-1]["event"] == "unread"
+    assert [event["time"] for event in found if event["event"] == "unread"] == [0.0, damaged[-2]["time"]]
     assert "and no further" in damaged[-1]["reason"]
     assert [event["source"] for event in found if event["event"] == "unread"] == [
         str(tmp_path / "2.avi"), str(tmp_path / "3.avi"),
@@ -328,7 +335,7 @@ def test_a_video_that_cannot_be_read_does_not_keep_the_others(
     assert ran.err.splitlines()[-1] == f"memae: error: {tmp_path} has no video that can be read"
 
 
-def test_it_says_so_when_nearly_all_is_above_the_threshold(run: Run, model: Path, squares: Any, tmp_path: Path) -> None:
+def test_it_says_so_when_most_is_above_the_threshold(run: Run, model: Path, squares: Any, tmp_path: Path) -> None:
     (tmp_path / "odd.avi").write_bytes(encoded(squares(60, odd=(0, 60)), "avi", "mjpeg"))
     err = run("watch", model, tmp_path / "odd.avi").err
     assert "of 60 frames are above the threshold; if most should be normal" in err

@@ -1,30 +1,65 @@
-"""What a command reads is never what it writes over."""
+"""What a command reads is never what it writes over, and what it writes is never read as data later."""
 
+from contextlib import suppress
 from pathlib import Path
 
 
-def check_apart(output: Path | None, *given: Path) -> None:
+def check_apart(output: Path | None, *given: Path | None) -> None:
     """Refuses, before anything is computed, to write over what is read, and where nothing can be written.
 
     Args:
         output: file to write; None for none.
-        given: files and folders that are read. In a folder, images and videos that are there count as read.
+        given: files and folders that are read; None for none. An image or a video is not written into such a folder,
+            since it would be read the next time.
 
     Raises:
-        OptionError: the output is one of them.
+        OptionError: the output is one of them, or would be.
         OutputError: see `memae.files.check_writable`.
     """
-    from memae.data.pixels import is_image
-    from memae.data.videos import is_video
     from memae.errors import OptionError
     from memae.files import check_writable
 
     if output is None:
         return
     check_writable(output)
-    if not output.exists():
-        return
     for source in given:
-        inside = source.is_dir() and source.resolve() in output.resolve().parents
-        if (source.exists() and output.samefile(source)) or (inside and (is_image(output) or is_video(output))):
-            raise OptionError(f"{output} is read by this command and would be overwritten; give another file to write")
+        if source is not None and source.exists() and _reads(source, output):
+            told = f"{output} is read by this command, or would be the next time, and is not written"
+            raise OptionError(f"{told}; give another place")
+
+
+def check_folder_apart(folder: Path | None, source: Path) -> None:
+    """The same for a folder to write pictures into: it does not lie in the folder that is read.
+
+    Raises:
+        OptionError: it does.
+    """
+    from memae.errors import OptionError
+
+    if folder is not None and source.is_dir() and _inside(folder / "any", source):
+        told = f"the pictures in {folder} would lie in {source}, from which this command reads"
+        raise OptionError(f"{told}; give another folder")
+
+
+def _reads(source: Path, output: Path) -> bool:
+    """Whether a command that reads `source` reads `output`, now or once it is there."""
+    from memae.data.images import find_images
+    from memae.data.pixels import is_image
+    from memae.data.videos import find_videos, is_video
+    from memae.errors import MemaeError
+
+    if output.exists() and output.samefile(source):
+        return True
+    if not source.is_dir() or not (is_image(output) or is_video(output)):
+        return False
+    if _inside(output, source):
+        return True
+    with suppress(MemaeError):  # what cannot be read is told by the command
+        found = find_videos(source) if is_video(output) else find_images(source)
+        return output.exists() and any(output.samefile(each) for each in found)
+    return False
+
+
+def _inside(path: Path, folder: Path) -> bool:
+    """Whether a path lies in a folder, as it is written or as its links lead."""
+    return folder.absolute() in path.absolute().parents or folder.resolve() in path.resolve().parents

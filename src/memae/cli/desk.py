@@ -98,11 +98,10 @@ class Desk:
                 self._tally.watched += 1
                 self._tally.above += item.score > self._rule.above
                 self._minute.watched += 1
-            case Opened():
+            case Opened() | Unread():
                 self._last = self._last if item.name == self._source else 0.0
                 self._source = item.name
-            case Unread():
-                self._tally.unread += 1
+                self._tally.unread += isinstance(item, Unread)
             case Skipped():
                 self._tally.skipped += item.frames
                 self._minute.skipped += item.frames
@@ -135,9 +134,9 @@ class Desk:
             sys.stderr.write(f"{item.name}: back after {time.monotonic() - self._lost:.1f} s\n")
             self._lost = None
             return
-        known = self._detector.filmed_
-        if unlike := item.filmed and known and item.filmed.unlike(known):
-            sys.stderr.write(f"memae: warning: {item.name} {unlike}\n")
+        known = self._detector.format_
+        if unlike := item.format and known and item.format.unlike(known):
+            sys.stderr.write(f"memae: warning: {item.name} {unlike}. Convert it\n")
         frames, delay = self._rule.frames(item.rate), self._detector.delay
         told = f"{item.name}: {item.rate:g} frames a second; a frame's score comes {delay} frames = "
         told += f"{delay / item.rate:.2f} s after it"
@@ -156,14 +155,14 @@ class Desk:
             self._overlay.add(item, self._alarm)
 
     def sum_up(self, source: str, *, stopped: bool) -> bool:
-        """Says what was seen in all, and whether all could be read.
+        """Says what was seen in all; gives whether all could be read that was asked for.
 
         Raises:
             SourceError: nothing could be read.
             SchemaError: nothing could be scored, though nobody stopped it.
         """
         seen = self._tally
-        if seen.unread and not seen.watched and not seen.skipped:
+        if seen.unread and not seen.watched and not seen.skipped and not stopped:
             raise SourceError(f"{source} has no video that can be read")
         if not seen.watched and not stopped:
             told = f"{source} has {seen.skipped} frames, the model needs {self._detector.length} (its clip length)"
@@ -173,7 +172,7 @@ class Desk:
         if seen.above > seen.watched / 2 and seen.watched >= MANY:
             told = f"{seen.above} of {seen.watched} frames are above the threshold; if most should be normal"
             sys.stderr.write(f"{told}, set it anew by normal video of this place and hour: `memae recalibrate`\n")
-        return not seen.unread
+        return stopped or not seen.unread
 
     def __enter__(self) -> Self:
         return self

@@ -27,6 +27,8 @@ LISTED = (
     *("peak_frame", "peak_time", "peak_score", "p_value", "thumbnail"),
 )
 """Columns of alarms.csv."""
+EVENT = '{"event": "'
+"""How a line of alarms.jsonl begins."""
 
 
 def as_event(item: Seen, alarm: int | None, last: float, source: str | None) -> Event:
@@ -99,10 +101,11 @@ class Ledger:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"cannot make the folder {folder}: {error.strerror}; give another --output") from error
+        self.first = 1 + _known(folder / "alarms.jsonl")
+        _check_rows(folder / "alarms.csv")
         with ExitStack() as files:
             self._events = files.enter_context(Lines(folder / "alarms.jsonl"))
             self._rows = files.enter_context(Lines(folder / "alarms.csv"))
-            self.first = 1 + self._known()
             self._files = files.pop_all()
         if self._rows.fresh:
             self._rows.add(_row(LISTED))
@@ -123,20 +126,37 @@ class Ledger:
             Image.fromarray(both).save(temporary, format="PNG")
         return path.name
 
-    def _known(self) -> int:
-        """The highest number in the list so far."""
-        path = self._events.path
-        try:
-            with path.open(encoding="utf-8") as lines:
-                return max((int(json.loads(line).get("alarm") or 0) for line in lines), default=0)
-        except (ValueError, AttributeError, TypeError) as error:
-            raise OutputError(f"{path} is there and no list of alarms; give another folder as --output") from error
-
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._files.close()
+
+
+def _known(path: Path) -> int:
+    """The highest number in a list so far, whose last line may be cut; before anything is written."""
+    strange = OutputError(f"{path} is there and no list of alarms; give another folder as --output")
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
+        whole = [json.loads(line) for line in lines if line.endswith("\n")]
+        highest = max((int(event.get("alarm") or 0) for event in whole if event["event"]), default=0)
+    except (OSError, ValueError, AttributeError, TypeError, KeyError) as error:
+        raise strange from error
+    cut = "".join(lines[len(whole) :])
+    if not cut.startswith(EVENT[: len(cut)]):
+        raise strange
+    return highest
+
+
+def _check_rows(path: Path) -> None:
+    """Refuses a table of something else, before anything is written."""
+    head = f"{_row(LISTED)}\n".encode()
+    try:
+        found = path.read_bytes()[: len(head)] if path.exists() else b""
+    except OSError as error:
+        raise OutputError(f"{path} cannot be read ({error.strerror}); give another folder as --output") from error
+    if not head.startswith(found):
+        raise OutputError(f"{path} is there and no list of alarms; give another folder as --output")
 
 
 def _row(values: Any) -> str:

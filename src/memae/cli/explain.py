@@ -36,13 +36,14 @@ def explain(
 
     Example: memae explain model.memae new.csv --top 3
     """
-    from memae.cli.apart import check_apart
+    from memae.cli.apart import check_apart, check_folder_apart
     from memae.cli.reasons import draw, show
     from memae.errors import OptionError
     from memae.estimators import load
     from memae.files import replacing
 
     check_apart(output, model, source)
+    check_folder_apart(pictures, source)
     estimator = load(model)
     if pictures is not None and estimator.kind == "table":
         raise OptionError("--pictures is for images and video; a row of a table has no picture")

@@ -29,10 +29,13 @@ def export(
 
     Example: memae export model.memae model.onnx --check new.csv
     """
+    from memae.cli.apart import check_apart
     from memae.deployment import export as write
     from memae.errors import OptionError
     from memae.estimators import TabularMemAE, load
 
+    for written in (output, output.with_suffix(".bin")) if output.suffix.lower() == ".xml" else (output,):
+        check_apart(written, model, check)
     detector = load(model)
     if false_alarm_rate is not None:
         detector.recalibrate(false_alarm_rate=false_alarm_rate)

@@ -240,7 +240,10 @@ def video(
     length: Annotated[int, _option("Frames a clip.", panel=NETWORK)] = 9,
     step: Annotated[
         int | None,
-        _option("Frames from one training clip to the next; by default about 4000 clips an epoch.", panel=TRAINING),
+        _option(
+            "Frames from one training clip to the next; by default so many that an epoch has 8000 clips at most.",
+            panel=TRAINING,
+        ),
     ] = None,
     score_step: Annotated[int, _option("Frames from one scored clip to the next.", panel=TRAINING)] = 1,
     widths: Widths = None,
@@ -334,12 +337,14 @@ def _checkpoint(output: Path, *, resume: bool) -> Path:
     from memae.errors import OptionError
 
     checkpoint = output.with_name(output.name + ".checkpoint")
-    if checkpoint.exists() and not resume:
-        told = f"{checkpoint} holds a training that was stopped"
+    there = checkpoint.exists()
+    if there and not resume:
+        told = f"{checkpoint} is there, of a training that was stopped or is still running"
         raise OptionError(f"{told}; --resume goes on from it, or delete it to start anew")
-    if resume:
-        there = f"going on from {checkpoint}" if checkpoint.exists() else f"memae: warning: there is no {checkpoint}"
-        sys.stderr.write(f"{there}{'' if checkpoint.exists() else '; the training starts anew'}\n")
+    if resume and not there:
+        sys.stderr.write(f"memae: warning: there is no {checkpoint}; the training starts anew\n")
+    elif resume:
+        sys.stderr.write(f"going on from {checkpoint}\n")
     return checkpoint
 
 
@@ -392,6 +397,6 @@ def _tell(estimator: Any, output: Path, as_json: bool) -> None:
     )
     if estimator.kind == "video":
         sys.stderr.write(
-            "the held-out samples are the ends of these videos, and frames of another day often lie higher; set the "
-            f"threshold by normal videos of one before it is relied on: `memae recalibrate {output} VIDEOS -o …`\n"
+            "the held-out samples are the ends of these videos, and frames of another day often lie higher: set the "
+            f"threshold by normal videos of such a day before relying on it, `memae recalibrate {output} VIDEOS -o …`\n"
         )

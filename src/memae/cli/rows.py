@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from memae.calibration import discoveries
+from memae.cli.apart import check_folder_apart
 from memae.data.images import ImageFiles, find_images, none_read, write_heat_map
 from memae.data.table_files import table_chunks
 from memae.data.tables import trimmed
@@ -20,9 +21,6 @@ from memae.data.videos import find_videos
 from memae.errors import OptionError, SchemaError, SourceError
 from memae.estimators import Estimator, FrameScore, VideoMemAE
 from memae.evidence import heat
-
-Unread = dict[Path, str]
-"""Files that could not be read, or not to their end, and what is wrong with them."""
 
 
 def scored(
@@ -32,7 +30,7 @@ def scored(
     keep: bool = False,
     ignore: Sequence[str] = (),
     maps: Path | None = None,
-    unread: Unread | None = None,
+    unread: dict[Path, str] | None = None,
 ) -> Iterator[pd.DataFrame]:
     """Rows for each sample of `source`, in parts.
 
@@ -42,7 +40,8 @@ def scored(
         keep: whether rows of a table are appended.
         ignore: columns of a table that are left out.
         maps: folder for heat maps of images or frames.
-        unread: receives the images or videos that cannot be read, where others can; None for an error at the first.
+        unread: receives the images or videos that cannot be read, or not to their end, and what is wrong with them,
+            where others can; None for an error at the first.
     """
     if estimator.kind == "table":
         if maps is not None:
@@ -51,6 +50,7 @@ def scored(
     if keep or ignore:
         raise OptionError("--keep and --ignore are for tables; images and video are named by their path")
     if maps is not None:
+        check_folder_apart(maps, source)
         maps.mkdir(parents=True, exist_ok=True)
     if isinstance(estimator, VideoMemAE):
         return _video(estimator, source, maps, unread)
@@ -97,7 +97,7 @@ def _beside(rows: pd.DataFrame, given: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([rows, given.reset_index(drop=True)], axis=1)
 
 
-def _images(estimator: Any, source: Path, maps: Path | None, unread: Unread | None) -> Iterator[pd.DataFrame]:
+def _images(estimator: Any, source: Path, maps: Path | None, unread: dict[Path, str] | None) -> Iterator[pd.DataFrame]:
     paths = find_images(source)
     unread = None if len(paths) == 1 else unread
     images = ImageFiles(paths, channels=estimator.shape_[0], size=estimator.size, cache_bytes=0, unread=unread)
@@ -123,8 +123,13 @@ def _name(path: str | Path) -> str:
     return os.fsencode(path).decode(errors="replace")
 
 
-def _video(estimator: VideoMemAE, source: Path, maps: Path | None, unread: Unread | None) -> Iterator[pd.DataFrame]:
+def _video(
+    estimator: VideoMemAE, source: Path, maps: Path | None, unread: dict[Path, str] | None
+) -> Iterator[pd.DataFrame]:
     videos = find_videos(source)
+    if maps is not None:
+        for video in videos:
+            _check_maps(maps / video.name, video)
     count = 0
     for video in videos:
         try:
@@ -137,6 +142,13 @@ def _video(estimator: VideoMemAE, source: Path, maps: Path | None, unread: Unrea
             unread[video] = str(error)
     if unread and not count:
         raise none_read(unread)
+
+
+def _check_maps(folder: Path, video: Path) -> None:
+    """Refuses a folder for the maps of a video that is the video."""
+    check_folder_apart(folder, video)
+    if video.is_file() and folder.exists() and folder.samefile(video):
+        raise OptionError(f"the maps of {video} would be a folder in its place; give another --maps")
 
 
 def _frames(estimator: VideoMemAE, video: Path, maps: Path | None) -> Iterator[pd.DataFrame]:

@@ -58,6 +58,7 @@ def watch(
 
     Example: memae watch model.memae rtsp://camera/stream -o alarms
     """
+    from memae.cli.apart import check_folder_apart
     from memae.cli.desk import Desk
     from memae.data.addresses import without_secrets
     from memae.data.streams import View, read_source
@@ -65,6 +66,7 @@ def watch(
     from memae.watching import watch as scored
 
     _check_render(render, source, model)
+    check_folder_apart(output, Path(source))
     detector = _loaded(model, false_alarm_rate, score_step)
     rule = rule_of(detector, release=release, after=after)
     detector.use_engine(engine)

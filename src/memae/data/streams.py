@@ -1,7 +1,7 @@
 """What is watched, frame by frame: files as fast as they decode, cameras and addresses as they come.
 
 A source is an iterator of frames, between which stands what happened to it: it was opened, frames were skipped, the
-connection was lost. Whatever stands between two frames is a gap, which no clip may span.
+connection was lost, a video cannot be read. Whatever stands between two frames is a gap, which no clip may span.
 """
 
 import time
@@ -21,7 +21,7 @@ from torch import Tensor
 from memae.data import pixels
 from memae.data.addresses import Live, live_source
 from memae.data.ahead import ahead
-from memae.data.filming import Filmed, filmed, stream_rate
+from memae.data.formats import VideoFormat, format_of, stream_rate
 from memae.data.videos import FRAME_RATE, MAX_PIXELS, decoded, find_videos, frame_files, frame_pixels
 from memae.errors import SourceError
 
@@ -60,7 +60,7 @@ class Opened(NamedTuple):
     name: str
     rate: float  # frames a second
     live: bool  # whether it goes on without us: what comes too late is skipped
-    filmed: Filmed | None = None
+    format: VideoFormat | None = None
 
 
 class Skipped(NamedTuple):
@@ -104,7 +104,8 @@ def read_source(
         patience: seconds after which a lost connection is given up; None never.
 
     Raises:
-        SourceError: it cannot be opened or read, or a lost connection did not come back.
+        SourceError: it cannot be opened or read, or a lost connection did not come back. Of several videos, those that
+            cannot be read are `Unread` and no error.
         OptionError: see `live_source`.
     """
     live = live_source(source)
@@ -123,8 +124,8 @@ def _played(path: Path, view: View) -> Iterator[Item]:
     for video in videos:
         try:
             shots = ahead((_pictures if video.is_dir() else _film)(video, view), AHEAD)
-            first, known = next(shots, None), filmed(video)
-            yield Opened(str(video), (known and known.rate) or FRAME_RATE, live=False, filmed=known)
+            first, known = next(shots, None), format_of(video)
+            yield Opened(str(video), (known and known.rate) or FRAME_RATE, live=False, format=known)
             yield from () if first is None else chain([first], shots)
         except SourceError as error:
             if len(videos) == 1:
@@ -243,11 +244,13 @@ def _frames(live: Live, view: View) -> Iterator[Item]:
             return
         stream.thread_type = "SLICE"  # threads that share out frames hold some back
         stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-        flows, opened = container.duration is None, False
+        flows, opened, rate = container.duration is None, False, stream_rate(stream)
         for packet in container.demux(stream):
             for frame in _intact(packet):
                 if not opened and frame is not None:
-                    yield Opened(live.name, stream_rate(stream), flows, Filmed(frame.height, frame.width, None))
+                    # how fast a stream is that goes on without us, only time will tell
+                    shape = VideoFormat(frame.height, frame.width, None if flows else rate)
+                    yield Opened(live.name, rate, flows, shape)
                     opened = True
                 if frame is None:
                     yield Skipped(1)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Literal, get_type_hints
 
 from memae.artifact import Artifact
-from memae.data.filming import Filmed
+from memae.data.formats import VideoFormat
 from memae.data.tables import TableEncoder
 from memae.errors import ModelFileError
 from memae.typed import typed
@@ -55,16 +55,16 @@ def restored_pixels(source: Artifact, size: Any) -> tuple[str, Any]:
     return unit, shape
 
 
-def restored_filming(source: Artifact) -> Filmed | None:
-    """How the training videos of a model were filmed; None where it does not tell.
+def restored_format(source: Artifact) -> VideoFormat | None:
+    """The format of the training videos of a model; None where it does not tell.
 
     Raises:
-        ModelFileError: no camera films so.
+        ModelFileError: no video has it.
         TypeError, KeyError: it is something else.
     """
-    known: Filmed | None = typed(source.encoding.get("filmed"), Filmed | None)
+    known: VideoFormat | None = typed(source.encoding.get("video_format"), VideoFormat | None)
     if known and not all(0 < each < 10**6 for each in known if each is not None):
-        raise ModelFileError(f"its videos were filmed with (height, width, rate) = {tuple(known)}")
+        raise ModelFileError(f"its videos have (height, width, rate) = {tuple(known)}")
     return known
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from memae.artifact import Artifact
 from memae.data.ahead import ahead
 from memae.data.clips import Clips, sliding
-from memae.data.filming import filmed_alike, warn_if_unlike
+from memae.data.formats import common_format, warn_if_unlike
 from memae.data.pixels import resize, with_channels
 from memae.data.samples import Samples, Selection
 from memae.data.videos import Video, find_videos, frame_blocks, read_videos, videos_of_array
@@ -26,7 +26,7 @@ from memae.estimators.examples import frame_name, root_of
 from memae.estimators.explaining import explained_frames
 from memae.estimators.following import FrameScore, Seen, followed, told_of_clips
 from memae.estimators.pixel_units import check_unit, checked_size, pixel_range, pixel_unit
-from memae.estimators.restoring import check_clips, restored_filming, restored_pixels
+from memae.estimators.restoring import check_clips, restored_format, restored_pixels
 from memae.evidence import Evidence, Explainer
 from memae.frames import Floats, smoothed
 from memae.losses import Reduction
@@ -123,6 +123,7 @@ class VideoMemAE(Estimator):
         history_: one `Epoch` a pass.
         health_: state of the memory in the chosen epoch.
         threshold_: anomaly score above which a frame is flagged; `offset_` is its negative.
+        format_: `VideoFormat` of the training videos; None where they differ, or were arrays.
 
     References:
         Gong et al., ICCV 2019, section 4.2.
@@ -227,7 +228,7 @@ class VideoMemAE(Estimator):
         if self.smooth < 1 or self.smooth % 2 == 0:
             raise OptionError(f"smooth must be an odd number of frames, 1 or more; got {self.smooth}")
         self._held_out_count(2)  # checks the share
-        self.filmed_ = filmed_alike(find_videos(Path(X))) if isinstance(X, str | Path) else None
+        self.format_ = common_format(find_videos(Path(X))) if isinstance(X, str | Path) else None
         self.size_ = self._chosen_size(X)
         videos, checksum = read_videos(self._parts(X), IN_MEMORY if isinstance(X, str | Path) else np.inf)
         streams = bool(videos) and videos[0].frames.is_meta
@@ -277,7 +278,7 @@ class VideoMemAE(Estimator):
         size = self.size_
         if isinstance(X, str | Path):
             for path in find_videos(Path(X)):
-                warn_if_unlike(path, self.filmed_)
+                warn_if_unlike(path, self.format_)
                 yield Part(str(path), ahead(frame_blocks(path, channels=self.channels, size=size)))
             return
         for video in videos_of_array(X):
@@ -386,11 +387,11 @@ class VideoMemAE(Estimator):
         return np.concatenate([told_of_clips(scorer, each, *about) for each in videos])
 
     def _encoding(self) -> dict[str, Any]:
-        filmed = self.filmed_ and self.filmed_._asdict()
-        return {"unit": self.unit_, "shape": list(self.shape_), "filmed": filmed}
+        known = self.format_ and self.format_._asdict()
+        return {"unit": self.unit_, "shape": list(self.shape_), "video_format": known}
 
     def _restore(self, source: Artifact) -> None:
         self.unit_, self.shape_ = restored_pixels(source, self.size)
-        self.filmed_ = restored_filming(source)
+        self.format_ = restored_format(source)
         check_clips(self.shape_, self.channels, self.length, self.score_step, self.smooth)
         self.size_ = None if self.size == "native" else (self.shape_[2], self.shape_[3])

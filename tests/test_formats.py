@@ -10,38 +10,41 @@ from PIL import Image
 from tests.serving import encoded
 
 from memae import VideoMemAE, load
-from memae.data.filming import Filmed, filmed, filmed_alike
+from memae.data.formats import VideoFormat, common_format, format_of
+from memae.errors import MemaeWarning
 
 Run = Callable[..., Any]
 
 
 def test_headers_tell_shape_and_rate(tmp_path: Path, squares: Any) -> None:
     (tmp_path / "a.avi").write_bytes(encoded(squares(10), "avi", "mjpeg", rate=12))
-    assert filmed(tmp_path / "a.avi") == Filmed(32, 48, 12.0)
+    assert format_of(tmp_path / "a.avi") == VideoFormat(32, 48, 12.0)
     (tmp_path / "frames").mkdir()
-    assert filmed(tmp_path / "frames") is None
+    assert format_of(tmp_path / "frames") is None
     Image.fromarray(squares(1)[0]).save(tmp_path / "frames" / "1.png")
-    assert filmed(tmp_path / "frames") == Filmed(32, 48, None)
+    assert format_of(tmp_path / "frames") == VideoFormat(32, 48, None)
     (tmp_path / "b.avi").write_bytes(b"no video")
-    assert filmed(tmp_path / "b.avi") is filmed(tmp_path / "c.avi") is None
-    assert filmed_alike([tmp_path / "b.avi", tmp_path / "a.avi", tmp_path / "frames"]) == Filmed(32, 48, 12.0)
+    assert format_of(tmp_path / "b.avi") is format_of(tmp_path / "c.avi") is None
+    assert common_format([tmp_path / "b.avi", tmp_path / "a.avi", tmp_path / "frames"]) == VideoFormat(32, 48, 12.0)
     (tmp_path / "d.avi").write_bytes(encoded(squares(10), "avi", "mjpeg", rate=25))
-    assert filmed_alike([tmp_path / "a.avi", tmp_path / "d.avi"]) is None
-    assert filmed_alike([]) is None
+    with pytest.warns(MemaeWarning, match="d.avi has 25 frames a second, training videos 12"):
+        assert common_format([tmp_path / "a.avi", tmp_path / "d.avi"]) is None
+    assert common_format([]) is None
 
 
 @pytest.mark.parametrize(
     ("other", "told"),
     [
-        (Filmed(288, 352, 25.0), "288 x 352 pixels (h x w), the training videos 240 x 360: all is distorted"),
-        (Filmed(360, 240, None), "all is distorted"),
-        (Filmed(240, 360, 50.0), "has 50 frames a second, the training videos 25: all moves at another pace"),
-        (Filmed(480, 720, 30.0), None),  # 25 and 30 are both usual, and near
-        (Filmed(241, 360, None), None),
+        (VideoFormat(288, 352, 25.0), "288 x 352 pixels (h x w), training videos 240 x 360: all is distorted"),
+        (VideoFormat(288, 352, 12.0), "all is distorted; it has 12 frames a second, training videos 25"),
+        (VideoFormat(360, 240, None), "all is distorted"),
+        (VideoFormat(240, 360, 50.0), "has 50 frames a second, training videos 25: all moves at another pace"),
+        (VideoFormat(480, 720, 30.0), None),  # 25 and 30 are both usual, and near
+        (VideoFormat(241, 360, None), None),
     ],
 )
-def test_what_is_unlike(other: Filmed, told: str | None) -> None:
-    found = other.unlike(Filmed(240, 360, 25.0))
+def test_what_is_unlike(other: VideoFormat, told: str | None) -> None:
+    found = other.unlike(VideoFormat(240, 360, 25.0))
     assert (found is None) if told is None else (found is not None and told in found)
 
 
@@ -50,7 +53,7 @@ def test_a_model_knows_how_its_videos_were_filmed(run: Run, squares: Any, tmp_pa
     net: dict[str, Any] = {"length": 4, "widths": (4,), "strides": ((2, 2),), "warmup": 0, "paces": False}
     detector = VideoMemAE(4, **net, size=(16, 24), epochs=1, false_alarm_rate=0.2).fit(tmp_path / "normal.avi")
     detector.save(tmp_path / "m.memae")
-    assert load(tmp_path / "m.memae").filmed_ == detector.filmed_ == Filmed(32, 48, 25.0)  # type: ignore[union-attr]
+    assert load(tmp_path / "m.memae").format_ == detector.format_ == VideoFormat(32, 48, 25.0)  # type: ignore[union-attr]
     (tmp_path / "slow.avi").write_bytes(encoded(squares(30), "avi", "mjpeg", rate=12))
     (tmp_path / "square.avi").write_bytes(encoded(np.ascontiguousarray(squares(30)[:, :, :32]), "avi", "mjpeg"))
     for name, told in (("slow", "has 12 frames a second"), ("square", "has frames of 32 x 32 pixels")):
@@ -62,4 +65,4 @@ def test_a_model_knows_how_its_videos_were_filmed(run: Run, squares: Any, tmp_pa
     assert "warning" not in run("score", tmp_path / "m.memae", tmp_path / "normal.avi").err
     arrays = VideoMemAE(4, **net, epochs=1, false_alarm_rate=0.2).fit(squares(120))
     arrays.save(tmp_path / "arrays.memae")
-    assert load(tmp_path / "arrays.memae").filmed_ is None  # type: ignore[union-attr]
+    assert load(tmp_path / "arrays.memae").format_ is None  # type: ignore[union-attr]

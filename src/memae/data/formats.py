@@ -1,0 +1,86 @@
+"""In which shape and at which rate videos were filmed, which scaled frames no longer show."""
+
+import warnings
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import av
+
+from memae.data import pixels
+from memae.data.videos import FRAME_RATE, frame_files
+from memae.errors import MemaeWarning, SourceError
+
+SHAPES, RATES = 1.05, 1.25
+"""Factors by which ratios of the sides, and frame rates, may differ without a word."""
+
+
+class VideoFormat(NamedTuple):
+    """Size of the frames of a video, and their rate."""
+
+    height: int
+    width: int
+    rate: float | None  # frames a second; None where nothing tells, as in a folder of frames
+
+    def unlike(self, known: "VideoFormat") -> str | None:
+        """What a model that learned videos of the format `known` sees wrongly in one of this; None where nothing.
+
+        Example:
+            >>> VideoFormat(480, 720, 25.0).unlike(VideoFormat(240, 360, None))
+            >>> VideoFormat(240, 360, 12.5).unlike(VideoFormat(240, 360, 25.0))
+            'has 12.5 frames a second, training videos 25: all moves at another pace'
+        """
+        told = []
+        if not _near(self.height * known.width, self.width * known.height, SHAPES):
+            size, other = f"{self.height} x {self.width}", f"{known.height} x {known.width}"
+            told.append(f"has frames of {size} pixels (h x w), training videos {other}: all is distorted")
+        if self.rate is not None and known.rate is not None and not _near(self.rate, known.rate, RATES):
+            rates = f"has {self.rate:.4g} frames a second, training videos {known.rate:.4g}"
+            told.append(f"{rates}: all moves at another pace")
+        return "; it ".join(told) or None
+
+
+def _near(one: float, other: float, factor: float) -> bool:
+    return one <= other * factor and other <= one * factor
+
+
+def format_of(path: Path) -> VideoFormat | None:
+    """The format of a video file or a folder of frames, by its header; None where it cannot be read."""
+    with suppress(SourceError, av.FFmpegError, OSError):
+        if path.is_dir():
+            first = next(iter(frame_files(path)), None)
+            return None if first is None else VideoFormat(*pixels.header(first).size, None)
+        with av.open(f"file:{path}", "r", metadata_errors="replace") as container:
+            for stream in container.streams.video:
+                if stream.codec_context:
+                    return VideoFormat(stream.codec_context.height, stream.codec_context.width, stream_rate(stream))
+    return None
+
+
+def stream_rate(stream: av.VideoStream) -> float:
+    """Frames a second that a stream tells, where that can be true: what does not know tells its clock's ticks."""
+    rate = float(stream.average_rate or stream.guessed_rate or 0)
+    return rate if 0.1 < rate < 1000 else FRAME_RATE
+
+
+def common_format(paths: Iterable[Path]) -> VideoFormat | None:
+    """The format of videos to learn; None where none can be read, or they differ, of which it warns."""
+    known: list[VideoFormat] = []
+    for path in paths:
+        if (found := format_of(path)) is None:
+            continue
+        for other in known:
+            if told := found.unlike(other):
+                warnings.warn(f"{path} {told}. Learn videos of one shape and rate", MemaeWarning, stacklevel=3)
+                return None
+        known += [] if found in known else [found]
+    return known[0] if known else None
+
+
+def warn_if_unlike(path: Path, known: VideoFormat | None) -> None:
+    """Warns of a video that a model sees wrongly which learned videos of the format `known`."""
+    found = None if known is None else format_of(path)
+    told = found and known and found.unlike(known)
+    if told:
+        warnings.warn(f"{path} {told}. Convert it", MemaeWarning, stacklevel=3)
