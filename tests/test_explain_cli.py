@@ -46,7 +46,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     net: dict[str, Any] = {"size": "native", "length": 4, "widths": (4, 6), "smooth": 3}
     VideoMemAE(**(FAST | net)).fit(write(here / "film" / "Train1", street(60, 1)[:, ::4, ::4])).save(here / "v")
     for name, seed in (("one", 2), ("two", 3)):
-        write(here / "films" / name, street(20, seed)[:, ::4, ::4])
+        write(here / "films" / name, street(60, seed)[:, ::4, ::4])
     return here
 
 
@@ -64,11 +64,23 @@ def test_the_most_anomalous_come_first_as_json_lines(run: Any, here: Path, tmp_p
     detector = load(here / model)
     scores = detector.anomaly_score(source)
     order = np.argsort(-scores, kind="stable")[:3]
+    if model == "v":
+        order = a_second_apart(scores.reshape(2, 60), 3)
     everything = list(detector.explain(source, items=2))
     assert [each["name"] for each in found] == [everything[place].name for place in order]
     assert [each["score"] for each in found] == pytest.approx(scores[order].tolist(), rel=1e-9)
     assert all(len(each["items"]) <= 2 for each in found)
     assert found[0]["items"][0]["neighbours"]
+
+
+def a_second_apart(scores: Any, count: int) -> Any:
+    """The highest scores of videos `(videos, frames)` of which no two lie within 25 frames, and where they are."""
+    left, found = scores.copy(), []
+    for _ in range(count):
+        video, frame = np.unravel_index(left.argmax(), left.shape)
+        left[video, max(frame - 24, 0) : frame + 25] = -np.inf
+        found.append(video * left.shape[1] + frame)
+    return np.array(found)
 
 
 def test_a_row_is_explained_in_words(run: Any, here: Path) -> None:

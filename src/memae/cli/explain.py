@@ -11,6 +11,8 @@ import typer
 from memae.cli.score import Ignored, Model
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from memae.estimators import Estimator
     from memae.evidence import Evidence
 
@@ -67,12 +69,26 @@ def _most_anomalous(
     estimator: "Estimator", source: Path, top: int, items: int, ignore: Sequence[str]
 ) -> "list[Evidence]":
     """Evidence of so many samples, the most anomalous first; equal ones in their order."""
-    import numpy as np
+    import pandas as pd
 
-    from memae.cli.rows import scores_of
+    from memae.cli.rows import scored
 
-    order = np.argsort(-scores_of(estimator, source, ignore), kind="stable")[:top].tolist()
+    rows = pd.concat(list(scored(estimator, source, ignore=ignore)), ignore_index=True)
+    rows = rows.sort_values("score", ascending=False, kind="stable")
+    order = rows.index[:top].tolist() if estimator.kind != "video" else _apart(rows, top)
     if ignore:  # columns that are there to be left out, as those that `fit` was told of
         estimator.set_params(ignore=[*estimator.get_params()["ignore"], *ignore])
     found = dict(zip(sorted(order), estimator.explain(source, items=items, only=set(order)), strict=True))
     return [found[place] for place in order]
+
+
+def _apart(rows: "pd.DataFrame", top: int) -> list[int]:
+    """So many frames, the most anomalous first, no two of a video within a second: neighbours have the same reasons."""
+    chosen: list[int] = []
+    told: dict[str, list[float]] = {}
+    for place, path, seconds in zip(rows.index.tolist(), rows["path"], rows["time"], strict=True):
+        others = told.setdefault(path, [])
+        if len(chosen) < top and all(abs(seconds - other) >= 1 for other in others):
+            chosen.append(place)
+            others.append(seconds)
+    return chosen
