@@ -54,9 +54,10 @@ def _reads(source: Path, output: Path) -> bool:
         return False
     if _inside(output, source):
         return True
-    with suppress(MemaeError):  # what cannot be read is told by the command
-        found = find_videos(source) if is_video(output) else find_images(source)
-        return output.exists() and any(output.samefile(each) for each in found)
+    if output.exists():
+        with suppress(MemaeError):  # what cannot be read is told by the command
+            found = find_videos(source) if is_video(output) else find_images(source)
+            return any(output.samefile(each) for each in found)
     return False
 
 

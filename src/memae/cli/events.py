@@ -135,16 +135,19 @@ class Ledger:
 
 def _known(path: Path) -> int:
     """The highest number in a list so far, whose last line may be cut; before anything is written."""
-    strange = OutputError(f"{path} is there and no list of alarms; give another folder as --output")
+    highest = 0
     try:
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.exists() else []
-        whole = [json.loads(line) for line in lines if line.endswith("\n")]
-        highest = max((int(event.get("alarm") or 0) for event in whole if event["event"]), default=0)
+        with path.open(encoding="utf-8") as lines:
+            for line in lines:
+                if line.endswith("\n"):
+                    event = json.loads(line)
+                    highest = max(highest, int(event.get("alarm") or 0) if event["event"] else 0)
+                elif not line.startswith(EVENT[: len(line)]):
+                    raise _strange(path)
+    except FileNotFoundError:
+        return 0
     except (OSError, ValueError, AttributeError, TypeError, KeyError) as error:
-        raise strange from error
-    cut = "".join(lines[len(whole) :])
-    if not cut.startswith(EVENT[: len(cut)]):
-        raise strange
+        raise _strange(path) from error
     return highest
 
 
@@ -152,11 +155,18 @@ def _check_rows(path: Path) -> None:
     """Refuses a table of something else, before anything is written."""
     head = f"{_row(LISTED)}\n".encode()
     try:
-        found = path.read_bytes()[: len(head)] if path.exists() else b""
+        with path.open("rb") as rows:
+            ours = head.startswith(rows.read(len(head)))
+    except FileNotFoundError:
+        return
     except OSError as error:
         raise OutputError(f"{path} cannot be read ({error.strerror}); give another folder as --output") from error
-    if not head.startswith(found):
-        raise OutputError(f"{path} is there and no list of alarms; give another folder as --output")
+    if not ours:
+        raise _strange(path)
+
+
+def _strange(path: Path) -> OutputError:
+    return OutputError(f"{path} is there and no list of alarms; give another folder as --output")
 
 
 def _row(values: Any) -> str:

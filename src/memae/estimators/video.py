@@ -278,19 +278,26 @@ class VideoMemAE(Estimator):
         size = self.size_
         if isinstance(X, str | Path):
             for path in find_videos(Path(X)):
-                warn_if_unlike(path, self.format_)
                 yield Part(str(path), ahead(frame_blocks(path, channels=self.channels, size=size)))
             return
         for video in videos_of_array(X):
             frames = with_channels(video.frames, self.channels)
             yield Part(video.name, [(frames if size is None else resize(frames, size), video.times)])
 
-    def _raw(self, X: Any) -> Iterator[Tensor]:
+    def _fitting(self, X: Any) -> Iterator[Part]:
+        """The same, of a source to score: refused where its unit is another, warned of where its format is."""
         check_is_fitted(self, "shape_")
         check_unit(self.unit_, X)
-        return (
-            clip for part in self._parts(X) for _, clip in self._clips(part.name, (frames for frames, _ in part.blocks))
-        )
+        return self._compared(X) if isinstance(X, str | Path) else self._parts(X)
+
+    def _compared(self, X: str | Path) -> Iterator[Part]:
+        for part in self._parts(X):
+            warn_if_unlike(Path(part.name), self.format_)
+            yield part
+
+    def _raw(self, X: Any) -> Iterator[Tensor]:
+        parts = self._fitting(X)
+        return (clip for part in parts for _, clip in self._clips(part.name, (frames for frames, _ in part.blocks)))
 
     def _clips(self, name: str, blocks: Iterator[Tensor]) -> Iterator[tuple[int, Tensor]]:
         """First frame and pixels of each clip to score of a video."""
@@ -313,9 +320,7 @@ class VideoMemAE(Estimator):
 
     def frames(self, X: Any) -> Iterator[FrameScore]:
         """The score of each frame of each video, as soon as it is known, in constant memory."""
-        check_is_fitted(self, "shape_")
-        check_unit(self.unit_, X)
-        return chain.from_iterable(self.follow(part) for part in self._parts(X))
+        return chain.from_iterable(map(self.follow, self._fitting(X)))
 
     def follow(self, part: Part) -> Iterator[FrameScore]:
         """The score of each frame of one video whose frames may still be coming, as from a camera.
@@ -352,9 +357,8 @@ class VideoMemAE(Estimator):
         return np.array([frame.score for frame in self.frames(X)], dtype=np.float64)
 
     def _explained(self, X: Any, explainer: Explainer, only: Collection[int] | None) -> Iterator[Evidence]:
-        check_unit(self.unit_, X)
         prefix = "" if isinstance(X, str | Path) else "video "
-        return explained_frames(explainer, map(self._smoothed, self._parts(X)), prefix, only)
+        return explained_frames(explainer, map(self._smoothed, self._fitting(X)), prefix, only)
 
     def _warmup(self) -> int:
         return 2 * int(self.epochs) // 3
