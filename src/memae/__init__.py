@@ -11,13 +11,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from memae.calibration import Calibration
     from memae.errors import MemaeError, MemaeWarning
     from memae.estimators import ImageMemAE, TabularMemAE, VideoMemAE, load
     from memae.evidence import Evidence
     from memae.memory import Memory
-    from memae.model import MemAE, MemorySpec, Spec, build
+    from memae.model import MemAE
     from memae.scoring import Scorer
+    from memae.scoring.calibration import Calibration
+    from memae.spec import MemorySpec, Spec, build
 
 __version__ = "0.1.0"
 
@@ -39,13 +40,14 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "calibration": ("Calibration",),
     "errors": ("MemaeError", "MemaeWarning"),
     "estimators": ("ImageMemAE", "TabularMemAE", "VideoMemAE", "load"),
     "evidence": ("Evidence",),
     "memory": ("Memory",),
-    "model": ("MemAE", "MemorySpec", "Spec", "build"),
+    "model": ("MemAE",),
     "scoring": ("Scorer",),
+    "scoring.calibration": ("Calibration",),
+    "spec": ("MemorySpec", "Spec", "build"),
 }
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_breast_cancer, load_digits
 
 from memae import markup
-from memae.artifact import versions
+from memae.modelfile.artifact import versions
 from memae.charts import timeline
 from memae.data.images import heat_colours
 from memae.estimators import Estimator, ImageMemAE, TabularMemAE, VideoMemAE

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from memae.errors import MissingExtraError, OptionError
 from memae.export import network_as_onnx
+from memae.model import Found
 from memae.scoring import Network, Scorer
 
 Engine = Literal["torch", "onnxruntime", "openvino"]
@@ -23,8 +24,8 @@ TOLERANCE = 1e-5
 """Relative difference between the scores of an engine and those of torch, at most."""
 
 
-def use_engine(scorer: Scorer, shape: tuple[int, ...], engine: Engine) -> None:
-    """Lets `engine` compute the network of `scorer` from now on, if its scores are those of torch.
+def with_engine(scorer: Scorer, shape: tuple[int, ...], engine: Engine) -> Scorer:
+    """The scorer with `engine` computing its network, if the scores are those of torch.
 
     Args:
         scorer: on the CPU; otherwise the engine would leave its device idle.
@@ -42,39 +43,34 @@ def use_engine(scorer: Scorer, shape: tuple[int, ...], engine: Engine) -> None:
     }
     if engine not in starters:
         raise OptionError(f"engine must be one of {', '.join(starters)}; got {engine!r}")
-    if engine != "torch" and scorer.center.device.type != "cpu":
-        raise OptionError(f"engine {engine!r} runs on the CPU, the model is on {scorer.center.device}; use device cpu")
+    if engine != "torch" and scorer.device.type != "cpu":
+        raise OptionError(f"engine {engine!r} runs on the CPU, the model is on {scorer.device}; use device cpu")
     if engine != "torch":
         required(engine)
-    network = starters[engine](scorer, shape)
-    if network is not None:
-        _check(scorer, shape, engine, network)
-    scorer.network = network
+    torch_alone = scorer.replaced(network=None)
+    other = scorer.replaced(network=starters[engine](torch_alone, shape))
+    if other.network is not None:
+        _check(torch_alone, other, shape, engine)
+    return other
 
 
 @torch.no_grad()
 def specimens(scorer: Scorer, shape: tuple[int, ...], count: int) -> list[Tensor]:
     """Generated raw samples: `count` that are restored badly, and as many well, whose errors are small beside them."""
     bad = torch.randn(count, *shape, generator=torch.Generator().manual_seed(0))
-    raw = bad.to(scorer.center) * scorer.scale + scorer.center
-    if scorer.model.pace is not None:
-        good = raw[:, :, :1].expand_as(raw)  # where nothing moves
-    else:
-        good = torch.cat([scorer(part).x_hat for part in torch.split(raw, scorer.chunk)])
+    scaling = scorer.scaling
+    raw = bad.to(scaling.center) * scaling.scale + scaling.center
+    x_hat = torch.cat([scorer(part).x_hat for part in torch.split(raw, scorer.chunk)])
+    good = scorer.model.pretext.restored_well(raw, x_hat)
     return [raw, good + 0.01 * (raw - good)]
 
 
 @torch.no_grad()
-def _check(scorer: Scorer, shape: tuple[int, ...], engine: str, network: Network) -> None:
+def _check(scorer: Scorer, other: Scorer, shape: tuple[int, ...], engine: str) -> None:
     scorer.eval()
-    before, scorer.network = scorer.network, None
-    try:
-        samples = specimens(scorer, shape, scorer.chunk)
-        expected = torch.cat([scorer(each).score for each in samples])
-        scorer.network = network
-        found = torch.cat([scorer(each).score for each in samples])
-    finally:
-        scorer.network = before
+    other.eval()
+    samples = specimens(scorer, shape, scorer.chunk)
+    expected, found = (torch.cat([each(part).score for part in samples]) for each in (scorer, other))
     worst = float(((found - expected).abs() / sizes(scorer, expected)).max())
     if not worst <= TOLERANCE:
         raise OptionError(
@@ -86,24 +82,24 @@ def _check(scorer: Scorer, shape: tuple[int, ...], engine: str, network: Network
 def sizes(scorer: Scorer, scores: Tensor) -> Tensor:
     """What differences of scores are relative to: the scores, or the lowest held-out one where it is higher.
 
-    Scores of clips, which tell by how much a place is more than usual, have no zero to be relative to: there the
+    Scores that are the highest of positions, each relative to its baseline, have no zero to be relative to: there the
     deviation of the held-out ones, where it is higher.
     """
     least = 0.0
     if scorer.calibration is not None:
         known = scorer.calibration.scores
-        least = float(known.abs().min() if scorer.level is None else known.std(correction=0))
+        least = float(known.std(correction=0) if scorer.by_position else known.abs().min())
     return scores.double().abs().clamp_min(max(least, torch.finfo(torch.float64).tiny))
 
 
 def _onnxruntime(scorer: Scorer, shape: tuple[int, ...]) -> Network:
-    return _of_arrays(with_onnxruntime(network_as_onnx(scorer, shape)))
+    return _of_arrays(scorer, with_onnxruntime(network_as_onnx(scorer, shape)))
 
 
 def _openvino(scorer: Scorer, shape: tuple[int, ...]) -> Network:
     if next(scorer.model.parameters()).dtype == torch.float64:
         raise OptionError("engine 'openvino' computes in float32, tables are scored in float64; use onnxruntime")
-    return _of_arrays(with_openvino(network_as_onnx(scorer, shape)))
+    return _of_arrays(scorer, with_openvino(network_as_onnx(scorer, shape)))
 
 
 def with_onnxruntime(model: bytes) -> Run:
@@ -167,8 +163,14 @@ def required(package: str) -> Any:
         raise MissingExtraError(f"{package} needs the \"engines\" extra: pip install 'memae[engines]'") from error
 
 
-def _of_arrays(run: Run) -> Network:
-    def network(x: Tensor) -> tuple[Tensor, ...]:
-        return tuple(torch.from_numpy(each) for each in run(np.ascontiguousarray(x.numpy())))
+def _of_arrays(scorer: Scorer, run: Run) -> Network:
+    names = scorer.needs
+
+    def network(x: Tensor) -> Found:
+        arrays = run(np.ascontiguousarray(x.numpy()))
+        found = dict(zip(names, map(torch.from_numpy, arrays), strict=True))
+        nothing = x[:0]
+        fallback, x_hat = found["fallback"], found["x_hat"]
+        return Found(x_hat, None, found.get("codes", nothing), found.get("surprise"), fallback)
 
     return network

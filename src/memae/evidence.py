@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 from memae import pictures
-from memae.calibration import Calibration
 from memae.memory import unit
-from memae.networks.pace import SHARPER
 from memae.pictures import Pixels
 from memae.scoring import Scorer, decoded_items
+from memae.scoring.calibration import Calibration
+from memae.scoring.measures import Measure
 
+SHARPER = 4.0
+"""Changes from one frame to the next are small beside the frames, and shown so many times as strong."""
 BRIGHTEST = 0.5
 """Deviation of a pixel, as a share of the full range, that heat maps show brightest: the same in every picture."""
 
@@ -161,12 +163,12 @@ class Examples:
 def heat(scorer: Scorer, error_map: Tensor) -> Tensor:
     """Error maps `(…, c, h, w)` as shares of what pictures show brightest `(…, h, w)`, mean over colours.
 
-    That is a deviation of `BRIGHTEST`; where a map is the score of each place, twice the threshold.
+    That is a deviation of `BRIGHTEST`; where a map is the score of each position, twice the threshold.
     """
-    if scorer.model.pace is not None:
+    if scorer.by_position:
         return calibrated(scorer).strength(error_map.mean(-3)) / 2
-    absolute = scorer.reduction == "absolute" and scorer.criterion == "error"
-    return (error_map if absolute else error_map.sqrt()).mean(-3) / BRIGHTEST
+    measure: Measure = scorer.measures[0]  # type: ignore[assignment]  # torch knows modules alone
+    return measure.deviation(error_map).mean(-3) / BRIGHTEST
 
 
 def calibrated(scorer: Scorer) -> Calibration:
@@ -181,13 +183,13 @@ def likeness(scorer: Scorer, raw: Tensor) -> Tensor:
 
     Args:
         scorer: with a memory.
-        raw: `(b, *shape)`; of clips also longer ones, of which the middle counts.
+        raw: `(b, *shape)`; of longer training samples, what is scored of them counts.
     """
     scorer.eval()
-    memory, pace = scorer.model.memory, scorer.model.pace
+    memory = scorer.model.memory
     assert memory is not None  # noqa: S101 (asked for)
-    x = scorer.normalise(raw.to(scorer.center.device))
-    codes = scorer.model.encode(x if pace is None else pace.normal(x))
+    x = scorer.normalise(raw.to(scorer.device))
+    codes = scorer.model.encode(scorer.model.pretext.as_scored(x))
     cosines = unit(memory.items) @ unit(codes.reshape(*codes.shape[:2], -1), 1)  # (b, n, positions)
     return cosines.amax(2).cpu()
 
@@ -239,14 +241,14 @@ class Explainer:
             error_map: the frame's `(c, h, w)`.
             items: what the clip addressed.
         """
-        if self.scorer.model.pace is None:
+        if not self.scorer.by_position:
             return self.evidence(name, score, pixels, x_hat[:, place].clone(), error_map, items)
         place = min(place, clip.shape[1] - 2)
         motion = (clip[:, place + 1].float() - clip[:, place].float()).cpu()
         motions = x_hat[
             -clip.shape[0] * (clip.shape[1] - 1) :
         ]  # they come last, after frames if those are restored too
-        restored = motions.reshape(clip.shape[0], -1, *x_hat.shape[1:])[:, place] * (self.scorer.scale.cpu() / SHARPER)
+        restored = motions.reshape(clip.shape[0], -1, *x_hat.shape[1:])[:, place] * (self.scorer.scaling.scale.cpu() / SHARPER)
         return self.evidence(name, score, pixels, restored, error_map, items, motion)
 
     def evidence(
@@ -260,7 +262,7 @@ class Explainer:
         motion: Tensor | None = None,
     ) -> Evidence:
         """One sample's evidence, with its p-value and what its map looks like; see `Evidence`."""
-        calibration, center, scale = calibrated(self.scorer), self.scorer.center, self.scorer.scale
+        calibration, scaling = calibrated(self.scorer), self.scorer.scaling
         threshold = calibration.threshold()
         pictured = error_map.ndim == 3
         return Evidence(
@@ -275,7 +277,7 @@ class Explainer:
             items,
             motion=motion,
             heat=heat(self.scorer, error_map) if pictured else None,
-            span=(float(center), float(center + scale)) if pictured else (0.0, 255.0),
+            span=(float(scaling.center), float(scaling.center + scaling.scale)) if pictured else (0.0, 255.0),
         )
 
     def addressed(self, raw: Tensor) -> list[tuple[Item, ...]]:

@@ -12,7 +12,6 @@ from memae.errors import MissingExtraError
 from memae.scoring import Scorer
 
 INPUT = "x"
-OUTPUTS = ("x_hat", "fallback", "surprise", "codes")
 RAW = "raw"
 ANSWERS = ("score", "p_value", "is_anomaly", "error_map")
 PLACES = "places"
@@ -24,10 +23,11 @@ class _Network(nn.Module):
     def __init__(self, scorer: Scorer) -> None:
         super().__init__()
         self.model = scorer.model
-        self.outputs = scorer.outputs
+        self.needs = scorer.needs
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        return self.outputs(x)
+        found = self.model(x)
+        return tuple(getattr(found, name) for name in self.needs)
 
 
 class _Detector(nn.Module):
@@ -47,15 +47,15 @@ class _Detector(nn.Module):
     def forward(self, raw: Tensor) -> tuple[Tensor, ...]:
         found = self.scorer(raw)
         flagged = ~(found.score <= self.threshold)  # and NaN, which no engine refuses
-        places = () if self.scorer.level is None else (self.scorer.everywhere(found.measures),)
-        return found.score, self.calibration.p_value(found.score), flagged, found.error_map, *places
+        positions = (self.scorer.positions(found.measures),) if self.scorer.by_position else ()
+        return found.score, self.calibration.p_value(found.score), flagged, found.error_map, *positions
 
 
 def network_as_onnx(scorer: Scorer, shape: tuple[int, ...]) -> bytes:
     """The network of `scorer`, for samples of `shape`, as an ONNX file with its weights.
 
-    Its input `x` `(chunk, *shape)` are normalised samples, always `scorer.chunk` of them; its outputs are those of
-    `Scorer.outputs`, by the names of `OUTPUTS`. The memory is exported by a mask, without an ε: the exporter would drop
+    Its input `x` `(chunk, *shape)` are normalised samples, always `scorer.chunk` of them; its outputs are
+    fields of `Found`, by the names of `Scorer.needs`. The memory is exported by a mask, without an ε: the exporter would drop
     the ε of Eq. 7 and leave 0 / 0 where a weight is exactly λ.
 
     Raises:
@@ -64,26 +64,24 @@ def network_as_onnx(scorer: Scorer, shape: tuple[int, ...]) -> bytes:
     scorer.eval()
     weights = next(scorer.model.parameters())
     example = torch.zeros(scorer.chunk, *shape, dtype=weights.dtype, device=weights.device)
-    there = (True, True, "surprise" in scorer.measured, scorer.references is not None)
-    names = [name for name, given in zip(OUTPUTS, there, strict=True) if given]
-    return _as_onnx(_Network(scorer), example, INPUT, names)
+    return _as_onnx(_Network(scorer), example, INPUT, scorer.needs)
 
 
 @torch.no_grad()
 def detector_as_onnx(scorer: Scorer, shape: tuple[int, ...]) -> bytes:
     """Everything that `scorer` does to samples of `shape`, its calibration inside, as an ONNX file.
 
-    Its input `raw` `(batch, *shape)` are raw samples, any number of them, in the precision of `Scorer.center`; its
+    Its input `raw` `(batch, *shape)` are raw samples, any number of them, in the precision of `Scaling.center`; its
     outputs, by the names of `ANSWERS`: score and p-value `(batch,)`, float64; whether the score exceeds the threshold
-    `(batch,)`, bool; and the error map of `Scores`. Of clips whose places are scored, besides these scores as "places"
-    `(batch, rows, columns)`: what frames get is the highest of their mean over the clips around.
+    `(batch,)`, bool; and the error map of `Scores`. Where positions are scored, besides these scores as "places"
+    `(batch, rows, columns)`: what a frame of a video gets is the highest of their mean over the clips around.
 
     Raises:
         MissingExtraError: onnx and onnxscript are not installed.
     """
     scorer.eval()
-    example = torch.zeros(3, *shape, dtype=scorer.center.dtype)
-    names = ANSWERS if scorer.level is None else (*ANSWERS, PLACES)
+    example = torch.zeros(3, *shape, dtype=scorer.scaling.center.dtype)
+    names = (*ANSWERS, PLACES) if scorer.by_position else ANSWERS
     return _as_onnx(_Detector(scorer).eval(), example, RAW, names, batch="batch")
 
 

@@ -4,10 +4,8 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, avg_pool3d
 
 Reduction = Literal["sum", "mean", "absolute"]
-Criterion = Literal["error", "relative", "usual"]
 
 
 def error_map(x: Tensor, x_hat: Tensor, reduction: Reduction = "sum") -> Tensor:
@@ -36,47 +34,6 @@ def total_error(errors: Tensor, reduction: Reduction = "sum", dtype: torch.dtype
     """R of each sample from the errors of its elements, `(b, …)` → `(b,)`, added up in `dtype`."""
     each = errors.flatten(1)
     return each.sum(1, dtype=dtype) if reduction == "sum" else each.mean(1, dtype=dtype)
-
-
-CONTRAST = 0.01
-"""Variance of the pixels, of a range of 1, that an image counts as having at least: a flat one has none."""
-
-
-def criterion_map(x: Tensor, x_hat: Tensor, criterion: Criterion = "error", reduction: Reduction = "sum") -> Tensor:
-    """Error of each element, the shape of x, as a score counts it.
-
-    Args:
-        x: samples `(b, …)`.
-        x_hat: their reconstructions.
-        criterion: "error" is `error_map`; "relative", for images and clips, the square of the difference blurred by two
-            means over 3 elements a side, in which an edge that is a little off counts little; "usual" the absolute
-            error, which `Scorer` divides by its mean over held-out normal samples. Both are not in the paper.
-        reduction: of "error".
-    """
-    if criterion != "relative":
-        return error_map(x, x_hat, "absolute" if criterion == "usual" else reduction)
-    blur = avg_pool2d if x.ndim == 4 else avg_pool3d
-    return blur(blur(x - x_hat, 3, 1, 1), 3, 1, 1).square()
-
-
-def criterion_total(
-    errors: Tensor,
-    x: Tensor,
-    criterion: Criterion = "error",
-    reduction: Reduction = "sum",
-    dtype: torch.dtype | None = None,
-) -> Tensor:
-    """The error of each sample `(b,)` from those of its elements, of the shape of x `(b, …)`, added up in `dtype`.
-
-    "usual" adds them up.
-    "relative" takes the root of their sum of squares, in which few large ones count more than many small ones, over the
-    sample's sum of squared deviations from its mean, so that one of high contrast counts no more than others.
-    """
-    if criterion != "relative":
-        return total_error(errors, "sum" if criterion == "usual" else reduction, dtype)
-    flat = x.flatten(1)
-    variance = (flat - flat.mean(1, keepdim=True)).square().mean(1).clamp_min(CONTRAST)
-    return errors.flatten(1).square().sum(1, dtype=dtype).sqrt() / (variance * flat.shape[1])
 
 
 def objective(error: Tensor, entropy: Tensor, alpha: float) -> Tensor:

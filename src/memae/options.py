@@ -30,8 +30,6 @@ class Options:
         warmup: epochs in which the memory is bypassed, before its items are set (NOTE[DIFF] warm-up).
         revive: whether items that no query read in an epoch restart from encodings of training samples.
         seed: of the order of samples and of the items.
-        erase: side of the block that is erased from most samples before they are encoded, as a share of the sample's
-            sides; what is reconstructed is the whole sample. 0 for none.
         l1: weight of the codes' ℓ1 norm, added to Eq. 10 (the paper's AE-ℓ1, section 4.4.2).
         compiled: whether encoder and decoder go through `torch.compile`; see `worth_compiling`.
     """
@@ -48,7 +46,6 @@ class Options:
     warmup: int = 0
     revive: bool = False
     seed: int = 0
-    erase: float = 0.0
     l1: float = 0.0
     compiled: bool = False
 
@@ -62,8 +59,6 @@ class Options:
         for name in ("alpha", "l1"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise OptionError(f"{name} must be 0 or more; got {getattr(self, name)}")
-        if not 0 <= self.erase < 1:
-            raise OptionError(f"erase must be a share of the side, 0 or more and below 1; got {self.erase}")
         if self.warmup >= self.epochs:
             raise OptionError(
                 f"warmup must be lower than epochs ({self.epochs}); got {self.warmup}. Lower warmup or raise epochs"
@@ -92,10 +87,10 @@ class Epoch(NamedTuple):
     """One pass over the training samples."""
 
     epoch: int  # from 1
-    loss: float  # Eq. 10, mean over the training samples; with turns, see `_learn`
-    error: float  # R, the same; where columns are hidden, of hidden and shown ones
+    loss: float  # Eq. 10 and what a pretext task adds, mean over the training samples
+    error: float  # R, the same, of the views in training
     entropy: float  # E, the same
-    held_out_error: float  # R, mean over held-out normal samples, of hidden columns; with turns, R (1 + surprise)
+    held_out_error: float  # R, mean over held-out normal samples, of the views in scoring; see `held_out_error`
     health: Health | None  # of the memory over the epoch's queries
     seconds: float
 

@@ -15,12 +15,12 @@ import pandas as pd
 import torch
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
 
 from memae.errors import MissingExtraError, OptionError
 from memae.estimators import TabularMemAE
-from memae.neighbours import NEAREST, apart
 from memae.scoring import Floats
+from memae.scoring.measures import RowDistance
+from memae.scoring.neighbours import distance_to_others
 
 try:
     from pyod.models.base import BaseDetector
@@ -114,18 +114,12 @@ def _scores_apart(detector: TabularMemAE, X: Any) -> Floats:
     With itself among the nearest known rows, a row would seem to be closer to them than any new one.
     """
     scorer = detector.scorer_
-    measures = torch.cat([part.measures for part in detector.scores(X, reasons=False)])
-    if scorer.rows is not None:
+    measures = torch.cat([part.measures for part in detector.scores(X, maps=False)])
+    for column, measure in enumerate(scorer.measures):
+        if not isinstance(measure, RowDistance):
+            continue
         rows = scorer.normalise(detector.encode(X))
         single = ~pd.DataFrame(rows.cpu().numpy()).duplicated(keep=False).to_numpy()  # others have one like themselves
         for at in torch.split(torch.from_numpy(np.flatnonzero(single)), scorer.chunk):
-            measures[at, -1] = _distance(rows[at.to(rows.device)], scorer.rows).to(measures)
-    return np.asarray(scorer.weighed(measures).numpy(), dtype=np.float64)
-
-
-def _distance(x: Tensor, known: Tensor) -> Tensor:
-    """Mean distance of x `(b, d)` to the nearest known rows `(b,)`, without itself where it is one of them."""
-    count = min(NEAREST + 1, len(known))
-    others = apart(x, known, count).distance * (count / max(count - 1, 1))
-    itself = apart(x, known, 1).distance == 0
-    return torch.where(itself, others, apart(x, known).distance)
+            measures[at, column] = distance_to_others(rows[at.to(rows.device)], measure.kept).to(measures)
+    return np.asarray(scorer.score(measures).numpy(), dtype=np.float64)

@@ -13,14 +13,17 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from memae.checkpoint import Run
-from memae.data.erasing import erased
 from memae.data.samples import Samples
 from memae.errors import TrainingError, memory_guard
 from memae.files import sweep
 from memae.losses import objective, reconstruction_error
 from memae.memory import kmeans_items, sampled_items
-from memae.model import MemAE, Reconstruction
+from memae.model import Found, MemAE
 from memae.options import Epoch, Options, Step
+
+
+Corruption = Callable[[Tensor, torch.Generator], Tensor]
+"""Normalised samples `(b, *shape)` → the same, less some of what they show."""
 
 
 def train(
@@ -29,6 +32,7 @@ def train(
     held_out: Samples,
     options: Options,
     *,
+    corrupt: Corruption | None = None,
     checkpoint: Path | None = None,
     resume: bool = False,
     every: float = 10.0,
@@ -45,6 +49,7 @@ def train(
         training: normal samples, ready for the network.
         held_out: normal samples that are only looked at.
         options: how.
+        corrupt: what becomes of samples before they are encoded, by random numbers; whole ones are to be restored.
         checkpoint: file that is replaced every `every` seconds and when the training ends; None for none.
         resume: go on from `checkpoint` if it exists.
         every: seconds between checkpoints.
@@ -64,7 +69,7 @@ def train(
     model.compile_batches(options.batch_size if options.compiled else 0)
     with memory_guard(f"lower the batch size (now {options.batch_size}), the widths or the sample size"):
         while not _finished(run.history, options):
-            for event in _epoch(run, training, held_out, options):
+            for event in _epoch(run, training, held_out, options, corrupt):
                 yield event
                 if checkpoint is not None and time.monotonic() - saved >= every:
                     run.save(checkpoint)
@@ -78,8 +83,6 @@ def train(
     model.eval()
 
 
-SMALL = 1e-3
-"""Nats of surprise below which there is little to learn."""
 COMPILE = 2e13
 """Operations of a training, about five minutes of a core, from which compiling it saves more than the half minute
 that it takes. Measured for images: their steps become 1.1 to 1.2 times faster. Those of video do not change, and
@@ -135,7 +138,9 @@ def _generator(options: Options, epoch: int, purpose: int, step: int = 0) -> tor
     return torch.Generator().manual_seed(place % 2**63 if step else place)
 
 
-def _epoch(run: Run, training: Samples, held_out: Samples, options: Options) -> Iterator[Step | Epoch]:
+def _epoch(
+    run: Run, training: Samples, held_out: Samples, options: Options, corrupt: Corruption | None
+) -> Iterator[Step | Epoch]:
     """One epoch, from wherever in it the run stands."""
     model, number = run.model, len(run.history)
     model.bypass = number < options.warmup
@@ -149,7 +154,9 @@ def _epoch(run: Run, training: Samples, held_out: Samples, options: Options) -> 
         if step < run.step:  # learned before the checkpoint that this run resumed from
             continue
         random = _generator(options, number, 3, step)
-        _learn(run, batch, options, (number + step / steps) / options.epochs, random)
+        progress = (number + step / steps) / options.epochs
+        x = batch.to(next(model.parameters()).device)
+        _learn(run, x, x if corrupt is None else corrupt(x, random), options, progress, random)
         run.step, run.seconds = step + 1, time.monotonic() - began
         samples, loss, _, entropy = run.sums.tolist()
         in_use = int((run.meter.use > 0).sum()) if run.meter is not None else 0
@@ -172,43 +179,36 @@ def _denormals_are_zero() -> Iterator[None]:
 
 
 @_denormals_are_zero()
-def _learn(run: Run, batch: Tensor, options: Options, progress: float, random: torch.Generator) -> None:
-    """One step of Adam.
+def _learn(run: Run, x: Tensor, seen: Tensor, options: Options, progress: float, random: torch.Generator) -> None:
+    """One step of Adam on Eq. 10, and on what a pretext task adds to it.
 
-    Where turns or paces are told, their surprise is added to Eq. 10 with the error itself as weight, so that both count
-    alike whatever the data's size and scale; that of paces in its own unit, for most are told from the start.
+    Args:
+        run: what changes.
+        x: samples to restore.
+        seen: what the model sees of them.
+        options: how.
+        progress: share of the training that is done.
+        random: samples the views of a pretext task.
     """
-    model, device = run.model, next(run.model.parameters()).device
+    model = run.model
     model.train()
     for group in run.adam.param_groups:
         group["lr"] = options.learning_rate * (0.5 * (1 + math.cos(math.pi * progress)) if options.decay else 1.0)
-    x = batch.to(device)
-    x_hat, recall, query, surprise = _reconstructed(model, x, options, random)
-    error = reconstruction_error(model.target(x), x_hat, options.reduction)
-    entropy = error.new_zeros(1) if recall is None else recall.entropy
+    found: Found = model(seen, random)
+    error = reconstruction_error(model.pretext.target(x), found.x_hat, options.reduction)
+    entropy = error.new_zeros(1) if found.recall is None else found.recall.entropy
     loss = objective(error, entropy, options.alpha)
-    if surprise is not None:
-        unit = surprise.detach().mean().clamp_min(SMALL) if model.pace is not None else 1.0
-        loss = loss + error.detach().mean() * surprise.mean() / unit
+    if found.surprise is not None:
+        loss = loss + model.pretext.loss(found.surprise, error)
     if options.l1:
-        loss = loss + options.l1 * query.flatten(1).abs().sum(1).mean()
+        loss = loss + options.l1 * found.codes.flatten(1).abs().sum(1).mean()
     run.adam.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     run.adam.step()
     means = torch.stack([torch.ones_like(loss), loss.detach(), error.detach().mean(), entropy.detach().mean()])
     run.sums += means.double().cpu() * len(x)
-    if recall is not None and run.meter is not None:
-        run.meter.add(recall)
-
-
-def _reconstructed(model: MemAE, x: Tensor, options: Options, random: torch.Generator) -> Reconstruction:
-    """Samples as the model restores them from what it may see of them."""
-    if model.hiding is not None:
-        found: Reconstruction = model(x, model.hiding.drawn(len(x), random))
-        return found
-    if model.pace is not None:
-        return model(x, model.pace.drawn(len(x), random))  # type: ignore[no-any-return]
-    return model(erased(x, options.erase, random) if options.erase else x)  # type: ignore[no-any-return]
+    if found.recall is not None and run.meter is not None:
+        run.meter.add(found.recall)
 
 
 def _close(run: Run, held_out: Samples, options: Options) -> Epoch:
@@ -238,14 +238,15 @@ def _close(run: Run, held_out: Samples, options: Options) -> Epoch:
 
 @torch.no_grad()
 def held_out_error(model: MemAE, held_out: Samples, options: Options) -> float:
-    """Mean reconstruction error R over held-out samples; where turns or paces are told, times 1 + mean surprise."""
+    """Mean reconstruction error R over held-out samples; with a pretext task that has a surprise, times 1 + its mean."""
     model.eval()
     device = next(model.parameters()).device
     error, surprise = torch.zeros(2, dtype=torch.float64)
     for batch in held_out.batches(options.batch_size):
         x = batch.to(device)
-        found = model(x)
-        error += reconstruction_error(model.target(x), found.x_hat, options.reduction).sum(dtype=torch.float64).cpu()
+        found: Found = model(x)
+        target = model.pretext.target(x)
+        error += reconstruction_error(target, found.x_hat, options.reduction).sum(dtype=torch.float64).cpu()
         if found.surprise is not None:
             surprise += found.surprise.reshape(len(x), -1).mean(1).sum(dtype=torch.float64).cpu()
     return float(error / len(held_out) * (1 + surprise / len(held_out)))
@@ -272,14 +273,14 @@ def _prepare_items(run: Run, training: Samples, options: Options, number: int) -
 
 @torch.no_grad()
 def _codes(model: MemAE, training: Samples, options: Options, number: int, count: int) -> Tensor:
-    """Queries `(count, c)` at most that the encoder makes of training samples drawn at random, on the CPU."""
+    """Queries `(count, c)` at most that the encoder makes of randomly sampled training samples, on the CPU."""
     model.train()  # with the statistics of the batch, as the next step will see it
     device = next(model.parameters()).device
     order = _generator(options, number, 2)
     found: list[Tensor] = []
     total = 0
     for batch in training.batches(options.batch_size, order):
-        z = model.encode(model.views(batch.to(device))).movedim(1, -1)
+        z = model.encode(model.pretext.all_views(batch.to(device)).samples).movedim(1, -1)
         rows = z.reshape(-1, z.shape[-1]).cpu()
         found.append(rows[torch.randperm(len(rows), generator=order)[: max(1, count // 8)]])
         total += len(found[-1])

@@ -28,6 +28,8 @@ def typed(value: Any, hint: Any) -> Any:
         return _any_of(value, inner)
     if origin is Literal:
         return _one_of(value, inner)
+    if origin is dict:
+        return _simple(value, dict)
     if origin is not None and issubclass(origin, Sequence):
         return _items(value, inner) if origin is tuple else list(_items(value, (*inner, ...)))
     if is_dataclass(hint) or hasattr(hint, "_fields"):

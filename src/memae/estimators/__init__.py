@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from memae import artifact
+from memae.modelfile import artifact
 from memae.errors import ModelFileError
 from memae.estimators.base import Estimator
 from memae.estimators.following import FrameScore

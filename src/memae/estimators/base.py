@@ -4,7 +4,7 @@ import json
 import math
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
@@ -17,22 +17,23 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from memae import artifact
-from memae.artifact import Artifact
-from memae.calibration import checked_rate
 from memae.data.samples import Indexed, Samples, Selection, digest, mapped
-from memae.engines import Engine, use_engine
+from memae.engines import Engine, with_engine
 from memae.errors import InputError, MemaeWarning, ModelFileError, OptionError
 from memae.estimators.devices import pick_device
 from memae.estimators.examples import Named, nearest_examples
 from memae.estimators.explaining import Accountable
 from memae.estimators.restoring import parameters_of
 from memae.health import Health
-from memae.losses import Criterion
-from memae.model import MemorySpec, Spec, build, code_shape
+from memae.modelfile import artifact
+from memae.modelfile.artifact import Artifact
 from memae.options import Epoch, Options, Step, chosen
-from memae.scoring import Floats, Scorer, Scores, chunk_size
-from memae.training import train, worth_compiling
+from memae.scoring import Floats, Scaling, Scorer, Scores, chunk_size
+from memae.scoring.calibration import checked_rate
+from memae.scoring.fitting import balanced
+from memae.scoring.measures import Error, Measure
+from memae.spec import MemorySpec, Spec, build, code_shape
+from memae.training import Corruption, train, worth_compiling
 
 
 class Prepared(NamedTuple):
@@ -46,6 +47,17 @@ class Prepared(NamedTuple):
     checksum: str
     named: Named  # how the user knows a sample for training
     normal: Samples | None = None  # the held-out ones as they are scored, where training takes longer ones
+
+
+class Plan(NamedTuple):
+    """What is built, how it is trained, and what its score measures."""
+
+    spec: Spec
+    options: Options
+    scaling: Scaling
+    measures: Callable[[Scorer, Samples], Sequence[Measure]]
+    """A scorer with the trained network, and the held-out samples, raw → the measures, fitted on normal samples."""
+    corrupt: Corruption | None = None  # of samples before they are encoded, in training
 
 
 class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn has no types
@@ -69,8 +81,8 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
         """Raw samples to score, in batches of any size."""
 
     @abstractmethod
-    def _layout(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
-        """Widths and strides of the network."""
+    def _plan(self, prepared: Prepared) -> Plan:
+        """Network, training and measures for these data, by the parameters."""
 
     @abstractmethod
     def _encoding(self) -> dict[str, Any]:
@@ -79,37 +91,6 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
     @abstractmethod
     def _restore(self, source: Artifact) -> None:
         """The inverse of `_encoding`, from a file that may hold anything."""
-
-    def _per_position(self) -> bool:
-        return False
-
-    def _criterion(self) -> Criterion:
-        return "error"
-
-    def _turns(self, shape: tuple[int, ...]) -> int:  # noqa: ARG002 (images say)
-        return 0
-
-    def _item_count(self, samples: int) -> int:  # noqa: ARG002 (images derive it)
-        return int(self.n_items)
-
-    def _warmup(self) -> int:
-        """Epochs without memory where none are named: a few, but never all."""
-        return min(3, int(self.epochs) - 1)
-
-    def _columns(self) -> tuple[int, ...]:
-        return ()
-
-    def _paces(self) -> tuple[int, ...]:
-        return ()
-
-    def _limit(self) -> float:
-        return math.inf
-
-    def _remember(self, scorer: Scorer, training: Samples, options: Options) -> None:
-        """Gives the scorer known samples, if it is to measure the distance to them."""
-
-    def _batch_size(self, samples: int) -> int:  # noqa: ARG002 (tables derive it)
-        return int(self.batch_size)
 
     # ------------------------------------------------------------------ fitting
 
@@ -143,8 +124,8 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
         """
         checked_rate(self.false_alarm_rate)
         prepared = self._prepare(X)
-        options = self._options(len(prepared.training))
-        spec = self._spec(prepared.shape, len(prepared.training))
+        plan = self._plan(prepared)
+        spec, options, scaling = plan.spec, plan.options, plan.scaling
         device = pick_device(self.device)
         if options.batch_size == 1 and len(spec.shape) > 1 and math.prod(code_shape(spec)[1:]) == 1:
             raise OptionError(
@@ -155,48 +136,40 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
             model = build(spec).to(device)
         if worth_compiling(model, spec.shape, len(prepared.training), options.epochs):
             options = replace(options, compiled=True)
-        scorer = Scorer(
-            model,
-            prepared.center,
-            prepared.scale,
-            limit=self._limit(),
-            reduction=options.reduction,
-            criterion=self._criterion(),
-            chunk=chunk_size(prepared.shape, 1 if model.hiding is None else len(model.hiding.views)),
-        )
+        chunk = chunk_size(prepared.shape, spec.task.views)
+        scorer = Scorer(model, scaling, [Error(options.reduction)], chunk=chunk)
         training, held_out = (mapped(part, scorer.normalise) for part in (prepared.training, prepared.held_out))
-        scaled = digest([prepared.center, prepared.scale])
-        identity = json.dumps([prepared.checksum, scaled, len(training), repr(spec), repr(options)])
+        scaled = digest([scaling.center, scaling.scale])
+        identity = [prepared.checksum, scaled, len(training), repr(spec), repr(options), repr(plan.corrupt)]
         history: list[Epoch] = []
-        path = Path(checkpoint) if checkpoint else None
-        resumed: dict[str, Any] = {"checkpoint": path, "resume": resume, "every": every}
-        yield from train(model, training, held_out, options, identity=identity, history=history, **resumed)
+        yield from train(
+            model,
+            training,
+            held_out,
+            options,
+            corrupt=plan.corrupt,
+            checkpoint=Path(checkpoint) if checkpoint else None,
+            resume=resume,
+            every=every,
+            identity=json.dumps(identity),
+            history=history,
+        )
         without_float64 = device.type == "mps" and self.precision == torch.float64
         scorer.to(torch.device("cpu") if without_float64 else device, self.precision)
-        normal = self._judged(scorer, prepared, options)
+        normal = prepared.normal or prepared.held_out
+        scorer, measured = balanced(scorer, plan.measures(scorer, normal), normal)
         self._settle(scorer, spec, history, chosen(history, options), prepared.checksum, artifact.versions())
         self.learned_ = len(training)
-        self.recalibrate(normal)
+        self.recalibrate(self._as_told(scorer, measured, prepared))
         if self.keep_samples:
-            self.examples_ = nearest_examples(scorer, spec.shape, prepared.training, prepared.named, options.seed)
+            self.examples_ = nearest_examples(
+                self.scorer_, spec.shape, prepared.training, prepared.named, options.seed
+            )
         self._warn_of_collapse()
-
-    def _judged(self, scorer: Scorer, prepared: Prepared, options: Options) -> Floats:
-        """Lets a scorer look at held-out samples before it is used; their scores."""
-
-        def held_out(*, reasons: bool) -> Iterator[Scores]:
-            return scorer.batched((prepared.normal or prepared.held_out).batches(scorer.chunk), reasons=reasons)
-
-        if scorer.usual is not None:
-            scorer.expect(torch.cat([part.error_map for part in held_out(reasons=True)]))
-        self._remember(scorer, prepared.training, options)
-        measures = torch.cat([part.measures for part in held_out(reasons=False)])
-        scorer.balance(measures)
-        return self._as_told(scorer, measures, prepared)
 
     def _as_told(self, scorer: Scorer, measures: Tensor, prepared: Prepared) -> Floats:  # noqa: ARG002 (video needs it)
         """Scores of held-out samples as `anomaly_score` would give them, from their measures."""
-        return np.asarray(scorer.weighed(measures).numpy(), dtype=np.float64)
+        return np.asarray(scorer.score(measures).numpy(), dtype=np.float64)
 
     def _settle(
         self,
@@ -220,31 +193,33 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
         if trouble:
             warnings.warn(f"the memory has collapsed: {trouble}", MemaeWarning, stacklevel=3)
 
-    def _options(self, samples: int) -> Options:
-        """The parameters that training knows."""
+    def _options(self, *, batch_size: int, warmup: int) -> Options:
+        """The parameters that training knows.
+
+        Args:
+            batch_size: samples a step.
+            warmup: epochs without memory where none are named.
+        """
         known = {field.name for field in fields(Options)} & set(self.get_params(deep=False)) - {"batch_size"}
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         values = {name: getattr(self, name) for name in known}
         if values["warmup"] is None:
-            values["warmup"] = self._warmup()
-        return Options(**values, seed=seed, batch_size=self._batch_size(samples))
+            values["warmup"] = min(warmup, int(self.epochs) - 1)  # never all
+        return Options(**values, seed=seed, batch_size=batch_size)
 
-    def _spec(self, shape: tuple[int, ...], samples: int) -> Spec:
-        """The parameters that the network knows; no items are no memory."""
-        widths, strides = self._layout(shape)
-        items = self._item_count(samples)
+    def _memory(self, items: int, *, per_position: bool = False) -> MemorySpec | None:
+        """The parameters that the memory knows; no items are no memory."""
         if items == 0:
-            return Spec(shape, widths, strides, None, self._turns(shape), self._columns(), self._paces())
-        memory = MemorySpec(
+            return None
+        return MemorySpec(
             items=items,
             similarity=self.similarity,
             temperature=self.temperature,
             learn_temperature=self.learn_temperature,
             shrinkage=self.shrinkage,
             on_empty=self.on_empty,
-            per_position=self._per_position(),
+            per_position=per_position,
         )
-        return Spec(shape, widths, strides, memory, self._turns(shape), self._columns(), self._paces())
 
     def _held_out_count(self, samples: int) -> int:
         """How many of so many samples are held out: the share asked for, but enough for the false-alarm rate.
@@ -269,15 +244,15 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
 
     # ------------------------------------------------------------------ scoring
 
-    def scores(self, X: Any, *, reasons: bool = True) -> Iterator[Scores]:
-        """Scores of X and, as reasons, error maps and reconstructions, batch by batch, in constant memory."""
+    def scores(self, X: Any, *, maps: bool = True) -> Iterator[Scores]:
+        """Scores of X and, where wanted, error maps and reconstructions, batch by batch, in constant memory."""
         check_is_fitted(self, "scorer_")
-        return self.scorer_.batched(self._raw(X), reasons=reasons)
+        return self.scorer_.batched(self._raw(X), maps=maps)
 
     def anomaly_score(self, X: Any) -> Floats:
         """Anomaly score of each sample `(n,)`, higher = more anomalous; Eq. 8, or what `Scorer` weighs with it."""
         check_is_fitted(self, "scorer_")
-        found = [part.score for part in self.scores(X, reasons=False)]
+        found = [part.score for part in self.scores(X, maps=False)]
         return np.asarray(torch.cat(found).numpy() if found else np.zeros(0), dtype=np.float64)
 
     def score_samples(self, X: Any) -> Floats:
@@ -304,7 +279,7 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
             MissingExtraError: the engine is not installed.
         """
         check_is_fitted(self, "scorer_")
-        use_engine(self.scorer_, self.spec_.shape, engine)
+        self.scorer_ = with_engine(self.scorer_, self.spec_.shape, engine)
         return self
 
     @property

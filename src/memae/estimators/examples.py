@@ -84,7 +84,8 @@ def _thumbnails(scorer: Scorer, batch: Tensor) -> Sequence[Tensor]:
     if batch.ndim < 4:
         return ()
     images = batch if batch.ndim == 4 else batch[:, :, batch.shape[2] // 2]
-    share = (images.to(scorer.center.device) - scorer.center) / scorer.scale
+    scaling = scorer.scaling
+    share = (images.to(scorer.device) - scaling.center) / scaling.scale
     height, width = images.shape[2:]
     smaller = min(SIDE / max(height, width), 1.0)
     size = max(round(height * smaller), 1), max(round(width * smaller), 1)

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from memae.calibration import Calibration, checked_rate, checked_scores, discoveries
 from memae.data.decoding import by_column, decoded
 from memae.data.tables import TableEncoder
-from memae.drift import Drift, drift
 from memae.errors import MemaeWarning, OptionError
 from memae.estimators.following import Seen
 from memae.evidence import Cell, Contribution, Evidence, Examples, Explainer, Item, plain
 from memae.scoring import Floats, Scorer
+from memae.scoring.calibration import Calibration, checked_rate, checked_scores, discoveries
+from memae.scoring.drift import Drift, drift
 
 
 class Accountable:
@@ -118,7 +118,7 @@ class Accountable:
                 stacklevel=2,
             )
             calibration = Calibration(held_out, least)
-        self.scorer_.calibration = calibration.to(self.scorer_.center.device)
+        self.scorer_ = self.scorer_.replaced(calibration=calibration.to(self.scorer_.device))
         return self
 
     @property

@@ -11,6 +11,7 @@ from memae.data.clips import chunks
 from memae.estimators.cutting import Part
 from memae.frames import Floats, smoothed, spread_over_frames
 from memae.scoring import Scorer
+from memae.scoring.scorer import shown
 
 
 class FrameScore(NamedTuple):
@@ -54,12 +55,12 @@ def followed(scorer: Scorer, part: Part, length: int, cut: Cut) -> Iterator[Seen
     as from a camera.
     """
     seen = _nearest(scorer, part, length, cut)
-    if scorer.level is None:
+    if not scorer.by_position:
         yield from seen
         return
     for each, places in smoothed(((each, _places(each)) for each in seen), length):
-        shown = scorer.shown(places[None], each.pixels.shape[1:])[0]
-        yield each._replace(frame=each.frame._replace(score=float(places.max()), error_map=shown))
+        frame = each.frame._replace(score=float(places.max()), error_map=shown(places[None], each.pixels.shape[1:])[0])
+        yield each._replace(frame=frame)
 
 
 def _nearest(scorer: Scorer, part: Part, length: int, cut: Cut) -> Iterator[Seen]:
@@ -77,8 +78,8 @@ def _nearest(scorer: Scorer, part: Part, length: int, cut: Cut) -> Iterator[Seen
     for frame, start, clip in spread_over_frames(_judged(scorer, cut(part.name, blocks())), length, lambda: count):
         time, pixels = waiting.popleft()
         place = min(frame - start, length - 1)
-        shown = clip.error_map[:, min(place, clip.error_map.shape[1] - 1)]
-        yield Seen(FrameScore(part.name, frame, time, clip.score, shown), pixels, place, clip)
+        part_of_map = clip.error_map[:, min(place, clip.error_map.shape[1] - 1)]
+        yield Seen(FrameScore(part.name, frame, time, clip.score, part_of_map), pixels, place, clip)
 
 
 def _places(seen: Seen) -> Tensor:
@@ -91,7 +92,7 @@ def _judged(scorer: Scorer, clips: Iterator[tuple[int, Tensor]]) -> Iterator[tup
     starts: list[int] = []
     for together in chunks(clips, scorer.chunk, starts):
         (found,) = scorer.batched([together])
-        places = [None] * len(together) if scorer.level is None else scorer.everywhere(found.measures).double()
+        places = scorer.positions(found.measures).double() if scorer.by_position else [None] * len(together)
         for each in zip(together, found.score.tolist(), found.error_map, found.x_hat, places, strict=True):
             yield starts.pop(0), JudgedClip(*each)
 
@@ -106,11 +107,11 @@ def told_of_clips(scorer: Scorer, measures: Tensor, length: int, smooth: int, st
         smooth: frames over which scores are smoothed.
         step: frames from one clip to the next.
     """
-    if scorer.level is None:
-        scores = scorer.weighed(measures).double().tolist()
-    else:
-        maps = smoothed(((None, each) for each in scorer.everywhere(measures).double()), _clips_of(length, step))
+    if scorer.by_position:
+        maps = smoothed(((None, each) for each in scorer.positions(measures).double()), _clips_of(length, step))
         scores = [float(places.max()) for _, places in maps]
+    else:
+        scores = scorer.score(measures).double().tolist()
     return np.array([score for _, score in smoothed(((None, score) for score in scores), _clips_of(smooth, step))])
 
 

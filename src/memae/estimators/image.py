@@ -11,26 +11,31 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from memae.artifact import Artifact
 from memae.data.ahead import ahead
 from memae.data.images import CACHE_BYTES, ImageFiles, find_images, images_of_array
 from memae.data.pixels import resize, with_channels
 from memae.data.samples import Indexed, InMemory, ReadAhead, Samples, Selection, digest
 from memae.errors import SchemaError
-from memae.estimators.base import Estimator, Prepared, check_references
+from memae.estimators.base import Estimator, Plan, Prepared, check_references
 from memae.estimators.devices import Device
 from memae.estimators.examples import root_of, within
 from memae.estimators.explaining import explained_images
 from memae.estimators.pixel_units import check_unit, checked_size, pixel_range, pixel_unit
 from memae.estimators.restoring import restored_pixels
 from memae.evidence import Evidence, Explainer
-from memae.losses import Criterion, Reduction
+from memae.losses import Reduction
 from memae.memory import OnEmpty, Similarity
-from memae.model import code_shape
+from memae.modelfile.artifact import Artifact
 from memae.networks.convolutional import default_layout
-from memae.networks.orientation import turns_of
 from memae.options import Choice, Init, Options
-from memae.scoring import Scorer
+from memae.pretext.erasing import Erasing
+from memae.pretext.rotations import RotationSpec, rotations_of
+from memae.scoring import Scaling, Scorer
+from memae.scoring.fitting import kept_codes
+from memae.scoring.measures import CodeDistance, Error, Measure, RelativeError, Surprise
+from memae.spec import Spec, code_shape
+
+Criterion = Literal["error", "relative"]
 
 PAPER: dict[str, Any] = {
     "widths": "paper",
@@ -265,36 +270,35 @@ class ImageMemAE(Estimator):
                 )
             yield batch
 
-    def _layout(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
+    def _plan(self, prepared: Prepared) -> Plan:
+        samples, shape = len(prepared.training), prepared.shape
         layout = default_layout(shape[0], shape[1:], paper=self.widths == "paper")
         widths = layout.widths if self.widths is None or self.widths == "paper" else tuple(self.widths)
         strides = layout.strides if self.strides is None else tuple(tuple(stride) for stride in self.strides)
-        return widths, strides
+        items = min(max(samples // 2, 10), 500) if self.n_items is None else int(self.n_items)
+        memory = self._memory(items, per_position=self.per_position)
+        spec = Spec(shape, widths, strides, memory, RotationSpec(rotations_of(shape[1:])) if self.turns else None)
+        batch_size = min(max(samples // 50, 8), 64) if self.batch_size is None else int(self.batch_size)
+        options = self._options(batch_size=batch_size, warmup=2)
+        scaling = Scaling(prepared.center, prepared.scale)
+        measures = partial(self._measures, prepared.training, options, spec)
+        return Plan(spec, options, scaling, measures, Erasing(self.erase))
 
-    def _per_position(self) -> bool:
-        return self.per_position
-
-    def _criterion(self) -> Criterion:
-        return self.criterion
-
-    def _turns(self, shape: tuple[int, ...]) -> int:
-        return turns_of(shape[1:]) if self.turns else 0
-
-    def _warmup(self) -> int:
-        return min(2, int(self.epochs) - 1)
-
-    def _item_count(self, samples: int) -> int:
-        return min(max(samples // 2, 10), 500) if self.n_items is None else int(self.n_items)
-
-    def _remember(self, scorer: Scorer, training: Samples, options: Options) -> None:
-        code = math.prod(code_shape(self._spec(self.shape_, len(training)))) * scorer.model.turns
+    def _measures(
+        self, training: Samples, options: Options, spec: Spec, scorer: Scorer, held_out: Samples  # noqa: ARG002
+    ) -> list[Measure]:
+        measures: list[Measure] = [RelativeError() if self.criterion == "relative" else Error(options.reduction)]
+        views = 1
+        if isinstance(spec.pretext, RotationSpec):
+            views = spec.pretext.rotations
+            measures.append(Surprise(views))
+        code = math.prod(code_shape(spec)) * views
         wanted = REFERENCE_BYTES // (4 * code) if self.references is None else self.references
         if wanted:
             order = torch.Generator().manual_seed(options.seed)
-            scorer.remember(scorer.codes(training.batches(scorer.chunk, order), min(wanted, len(training))))
-
-    def _batch_size(self, samples: int) -> int:
-        return min(max(samples // 50, 8), 64) if self.batch_size is None else int(self.batch_size)
+            batches = training.batches(scorer.chunk, order)
+            measures.append(CodeDistance(kept_codes(scorer, batches, min(wanted, len(training)))))
+        return measures
 
     def _encoding(self) -> dict[str, Any]:
         return {"unit": self.unit_, "shape": list(self.shape_)}

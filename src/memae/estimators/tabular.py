@@ -13,25 +13,29 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from memae.artifact import Artifact
 from memae.data.cleaning import typical
 from memae.data.decoding import by_column
 from memae.data.samples import Samples, Streamed
 from memae.data.table_files import table_chunks
 from memae.data.tables import LIMIT, TableEncoder, check_unique, frame_of_array, without
 from memae.errors import InputError, OptionError, SchemaError
-from memae.estimators.base import Estimator, Prepared, check_references
+from memae.estimators.base import Estimator, Plan, Prepared, check_references
 from memae.estimators.devices import Device
 from memae.estimators.explaining import explained_rows
 from memae.estimators.restoring import restored_columns
 from memae.estimators.splitting import in_memory, row_name, sampled, streamed
 from memae.estimators.updating import updated
 from memae.evidence import Evidence, Explainer
-from memae.losses import Criterion, Reduction
+from memae.losses import Reduction
 from memae.memory import OnEmpty, Similarity
+from memae.modelfile.artifact import Artifact
 from memae.networks.tabular import WIDE, default_widths
 from memae.options import Choice, Init, Options
-from memae.scoring import Scorer
+from memae.pretext.columns import ColumnSpec
+from memae.scoring import Scaling, Scorer
+from memae.scoring.fitting import expected_error
+from memae.scoring.measures import Error, Measure, NormalizedError, RowDistance
+from memae.spec import Spec
 
 IN_MEMORY = 2**29
 """Bytes of features up to which a file is held in memory; a larger one streams."""
@@ -311,37 +315,35 @@ class TabularMemAE(Estimator):
             return str(error)
         return "give a table as in training"
 
-    def _layout(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
+    def _plan(self, prepared: Prepared) -> Plan:
+        samples, (width,) = len(prepared.training), prepared.shape
+        items = min(max(samples // 2, 10), 200) if self.n_items is None else int(self.n_items)
+        columns = ColumnSpec(tuple(column.width for column in self.encoder_.columns)) if self.hide else None
+        spec = Spec((width,), self._widths(width), memory=self._memory(items), pretext=columns)
+        options = self._options(batch_size=self._batch_size(samples), warmup=3)
+        scaling = Scaling(prepared.center, prepared.scale, LIMIT if self.scaling == "standard" else math.inf)
+        return Plan(spec, options, scaling, partial(self._measures, prepared.training, options))
+
+    def _widths(self, features: int) -> tuple[int, ...]:
         if self.widths is None:
-            return WIDE, ()
-        return default_widths(shape[0]) if self.widths == "paper" else tuple(self.widths), ()
-
-    def _criterion(self) -> Criterion:
-        return "usual" if self.hide else "error"
-
-    def _columns(self) -> tuple[int, ...]:
-        return tuple(column.width for column in self.encoder_.columns) if self.hide else ()
-
-    def _limit(self) -> float:
-        return LIMIT if self.scaling == "standard" else math.inf
-
-    def _item_count(self, samples: int) -> int:
-        return min(max(samples // 2, 10), 200) if self.n_items is None else int(self.n_items)
+            return WIDE
+        return default_widths(features) if self.widths == "paper" else tuple(self.widths)
 
     def _batch_size(self, samples: int) -> int:
         if self.batch_size is None:
             return max(min(samples // 10, 256), min(samples // 200, 1024), 16)
         return int(self.batch_size)
 
-    def _remember(self, scorer: Scorer, training: Samples, options: Options) -> None:
+    def _measures(self, training: Samples, options: Options, scorer: Scorer, held_out: Samples) -> list[Measure]:
+        error = NormalizedError(expected_error(scorer, held_out)) if self.hide else Error(options.reduction)
         wanted = REFERENCES if self.references is None else self.references
         if not wanted:
-            return
+            return [error]
         if isinstance(training, Streamed):
             training = sampled(training, 2 * wanted, options.seed)
         order = torch.Generator().manual_seed(options.seed)
         first = next(training.batches(wanted, order))[:wanted]  # distinct, in memory as in a sample
-        scorer.remember(rows=scorer.normalise(first.to(scorer.center.device)))
+        return [error, RowDistance(scorer.normalise(first.to(scorer.device)))]
 
     def update(self, X: Any, *, epochs: int = 3) -> Self:
         """A second detector that has also learned more normal rows, without a full retrain.

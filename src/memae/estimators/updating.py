@@ -10,12 +10,13 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from memae import artifact
 from memae.data.cleaning import distinct
 from memae.data.samples import InMemory, Selection, digest
 from memae.errors import InputError, OptionError
 from memae.estimators.base import Estimator
+from memae.modelfile import artifact
 from memae.options import Epoch, chosen
+from memae.scoring.measures import RowDistance
 from memae.training import train
 
 Detector = TypeVar("Detector", bound=Estimator)
@@ -42,12 +43,12 @@ def updated(detector: Detector, rows: Tensor, epochs: int, most: int) -> Detecto
         InputError: too few rows to set a threshold by.
     """
     check_is_fitted(detector, "scorer_")
-    if detector.scorer_.rows is None:
+    kept = [measure for measure in detector.scorer_.measures if isinstance(measure, RowDistance)]
+    if not kept:
         raise OptionError("update needs the known rows that a model keeps; this one was fitted with references=0")
     other = copy.deepcopy(detector)
-    scorer = other.scorer_
-    scorer.network = None  # an engine would go on computing the old network
-    known, weights = detector.scorer_.rows, scorer.weights
+    scorer = other.scorer_.replaced(network=None)  # an engine would go on computing the old network
+    known = kept[0].kept
     learned, held_out = other._split(InMemory(rows))
     rate = detector.scorer_.calibration.false_alarm_rate if detector.scorer_.calibration else 1.0
     needed = math.ceil(1 / rate - 1e-9) - 1
@@ -61,7 +62,7 @@ def updated(detector: Detector, rows: Tensor, epochs: int, most: int) -> Detecto
     together = torch.cat([new, known])
     together = together[distinct(together.cpu()).to(known.device)]
     options = replace(
-        other._options(len(together)),
+        other._options(batch_size=other._batch_size(len(together)), warmup=0),
         epochs=epochs,
         learning_rate=other.learning_rate * GENTLE,
         warmup=0,
@@ -77,14 +78,15 @@ def updated(detector: Detector, rows: Tensor, epochs: int, most: int) -> Detecto
         pass
     scorer.to(known.device, other.precision)
     order = torch.randperm(len(together), generator=torch.Generator().manual_seed(options.seed))
-    scorer.remember(rows=together[order[:most].to(known.device)])
-    scorer.weights = weights
+    rows_kept = RowDistance(together[order[:most].to(known.device)])
+    measures = [rows_kept if isinstance(measure, RowDistance) else measure for measure in scorer.measures]
+    scorer = scorer.replaced(measures=measures)
     checksum = digest([detector.checksum_.encode(), rows])
     before = len(detector.history_)
     history = [epoch._replace(epoch=before + epoch.epoch) for epoch in history]
     whole = (*detector.history_, *history)
     other._settle(scorer, other.spec_, whole, chosen(history, options), checksum, artifact.versions())
-    found = torch.cat([part.score for part in scorer.batched([rows[held_out.index]], reasons=False)])
+    found = torch.cat([part.score for part in scorer.batched([rows[held_out.index]], maps=False)])
     other.learned_ = detector.learned_ and detector.learned_ + len(new)  # 0 is unknown
     other.recalibrate(np.asarray(found.numpy(), dtype=np.float64))
     other._warn_of_collapse()

@@ -11,7 +11,6 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from memae.artifact import Artifact
 from memae.data.ahead import ahead
 from memae.data.clips import Clips, sliding
 from memae.data.formats import common_format, warn_if_unlike
@@ -19,7 +18,7 @@ from memae.data.pixels import resize, with_channels
 from memae.data.samples import Samples, Selection
 from memae.data.videos import Video, find_videos, frame_blocks, read_videos, videos_of_array
 from memae.errors import OptionError, SchemaError
-from memae.estimators.base import Estimator, Prepared, check_references
+from memae.estimators.base import Estimator, Plan, Prepared, check_references
 from memae.estimators.cutting import Part, ends, read_ends, scaled_size, streamed
 from memae.estimators.devices import Device
 from memae.estimators.examples import frame_name, root_of
@@ -31,10 +30,14 @@ from memae.evidence import Evidence, Explainer
 from memae.frames import Floats, smoothed
 from memae.losses import Reduction
 from memae.memory import OnEmpty, Similarity
+from memae.modelfile.artifact import Artifact
 from memae.networks.convolutional import STACKED, VIDEO, Layout, shortened
-from memae.networks.pace import span
 from memae.options import Choice, Init, Options
-from memae.scoring import Scorer
+from memae.pretext.speeds import SpeedSpec, span
+from memae.scoring import Scaling, Scorer
+from memae.scoring.fitting import kept_positions
+from memae.scoring.measures import Error, Measure, MotionError, PositionDistance, PositionSurprise
+from memae.spec import Spec, code_shape
 
 PAPER: dict[str, Any] = {
     "widths": "paper",
@@ -346,7 +349,7 @@ class VideoMemAE(Estimator):
         first clips besides.
         """
         check_is_fitted(self, "scorer_")
-        shared = 0 if self.scorer_.level is None else self.length // 2
+        shared = self.length // 2 if self.scorer_.by_position else 0
         later = self.length - self.length // 2 - 1 + shared
         nearer = (self.score_step + 1) // 2
         return later + nearer + self.scorer_.chunk * self.score_step - 1 + self.smooth // 2
@@ -360,25 +363,36 @@ class VideoMemAE(Estimator):
         prefix = "" if isinstance(X, str | Path) else "video "
         return explained_frames(explainer, map(self._smoothed, self._fitting(X)), prefix, only)
 
-    def _warmup(self) -> int:
-        return 2 * int(self.epochs) // 3
-
-    def _layout(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...]]:
-        known, space = (STACKED, shape[2:]) if self._paces() else (VIDEO, shape[1:])
+    def _plan(self, prepared: Prepared) -> Plan:
+        shape, speeds = prepared.shape, self._paces()
+        known, space = (STACKED, shape[2:]) if speeds else (VIDEO, shape[1:])
         widths = known.widths if self.widths is None or self.widths == "paper" else tuple(self.widths)
         if self.strides is not None:
-            return widths, tuple(tuple(stride) for stride in self.strides)
-        return shortened(Layout(widths, known.strides[: len(widths)]), space)
+            strides = tuple(tuple(stride) for stride in self.strides)
+        else:
+            widths, strides = shortened(Layout(widths, known.strides[: len(widths)]), space)
+        memory = self._memory(int(self.n_items), per_position=True)
+        spec = Spec(shape, widths, strides, memory, SpeedSpec(speeds) if speeds else None)
+        options = self._options(batch_size=int(self.batch_size), warmup=2 * int(self.epochs) // 3)
+        scaling = Scaling(prepared.center, prepared.scale)
+        return Plan(spec, options, scaling, partial(self._measures, prepared.training, options, spec))
 
-    def _per_position(self) -> bool:
-        return True
-
-    def _remember(self, scorer: Scorer, training: Samples, options: Options) -> None:
+    def _measures(
+        self, training: Samples, options: Options, spec: Spec, scorer: Scorer, held_out: Samples  # noqa: ARG002
+    ) -> list[Measure]:
+        if not isinstance(spec.pretext, SpeedSpec):
+            return [Error(options.reduction)]
+        _, height, width = code_shape(spec)
+        measures: list[Measure] = [MotionError((height, width), options.reduction)]
+        if len(spec.pretext.speeds) > 1:
+            measures.append(PositionSurprise())
         wanted = REFERENCES if self.references is None else self.references
-        if wanted and scorer.model.pace is not None:
+        if wanted:
             random = torch.Generator().manual_seed(options.seed)
             each = max(-(-wanted // len(training)), PER_CLIP)
-            scorer.remember(scorer.position_codes(training.batches(self.batch_size, random), wanted, each, random))
+            batches = training.batches(self.batch_size, random)
+            measures.append(PositionDistance(kept_positions(scorer, batches, wanted, each, random)))
+        return measures
 
     def _as_told(self, scorer: Scorer, measures: Tensor, prepared: Prepared) -> Floats:
         """Scores of held-out clips as those of the frames they are centred on."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from memae.artifact import versions
+from memae.modelfile.artifact import versions
 from memae.estimators import Estimator
 from memae.markup import Html, heading, joined, table, tag
 from memae.report.survey import Survey

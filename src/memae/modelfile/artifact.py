@@ -1,7 +1,6 @@
 """The model file: one safetensors file with a JSON header. Nothing in it can run code."""
 
 import json
-import math
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,18 +13,19 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
 
-from memae.assembly import examples_of, scorer_of
 from memae.data.samples import digest
 from memae.errors import ModelFileError
 from memae.evidence import Examples
 from memae.files import replacing
-from memae.model import Spec
+from memae.modelfile.assembly import about, examples_of, scorer_of
+from memae.modelfile.migration import migrated
 from memae.options import Epoch, epoch_as_json
 from memae.scoring import Scorer
+from memae.spec import Spec
 from memae.typed import typed
 
-FORMAT = 2
-"""Version of the file format; files of a higher one are refused. Those of 1 hold no training samples."""
+FORMAT = 3
+"""Version of the file format; files of a higher one are refused, those of 1 and 2 are read by `migration`."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,7 @@ def save(artifact: Artifact, path: str | Path) -> None:
         "format": FORMAT,
         "kind": artifact.kind,
         "spec": asdict(artifact.spec),
-        "scorer": {
-            "reduction": scorer.reduction,
-            "criterion": scorer.criterion,
-            "limit": scorer.limit if math.isfinite(scorer.limit) else None,
-            "chunk": scorer.chunk,
-            "calibrated": scorer.calibration is not None,
-        },
+        "scorer": about(scorer),
         "parameters": artifact.parameters,
         "encoding": artifact.encoding,
         "history": [epoch_as_json(epoch) for epoch in artifact.history],
@@ -104,7 +98,7 @@ def load(path: str | Path) -> Artifact:
         header = json.loads(metadata["memae"])
         newer = header["format"] > FORMAT
         if not newer and header.pop("sha256") == seal(header, tensors):
-            return _assemble(header, tensors)
+            return _assemble(*migrated(header, tensors))
     if newer:
         raise ModelFileError(
             f"{path} has format {header['format']}, this memae ({version('memae')}) reads up to {FORMAT}; upgrade memae"

@@ -1,0 +1,103 @@
+"""A small frozen description of a model, from which it is built: what is stored in a model file beside the weights."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from memae.memory import Memory, OnEmpty, Similarity
+from memae.model import MemAE
+from memae.networks import convolutional, tabular
+from memae.pretext import PretextSpec
+from memae.pretext.columns import ColumnSpec
+from memae.pretext.rotations import RotationSpec
+from memae.pretext.speeds import SpeedSpec
+
+
+@dataclass(frozen=True)
+class MemorySpec:
+    """A memory, as data; the arguments are those of `Memory`."""
+
+    items: int
+    similarity: Similarity = "cosine"
+    temperature: float = 1.0
+    learn_temperature: bool = False
+    shrinkage: float = 1.0
+    on_empty: OnEmpty = "strongest"
+    per_position: bool = False  # an item holds the feature of one position instead of the whole code
+
+
+@dataclass(frozen=True)
+class Spec:
+    """All that is needed to build a model again, as data.
+
+    Args:
+        shape: of one sample: `(features,)`, `(c, h, w)` or `(c, t, h, w)`.
+        widths: output size of the encoder's layers; the last is that of the code.
+        strides: of the convolutions, one tuple a layer; empty for fully connected layers.
+        memory: None for a plain autoencoder.
+        pretext: what the model is asked besides restoring; None for nothing, as in the paper.
+    """
+
+    shape: tuple[int, ...]
+    widths: tuple[int, ...]
+    strides: tuple[tuple[int, ...], ...] = ()
+    memory: MemorySpec | None = None
+    pretext: RotationSpec | ColumnSpec | SpeedSpec | None = None
+
+    @property
+    def task(self) -> PretextSpec:
+        """The pretext task; one that asks nothing where there is none."""
+        return PretextSpec() if self.pretext is None else self.pretext
+
+
+def build(spec: Spec) -> MemAE:
+    """The model that `spec` describes, with fresh weights from torch's default random generator.
+
+    Raises:
+        OptionError: sizes, widths and strides do not fit together.
+        ShrinkageError: see `Memory`.
+
+    Example:
+        >>> mnist = Spec((1, 28, 28), *convolutional.MNIST, memory=MemorySpec(100))
+        >>> build(mnist)(torch.zeros(2, 1, 28, 28)).x_hat.shape
+        torch.Size([2, 1, 28, 28])
+    """
+    (seen, *space), (restored, *_) = spec.task.presented(spec.shape), spec.task.target(spec.shape)
+    if space:
+        layout = convolutional.Layout(spec.widths, spec.strides)
+        encoder = convolutional.encoder(seen, space, layout)
+        decoder = convolutional.decoder(restored, space, layout)
+    else:
+        encoder = tabular.encoder(seen, spec.widths)
+        decoder = tabular.decoder(restored, spec.widths)
+    code, wanted = code_shape(spec), spec.memory
+    pretext = spec.task.build(code, spec.shape)
+    memory = None if wanted is None else _memory(wanted, code)
+    by_position = spec.task.by_position if wanted is None else wanted.per_position
+    model = MemAE(encoder, memory, decoder, None if by_position else code, pretext)
+    return _laid_out(model, len(code) - 1)
+
+
+def _memory(spec: MemorySpec, code: tuple[int, ...]) -> Memory:
+    return Memory(
+        spec.items,
+        code[0] if spec.per_position else math.prod(code),
+        similarity=spec.similarity,
+        temperature=spec.temperature,
+        learn_temperature=spec.learn_temperature,
+        shrinkage=spec.shrinkage,
+        on_empty=spec.on_empty,
+    )
+
+
+def _laid_out(model: MemAE, dimensions: int) -> MemAE:
+    """The model with its weights channel by channel, in which convolutions on a CPU are up to 1.4 times faster."""
+    layouts = {2: torch.channels_last, 3: torch.channels_last_3d}
+    return model.to(memory_format=layouts[dimensions]) if dimensions else model  # type: ignore[call-overload]
+
+
+def code_shape(spec: Spec) -> tuple[int, ...]:
+    """Shape `(c, *space)` of the encoder's output for one sample."""
+    space = spec.task.presented(spec.shape)[1:]
+    return (spec.widths[-1], *(convolutional.sizes(space, spec.strides)[-1] if space else ()))
