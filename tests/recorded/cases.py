@@ -171,12 +171,12 @@ def larger() -> Data:
 
 # ------------------------------------------------------------------------------------------------ detectors
 
-_TABLE: dict[str, Any] = {"n_items": 12, "epochs": 5}
-_IMAGE: dict[str, Any] = {"n_items": 8, "epochs": 4}
+_TABLE: dict[str, Any] = {"n_items": 12, "epochs": 4, "warmup": 2}
+_IMAGE: dict[str, Any] = {"n_items": 8, "epochs": 3, "warmup": 1}
 _SLIM: dict[str, Any] = _IMAGE | {"widths": (6, 8), "strides": ((2, 2), (2, 2))}
 _VIDEO: dict[str, Any] = {"n_items": 10, "epochs": 3, "size": "native"}
-_CLIPS: dict[str, Any] = _VIDEO | {"length": 5, "step": 2, "widths": (8, 8), "strides": ((2, 2), (2, 2)), "smooth": 3}
-_SOLID: dict[str, Any] = {"widths": (6, 8), "strides": ((1, 2, 2), (2, 2, 2)), "length": 8, "step": 2}
+_CLIPS: dict[str, Any] = _VIDEO | {"length": 5, "step": 3, "widths": (8, 8), "strides": ((2, 2), (2, 2)), "smooth": 3}
+_SOLID: dict[str, Any] = {"widths": (6, 8), "strides": ((1, 2, 2), (2, 2, 2)), "length": 8, "step": 4}
 
 CASES: dict[str, Case] = {
     "table": Case("table", numbers, _TABLE),
@@ -194,7 +194,7 @@ CASES: dict[str, Case] = {
     "table-learnt-temperature": Case("table", numbers, _TABLE | {"learn_temperature": True, "temperature": 0.2}),
     "table-dot": Case("table", numbers, _TABLE | {"similarity": "dot", "temperature": 1.0, "init": "samples"}),
     "table-revived": Case("table", numbers, _TABLE | {"revive": True, "n_items": 60, "choose": "last", "decay": False}),
-    "table-paper": Case("table", numbers, {"n_items": 12, "epochs": 6, "batch_size": 24}, paper=True),
+    "table-paper": Case("table", numbers, {"n_items": 12, "epochs": 4, "batch_size": 24}, paper=True),
     "image": Case("image", grey, _IMAGE),
     "image-colour": Case("image", colour, _IMAGE | {"epochs": 2}),
     "image-floats": Case("image", floats, _SLIM),
@@ -222,7 +222,7 @@ CASES: dict[str, Case] = {
     "video-in-time": Case("video", film, _VIDEO | _SOLID),
     "video-in-time-no-memory": Case("video", film, _VIDEO | _SOLID | {"n_items": 0, "smooth": 1}),
     "video-paper": Case(
-        "video", film, {"n_items": 8, "size": (16, 16), "epochs": 2, "step": 16, "batch_size": 2}, paper=True
+        "video", film, {"n_items": 8, "size": (16, 16), "epochs": 2, "step": 22, "batch_size": 2}, paper=True
     ),
 }
 """By name. The names of the parameters are those of `reading`."""
