@@ -19,10 +19,10 @@ from torch import Tensor
 
 from fuzz import mutations, places, videos
 from fuzz.formats import Format, taken
-from memae import artifact
 from memae.cli.inspect import describe, show
 from memae.errors import ModelFileError
 from memae.estimators import Estimator, ImageMemAE, TabularMemAE, VideoMemAE, load
+from memae.modelfile import artifact
 
 VALUES: tuple[Any, ...] = (
     *(

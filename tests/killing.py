@@ -24,10 +24,10 @@ from memae.cli.writing import write
 from memae.data.images import write_heat_map
 from memae.deployment.files import OnnxFile, OpenVinoFiles
 from memae.estimators import TabularMemAE, VideoMemAE
-from memae.model import MemorySpec, Spec, build
 from memae.options import Options
 from memae.overlay import film_writer
 from memae.report import write as write_report
+from memae.spec import MemorySpec, Spec, build
 from memae.watching import Alarm, Watched
 
 torch.set_num_threads(1)

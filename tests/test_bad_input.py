@@ -464,7 +464,7 @@ def test_model_files_that_are_none(
     elif way == "foreign":
         save_file({"x": torch.ones(2)}, model)
     elif way == "newer":
-        from memae import artifact
+        from memae.modelfile import artifact
 
         monkeypatch.setattr(artifact, "FORMAT", artifact.FORMAT + 1)
         load(models["table"]).save(model)

@@ -9,8 +9,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.stats import false_discovery_control
 
-from memae.calibration import Calibration, discoveries, fewest_discoveries
 from memae.errors import InputError, OptionError
+from memae.scoring.calibration import Calibration, discoveries, fewest_discoveries
 
 # Few different values, so that ties are the rule.
 TIED = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=40)

@@ -9,7 +9,7 @@ import torch
 from benchmarks import calibration, records, trust_page
 from benchmarks.calibration import SPLITS, Held, halves, measured, told
 
-from memae.calibration import Calibration
+from memae.scoring.calibration import Calibration
 
 RNG = np.random.default_rng(0)
 

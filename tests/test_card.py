@@ -11,7 +11,7 @@ import pytest
 
 from memae import ImageMemAE, TabularMemAE, VideoMemAE, load
 from memae.cli.card import LISTED, WIDTH, card
-from memae.drift import promised_band
+from memae.scoring.drift import promised_band
 
 RNG = np.random.default_rng(0)
 ROWS = pd.DataFrame(RNG.normal(size=(200, 2)), columns=["weight", "a|b"]).assign(

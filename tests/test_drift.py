@@ -8,9 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memae.calibration import Calibration
-from memae.drift import LEVEL, correlation_time, drift, promised_band
 from memae.errors import InputError
+from memae.scoring.calibration import Calibration
+from memae.scoring.drift import LEVEL, correlation_time, drift, promised_band
 
 
 def normal(n, seed, mean=0.0, spread=1.0):

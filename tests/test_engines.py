@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from memae import engines
-from memae.engines import use_engine
+from memae.engines import with_engine
 from memae.errors import MissingExtraError, OptionError
 from memae.estimators import ImageMemAE, TabularMemAE, VideoMemAE, load
-from memae.model import MemorySpec, Spec, build
-from memae.scoring import Scorer
+from memae.scoring import Scaling, Scorer
+from memae.scoring.measures import Error
+from memae.spec import MemorySpec, Spec, build
 
 RANDOM = np.random.default_rng(0)
 
@@ -68,12 +69,11 @@ def test_a_weight_of_exactly_lambda_is_not_a_survivor_anywhere(engine, on_empty)
     with torch.no_grad():
         model.encoder[2].weight.zero_()  # the code is 0 and all weights are 1/8 to the last bit, which is λ
         model.encoder[2].bias.zero_()
-    scorer = Scorer(model, torch.zeros(6), torch.ones(6), chunk=4).eval()
+    scorer = Scorer(model, Scaling(torch.zeros(6), torch.ones(6)), [Error()], chunk=4).eval()
     raw = torch.randn(4, 6)
     with torch.no_grad():
         expected = scorer(raw)
-        use_engine(scorer, (6,), engine)
-        found = scorer(raw)
+        found = with_engine(scorer, (6,), engine)(raw)
     assert expected.fallback.all()
     assert torch.equal(found.fallback, expected.fallback)
     assert torch.allclose(found.score, expected.score, rtol=1e-5)
@@ -97,8 +97,8 @@ def test_an_engine_whose_scores_differ_is_refused_and_torch_goes_on(detectors, m
 
     def wrong(scorer, shape):
         def network(x):
-            x_hat, *more = scorer.outputs(x)
-            return x_hat * 1.01, *more
+            found = scorer.model(x)
+            return found._replace(x_hat=found.x_hat * 1.01)
 
         return network
 

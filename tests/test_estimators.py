@@ -166,7 +166,7 @@ def as_lists(value: Any) -> Any:
 
 
 def test_a_model_file_of_another_kind_is_refused(fitted: dict[str, Estimator], tmp_path: Path) -> None:
-    from memae import artifact
+    from memae.modelfile import artifact
 
     fitted["image"].save(tmp_path / "m.memae")
     with pytest.raises(ModelFileError, match=r"image data, not table; load it with memae\.load"):
@@ -332,7 +332,7 @@ def test_error_maps_sum_to_the_error_or_the_score(fitted: dict[str, Estimator], 
     for part in detector.scores(data):
         errors = part.error_map.double().flatten(1)
         if kind == "video":  # the score of each place, of which the highest counts
-            everywhere = detector.scorer_.everywhere(part.measures).flatten(1)
+            everywhere = detector.scorer_.positions(part.measures).flatten(1)
             np.testing.assert_allclose(everywhere.amax(1), part.score, rtol=1e-5)
             assert (errors.amax(1) <= part.score * (1 + 1e-6)).all()
             assert (errors.amax(1) >= everywhere.median(1).values).all()
@@ -656,8 +656,8 @@ def test_images_that_do_not_fit_into_memory_are_read_ahead(tmp_path: Path, monke
 def test_numbers_keep_their_own_range_and_units_do_not_mix() -> None:
     numbers = IMAGES / 7.0 - 20
     detector = image().fit(numbers)
-    assert float(detector.scorer_.center) == pytest.approx(numbers.min(), rel=1e-6)
-    assert float(detector.scorer_.scale) == pytest.approx(np.ptp(numbers), rel=1e-6)
+    assert float(detector.scorer_.scaling.center) == pytest.approx(numbers.min(), rel=1e-6)
+    assert float(detector.scorer_.scaling.scale) == pytest.approx(np.ptp(numbers), rel=1e-6)
     with pytest.raises(SchemaError, match="fitted on numbers, this data is grey levels"):
         detector.anomaly_score(IMAGES)
     with pytest.raises(SchemaError, match="fitted on grey levels, this data is numbers"):

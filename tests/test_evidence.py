@@ -8,19 +8,25 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.scorers import untrained
 
 from memae import pictures
-from memae.calibration import Calibration
 from memae.evidence import Cell, Contribution, Evidence, Examples, Explainer, Item, Neighbour, heat, likeness, plain
-from memae.model import MemorySpec, Spec, build
-from memae.scoring import Scorer, decoded_items
+from memae.pretext.speeds import SpeedSpec
+from memae.scoring import decoded_items
+from memae.scoring.calibration import Calibration
+from memae.spec import MemorySpec, Spec
 
 SPECS = {
     "table": Spec((5,), (4, 3), memory=MemorySpec(6, temperature=0.2)),
     "image": Spec((1, 8, 8), (4, 2), ((2, 2), (2, 2)), memory=MemorySpec(6, temperature=0.2)),
     "positions": Spec((1, 8, 8), (4, 2), ((2, 2), (2, 2)), memory=MemorySpec(6, temperature=0.2, per_position=True)),
     "paced": Spec(
-        (1, 3, 8, 8), (4, 5), ((2, 2), (2, 2)), MemorySpec(6, temperature=0.2, per_position=True), paces=(1, 2)
+        (1, 3, 8, 8),
+        (4, 5),
+        ((2, 2), (2, 2)),
+        MemorySpec(6, temperature=0.2, per_position=True),
+        pretext=SpeedSpec((1, 2)),
     ),
     "in_time": Spec((1, 4, 8, 8), (4, 5), ((2, 2, 2), (2, 2, 2)), MemorySpec(6, temperature=0.2, per_position=True)),
     "plain": Spec((5,), (3,)),
@@ -32,9 +38,9 @@ def scorer_of(kind, chunk=4, **more):
     torch.manual_seed(1)
     spec = SPECS[kind]
     shape = spec.shape if len(spec.shape) == 1 else ()
-    scorer = Scorer(build(spec), torch.full(shape, 3.0), torch.full(shape, 2.0), chunk=chunk, **more)
-    scorer.calibration = Calibration(torch.linspace(0, 100, 99), 0.1)
-    return scorer.eval()
+    calibration = Calibration(torch.linspace(0, 100, 99), 0.1)
+    center, scale = torch.full(shape, 3.0), torch.full(shape, 2.0)
+    return untrained(spec, center, scale, calibration=calibration, chunk=chunk, **more).eval()
 
 
 def raw_of(kind, count=3, seed=0):

@@ -10,9 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from memae.calibration import discoveries
 from memae.demo import street
 from memae.estimators import ImageMemAE, TabularMemAE, VideoMemAE, load
+from memae.scoring.calibration import discoveries
 
 RNG = np.random.default_rng(0)
 FAST: dict[str, Any] = {"epochs": 2, "warmup": 1, "n_items": 8, "false_alarm_rate": 0.1}

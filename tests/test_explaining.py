@@ -12,7 +12,6 @@ import pytest
 import torch
 from PIL import Image
 
-from memae.calibration import discoveries
 from memae.data.pixels import resize
 from memae.demo import street
 from memae.errors import OptionError
@@ -20,6 +19,7 @@ from memae.estimators import Estimator, ImageMemAE, TabularMemAE, VideoMemAE, lo
 from memae.estimators import tabular as tabular_module
 from memae.estimators import video as video_module
 from memae.evidence import Evidence, likeness
+from memae.scoring.calibration import discoveries
 
 RNG = np.random.default_rng(0)
 FAST: dict[str, Any] = {"epochs": 2, "warmup": 1, "n_items": 8, "false_alarm_rate": 0.1}

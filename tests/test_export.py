@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from memae import TabularMemAE, memory
-from memae.calibration import _below
 from memae.deployment import export
 from memae.deployment.checking import compare, undecided
 from memae.deployment.files import OnnxFile, OpenVinoFiles
 from memae.engines import with_onnxruntime
 from memae.errors import MissingExtraError, OptionError, OutputError
 from memae.export import detector_as_onnx
+from memae.scoring.calibration import _below
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("openvino")

@@ -22,7 +22,7 @@ def detector(squares):
 @torch.no_grad()
 def places_of_clips(detector, video):
     """The score of each place of every clip, straight from the scorer: `(clips, rows, columns)`."""
-    return detector.scorer_.everywhere(measures_of_clips(detector, video)).double()
+    return detector.scorer_.positions(measures_of_clips(detector, video)).double()
 
 
 def measures_of_clips(detector, video):
@@ -62,5 +62,5 @@ def test_what_is_usual_at_a_place_does_not_count(detector):
     assert scorer.level.shape[0] == len(scorer.measured)
     assert float(scorer.level[0].std()) > 0  # places differ
     torch.testing.assert_close(scorer.level.mean((1, 2)), torch.zeros(len(scorer.measured)), atol=1e-5, rtol=0)
-    everywhere = scorer.everywhere(scorer.level[None])  # as usual, in all places
+    everywhere = scorer.positions(scorer.level[None])  # as usual, in all places
     torch.testing.assert_close(everywhere, torch.zeros_like(everywhere), atol=1e-6, rtol=0)

@@ -45,8 +45,8 @@ from memae.errors import (
     TrainingError,
 )
 from memae.estimators import TabularMemAE, load
-from memae.model import MemorySpec, Spec, build
 from memae.options import Options
+from memae.spec import MemorySpec, Spec, build
 
 Run = Callable[..., Any]
 SEED, INPUTS = 4, 60  # without bombs, which take seconds

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memae.errors import OptionError
-from memae.model import MemorySpec, Spec, build, code_shape
 from memae.networks import convolutional, tabular
 from memae.networks.convolutional import Layout, sizes, smallest
+from memae.spec import MemorySpec, Spec, build, code_shape
 
 
 def pass_through(channels, space, layout):

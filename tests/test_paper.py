@@ -9,8 +9,8 @@ import torch
 from memae.frames import normality
 from memae.losses import objective, reconstruction_error
 from memae.memory import Memory, address, entropy, shrink
-from memae.model import MemorySpec, Spec, build, code_shape
 from memae.networks import convolutional, tabular
+from memae.spec import MemorySpec, Spec, build, code_shape
 
 SHAPES = [(6, 4), (3, 4, 2, 5), (2, 4, 3, 2, 2)]
 N = 7

@@ -15,7 +15,7 @@ from sklearn.exceptions import NotFittedError
 from memae import TabularMemAE
 from memae.errors import InputError, MissingExtraError, OptionError, SchemaError
 from memae.metrics import auroc
-from memae.neighbours import NEAREST
+from memae.scoring.neighbours import NEAREST
 
 pytest.importorskip("pyod", reason="needs the extra pyod")
 

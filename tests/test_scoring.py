@@ -7,25 +7,42 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.scorers import untrained
 
+from memae.data.samples import InMemory, Selection
 from memae.errors import InputError, OptionError, ResourceError
 from memae.frames import causal, normality, spread_over_frames
-from memae.losses import criterion_map, criterion_total, reconstruction_error
-from memae.model import MemorySpec, Spec, build
-from memae.networks.orientation import surprise, turned, turns_of
-from memae.scoring import Scorer, Scores, chunk_size, decoded_items
+from memae.losses import error_map, reconstruction_error
+from memae.model import Found
+from memae.pretext import Pretext
+from memae.pretext.columns import ColumnSpec
+from memae.pretext.rotations import RotationSpec, cross_entropy, rotated, rotations_of
+from memae.pretext.speeds import SpeedSpec
+from memae.scoring import Scores, chunk_size, decoded_items
+from memae.scoring.balance import Balance
+from memae.scoring.fitting import balanced, kept_codes
+from memae.scoring.measures import CodeDistance, RelativeError
+from memae.spec import MemorySpec, Spec, build
 
 SPECS = {
     "table": Spec((12,), (8, 4), memory=MemorySpec(20, temperature=0.05)),
     "image": Spec((1, 9, 8), (6, 4), ((2, 2), (2, 2)), memory=MemorySpec(20, temperature=0.05)),
     "positions": Spec((1, 9, 8), (6, 4), ((2, 2), (2, 2)), memory=MemorySpec(20, temperature=0.05, per_position=True)),
     "plain": Spec((12,), (8, 4)),
-    "turned": Spec((1, 9, 9), (6, 4), ((2, 2), (2, 2)), memory=MemorySpec(20, temperature=0.05), turns=4),
-    "hidden": Spec((12,), (8, 4), memory=MemorySpec(20, temperature=0.05), columns=(1, 4, 1, 3, 3)),
-    "clips": Spec(
-        (1, 5, 9, 8), (6, 4), ((2, 2), (2, 2)), MemorySpec(20, temperature=0.05, per_position=True), paces=(1, 2)
+    "rotated": Spec(
+        (1, 9, 9), (6, 4), ((2, 2), (2, 2)), memory=MemorySpec(20, temperature=0.05), pretext=RotationSpec(4)
     ),
-    "halves": Spec((2, 9, 8), (6, 4), ((2, 2), (2, 2)), memory=MemorySpec(20, temperature=0.05), turns=2),
+    "masked": Spec((12,), (8, 4), memory=MemorySpec(20, temperature=0.05), pretext=ColumnSpec((1, 4, 1, 3, 3))),
+    "clips": Spec(
+        (1, 5, 9, 8),
+        (6, 4),
+        ((2, 2), (2, 2)),
+        MemorySpec(20, temperature=0.05, per_position=True),
+        pretext=SpeedSpec((1, 2)),
+    ),
+    "halves": Spec(
+        (2, 9, 8), (6, 4), ((2, 2), (2, 2)), memory=MemorySpec(20, temperature=0.05), pretext=RotationSpec(2)
+    ),
 }
 
 
@@ -39,7 +56,7 @@ def scorer_of(kind, chunk=16, reduction="sum"):
             module.running_var.uniform_(0.5, 2.0)
     width = spec.shape if len(spec.shape) == 1 else (1,)
     center, scale = torch.randn(width, dtype=torch.float64), torch.rand(width, dtype=torch.float64) + 0.5
-    return Scorer(model, center, scale, reduction=reduction, chunk=chunk)
+    return untrained(spec, center, scale, model=model, reduction=reduction, chunk=chunk)
 
 
 def samples_of(kind, count, seed=1):
@@ -69,14 +86,14 @@ def test_a_score_does_not_depend_on_batch_and_position(kind, chunk):
 @pytest.mark.parametrize("reduction", ["sum", "mean", "absolute"])
 def test_scores_are_the_reconstruction_errors_of_the_normalised_samples(kind, reduction):
     scorer, raw = scorer_of(kind, reduction=reduction), samples_of(kind, 21)
-    found = joined(scorer.batched([raw]))  # as long as nothing was balanced, turns do not count
-    x = ((raw.double() - scorer.center) / scorer.scale).float()
+    found = joined(scorer.batched([raw]))  # as long as nothing was balanced, rotations do not count
+    x = ((raw.double() - scorer.scaling.center) / scorer.scaling.scale).float()
     with torch.no_grad():
         x_hat, recall, *_ = scorer.model.eval()(x)
     torch.testing.assert_close(
         found.score, reconstruction_error(x.double(), x_hat.double(), reduction), rtol=1e-5, atol=0
     )
-    back = x_hat.double() * scorer.scale + scorer.center
+    back = x_hat.double() * scorer.scaling.scale + scorer.scaling.center
     torch.testing.assert_close(found.x_hat, back, rtol=1e-5, atol=1e-5)  # in the raw unit
     total = found.error_map.double().flatten(1).sum(1)
     each = 1 if reduction == "sum" else math.prod(SPECS[kind].shape)
@@ -100,9 +117,9 @@ def test_a_sample_falls_back_if_any_of_its_queries_does():
 
 @pytest.mark.parametrize("kind", SPECS)
 @pytest.mark.parametrize("reduction", ["sum", "absolute"])
-def test_scores_are_the_same_without_their_reasons(kind, reduction):
+def test_scores_are_the_same_without_their_maps(kind, reduction):
     scorer, raw = scorer_of(kind, reduction=reduction), samples_of(kind, 21)
-    whole, lean = joined(scorer.batched([raw])), joined(scorer.batched([raw], reasons=False))
+    whole, lean = joined(scorer.batched([raw])), joined(scorer.batched([raw], maps=False))
     assert torch.equal(lean.score, whole.score)
     assert torch.equal(lean.fallback, whole.fallback)
     assert lean.error_map.shape == lean.x_hat.shape == (0,)
@@ -157,8 +174,7 @@ def test_addressed_gives_the_weights_behind_the_scores(kind):
         model = scorer.model.eval()
         x = scorer.normalise(raw)
         z = model.encode(x)
-        whole = (torch.zeros_like(x, dtype=torch.bool),) if kind == "hidden" else ()  # nothing is hidden
-        recall = model(x, *whole).recall
+        recall = model.memory(z) if kind == "masked" else model(x).recall  # nothing is masked
         read = torch.einsum("bn...,nc->bc...", found.weights, model.memory.items)
     assert found.weights.shape == (6, 20, *z.shape[2:])
     torch.testing.assert_close(read, recall.read[: len(read)])  # upright ones come first
@@ -171,7 +187,10 @@ def test_a_decoded_item_is_the_answer_to_a_code_that_only_it_gets(kind):
     found = decoded_items(scorer)
     assert found.shape == (20, *SPECS[kind].shape)
     with torch.no_grad():
-        alone = scorer.model.decode(scorer.model.memory.items[11:12]).double() * scorer.scale + scorer.center
+        alone = (
+            scorer.model.decode(scorer.model.memory.items[11:12]).double() * scorer.scaling.scale
+            + scorer.scaling.center
+        )
     torch.testing.assert_close(found[11:12], alone, rtol=1e-5, atol=1e-5)
 
 
@@ -239,11 +258,15 @@ def test_causal_scores_know_only_what_came(errors, low, width):
         assert np.array_equal(causal(np.array(errors[: place + 1]), low, high), found[: place + 1])
 
 
-# ---------------------------------------------------------------------------------- turns, references and their weights
+# ------------------------------------------------------------------------ rotations, kept samples and their weights
+
+
+def measured(x, x_hat):
+    return RelativeError()(x, Found(x_hat, None, x[:0], None, x[:0]))
 
 
 def relative(x, x_hat):
-    return criterion_total(criterion_map(x, x_hat, "relative"), x, "relative")
+    return measured(x, x_hat).value
 
 
 def test_the_relative_error_is_blurred_and_in_units_of_the_contrast():
@@ -257,43 +280,45 @@ def test_the_relative_error_is_blurred_and_in_units_of_the_contrast():
     weights = torch.tensor([1.0, 2.0, 3.0, 2.0, 1.0]) / 9
     expected = torch.zeros(7, 7)
     expected[1:6, 1:6] = (weights[:, None] * weights).square()
-    errors = criterion_map(off, 0 * off, "relative")
+    errors = measured(off, 0 * off).parts
     torch.testing.assert_close(errors[0, 0], expected)
     contrast = off.var(correction=0) * 49
-    torch.testing.assert_close(criterion_total(errors, off, "relative")[0], expected.square().sum().sqrt() / contrast)
+    value = relative(off, 0 * off)[0]
+    torch.testing.assert_close(value, (expected.square().sum().sqrt() / contrast).double())
     flat = torch.full((1, 1, 7, 7), 0.5)
     assert relative(flat, flat + 0.1).isfinite()
-    assert torch.equal(criterion_map(x, 0 * x), x.square())
-    assert torch.equal(criterion_total(x.square(), x), x.square().sum((1, 2, 3)))
+    assert torch.equal(error_map(x, 0 * x), x.square())
+    assert torch.equal(reconstruction_error(x, 0 * x), x.square().sum((1, 2, 3)))
 
 
-def test_images_are_turned_and_how_badly_that_is_told_is_a_likelihood():
+def test_images_are_rotated_and_how_badly_that_is_predicted_is_a_likelihood():
     x = torch.arange(18.0).reshape(2, 1, 3, 3)
-    four = turned(x, 4).reshape(4, 2, 1, 3, 3)
+    four = rotated(x, 4).reshape(4, 2, 1, 3, 3)
     assert torch.equal(four[0], x)
     for turn in range(4):
         assert torch.equal(torch.rot90(four[turn], -turn, (2, 3)), x)
-    assert turned(torch.zeros(3, 2, 4, 5), 2).shape == (6, 2, 4, 5)
-    assert torch.equal(turned(torch.ones(3, 7), 1), torch.ones(3, 7))
-    assert (turns_of((5, 5)), turns_of((5, 6))) == (4, 2)
+    assert rotated(torch.zeros(3, 2, 4, 5), 2).shape == (6, 2, 4, 5)
+    assert torch.equal(Pretext().views(torch.ones(3, 7)).samples, torch.ones(3, 7))
+    assert (rotations_of((5, 5)), rotations_of((5, 6))) == (4, 2)
     logits = torch.randn(8, 4, generator=torch.Generator().manual_seed(0))
     expected = [
         np.mean([-math.log(torch.softmax(logits[turn * 2 + sample], 0)[turn].item()) for turn in range(4)])
         for sample in range(2)
     ]
-    np.testing.assert_allclose(surprise(logits, 4).numpy(), expected, rtol=1e-5)
+    np.testing.assert_allclose(cross_entropy(logits, 4).numpy(), expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ["turned", "halves", "image", "table"])
+@pytest.mark.parametrize("kind", ["rotated", "halves", "image", "table"])
 def test_a_score_weighs_error_surprise_and_distance_in_their_deviations_over_normal_samples(kind):
-    scorer, turns = scorer_of(kind), max(SPECS[kind].turns, 1)
+    scorer = scorer_of(kind)
+    turns = SPECS[kind].pretext.rotations if SPECS[kind].pretext else 1
     normal, raw = samples_of(kind, 50), samples_of(kind, 21, seed=2)
-    references = scorer.codes([samples_of(kind, 30, seed=3)], 25)
+    references = kept_codes(scorer, [samples_of(kind, 30, seed=3)], 25)
     assert references.shape[:2] == (turns, 25)
     torch.testing.assert_close(references.norm(dim=2), torch.ones(turns, 25))
-    scorer.remember(references)
-    scorer.balance(joined(scorer.batched([normal])).measures)
+    scorer, weighed = balanced(scorer, [*scorer.measures, CodeDistance(references)], Selection(InMemory(normal)))
     found, known = joined(scorer.batched([raw])), joined(scorer.batched([normal])).measures
+    assert torch.equal(known, weighed)
     x = scorer.normalise(raw)
     with torch.no_grad():
         one = scorer.model.eval()(x)
@@ -311,18 +336,18 @@ def test_a_score_weighs_error_surprise_and_distance_in_their_deviations_over_nor
     torch.testing.assert_close(found.score, (found.measures * weights).sum(1), rtol=1e-4, atol=0)
 
 
-def test_turns_that_are_not_told_do_not_count():
-    scorer = scorer_of("turned")
+def test_rotations_that_are_not_predicted_do_not_count():
+    scorer = scorer_of("rotated")
     with torch.no_grad():
-        scorer.model.compass.weight.zero_()
-        scorer.model.compass.bias.zero_()
-    measures = joined(scorer.batched([samples_of("turned", 40)])).measures
-    scorer.balance(measures)
-    assert scorer.weights[1] == pytest.approx(0, abs=1e-6)
-    assert scorer.weights[0] == pytest.approx(1 / float(measures[:, 0].std(correction=0)))
+        scorer.model.pretext.head.weight.zero_()
+        scorer.model.pretext.head.bias.zero_()
+    measures = joined(scorer.batched([samples_of("rotated", 40)])).measures
+    weights = Balance.fit(scorer.measures, measures).weights
+    assert weights[1] == pytest.approx(0, abs=1e-6)
+    assert weights[0] == pytest.approx(1 / float(measures[:, 0].std(correction=0)))
 
 
-def test_a_sample_that_is_a_reference_has_no_distance():
-    scorer, raw = scorer_of("turned"), samples_of("turned", 10)
-    scorer.remember(scorer.codes([raw], 10))
+def test_a_sample_that_is_kept_has_no_distance():
+    scorer, raw = scorer_of("rotated"), samples_of("rotated", 10)
+    scorer = scorer.replaced(measures=[*scorer.measures, CodeDistance(kept_codes(scorer, [raw], 10))])
     assert joined(scorer.batched([raw])).measures[:, 2].abs().max() < 1e-5

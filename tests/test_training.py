@@ -15,20 +15,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memae import training as training_module
-from memae.data.erasing import erased
 from memae.data.samples import InMemory, Mapped, Selection
 from memae.errors import OptionError, ResourceError, TrainingError
 from memae.losses import reconstruction_error
-from memae.model import MemorySpec, Spec, build
 from memae.networks import convolutional
-from memae.networks.pace import span
 from memae.options import Epoch, Options, Step, chosen, epoch_as_json, epoch_from_json
+from memae.pretext.columns import ColumnSpec
+from memae.pretext.erasing import Erasing, erased
+from memae.pretext.rotations import RotationSpec
+from memae.pretext.speeds import SpeedSpec, span
+from memae.spec import MemorySpec, Spec, build
 from memae.training import held_out_error, train
 
 TABLE = Spec((5,), (6, 3), memory=MemorySpec(8, temperature=0.3))
-HIDDEN = Spec((5,), (6, 3), memory=MemorySpec(8, temperature=0.3), columns=(1, 3, 1))
-TURNED = Spec((1, 6, 6), (4, 3), ((2, 2), (1, 1)), memory=MemorySpec(8, temperature=0.3), turns=4)
-PACED = Spec((1, 3, 6, 6), (4, 3), ((2, 2), (1, 1)), memory=MemorySpec(8, per_position=True), paces=(1, 2))
+MASKED = Spec((5,), (6, 3), memory=MemorySpec(8, temperature=0.3), pretext=ColumnSpec((1, 3, 1)))
+ROTATED = Spec((1, 6, 6), (4, 3), ((2, 2), (1, 1)), memory=MemorySpec(8, temperature=0.3), pretext=RotationSpec(4))
+FASTER = Spec(
+    (1, 3, 6, 6), (4, 3), ((2, 2), (1, 1)), memory=MemorySpec(8, per_position=True), pretext=SpeedSpec((1, 2))
+)
 IMAGE = Spec((1, 6, 6), (4, 3), ((2, 2), (1, 1)), memory=MemorySpec(8, temperature=0.3, per_position=True))
 
 
@@ -38,8 +42,10 @@ def data(shape, n=41, seed=9):
 
 
 def sample(spec):
-    """Shape of what is learned: clips at another pace take longer films."""
-    return (spec.shape[0], span(spec.paces, spec.shape[1]), *spec.shape[2:]) if spec.paces else spec.shape
+    """Shape of what is learned: clips at another speed take longer films."""
+    if not isinstance(spec.pretext, SpeedSpec):
+        return spec.shape
+    return (spec.shape[0], span(spec.pretext.speeds, spec.shape[1]), *spec.shape[2:])
 
 
 def fresh(spec, seed=0):
@@ -63,15 +69,14 @@ def timeless(history):
     return [epoch._replace(seconds=0.0) for epoch in history]
 
 
-@pytest.mark.parametrize("spec", [TABLE, IMAGE, TURNED, PACED], ids=["table", "image", "turned", "paced"])
+@pytest.mark.parametrize("spec", [TABLE, IMAGE, ROTATED, FASTER], ids=["table", "image", "rotated", "faster"])
 def test_the_same_seed_gives_the_same_bits_and_another_does_not(spec):
-    options = Options(
-        epochs=3, batch_size=8, learning_rate=1e-2, init="kmeans", erase=0.4 * (spec not in (TABLE, PACED))
-    )
-    first, history, events = trained(spec, options)
+    options = Options(epochs=3, batch_size=8, learning_rate=1e-2, init="kmeans")
+    corrupt = Erasing(0.4) if spec in (IMAGE, ROTATED) else None
+    first, history, events = trained(spec, options, corrupt=corrupt)
     torch.manual_seed(77)  # the global generator has no say once the model is built
-    again, repeated, _ = trained(spec, options)
-    other, _, _ = trained(spec, Options(**(vars(options) | {"seed": 1})))
+    again, repeated, _ = trained(spec, options, corrupt=corrupt)
+    other, _, _ = trained(spec, Options(**(vars(options) | {"seed": 1})), corrupt=corrupt)
     assert same_state(first, again)
     assert timeless(history) == timeless(repeated)
     assert not same_state(first, other)
@@ -126,17 +131,17 @@ def test_every_epoch_learns_all_samples_once_in_an_order_of_its_own():
     assert orders[0] != orders[1] != orders[2] != orders[0]
 
 
-def test_turns_are_learned_with_the_weight_of_the_error_and_what_is_erased_is_restored(monkeypatch):
-    model, rows = fresh(TURNED).train(), data(TURNED.shape)[0].samples.rows
-    options = Options(epochs=1, batch_size=64, learning_rate=1e-30, erase=0.5, choose="last")
+def test_rotations_are_learned_with_the_weight_of_the_error_and_what_is_erased_is_restored(monkeypatch):
+    model, rows = fresh(ROTATED).train(), data(ROTATED.shape)[0].samples.rows
+    options = Options(epochs=1, batch_size=64, learning_rate=1e-30, choose="last")
     seen = []
     model.register_forward_pre_hook(lambda module, x: seen.append(x[0]) if module.training else None)
-    _, history, _ = trained(TURNED, options, model)
+    _, history, _ = trained(ROTATED, options, model, corrupt=Erasing(0.5))
     gone = (seen[0] != rows[: len(seen[0])]) if len(seen[0]) == len(rows) else None
     assert gone is not None
     assert gone.any()
     with torch.no_grad():
-        x_hat, recall, _, surprise = fresh(TURNED).train()(seen[0])
+        x_hat, recall, _, surprise, _ = fresh(ROTATED).train()(seen[0])
     order = (seen[0][:, None] == rows).flatten(2).double().mean(2).argmax(1)  # most pixels are left
     error = reconstruction_error(rows[order], x_hat).mean()
     assert history[0].error == pytest.approx(float(error), rel=1e-4)
@@ -381,12 +386,16 @@ def test_the_rate_falls_along_half_a_cosine_if_asked(monkeypatch):
         ({"reduction": "max"}, "reduction must be one of sum, mean, absolute; got 'max'"),
         ({"choose": "best"}, "choose"),
         ({"init": "zeros"}, "init"),
-        ({"erase": 1.0}, "erase must be a share of the side, 0 or more and below 1; got 1.0"),
     ],
 )
 def test_options_that_cannot_work_are_refused(options, word):
     with pytest.raises(OptionError, match=word):
         Options(**options)
+
+
+def test_a_share_to_erase_that_cannot_work_is_refused():
+    with pytest.raises(OptionError, match=r"erase must be a share of the side, 0 or more and below 1; got 1.0"):
+        Erasing(1.0)
 
 
 RESUMED = Options(
@@ -399,31 +408,31 @@ CUT_TABLE = replace(TABLE, memory=SHARP)
 CUT_IMAGE = replace(IMAGE, memory=MemorySpec(100, temperature=0.02, shrinkage=20.0, per_position=True))
 
 
-CUT_TURNED = replace(TURNED, memory=MemorySpec(100, temperature=0.02, shrinkage=20.0))
-CUT_HIDDEN = replace(HIDDEN, memory=CUT_TABLE.memory)
-CUT_PACED = replace(PACED, memory=MemorySpec(400, temperature=0.02, shrinkage=20.0, per_position=True))
+CUT_ROTATED = replace(ROTATED, memory=MemorySpec(100, temperature=0.02, shrinkage=20.0))
+CUT_MASKED = replace(MASKED, memory=CUT_TABLE.memory)
+CUT_FASTER = replace(FASTER, memory=MemorySpec(400, temperature=0.02, shrinkage=20.0, per_position=True))
 
 
 @pytest.mark.parametrize(
     "spec",
-    [CUT_TABLE, CUT_IMAGE, CUT_TURNED, CUT_HIDDEN, CUT_PACED],
-    ids=["table", "image", "turned", "hidden", "paced"],
+    [CUT_TABLE, CUT_IMAGE, CUT_ROTATED, CUT_MASKED, CUT_FASTER],
+    ids=["table", "image", "rotated", "masked", "faster"],
 )
 def test_a_training_cut_anywhere_and_resumed_is_the_one_never_cut(spec, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # hundreds of checkpoints; no power will fail
-    options = replace(RESUMED, erase=0.4 * (spec not in (CUT_TABLE, CUT_PACED)))
-    whole, history, events = trained(spec, options)
+    options, corrupt = RESUMED, Erasing(0.4) if spec in (CUT_IMAGE, CUT_ROTATED) else None
+    whole, history, events = trained(spec, options, corrupt=corrupt)
     assert len(events) == 24
     assert any(epoch.health and epoch.health.dead for epoch in history[:-1])  # something was revived
     for cut in range(1, len(events) + 1, 1 if spec is CUT_TABLE else 2):
         path = tmp_path / f"{cut}.checkpoint"
-        chain = train(fresh(spec), *data(sample(spec)), options, checkpoint=path, every=0.0)
+        chain = train(fresh(spec), *data(sample(spec)), options, corrupt=corrupt, checkpoint=path, every=0.0)
         for _ in range(cut):
             next(chain)
         chain.close()  # what the last event brought was not saved yet
         assert path.exists() == (cut > 1)
         model, resumed, rest = trained(
-            spec, options, fresh(spec, seed=5 if cut > 1 else 0), checkpoint=path, resume=True
+            spec, options, fresh(spec, seed=5 if cut > 1 else 0), corrupt=corrupt, checkpoint=path, resume=True
         )
         assert same_state(model, whole), cut
         assert timeless(resumed) == timeless(history)
@@ -510,7 +519,7 @@ KILLED = """
     from safetensors import safe_open
     from safetensors.torch import save_file
     from memae.data.samples import InMemory, Selection
-    from memae.model import MemorySpec, Spec, build
+    from memae.spec import MemorySpec, Spec, build
     from memae.options import Options
     from memae.training import train
 

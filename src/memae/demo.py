@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_breast_cancer, load_digits
 
 from memae import markup
-from memae.modelfile.artifact import versions
 from memae.charts import timeline
 from memae.data.images import heat_colours
 from memae.estimators import Estimator, ImageMemAE, TabularMemAE, VideoMemAE
 from memae.files import replacing
 from memae.metrics import auroc
+from memae.modelfile.artifact import versions
 from memae.pictures import Pixels, png
 from memae.scoring import decoded_items
 

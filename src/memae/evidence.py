@@ -248,7 +248,9 @@ class Explainer:
         motions = x_hat[
             -clip.shape[0] * (clip.shape[1] - 1) :
         ]  # they come last, after frames if those are restored too
-        restored = motions.reshape(clip.shape[0], -1, *x_hat.shape[1:])[:, place] * (self.scorer.scaling.scale.cpu() / SHARPER)
+        restored = motions.reshape(clip.shape[0], -1, *x_hat.shape[1:])[:, place] * (
+            self.scorer.scaling.scale.cpu() / SHARPER
+        )
         return self.evidence(name, score, pixels, restored, error_map, items, motion)
 
     def evidence(

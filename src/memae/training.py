@@ -21,7 +21,6 @@ from memae.memory import kmeans_items, sampled_items
 from memae.model import Found, MemAE
 from memae.options import Epoch, Options, Step
 
-
 Corruption = Callable[[Tensor, torch.Generator], Tensor]
 """Normalised samples `(b, *shape)` → the same, less some of what they show."""
 

@@ -10,8 +10,8 @@ import torch
 from tests.recorded.cases import Case, Data
 
 import memae
-from memae.artifact import FORMAT
 from memae.errors import MemaeWarning
+from memae.modelfile.artifact import FORMAT
 from memae.options import Step
 
 Results = dict[str, Any]
@@ -62,7 +62,7 @@ def results(case: Case, fitted: Fitted, data: Data) -> Results:
     found = {"losses": fitted.losses} | training(detector) | of_samples(case.kind, detector, data.seen)
     if case.kind == "table":
         found |= {"contributions": contributions(detector, data.seen)}
-        if data.later is not None and detector.scorer_.rows is not None:
+        if data.later is not None and detector.scorer_.kept is not None:
             found |= {"updated": updated(detector, data)}
     return found
 

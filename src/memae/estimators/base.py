@@ -162,9 +162,7 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
         self.learned_ = len(training)
         self.recalibrate(self._as_told(scorer, measured, prepared))
         if self.keep_samples:
-            self.examples_ = nearest_examples(
-                self.scorer_, spec.shape, prepared.training, prepared.named, options.seed
-            )
+            self.examples_ = nearest_examples(self.scorer_, spec.shape, prepared.training, prepared.named, options.seed)
         self._warn_of_collapse()
 
     def _as_told(self, scorer: Scorer, measures: Tensor, prepared: Prepared) -> Floats:  # noqa: ARG002 (video needs it)

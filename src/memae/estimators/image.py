@@ -285,7 +285,12 @@ class ImageMemAE(Estimator):
         return Plan(spec, options, scaling, measures, Erasing(self.erase))
 
     def _measures(
-        self, training: Samples, options: Options, spec: Spec, scorer: Scorer, held_out: Samples  # noqa: ARG002
+        self,
+        training: Samples,
+        options: Options,
+        spec: Spec,
+        scorer: Scorer,
+        held_out: Samples,  # noqa: ARG002
     ) -> list[Measure]:
         measures: list[Measure] = [RelativeError() if self.criterion == "relative" else Error(options.reduction)]
         views = 1

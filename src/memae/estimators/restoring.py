@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any, Literal, get_type_hints
 
-from memae.modelfile.artifact import Artifact
 from memae.data.formats import VideoFormat
 from memae.data.tables import TableEncoder
 from memae.errors import ModelFileError
+from memae.modelfile.artifact import Artifact
 from memae.typed import typed
 
 

@@ -378,7 +378,12 @@ class VideoMemAE(Estimator):
         return Plan(spec, options, scaling, partial(self._measures, prepared.training, options, spec))
 
     def _measures(
-        self, training: Samples, options: Options, spec: Spec, scorer: Scorer, held_out: Samples  # noqa: ARG002
+        self,
+        training: Samples,
+        options: Options,
+        spec: Spec,
+        scorer: Scorer,
+        held_out: Samples,  # noqa: ARG002
     ) -> list[Measure]:
         if not isinstance(spec.pretext, SpeedSpec):
             return [Error(options.reduction)]

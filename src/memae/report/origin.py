@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from memae.modelfile.artifact import versions
 from memae.estimators import Estimator
 from memae.markup import Html, heading, joined, table, tag
+from memae.modelfile.artifact import versions
 from memae.report.survey import Survey
 from memae.report.words import Words, counted, figure, share
 

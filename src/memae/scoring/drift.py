@@ -12,8 +12,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from memae.scoring.calibration import Calibration
 from memae.errors import InputError
+from memae.scoring.calibration import Calibration
 
 Verdict = Literal["like", "higher", "lower", "spread"]
 LEVEL = 0.01

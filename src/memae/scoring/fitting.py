@@ -35,6 +35,8 @@ def balanced(scorer: Scorer, measures: Sequence[Measure], held_out: Samples) -> 
     with_measures = scorer.replaced(measures=measures, balance=Balance())
     normal = measure_normal(with_measures, held_out)
     balance = Balance.fit(measures, normal).to(scorer.device)
+    if with_measures.kept is None:  # a rounding that scores of such models have always had
+        balance.to(scorer.scaling.center.dtype)
     return with_measures.replaced(balance=balance), normal
 
 
