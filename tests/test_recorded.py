@@ -3,10 +3,10 @@
 The results were recorded on one thread. Where the versions of torch and numpy and the CPU's capability are those of
 the recording, every result must be the same bit for bit, unless the case names a tolerance for it
 (`Case.tolerances`). Elsewhere the last bits of sums differ, and training makes percents of them within some steps
-(tried with another CPU capability): of a detector that is fitted there, only the loss of the first step, to 1e-5, and what
-was learned from are compared, and the rest is skipped. Model files need no training: their numbers compare elsewhere,
-too, to 1e-12 for tables, which are scored in float64, and to 1e-5 for others, of the largest number beside them; but not what a
-last bit can turn over (ranks, choices, which items answer).
+(tried with another CPU capability): of a detector that is fitted there, only the loss of the first step, to 1e-5, and
+what was learned from are compared, and the rest is skipped. Model files need no training: their numbers compare
+elsewhere, too, to 1e-12 for tables, which are scored in float64, and to 1e-5 for others, of the largest number beside
+them; but not what a last bit can turn over (ranks, choices, which items answer).
 """
 
 import math

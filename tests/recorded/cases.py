@@ -244,4 +244,8 @@ STORED: dict[str, Stored] = {
     "format-2-video": Stored("video-slim", 1e-5),
     "format-2-video-in-time": Stored("video-in-time", 1e-5),
 }
-"""Model files of this folder, by name. Those of format 1 were written by commit 5422593, of format 2 by 31d34f9."""
+"""Model files of this folder, by name.
+
+Those of format 1 were written by commit 5422593 from the data and parameters of their cases, less `keep_examples`,
+which it did not know; those of format 2 by 31d34f9.
+"""
