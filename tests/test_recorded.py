@@ -2,10 +2,11 @@
 
 The results were recorded on one thread. Where the versions of torch and numpy and the CPU's capability are those of
 the recording, every result must be the same bit for bit, unless the case names a tolerance for it
-(`Case.tolerances`). Elsewhere the last bits of a sum differ, and training carries them into the weights: there, numbers
-compare to 1e-5 of the largest number beside them, and what a last bit can turn over (ranks, choices, which items
-answer) is not compared. Model files need no training: their numbers compare there to 1e-12 for tables, which are scored
-in float64, and to 1e-5 for others.
+(`Case.tolerances`). Elsewhere the last bits of sums differ, and training makes percents of them within some steps
+(tried with another CPU capability): of a detector that is fitted there, only the loss of the first step, to 1e-5, and
+what was learned from are compared, and the rest is skipped. Model files need no training: their numbers compare
+elsewhere, too, to 1e-12 for tables, which are scored in float64, and to 1e-5 for others, of the largest number beside
+them; but not what a last bit can turn over (ranks, choices, which items answer).
 """
 
 import math
@@ -49,7 +50,14 @@ def compare(name: str, found: dict[str, Any], tolerances: dict[str, float], loos
 def test_a_detector_that_is_fitted_anew_is_the_recorded_one(name):
     case = CASES[name]
     data = case.data()
-    compare(name, reading.results(case, reading.fit(case, data.normal), data), case.tolerances, 1e-5)
+    fitted = reading.fit(case, data.normal)
+    kept = storage.read(name)
+    if kept["machine"] != storage.machine():
+        known = reading.training(fitted.detector)
+        assert fitted.losses[0] == pytest.approx(kept["losses"][0], rel=1e-5)
+        assert [known[each] for each in ("checksum", "learned")] == [kept[each] for each in ("checksum", "learned")]
+        pytest.skip(f"recorded with {kept['machine']}: elsewhere training comes to other weights")
+    compare(name, reading.results(case, fitted, data), case.tolerances, 0.0)
 
 
 @pytest.mark.parametrize("name", STORED)
