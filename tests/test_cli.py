@@ -358,7 +358,7 @@ def test_the_papers_protocol_is_an_option_and_others_still_apply(
     expected = ImageMemAE.paper(epochs=1, n_items=5).get_params()
     assert found == expected
     assert ImageMemAE.paper().get_params()["temperature"] == 1.0
-    assert load(model).scorer_.references is None
+    assert load(model).scorer_.kept is None
     assert load(model).spec_.widths == (32, 16, 8)
 
 

@@ -392,10 +392,10 @@ def test_columns_that_do_not_go_together_are_found_though_each_alone_is_usual() 
 def test_rows_are_kept_to_measure_the_distance_to_them_unless_none_are_wanted(tmp_path: Path) -> None:
     normal = correlated(600, 0)
     kept, none = TabularMemAE(epochs=4).fit(normal), TabularMemAE(epochs=4, references=0).fit(normal)
-    assert kept.scorer_.rows is not None
-    assert len(kept.scorer_.rows) == 540
-    assert none.scorer_.rows is None
-    assert len(TabularMemAE(epochs=4, references=20).fit(normal).scorer_.rows) == 20
+    assert kept.scorer_.kept is not None
+    assert len(kept.scorer_.kept.items) == 540
+    assert none.scorer_.kept is None
+    assert len(TabularMemAE(epochs=4, references=20).fit(normal).scorer_.kept.items) == 20
     for name, detector in (("kept", kept), ("none", none)):
         detector.save(tmp_path / name)
         np.testing.assert_array_equal(load(tmp_path / name).anomaly_score(normal), detector.anomaly_score(normal))
@@ -408,7 +408,7 @@ def test_repeated_rows_are_learned_once() -> None:
     normal = correlated(300, 0)
     often = pd.concat([normal, *[normal.iloc[:3]] * 200])
     detector = TabularMemAE(epochs=4).fit(often)
-    assert len(detector.scorer_.rows) <= 300
+    assert len(detector.scorer_.kept.items) <= 300
     assert detector.scorer_.calibration is not None
     assert len(detector.scorer_.calibration.scores) == 90  # of all rows, as they come
 
@@ -431,7 +431,7 @@ def test_rows_that_may_be_anomalous_are_left_out() -> None:
 def test_contamination_is_refused_for_a_file_that_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     correlated(300, 0).to_csv(tmp_path / "a.csv", index=False)
     detector = TabularMemAE(contamination=0.1, epochs=4).fit(tmp_path / "a.csv")
-    assert len(detector.scorer_.rows) + len(detector.scorer_.calibration.scores) == 270
+    assert len(detector.scorer_.kept.items) + len(detector.scorer_.calibration.scores) == 270
     monkeypatch.setattr("memae.estimators.tabular.IN_MEMORY", 1)
     with pytest.raises(OptionError, match="contamination needs all rows in memory"):
         detector.fit(tmp_path / "a.csv")
@@ -452,7 +452,7 @@ def test_an_update_knows_new_and_old_rows_and_leaves_the_detector_as_it_was(tmp_
     wrong = shifted(200, 1).assign(follows=lambda rows: -rows["follows"])
     assert (new.predict(wrong) == -1).mean() > 0.6
     assert new.checksum_ != old.checksum_
-    assert len(new.scorer_.rows) > len(old.scorer_.rows)
+    assert len(new.scorer_.kept.items) > len(old.scorer_.kept.items)
     assert [epoch.epoch for epoch in new.history_] == list(range(1, 14))
     assert new.best_epoch_.epoch > 10
     again = old.update(shifted(400, 2))
@@ -497,7 +497,7 @@ def test_rows_that_are_kept_of_a_stream_are_drawn_from_all_of_it(
     monkeypatch.setattr("memae.estimators.tabular.IN_MEMORY", 1)
     monkeypatch.setattr("memae.estimators.splitting.BUFFER", 16 * 200)
     scorer = TabularMemAE(epochs=4, references=100, held_out=0.02).fit(tmp_path / "a.csv").scorer_
-    kept = scorer.raw(scorer.rows)[:, 0]
+    kept = scorer.scaling.inverse(scorer.kept.items)[:, 0]
     assert len(kept.unique()) == 100
     for part in range(3):  # each third of the file
         assert 15 < int(((kept >= 1000 * part) & (kept < 1000 * (part + 1))).sum()) < 55
@@ -510,7 +510,7 @@ def test_an_update_computes_with_its_own_network_and_keeps_distinct_rows() -> No
     np.testing.assert_allclose(fast.anomaly_score(more), plain.anomaly_score(more), rtol=1e-5)
     np.testing.assert_allclose(fast.update(more).anomaly_score(more), plain.update(more).anomaly_score(more))
     again = plain.update(rows)
-    assert len(torch.unique(again.scorer_.rows, dim=0)) == len(again.scorer_.rows)
+    assert len(torch.unique(again.scorer_.kept.items, dim=0)) == len(again.scorer_.kept.items)
 
 
 def test_the_papers_setting_for_tables() -> None:

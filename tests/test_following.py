@@ -8,6 +8,7 @@ from memae import VideoMemAE
 from memae.data.pixels import with_channels
 from memae.data.videos import videos_of_array
 from memae.estimators.following import told_of_clips
+from memae.scoring.scorer import shown
 
 LENGTH = 5
 
@@ -45,8 +46,8 @@ def test_a_frame_has_the_mean_map_of_the_clips_around_it_and_the_score_of_its_hi
     for number, frame in enumerate(frames):
         expected = clips[nearest[max(number - 2, 0) : number + 3]].mean(0)
         assert frame.score == pytest.approx(float(expected.max()), rel=1e-6)
-        shown = detector.scorer_.shown(expected[None], frame.error_map.shape[1:])[0]
-        torch.testing.assert_close(frame.error_map, shown)
+        painted = shown(expected[None], frame.error_map.shape[1:])[0]
+        torch.testing.assert_close(frame.error_map, painted)
 
 
 def test_held_out_clips_are_told_as_the_frames_they_are_centred_on(detector, squares):
@@ -57,10 +58,12 @@ def test_held_out_clips_are_told_as_the_frames_they_are_centred_on(detector, squ
     assert told[2:-2] == pytest.approx(frames[4:-4], rel=1e-6)
 
 
-def test_what_is_usual_at_a_place_does_not_count(detector):
+def test_the_baseline_of_a_position_does_not_count(detector):
     scorer = detector.scorer_
-    assert scorer.level.shape[0] == len(scorer.measured)
-    assert float(scorer.level[0].std()) > 0  # places differ
-    torch.testing.assert_close(scorer.level.mean((1, 2)), torch.zeros(len(scorer.measured)), atol=1e-5, rtol=0)
-    everywhere = scorer.positions(scorer.level[None])  # as usual, in all places
+    assert scorer.balance.baseline.shape[0] == len(scorer.measured)
+    assert float(scorer.balance.baseline[0].std()) > 0  # positions differ
+    torch.testing.assert_close(
+        scorer.balance.baseline.mean((1, 2)), torch.zeros(len(scorer.measured)), atol=1e-5, rtol=0
+    )
+    everywhere = scorer.positions(scorer.balance.baseline[None])  # as expected, at all positions
     torch.testing.assert_close(everywhere, torch.zeros_like(everywhere), atol=1e-6, rtol=0)

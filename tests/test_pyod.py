@@ -112,7 +112,7 @@ def test_parameters_and_errors(kind: Any) -> None:
 
 def test_a_training_row_is_not_its_own_neighbour(fitted: TabularDetector) -> None:
     scorer = fitted.detector_.scorer_
-    known, weights = scorer.rows.numpy(), scorer.weights.numpy()
+    known, weights = scorer.kept.items.numpy(), scorer.balance.weights.numpy()
     rows = scorer.normalise(fitted.detector_.encode(ROWS)).numpy()
     apart = np.linalg.norm(rows[:, None] - known[None], axis=2)
     itself = apart == 0

@@ -593,7 +593,7 @@ def test_a_revived_item_starts_without_the_moments_of_the_dead_one():
     options = Options(epochs=3, batch_size=8, revive=True)
     training, _ = data((5,))
     run = training_module.Run(fresh(TABLE), options, "", [])
-    list(training_module._epoch(run, training, training, options))
+    list(training_module._epoch(run, training, training, options, None))
     memory = run.model.memory
     moments = run.adam.state[memory.items]
     for name in ("exp_avg", "exp_avg_sq"):

@@ -13,7 +13,6 @@ from memae.memory import unit
 from memae.pictures import Pixels
 from memae.scoring import Scorer, decoded_items
 from memae.scoring.calibration import Calibration
-from memae.scoring.measures import Measure
 
 SHARPER = 4.0
 """Changes from one frame to the next are small beside the frames, and shown so many times as strong."""
@@ -167,8 +166,7 @@ def heat(scorer: Scorer, error_map: Tensor) -> Tensor:
     """
     if scorer.by_position:
         return calibrated(scorer).strength(error_map.mean(-3)) / 2
-    measure: Measure = scorer.measures[0]  # type: ignore[assignment]  # torch knows modules alone
-    return measure.deviation(error_map).mean(-3) / BRIGHTEST
+    return scorer.deviations(error_map).mean(-3) / BRIGHTEST
 
 
 def calibrated(scorer: Scorer) -> Calibration:

@@ -54,9 +54,9 @@ class _Detector(nn.Module):
 def network_as_onnx(scorer: Scorer, shape: tuple[int, ...]) -> bytes:
     """The network of `scorer`, for samples of `shape`, as an ONNX file with its weights.
 
-    Its input `x` `(chunk, *shape)` are normalised samples, always `scorer.chunk` of them; its outputs are
-    fields of `Found`, by the names of `Scorer.needs`. The memory is exported by a mask, without an ε: the exporter would drop
-    the ε of Eq. 7 and leave 0 / 0 where a weight is exactly λ.
+    Its input `x` `(chunk, *shape)` are normalised samples, always `scorer.chunk` of them; its outputs are fields of
+    `Found`, by the names of `Scorer.needs`. The memory is exported by a mask, without an ε: the exporter would drop the
+    ε of Eq. 7 and leave 0 / 0 where a weight is exactly λ.
 
     Raises:
         MissingExtraError: onnx and onnxscript are not installed.

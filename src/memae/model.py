@@ -56,7 +56,7 @@ class MemAE(nn.Module):
             x: `(b, *shape)`.
             random: samples the views of a pretext task in training; None takes those of scoring.
         """
-        queries, decode = self._coders(len(x))
+        queries, decode = self._coders(x)
         views = self.pretext.views(x, random)
         z = queries(self.pretext.presented(views))
         recall: Recall | None = None if self.memory is None or self.bypass else self.memory(z)
@@ -89,9 +89,10 @@ class MemAE(nn.Module):
         if self.memory is not None:
             self.memory.compiled = size > 0
 
-    def _coders(self, batch: int) -> tuple["Coder", "Coder"]:
-        """Encoder and decoder for a batch of this size."""
-        if self._compiled is not None and self.training and batch == self._compiled.batch:
+    def _coders(self, batch: Tensor) -> tuple["Coder", "Coder"]:
+        """Encoder and decoder for a batch of samples."""
+        # an exported graph must not come to `len`, a number, which would fix its batch
+        if self._compiled is not None and self.training and len(batch) == self._compiled.batch:
             return self._compiled.encode, self._compiled.decode
         return self._queries, self.decode
 

@@ -19,7 +19,6 @@ from sklearn.utils.validation import check_is_fitted
 from memae.errors import MissingExtraError, OptionError
 from memae.estimators import TabularMemAE
 from memae.scoring import Floats
-from memae.scoring.measures import RowDistance
 from memae.scoring.neighbours import distance_to_others
 
 try:
@@ -115,11 +114,9 @@ def _scores_apart(detector: TabularMemAE, X: Any) -> Floats:
     """
     scorer = detector.scorer_
     measures = torch.cat([part.measures for part in detector.scores(X, maps=False)])
-    for column, measure in enumerate(scorer.measures):
-        if not isinstance(measure, RowDistance):
-            continue
-        rows = scorer.normalise(detector.encode(X))
+    if scorer.kept is not None:
+        rows, distance = scorer.normalise(detector.encode(X)), scorer.measured.index("distance")
         single = ~pd.DataFrame(rows.cpu().numpy()).duplicated(keep=False).to_numpy()  # others have one like themselves
         for at in torch.split(torch.from_numpy(np.flatnonzero(single)), scorer.chunk):
-            measures[at, column] = distance_to_others(rows[at.to(rows.device)], measure.kept).to(measures)
+            measures[at, distance] = distance_to_others(rows[at.to(rows.device)], scorer.kept.items).to(measures)
     return np.asarray(scorer.score(measures).numpy(), dtype=np.float64)

@@ -237,7 +237,7 @@ def _close(run: Run, held_out: Samples, options: Options) -> Epoch:
 
 @torch.no_grad()
 def held_out_error(model: MemAE, held_out: Samples, options: Options) -> float:
-    """Mean reconstruction error R over held-out samples; with a pretext task that has a surprise, times 1 + its mean."""
+    """Mean reconstruction error R over held-out samples; with a pretext task times 1 + its mean surprise."""
     model.eval()
     device = next(model.parameters()).device
     error, surprise = torch.zeros(2, dtype=torch.float64)

@@ -78,21 +78,17 @@ def _form(path: Path) -> type[OnnxFile] | type[OpenVinoFiles]:
 
 def _alone(scorer: Scorer) -> Scorer:
     """A copy on the CPU that torch computes."""
-    before, scorer.network = scorer.network, None
-    try:
-        return copy.deepcopy(scorer).cpu().eval()
-    finally:
-        scorer.network = before
+    return copy.deepcopy(scorer.replaced(network=None)).cpu().eval()
 
 
 @torch.no_grad()
 def _samples(scorer: Scorer, shape: tuple[int, ...]) -> Iterator[Tensor]:
-    """Raw samples that a model has: generated ones, decoded items, and the rows of training that it keeps."""
+    """Raw samples that a model has: generated ones, decoded items, and the samples of training that it keeps."""
     yield from specimens(scorer, shape, SAMPLES)
-    if scorer.model.memory is not None and scorer.model.code_shape is not None and scorer.model.pace is None:
+    if scorer.model.memory is not None and scorer.model.code_shape is not None:
         yield decoded_items(scorer)[:SAMPLES]
-    if scorer.rows is not None:
-        yield scorer.raw(scorer.rows[:SAMPLES])
+    if scorer.kept is not None and scorer.kept.of_samples:
+        yield scorer.scaling.inverse(scorer.kept.items[:SAMPLES])
 
 
 def _judge(differences: Differences, path: Path, description: Description, where: str = "") -> None:

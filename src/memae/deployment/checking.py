@@ -36,7 +36,7 @@ class Differences(NamedTuple):
 def compare(scorer: Scorer, run: Run, batches: Iterable[Tensor]) -> Differences:
     """Holds a graph against the scorer that it is made of, on raw samples, given 1, 2, 7 and more at once."""
     worst, samples = np.zeros(len(ANSWERS)), 0
-    for part in batched((batch.to(scorer.center) for batch in batches), max(scorer.chunk, 2 * ENDS[-1])):
+    for part in batched((batch.to(scorer.scaling.center) for batch in batches), max(scorer.chunk, 2 * ENDS[-1])):
         expected = Scores(*map(torch.cat, zip(*scorer.batched([part]), strict=True)))
         groups = [run(group.numpy()) for group in torch.tensor_split(part, ENDS) if len(group)]
         found = [torch.from_numpy(np.concatenate(each)) for each in zip(*groups, strict=True)]
@@ -66,24 +66,15 @@ def _differences(
     beside = exact - calibration.threshold()
     wrong = (is_anomaly != (beside > 0)) & (beside.abs() > margin)
     yield _most(torch.where(wrong, torch.inf, 0.0))
-    maps = [(_deviations(scorer, expected.error_map), _deviations(scorer, error_map))]
+    # of a small difference few digits are left in its square
+    maps = [(scorer.deviations(expected.error_map), scorer.deviations(error_map))]
     if places is not None:
-        maps.append((scorer.everywhere(expected.measures), places))
+        maps.append((scorer.positions(expected.measures), places))
     yield max(_most(_of_maps(true.flatten(1), found.flatten(1))) for true, found in maps)
 
 
 def _of_maps(true: Tensor, found: Tensor) -> Tensor:
     return (found - true).abs().amax(1) / true.abs().amax(1).clamp_min(1)
-
-
-def _deviations(scorer: Scorer, error_map: Tensor) -> Tensor:
-    """Error maps of elements as they are, where they are squares: of a small difference few digits are left in those.
-
-    They are no squares where they are parts of the score, of rows and of the places of clips.
-    """
-    parts = scorer.model.pace is not None or scorer.usual is not None or scorer.rows is not None
-    absolute = scorer.criterion == "error" and scorer.reduction == "absolute"
-    return error_map if parts or absolute else error_map.sqrt()
 
 
 def _most(differences: Tensor) -> float:

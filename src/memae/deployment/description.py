@@ -54,7 +54,7 @@ def describe(detector: Estimator) -> Description:
         version("memae"),
         detector.kind,
         detector.spec_.shape,
-        str(scorer.center.dtype).removeprefix("torch."),
+        str(scorer.scaling.center.dtype).removeprefix("torch."),
         calibration.threshold(),
         calibration.false_alarm_rate,
         len(calibration.scores),

@@ -43,12 +43,11 @@ def updated(detector: Detector, rows: Tensor, epochs: int, most: int) -> Detecto
         InputError: too few rows to set a threshold by.
     """
     check_is_fitted(detector, "scorer_")
-    kept = [measure for measure in detector.scorer_.measures if isinstance(measure, RowDistance)]
-    if not kept:
+    if detector.scorer_.kept is None:
         raise OptionError("update needs the known rows that a model keeps; this one was fitted with references=0")
     other = copy.deepcopy(detector)
     scorer = other.scorer_.replaced(network=None)  # an engine would go on computing the old network
-    known = kept[0].kept
+    known = detector.scorer_.kept.items
     learned, held_out = other._split(InMemory(rows))
     rate = detector.scorer_.calibration.false_alarm_rate if detector.scorer_.calibration else 1.0
     needed = math.ceil(1 / rate - 1e-9) - 1

@@ -55,10 +55,7 @@ def about(scorer: Scorer) -> dict[str, Any]:
     return {
         "chunk": scorer.chunk,
         "calibrated": scorer.calibration is not None,
-        "measures": [
-            {"type": type(measure).__name__, "arguments": measure.about()}  # type: ignore[operator]
-            for measure in scorer.measures
-        ],
+        "measures": [{"type": type(measure).__name__, "arguments": measure.about()} for measure in scorer.measures],
         "limit": scorer.scaling.limit if math.isfinite(scorer.scaling.limit) else None,
     }
 

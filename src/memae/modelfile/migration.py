@@ -68,7 +68,7 @@ def _measures(
         found.append(("RowDistance", {}))
     if "references" in tensors:
         found.append(("PositionDistance" if by_position else "CodeDistance", {}))
-    return [{"type": name, "arguments": arguments} for name, arguments in found], f"measures.{len(found) - 1}.kept"
+    return [{"type": name, "arguments": arguments} for name, arguments in found], f"measures.{len(found) - 1}.items"
 
 
 def _renamed(name: str, kept: str) -> str:

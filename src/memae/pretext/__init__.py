@@ -18,7 +18,7 @@ class Views(NamedTuple):
 
     samples: Tensor  # (v · b, …): all samples in one view, then all in the next
     key: Tensor | None = None  # what was done to each, where that varies: a mask, a speed
-    count: int = 1  # v, the views of a sample from which its reconstruction is put together
+    per_sample: int = 1  # v, the views of a sample from which its reconstruction is put together
 
 
 class Pretext(nn.Module):

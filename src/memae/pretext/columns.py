@@ -104,7 +104,7 @@ class MaskedColumns(Pretext):
     def restored(self, decode: Callable[[Tensor], Tensor], read: Tensor, count: int, views: Views) -> Tensor:  # noqa: ARG002
         """Each feature from the views that masked it, `(v · b, d)` → `(b, d)`; of random masks all features."""
         x_hat = decode(read)
-        if views.count == 1:
+        if views.per_sample == 1:
             return x_hat
         masks = self.masks.to(x_hat.dtype)
         return (x_hat.reshape(len(masks), -1, masks.shape[1]) * masks[:, None]).sum(0) / masks.sum(0)

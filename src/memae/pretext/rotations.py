@@ -1,7 +1,8 @@
 """Rotated images, and how well their rotation is predicted from the memory read-out.
 
-Who knows the normal images knows which way up they are; of an anomaly it is predicted badly (Golan and El-Yaniv, Deep
-Anomaly Detection Using Geometric Transformations, NeurIPS 2018; Hendrycks et al., NeurIPS 2019). Not in the MemAE paper.
+Who knows the normal images knows which way up they are; the rotation of an anomaly is predicted badly (Golan and
+El-Yaniv, Deep Anomaly Detection Using Geometric Transformations, NeurIPS 2018; Hendrycks et al., NeurIPS 2019). Not in
+the MemAE paper.
 """
 
 import math
@@ -61,7 +62,7 @@ class Rotations(Pretext):
 
 
 def rotations_of(space: Sequence[int]) -> int:
-    """In how many ways an image `(h, w)` can be rotated and keep its size: by quarters if it is square, else by halves."""
+    """Number of rotations of an image `(h, w)` that keep its size: 4 if it is square, else 2."""
     return 4 if space[0] == space[1] else 2
 
 

@@ -30,7 +30,7 @@ class Measured(NamedTuple):
     """What a measure says of b samples."""
 
     value: Tensor  # (b,), or of each position (b, h, w); higher = more anomalous
-    parts: Tensor | None = None  # (b, *shape): what each element adds; None where that cannot be told
+    parts: Tensor | None = None  # (b, *shape): that of each element; None where that cannot be told
 
 
 class Measure(nn.Module, ABC):
@@ -38,6 +38,7 @@ class Measure(nn.Module, ABC):
 
     name: ClassVar[str]  # error, surprise or distance
     by_position: ClassVar[bool] = False  # whether each position of the code has a value
+    has_parts: ClassVar[bool] = False  # whether it tells what each element adds
     needs: ClassVar[tuple[str, ...]] = ()  # fields of `Found` besides x̂ and the fallback
 
     @abstractmethod
@@ -48,9 +49,10 @@ class Measure(nn.Module, ABC):
         """How far the measure counts, 0 to 1, by its values for held-out normal samples `(n, …)`."""
         return normal.new_ones(())
 
-    def added(self, parts: Tensor) -> Tensor:
-        """What elements add to the value, from `Measured.parts`."""
-        return parts
+    def added(self, measured: Measured) -> Tensor:
+        """What elements add to the value `(b, *shape)`."""
+        assert measured.parts is not None  # noqa: S101 (asked of measures that have parts)
+        return measured.parts
 
     def deviation(self, parts: Tensor) -> Tensor:
         """`Measured.parts` as deviations of normalised elements, for pictures."""
@@ -72,6 +74,7 @@ class Error(Measure):
     """
 
     name = "error"
+    has_parts = True
 
     def __init__(self, reduction: Reduction = "sum") -> None:
         super().__init__()
@@ -83,8 +86,9 @@ class Error(Measure):
         # The sum runs in float64: over a whole clip, float32 would lose what the tolerance of the parity test promises.
         return Measured(total_error(errors, self.reduction, torch.float64), errors)
 
-    def added(self, parts: Tensor) -> Tensor:
-        """Their share of a mean, where the error is one."""
+    def added(self, measured: Measured) -> Tensor:
+        """Their errors, or their shares of a mean."""
+        parts = super().added(measured)
         return parts / (1 if self.reduction == "sum" else parts[0].numel())
 
     def deviation(self, parts: Tensor) -> Tensor:
@@ -105,6 +109,7 @@ class RelativeError(Measure):
     """
 
     name = "error"
+    has_parts = True
 
     def forward(self, x: Tensor, found: Found) -> Measured:
         """The error, and the blurred squared one of each element."""
@@ -134,6 +139,7 @@ class NormalizedError(Measure):
     """
 
     name = "error"
+    has_parts = True
     expected: Tensor
 
     def __init__(self, expected: Tensor) -> None:
@@ -236,32 +242,36 @@ class Kept(Measure, ABC):
     """Distance to the nearest of kept normal samples, or of their codes.
 
     Args:
-        kept: the samples or codes.
+        items: the samples, normalised, or codes; the last dimension but one counts them.
     """
 
     name = "distance"
-    kept: Tensor
+    of_samples: ClassVar[bool] = False  # whether whole samples are kept, not codes
+    items: Tensor
 
-    def __init__(self, kept: Tensor) -> None:
+    def __init__(self, items: Tensor) -> None:
         super().__init__()
-        self.register_buffer("kept", kept)
+        self.register_buffer("items", items)
 
     def _check(self, expected: tuple[int, ...], dtype: torch.dtype) -> None:
-        if tuple(self.kept.shape) != expected or self.kept.dtype != dtype or not self.kept.numel():
+        if tuple(self.items.shape) != expected or self.items.dtype != dtype or not self.items.numel():
             raise ValueError("the kept samples do not fit the model")
 
 
 class RowDistance(Kept):
     """Distance of rows to the nearest kept rows `(m, d)`, which are normalised; see `distance_to_nearest`."""
 
+    has_parts = True
+    of_samples = True
+
     def forward(self, x: Tensor, found: Found) -> Measured:  # noqa: ARG002 (of the rows alone)
         """The distance, and what each feature adds to it."""
-        distance = distance_to_nearest(x, self.kept)
+        distance = distance_to_nearest(x, self.items)
         return Measured(distance.value.double(), distance.shares)
 
     def check(self, shape: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:  # noqa: ARG002
         """Refuses rows of another length."""
-        self._check((len(self.kept), *shape), dtype)
+        self._check((len(self.items), *shape), dtype)
 
 
 class CodeDistance(Kept):
@@ -274,13 +284,13 @@ class CodeDistance(Kept):
 
     def forward(self, x: Tensor, found: Found) -> Measured:  # noqa: ARG002 (of the codes alone)
         """The distance `(b,)`."""
-        views, codes = len(self.kept), found.codes.flatten(1)
-        cosines = unit(codes).reshape(views, -1, codes.shape[1]) @ self.kept.mT  # (v, b, m)
+        views, codes = len(self.items), found.codes.flatten(1)
+        cosines = unit(codes).reshape(views, -1, codes.shape[1]) @ self.items.mT  # (v, b, m)
         return Measured((1 - cosines.amax(2).mean(0)).double())
 
     def check(self, shape: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:  # noqa: ARG002
         """Refuses codes of another size."""
-        views, samples = self.kept.shape[:2] if self.kept.ndim == 3 else (0, 0)
+        views, samples = self.items.shape[:2] if self.items.ndim == 3 else (0, 0)
         self._check((views, samples, math.prod(code)), dtype)
 
 
@@ -293,12 +303,12 @@ class PositionDistance(Kept):
     def forward(self, x: Tensor, found: Found) -> Measured:  # noqa: ARG002 (of the codes alone)
         """The distance of each position `(b, h, w)`."""
         codes = found.codes.movedim(1, -1)
-        distance = distance_to_nearest(codes.flatten(0, 2), self.kept)
+        distance = distance_to_nearest(codes.flatten(0, 2), self.items)
         return Measured(distance.value.reshape(codes.shape[:3]))
 
     def check(self, shape: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:  # noqa: ARG002
         """Refuses codes of another size."""
-        self._check((len(self.kept), code[0]), dtype)
+        self._check((len(self.items), code[0]), dtype)
 
 
 MEASURES: tuple[type[Measure], ...] = (

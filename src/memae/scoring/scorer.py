@@ -82,6 +82,8 @@ class Scorer(nn.Module):
         network: computes instead of `model`, on another engine; None for torch.
     """
 
+    measures: Sequence[Measure]  # an `nn.ModuleList`, which has no types
+
     def __init__(
         self,
         model: MemAE,
@@ -96,7 +98,7 @@ class Scorer(nn.Module):
         super().__init__()
         self.model = model
         self.scaling = scaling
-        self.measures = nn.ModuleList(measures)
+        self.measures = nn.ModuleList(measures)  # type: ignore[assignment]
         self.balance = Balance() if balance is None else balance
         self.calibration = calibration
         self.chunk = chunk
@@ -140,12 +142,19 @@ class Scorer(nn.Module):
         if positions.ndim > 1:
             size = x.shape[-2:]
             return shown(positions, size).reshape(-1, *[1] * (x.ndim - 3), *size)
-        parts = [each.parts for each in measured if each.parts is not None]
-        weights = self.balance.weights
-        if weights is None or len(parts) < len(measured):
-            return parts[0]
-        weighed = [measure.added(each) * w for measure, each, w in zip(self.measures, parts, weights, strict=True)]
-        return functools.reduce(operator.add, weighed)
+        if not self.weighs_parts:
+            assert measured[0].parts is not None  # noqa: S101 (an error of elements comes first)
+            return measured[0].parts
+        assert self.balance.weights is not None  # noqa: S101 (asked before)
+        every = zip(self.measures, measured, self.balance.weights, strict=True)
+        added: Iterator[Tensor] = (measure.added(each) * weight for measure, each, weight in every)
+        return functools.reduce(operator.add, added)
+
+    def deviations(self, error_map: Tensor) -> Tensor:
+        """Maps of `Scores` as deviations of normalised elements; where they are parts of the score, as they are."""
+        if self.by_position or self.weighs_parts:
+            return error_map
+        return self.measures[0].deviation(error_map)
 
     def positions(self, measures: Tensor) -> Tensor:
         """The weighed sum of `Scores.measures`, at each position where they have positions: `(b, …)`."""
@@ -162,6 +171,11 @@ class Scorer(nn.Module):
         return any(measure.by_position for measure in self.measures)
 
     @property
+    def weighs_parts(self) -> bool:
+        """Whether a map is the weighed sum of what the elements add to several measures."""
+        return self.balance.weights is not None and all(measure.has_parts for measure in self.measures)
+
+    @property
     def measured(self) -> tuple[str, ...]:
         """What the columns of `Scores.measures` are."""
         return tuple(measure.name for measure in self.measures)
@@ -173,9 +187,9 @@ class Scorer(nn.Module):
         return ("x_hat", "fallback", *(name for name in ("surprise", "codes") if name in wanted))
 
     @property
-    def kept(self) -> Tensor | None:
-        """The kept normal samples, or their codes, to which a distance is measured; None where none are kept."""
-        return next((measure.kept for measure in self.measures if isinstance(measure, Kept)), None)
+    def kept(self) -> Kept | None:
+        """The measure of the distance to kept normal samples, or to their codes; None where none are kept."""
+        return next((measure for measure in self.measures if isinstance(measure, Kept)), None)
 
     @property
     def device(self) -> torch.device:
