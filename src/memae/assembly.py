@@ -16,8 +16,9 @@ from torch import Tensor
 from memae.calibration import Calibration
 from memae.errors import ModelFileError
 from memae.evidence import Examples
-from memae.losses import Criterion, Reduction
+from memae.losses import Criterion
 from memae.model import MemAE, Spec, build, code_shape
+from memae.parameters import Reduction
 from memae.scoring import Scorer
 from memae.typed import typed
 

@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, avg_pool3d
 
-Reduction = Literal["sum", "mean", "absolute"]
-Criterion = Literal["error", "relative", "usual"]
+from memae import parameters
+from memae.parameters import Reduction
+
+Criterion = Literal[parameters.Criterion, "usual"]
 
 
 def error_map(x: Tensor, x_hat: Tensor, reduction: Reduction = "sum") -> Tensor:

@@ -8,10 +8,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from memae.memory import Memory, OnEmpty, Recall, Similarity
+from memae.memory import Memory, Recall
 from memae.networks import convolutional, orientation, tabular
 from memae.networks.hiding import Hiding, shown
 from memae.networks.pace import Pace, placed, stacked
+from memae.parameters import OnEmpty, Similarity
 
 
 @dataclass(frozen=True)

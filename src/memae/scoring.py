@@ -12,10 +12,11 @@ from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from memae.calibration import Calibration
 from memae.errors import InputError, OptionError, memory_guard
-from memae.losses import Criterion, Reduction, criterion_map, criterion_total, error_map
+from memae.losses import Criterion, criterion_map, criterion_total, error_map
 from memae.memory import Shrunk, unit
 from memae.model import MemAE
 from memae.neighbours import apart
+from memae.parameters import Reduction
 
 Floats = NDArray[np.float64]
 Network = Callable[[Tensor], tuple[Tensor, ...]]
