@@ -50,7 +50,9 @@ def rows() -> TabularMemAE:
 
 @pytest.fixture(scope="module")
 def images() -> ImageMemAE:
-    return ImageMemAE(8, size=(16, 16), epochs=3, kept_samples=20, widths=(6, 8), strides=[(2, 2), (2, 2)]).fit(bars(80))
+    return ImageMemAE(8, size=(16, 16), epochs=3, kept_samples=20, widths=(6, 8), strides=[(2, 2), (2, 2)]).fit(
+        bars(80)
+    )
 
 
 @pytest.fixture(scope="module")

@@ -28,8 +28,8 @@ def with_parameters(estimator: Kind) -> Kind:
     def set_params(self: Any, **named: Any) -> Any:
         return change(self, **renamed(former, named))
 
-    construct.__signature__ = _signature(make, estimator)  # type: ignore[attr-defined]  # as `inspect` looks for it
-    estimator.__init__ = construct  # type: ignore[misc]
+    construct.__signature__ = _signature(make, estimator)  # type: ignore[attr-defined]  # where `inspect` looks
+    estimator.__init__ = construct  # type: ignore[method-assign]
     estimator.set_params = set_params  # type: ignore[attr-defined]
     for old, new in former.items():
         setattr(estimator, old, _former(old, new))
