@@ -319,7 +319,7 @@ def test_keeping_samples_changes_nothing_else(make: Any, data: Any) -> None:
 
 def test_tables_keep_no_sample_unless_asked(tmp_path: Path) -> None:
     assert TabularMemAE().keep_examples is False
-    assert ImageMemAE().keep_examples is VideoMemAE().keep_samples is True
+    assert ImageMemAE().keep_examples is VideoMemAE().keep_examples is True
     detector = table(keep_examples=False).fit(TABLE)
     detector.save(tmp_path / "m")
     assert b"row 1" not in (tmp_path / "m").read_bytes()
