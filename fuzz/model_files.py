@@ -117,12 +117,12 @@ def _detectors() -> tuple[Estimator, ...]:
     table, pictures, film = places.rows(), places.pixels(20, places.SIDE, places.SIDE), places.pixels(60, 12, 12)
     paper = {"strides": ((1, 2, 2), (2, 2, 2)), "length": 4, "size": "native"}
     return (
-        TabularMemAE(references=5, **small).fit(table),
-        TabularMemAE(hide=False, references=0, scaling="minmax", **small | {"n_items": 0}).fit(table),
-        ImageMemAE(references=4, channels=1, **net).fit(pictures),
-        ImageMemAE(turns=False, references=0, per_position=True, size=(12, 12), **net).fit(pictures),
-        VideoMemAE(references=5, **clips | {"length": 2}).fit(film),
-        VideoMemAE(paces=False, references=0, **clips).fit(film),
+        TabularMemAE(kept_samples=5, **small).fit(table),
+        TabularMemAE(masked_columns=False, kept_samples=0, scaling="minmax", **small | {"n_items": 0}).fit(table),
+        ImageMemAE(kept_samples=4, channels=1, **net).fit(pictures),
+        ImageMemAE(rotations=False, kept_samples=0, per_position=True, size=(12, 12), **net).fit(pictures),
+        VideoMemAE(kept_samples=5, **clips | {"length": 2}).fit(film),
+        VideoMemAE(speeds=False, kept_samples=0, **clips).fit(film),
         VideoMemAE(**net | paper).fit(film),
     )
 

@@ -93,7 +93,7 @@ def image_detector() -> ImageMemAE:
 def new_video_detector() -> VideoMemAE:
     """Not fitted yet."""
     net: dict[str, Any] = {"widths": (4,), "strides": ((2, 2),), "size": (SIDE, SIDE), "length": 3, "smooth": 3}
-    return VideoMemAE(**net, paces=False, **SMALL)
+    return VideoMemAE(**net, speeds=False, **SMALL)
 
 
 @cache

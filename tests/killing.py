@@ -35,7 +35,7 @@ SMALL: dict[str, Any] = {"epochs": 1, "warmup": 0, "n_items": 4, "init": "unifor
 ROWS = pd.DataFrame(np.random.default_rng(0).normal(size=(40, 3)), columns=list("abc"))
 TABLES = [TabularMemAE(widths=(4,), random_state=seed, **SMALL).fit(ROWS) for seed in (0, 1)]
 FRAMES = np.random.default_rng(0).integers(0, 255, (60, 12, 16)).astype(np.uint8)
-VIDEO = VideoMemAE(widths=(4,), strides=((2, 2),), size="native", length=3, paces=False, **SMALL).fit(FRAMES)
+VIDEO = VideoMemAE(widths=(4,), strides=((2, 2),), size="native", length=3, speeds=False, **SMALL).fit(FRAMES)
 
 Version = int  # 0 is what was there before, 1 what is written over it
 Files = dict[str, bytes]

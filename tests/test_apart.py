@@ -97,7 +97,7 @@ def test_maps_do_not_lie_in_what_is_scored(run: Run, tmp_path: Path, monkeypatch
     frames = np.random.default_rng(0).integers(0, 255, (40, 16, 16)).astype(np.uint8)
     for number, frame in enumerate(frames):
         Image.fromarray(frame).save(f"clips/one/{number:06d}.png")
-    net: dict[str, Any] = {"length": 4, "widths": (4,), "strides": ((2, 2),), "warmup": 0, "paces": False}
+    net: dict[str, Any] = {"length": 4, "widths": (4,), "strides": ((2, 2),), "warmup": 0, "speeds": False}
     VideoMemAE(4, **net, epochs=1, false_alarm_rate=0.2).fit(frames).save("m.memae")
     before = {path: path.read_bytes() for path in Path("clips").rglob("*.png")}
     for call in (

@@ -28,7 +28,7 @@ Run = Callable[..., Any]  # the fixture of conftest.py: gives code, out, err
 
 @pytest.fixture(scope="module")
 def table() -> TabularMemAE:
-    return TabularMemAE(n_items=10, epochs=4, false_alarm_rate=0.1, keep_samples=True).fit(ROWS)
+    return TabularMemAE(n_items=10, epochs=4, false_alarm_rate=0.1, keep_examples=True).fit(ROWS)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_what_it_says_of_score_memory_and_file(table: TabularMemAE) -> None:
 
 
 def test_a_model_that_keeps_nothing_says_so() -> None:
-    bare = {"references": 0, "hide": False, "scaling": "minmax", "contamination": 0.05}
+    bare = {"kept_samples": 0, "masked_columns": False, "scaling": "minmax", "contamination": 0.05}
     text = card(TabularMemAE(n_items=0, epochs=4, **bare).fit(ROWS), "m")  # type: ignore[arg-type]
     assert "A plain autoencoder, fitted" in text
     assert "It is the reconstruction error, sum over" in section(text, "How a score is made")
@@ -118,7 +118,7 @@ def test_a_model_that_keeps_nothing_says_so() -> None:
 
 
 def test_distance_beside_a_plain_error() -> None:
-    text = card(TabularMemAE(n_items=5, epochs=4, hide=False).fit(ROWS), "m")
+    text = card(TabularMemAE(n_items=5, epochs=4, masked_columns=False).fit(ROWS), "m")
     assert "| the reconstruction error |" in text
     assert "| the distance to the nearest known rows |" in text
 

@@ -1,6 +1,5 @@
-"""The command line: fit, score, evaluate and inspect of each kind, its defaults, exit codes, and interruptions."""
+"""The command line: fit, score, evaluate and inspect of each kind, exit codes, and interruptions."""
 
-import inspect
 import json
 import multiprocessing
 import os
@@ -9,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -332,20 +330,6 @@ def test_fit_tells_and_logs(run: Run, cases: dict[str, Case], tmp_path: Path) ->
 
 
 # -------------------------------------------------------------------------------------------------- options and help
-
-
-@pytest.mark.parametrize(("command", "kind"), [("table", TabularMemAE), ("images", ImageMemAE), ("video", VideoMemAE)])
-def test_defaults_are_those_of_the_estimators(command: str, kind: Any) -> None:
-    ours = inspect.signature(getattr(sys.modules["memae.cli.fit"], command)).parameters
-    theirs = inspect.signature(kind).parameters
-    extra = {"source", "output", "resume", "log_dir", "mlflow", "as_json", "native_size", "context", "protocol"}
-    assert set(ours) - extra == set(theirs)
-    for name, parameter in theirs.items():
-        default = ours[name].default
-        default = default.value if isinstance(default, Enum) else default
-        default = tuple(default) if isinstance(default, list) else default
-        assert default == parameter.default, name
-        assert type(default) is type(parameter.default), name
 
 
 def test_the_papers_protocol_is_an_option_and_others_still_apply(

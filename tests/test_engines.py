@@ -37,7 +37,7 @@ def detectors(tmp_path_factory):
         "position": (ImageMemAE(per_position=True, **options).fit(images(100)), images(150)),
         "plain": (ImageMemAE(epochs=2, warmup=0, n_items=0).fit(images(100)), images(150)),
         "video": (VideoMemAE(length=4, false_alarm_rate=0.2, **options).fit(video), video),
-        "one pace": (VideoMemAE(length=4, paces=False, false_alarm_rate=0.2, **options).fit(video), video),
+        "one pace": (VideoMemAE(length=4, speeds=False, false_alarm_rate=0.2, **options).fit(video), video),
         "in time": (VideoMemAE(false_alarm_rate=0.2, **small, **options).fit(video), video),
     }
 

@@ -376,13 +376,13 @@ def test_contributions_are_of_the_users_columns_and_sum_to_the_scores() -> None:
 
 @pytest.mark.parametrize("reduction", ["sum", "mean", "absolute"])
 def test_contributions_sum_to_the_score_without_hiding_as_well(reduction: Any) -> None:
-    detector = TabularMemAE(hide=False, reduction=reduction, epochs=4).fit(correlated(300, 0))
+    detector = TabularMemAE(masked_columns=False, reduction=reduction, epochs=4).fit(correlated(300, 0))
     test = correlated(20, 1)
     np.testing.assert_allclose(detector.contributions(test).sum(axis=1), detector.anomaly_score(test), rtol=1e-6)
 
 
 def test_columns_that_do_not_go_together_are_found_though_each_alone_is_usual() -> None:
-    detector = TabularMemAE(references=0, epochs=40).fit(correlated(800, 0))
+    detector = TabularMemAE(kept_samples=0, epochs=40).fit(correlated(800, 0))
     test = correlated(400, 1)
     wrong = test.assign(follows=test["follows"].to_numpy()[::-1])
     scores = np.r_[detector.anomaly_score(test), detector.anomaly_score(wrong)]
@@ -391,17 +391,17 @@ def test_columns_that_do_not_go_together_are_found_though_each_alone_is_usual() 
 
 def test_rows_are_kept_to_measure_the_distance_to_them_unless_none_are_wanted(tmp_path: Path) -> None:
     normal = correlated(600, 0)
-    kept, none = TabularMemAE(epochs=4).fit(normal), TabularMemAE(epochs=4, references=0).fit(normal)
+    kept, none = TabularMemAE(epochs=4).fit(normal), TabularMemAE(epochs=4, kept_samples=0).fit(normal)
     assert kept.scorer_.kept is not None
     assert len(kept.scorer_.kept.items) == 540
     assert none.scorer_.kept is None
-    assert len(TabularMemAE(epochs=4, references=20).fit(normal).scorer_.kept.items) == 20
+    assert len(TabularMemAE(epochs=4, kept_samples=20).fit(normal).scorer_.kept.items) == 20
     for name, detector in (("kept", kept), ("none", none)):
         detector.save(tmp_path / name)
         np.testing.assert_array_equal(load(tmp_path / name).anomaly_score(normal), detector.anomaly_score(normal))
     assert (tmp_path / "none").stat().st_size < (tmp_path / "kept").stat().st_size
-    with pytest.raises(OptionError, match="references must be 0 or more"):
-        TabularMemAE(epochs=4, references=-1).fit(normal)
+    with pytest.raises(OptionError, match="kept_samples must be 0 or more"):
+        TabularMemAE(epochs=4, kept_samples=-1).fit(normal)
 
 
 def test_repeated_rows_are_learned_once() -> None:
@@ -463,8 +463,8 @@ def test_an_update_knows_new_and_old_rows_and_leaves_the_detector_as_it_was(tmp_
 
 
 def test_an_update_is_refused_without_known_rows_and_for_other_columns() -> None:
-    with pytest.raises(OptionError, match="fitted with references=0"):
-        TabularMemAE(epochs=4, references=0).fit(correlated(200, 0)).update(correlated(100, 1))
+    with pytest.raises(OptionError, match="fitted with kept_samples=0"):
+        TabularMemAE(epochs=4, kept_samples=0).fit(correlated(200, 0)).update(correlated(100, 1))
     detector = TabularMemAE(epochs=4).fit(correlated(200, 0))
     with pytest.raises(SchemaError, match="'kind'"):
         detector.update(correlated(100, 1).drop(columns="kind"))
@@ -496,7 +496,7 @@ def test_rows_that_are_kept_of_a_stream_are_drawn_from_all_of_it(
     rising.to_csv(tmp_path / "a.csv", index=False)
     monkeypatch.setattr("memae.estimators.tabular.IN_MEMORY", 1)
     monkeypatch.setattr("memae.estimators.splitting.BUFFER", 16 * 200)
-    scorer = TabularMemAE(epochs=4, references=100, held_out=0.02).fit(tmp_path / "a.csv").scorer_
+    scorer = TabularMemAE(epochs=4, kept_samples=100, held_out=0.02).fit(tmp_path / "a.csv").scorer_
     kept = scorer.scaling.inverse(scorer.kept.items)[:, 0]
     assert len(kept.unique()) == 100
     for part in range(3):  # each third of the file
@@ -763,7 +763,7 @@ def test_each_frame_gets_the_clip_centred_on_it(score_step: int, length: int) ->
 def test_inspect_counts_known_places() -> None:
     from memae.cli.inspect import describe
 
-    detector = video(references=37).fit(VIDEO)
+    detector = video(kept_samples=37).fit(VIDEO)
     assert describe(detector)["score"]["references"] == len(detector.scorer_.references) == 37
 
 
@@ -794,7 +794,7 @@ def test_videos_too_short_or_of_another_size() -> None:
     assert detector.anomaly_score(VIDEO[:4]).shape == (4,)
     with pytest.raises(SchemaError, match=r"\(1, 16, 24\).*\(1, 15, 24\)"):
         detector.anomaly_score(VIDEO[:, 1:])
-    with pytest.raises(SchemaError, match=r"has 7 frames; one of at least 20 is .* or set paces=False"):
+    with pytest.raises(SchemaError, match=r"has 7 frames; one of at least 20 is .* or set speeds=False"):
         video().fit(VIDEO[:7])
     with pytest.raises(SchemaError, match="scale all videos to one size"):
         video().fit([VIDEO, OTHER[:, 1:]])

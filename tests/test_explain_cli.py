@@ -30,7 +30,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model of each kind and data for it: t and t.csv, i and images, v and films."""
     here = tmp_path_factory.mktemp("here")
     rows = pd.DataFrame(RNG.normal(size=(200, 3)) @ RNG.normal(size=(3, 12)), columns=[f"c{n}" for n in range(12)])
-    TabularMemAE(**FAST, widths=(16, 8), keep_samples=True).fit(rows.assign(shop=RNG.choice(["a", "b"], 200))).save(
+    TabularMemAE(**FAST, widths=(16, 8), keep_examples=True).fit(rows.assign(shop=RNG.choice(["a", "b"], 200))).save(
         here / "t"
     )
     new = rows.head(60).assign(shop="a")

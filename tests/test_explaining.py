@@ -39,7 +39,7 @@ VIDEO = [street(40, 1)[:, ::4, ::4].copy(), street(30, 2)[:, ::4, ::4].copy()]
 
 
 def table(**more: Any) -> TabularMemAE:
-    return TabularMemAE(**(FAST | {"epochs": 3, "widths": (16, 8), "keep_samples": True} | more))
+    return TabularMemAE(**(FAST | {"epochs": 3, "widths": (16, 8), "keep_examples": True} | more))
 
 
 def image(**more: Any) -> ImageMemAE:
@@ -53,9 +53,9 @@ def video(**more: Any) -> VideoMemAE:
 IN_TIME: dict[str, Any] = {"strides": ((1, 2, 2), (2, 2, 2)), "score_step": 3, "false_alarm_rate": 0.2}
 CASES: dict[str, tuple[Any, Any]] = {
     "table": (table(), TABLE),
-    "table without rows": (table(references=0, hide=False, keep_samples=False), TABLE),
+    "table without rows": (table(kept_samples=0, masked_columns=False, keep_examples=False), TABLE),
     "image": (image(), IMAGES),
-    "positions": (image(per_position=True, keep_samples=False), IMAGES),
+    "positions": (image(per_position=True, keep_examples=False), IMAGES),
     "plain": (image(n_items=0), IMAGES),
     "video": (video(), VIDEO),
     "video in time": (video(**IN_TIME), VIDEO),
@@ -308,7 +308,7 @@ def test_a_single_folder_of_frames_is_called_by_its_name(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(("make", "data"), [(table, TABLE), (image, IMAGES), (video, VIDEO)])
 def test_keeping_samples_changes_nothing_else(make: Any, data: Any) -> None:
-    one, other = make(keep_samples=True).fit(data), make(keep_samples=False).fit(data)
+    one, other = make(keep_examples=True).fit(data), make(keep_examples=False).fit(data)
     assert one.examples_ is not None
     assert other.examples_ is None
     assert other.examples_ is None
@@ -318,9 +318,9 @@ def test_keeping_samples_changes_nothing_else(make: Any, data: Any) -> None:
 
 
 def test_tables_keep_no_sample_unless_asked(tmp_path: Path) -> None:
-    assert TabularMemAE().keep_samples is False
-    assert ImageMemAE().keep_samples is VideoMemAE().keep_samples is True
-    detector = table(keep_samples=False).fit(TABLE)
+    assert TabularMemAE().keep_examples is False
+    assert ImageMemAE().keep_examples is VideoMemAE().keep_examples is True
+    detector = table(keep_examples=False).fit(TABLE)
     detector.save(tmp_path / "m")
     assert b"row 1" not in (tmp_path / "m").read_bytes()
     assert all(item.neighbours == () for each in detector.explain(TABLE.head(3)) for item in each.items)

@@ -17,7 +17,7 @@ LENGTH = 5
 def detector(squares):
     """A tiny detector that scores places, fitted."""
     net = {"widths": (6, 8), "strides": [(2, 2), (2, 2)], "size": "native", "length": LENGTH}
-    return VideoMemAE(8, **net, step=4, smooth=1, epochs=2, warmup=1, references=100).fit(squares(160))
+    return VideoMemAE(8, **net, step=4, smooth=1, epochs=2, warmup=1, kept_samples=100).fit(squares(160))
 
 
 @torch.no_grad()

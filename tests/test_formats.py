@@ -50,7 +50,7 @@ def test_what_is_unlike(other: VideoFormat, told: str | None) -> None:
 
 def test_a_model_knows_how_its_videos_were_filmed(run: Run, squares: Any, tmp_path: Path) -> None:
     (tmp_path / "normal.avi").write_bytes(encoded(squares(120), "avi", "mjpeg"))
-    net: dict[str, Any] = {"length": 4, "widths": (4,), "strides": ((2, 2),), "warmup": 0, "paces": False}
+    net: dict[str, Any] = {"length": 4, "widths": (4,), "strides": ((2, 2),), "warmup": 0, "speeds": False}
     detector = VideoMemAE(4, **net, size=(16, 24), epochs=1, false_alarm_rate=0.2).fit(tmp_path / "normal.avi")
     detector.save(tmp_path / "m.memae")
     assert load(tmp_path / "m.memae").format_ == detector.format_ == VideoFormat(32, 48, 25.0)  # type: ignore[union-attr]

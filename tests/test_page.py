@@ -39,12 +39,12 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not instal
 
 @pytest.fixture(scope="module")
 def rows() -> TabularMemAE:
-    return TabularMemAE(8, epochs=4, references=60).fit(table(300))
+    return TabularMemAE(8, epochs=4, kept_samples=60).fit(table(300))
 
 
 @pytest.fixture(scope="module")
 def images() -> ImageMemAE:
-    return ImageMemAE(8, epochs=3, references=20, widths=(6, 8), strides=[(2, 2), (2, 2)]).fit(bars(80))
+    return ImageMemAE(8, epochs=3, kept_samples=20, widths=(6, 8), strides=[(2, 2), (2, 2)]).fit(bars(80))
 
 
 def serving(service: Service) -> Iterator[str]:

@@ -132,7 +132,7 @@ def test_a_row_that_repeats_has_its_twin() -> None:
 
 
 def test_without_known_rows_scores_are_those_of_any_row() -> None:
-    detector = TabularDetector(detector=TabularMemAE(n_items=20, epochs=4, references=0)).fit(ROWS)
+    detector = TabularDetector(detector=TabularMemAE(n_items=20, epochs=4, kept_samples=0)).fit(ROWS)
     np.testing.assert_array_equal(detector.decision_scores_, detector.decision_function(ROWS))
 
 

@@ -99,7 +99,7 @@ def rows() -> pd.DataFrame:
 def table(rows: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TabularMemAE]:
     """A folder with a table of today, and a detector: rows 7, 20 and 21 are odd, the last two the same."""
     folder = tmp_path_factory.mktemp("table")
-    detector = TabularMemAE(8, widths=(8, 4), epochs=8, keep_samples=True).fit(rows[:300])
+    detector = TabularMemAE(8, widths=(8, 4), epochs=8, keep_examples=True).fit(rows[:300])
     today = rows[300:].reset_index(drop=True)
     today.loc[7, "c"] = 9.0
     today.loc[20:21] = [1.0, -1.0, f"{EVIL}{'x' * 200}", 0.0]

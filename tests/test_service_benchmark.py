@@ -37,7 +37,7 @@ def test_what_wrk_prints_is_read() -> None:
 
 
 def test_requests_are_offered_at_a_rate() -> None:
-    service = Service({"t": TabularMemAE(8, epochs=4, references=0).fit(table(200))}, limits=Limits(requests=3))
+    service = Service({"t": TabularMemAE(8, epochs=4, kept_samples=0).fit(table(200))}, limits=Limits(requests=3))
     listening = bound("127.0.0.1", 0, None)
     thread = threading.Thread(target=Server(service, Limits()).serve_on, args=(listening,))
     thread.start()

@@ -43,8 +43,8 @@ ROWS = {
     "memae_paper": "MemAE, as printed",
     "difference": "control: squared difference of two frames, its peak",
     "ours_without_memory": "ours without memory: `VideoMemAE(n_items=0)`",
-    "ours_without_paces": "ours without paces: `paces=False`",
-    "ours_without_references": "ours without known places: `references=0`",
+    "ours_without_paces": "ours without paces: `speeds=False`",
+    "ours_without_references": "ours without known places: `kept_samples=0`",
     "ours_unsmoothed": "ours, not smoothed: `smooth=1`",
     "ours": "**ours**: `VideoMemAE()`",
 }

@@ -279,8 +279,8 @@ METHODS: dict[str, Callable[[str, Problem, int, Path], Found]] = {
     "difference": difference,
     "ours": ours(),
     "ours_without_memory": ours(n_items=0, warmup=0),
-    "ours_without_paces": ours(paces=False),
-    "ours_without_references": ours(references=0),
+    "ours_without_paces": ours(speeds=False),
+    "ours_without_references": ours(kept_samples=0),
     "ours_unsmoothed": ours(smooth=1),
 }
 """Every method of the tables that runs, the controls, and ours."""

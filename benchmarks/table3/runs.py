@@ -27,10 +27,11 @@ from benchmarks.recipe import Recipe, watched
 from benchmarks.table3 import recipes
 from memae import TabularMemAE
 from memae.data.samples import digest
-from memae.losses import Reduction, reconstruction_error
+from memae.losses import reconstruction_error
 from memae.metrics import auroc, average_precision
 from memae.model import MemAE
 from memae.networks import tabular
+from memae.parameters import Reduction
 from memae.scoring import Floats
 
 Found = dict[str, Any]

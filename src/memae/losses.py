@@ -1,11 +1,9 @@
 """Reconstruction error and the training objective: Eq. 8 and 10 of the paper."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-Reduction = Literal["sum", "mean", "absolute"]
+from memae.parameters import Reduction
 
 
 def error_map(x: Tensor, x_hat: Tensor, reduction: Reduction = "sum") -> Tensor:

@@ -9,16 +9,14 @@ References:
 """
 
 import math
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from memae.errors import OptionError, ShrinkageError
 from memae.kernel import BOUND, attend
-
-Similarity = Literal["cosine", "dot"]
-OnEmpty = Literal["strongest", "zero"]
+from memae.parameters import OnEmpty, Similarity
 
 
 class Shrunk(NamedTuple):

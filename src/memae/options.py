@@ -2,15 +2,12 @@
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from memae.errors import OptionError
 from memae.health import Health
-from memae.losses import Reduction
+from memae.parameters import Choice, Init, Reduction
 from memae.typed import typed
-
-Init = Literal["uniform", "samples", "kmeans"]
-Choice = Literal["lowest", "last"]
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import torch
 
-from memae.memory import Memory, OnEmpty, Similarity
+from memae.memory import Memory
 from memae.model import MemAE
 from memae.networks import convolutional, tabular
+from memae.parameters import OnEmpty, Similarity
 from memae.pretext import PretextSpec
 from memae.pretext.columns import ColumnSpec
 from memae.pretext.rotations import RotationSpec

@@ -18,15 +18,6 @@ Results = dict[str, Any]
 
 CLASSES = {"table": memae.TabularMemAE, "image": memae.ImageMemAE, "video": memae.VideoMemAE}
 
-NAMES = {
-    "masked_columns": "hide",
-    "rotations": "turns",
-    "speeds": "paces",
-    "kept_samples": "references",
-    "keep_examples": "keep_samples",
-}
-"""Parameters as the cases name them → as the classes do; what is not here is named alike."""
-
 
 class Fitted(NamedTuple):
     """A detector and what its training said."""
@@ -38,7 +29,7 @@ class Fitted(NamedTuple):
 def fit(case: Case, normal: Any) -> Fitted:
     """Fits the detector of a case, on the CPU."""
     cls: Any = CLASSES[case.kind]
-    parameters = {NAMES.get(name, name): value for name, value in case.parameters.items()} | {"device": "cpu"}
+    parameters = case.parameters | {"device": "cpu"}
     detector = cls.paper(**parameters) if case.paper else cls(**parameters)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MemaeWarning)  # tiny data: few held-out samples, and memories that collapse

@@ -216,12 +216,12 @@ def _held(estimator: Estimator, facts: dict[str, Any], words: Words) -> Iterator
     if "columns" in facts:
         yield "- each column's name; of numbers mean, spread, least and largest; of text the values and their shares;"
     if score["rows"]:
-        yield f"- **{score['rows']:,} rows of the training data**, encoded (`references=0` keeps none);"
+        yield f"- **{score['rows']:,} rows of the training data**, encoded (`kept_samples=0` keeps none);"
     if score["references"]:
-        yield f"- codes of training data, {score['references']:,} (`references=0` keeps none);"
+        yield f"- codes of training data, {score['references']:,} (`kept_samples=0` keeps none);"
     if kept is not None:
         what = "row numbers" if kept.thumbnails is None else "**small pictures and names**"
-        yield f"- {what} of {len(kept.names):,} training samples, to explain with (`keep_samples=False` keeps none);"
+        yield f"- {what} of {len(kept.names):,} training samples, to explain with (`keep_examples=False` keeps none);"
     yield "- weights and memory items, from which some of what was learned could be restored."
 
 

@@ -161,7 +161,7 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
         self._settle(scorer, spec, history, chosen(history, options), prepared.checksum, artifact.versions())
         self.learned_ = len(training)
         self.recalibrate(self._as_told(scorer, measured, prepared))
-        if self.keep_samples:
+        if self.keep_examples:
             self.examples_ = nearest_examples(self.scorer_, spec.shape, prepared.training, prepared.named, options.seed)
         self._warn_of_collapse()
 
@@ -321,7 +321,7 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
             )
         if source.scorer.calibration is None:
             raise ModelFileError("the model is not calibrated; fit it anew")
-        estimator = cls(**parameters_of(source, cls.__init__))
+        estimator = cls(**parameters_of(source, cls))
         estimator._restore(source)
         best = source.history[source.best]
         estimator._settle(source.scorer, source.spec, source.history, best, source.checksum, source.versions)
@@ -329,10 +329,10 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
         return estimator
 
 
-def check_references(wanted: int | None) -> None:
+def check_kept_samples(wanted: int | None) -> None:
     """Refuses a number of known samples that cannot be kept."""
     if wanted is not None and wanted < 0:
-        raise OptionError(f"references must be 0 or more, or None; got {wanted}")
+        raise OptionError(f"kept_samples must be 0 or more, or None; got {wanted}")
 
 
 def _plain(value: Any) -> Any:

@@ -1,12 +1,8 @@
 """Where to train."""
 
-from typing import Literal
-
 import torch
 
 from memae.errors import OptionError
-
-Device = Literal["auto", "cpu", "cuda", "mps"]
 
 
 def pick_device(name: str) -> torch.device:

@@ -1,33 +1,33 @@
 """The detector for images."""
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
-import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from memae import parameters
 from memae.data.ahead import ahead
 from memae.data.images import CACHE_BYTES, ImageFiles, find_images, images_of_array
 from memae.data.pixels import resize, with_channels
 from memae.data.samples import Indexed, InMemory, ReadAhead, Samples, Selection, digest
 from memae.errors import SchemaError
-from memae.estimators.base import Estimator, Plan, Prepared, check_references
-from memae.estimators.devices import Device
+from memae.estimators.base import Estimator, Plan, Prepared, check_kept_samples
 from memae.estimators.examples import root_of, within
 from memae.estimators.explaining import explained_images
+from memae.estimators.naming import with_parameters
 from memae.estimators.pixel_units import check_unit, checked_size, pixel_range, pixel_unit
 from memae.estimators.restoring import restored_pixels
 from memae.evidence import Evidence, Explainer
-from memae.losses import Reduction
-from memae.memory import OnEmpty, Similarity
 from memae.modelfile.artifact import Artifact
 from memae.networks.convolutional import default_layout
-from memae.options import Choice, Init, Options
+from memae.options import Options
+from memae.parameters import former_names, renamed
 from memae.pretext.erasing import Erasing
 from memae.pretext.rotations import RotationSpec, rotations_of
 from memae.scoring import Scaling, Scorer
@@ -35,73 +35,19 @@ from memae.scoring.fitting import kept_codes
 from memae.scoring.measures import CodeDistance, Error, Measure, RelativeError, Surprise
 from memae.spec import Spec, code_shape
 
-Criterion = Literal["error", "relative"]
-
-PAPER: dict[str, Any] = {
-    "widths": "paper",
-    "n_items": 100,
-    "temperature": 1.0,
-    "shrinkage": 1.0,
-    "on_empty": "zero",
-    "criterion": "error",
-    "turns": False,
-    "references": 0,
-    "erase": 0.0,
-    "epochs": 40,
-    "batch_size": 64,
-    "init": "uniform",
-    "warmup": 0,
-}
-"""What the paper says, and the rate and epochs with which its Table 1 is reproduced here."""
-
 REFERENCE_BYTES = 2**26
 
 
-class ImageMemAE(Estimator):
+@with_parameters
+@dataclass(eq=False, repr=False)
+class ImageMemAE(parameters.Image, Estimator):
     """Detects anomalous images, and where in them.
 
     X is a folder (searched through), an image file, a list of files, or an array `(n, h, w)`, `(n, c, h, w)` or
     `(n, h, w, c)`. PNG, JPEG, BMP and TIFF, 8 and 16 bit, grey and RGB. Arrays of uint8, uint16 and bool are grey
     levels like files; arrays of floats are taken from the lowest to the highest value of the training data.
 
-    Args:
-        n_items: items of the memory; None takes half as many as images, 10 at least and 500 at most; 0 is a plain
-            autoencoder.
-        size: height and width that files and arrays are scaled to; None takes that of the images, which must agree.
-        channels: 1 for grey, 3 for RGB; None takes 3 where a training image has colour.
-        widths: channels of the encoder's layers; None takes a network for the size, "paper" that of the paper.
-        strides: of the encoder's layers; None as for widths.
-        per_position: whether an item holds the feature of one position, instead of the whole code.
-        similarity: "cosine" (the paper) or "dot" (the authors' code).
-        temperature: divides the similarity; the lower, the fewer items answer. The paper's is 1.
-        learn_temperature: whether it is trained.
-        shrinkage: λ·N of the hard shrinkage; the paper recommends 1 to 3, 0 switches it off.
-        on_empty: what a query reads whose weights all fall below λ: the "strongest" item, or "zero".
-        alpha: weight of the entropy in the training objective.
-        reduction: squared error as "sum" or "mean" over the pixels, or mean "absolute" error.
-        criterion: whether the score is that "error" (the paper), or "relative" to the contrast of an image, blurred.
-        turns: whether the score also counts how badly it is told from the memory's answer how an image was turned; that
-            weighs nothing where normal images look the same in every position.
-        references: training images whose codes are kept, so that the score also counts the distance to the nearest of
-            them; None takes as many as 64 MiB hold, 0 none.
-        erase: side, as a share of the image's, of the block that is erased from training images, to be restored;
-            0 for none.
-        epochs: passes over the training images, at most.
-        batch_size: images a step; None takes a fiftieth of the images, 8 at least and 64 at most.
-        learning_rate: of Adam.
-        decay: whether it falls to 0 over the training.
-        choose: keep the epoch with the "lowest" held-out error, or the "last".
-        patience: stop after so many epochs without a lower held-out error; None never.
-        init: first items: "uniform", encodings of "samples", or their "kmeans" centres.
-        warmup: epochs without memory before the items are set; None takes 2, if there are more.
-        revive: restart items that no image reads.
-        held_out: share of the images that is only used to choose the epoch and to calibrate; more is taken where the
-            false-alarm rate needs it.
-        false_alarm_rate: share of normal images that may be flagged.
-        keep_samples: whether the model keeps small pictures of the training images that lie nearest to its items, to
-            explain scores with; see `explain`.
-        device: where to train: "auto", "cpu", "cuda" or "mps".
-        random_state: seed of everything that is drawn.
+    Args: see `memae.parameters.Image`.
 
     Attributes:
         scorer_: the trained `Scorer`.
@@ -123,73 +69,6 @@ class ImageMemAE(Estimator):
 
     kind = "image"
 
-    def __init__(
-        self,
-        n_items: int | None = None,
-        *,
-        size: tuple[int, int] | None = None,
-        channels: int | None = None,
-        widths: Sequence[int] | Literal["paper"] | None = None,
-        strides: Sequence[Sequence[int]] | None = None,
-        per_position: bool = False,
-        similarity: Similarity = "cosine",
-        temperature: float = 0.03,
-        learn_temperature: bool = False,
-        shrinkage: float = 1.0,
-        on_empty: OnEmpty = "strongest",
-        alpha: float = 0.0002,
-        reduction: Reduction = "sum",
-        criterion: Criterion = "relative",
-        turns: bool = True,
-        references: int | None = None,
-        erase: float = 0.35,
-        epochs: int = 20,
-        batch_size: int | None = None,
-        learning_rate: float = 0.002,
-        decay: bool = True,
-        choose: Choice = "lowest",
-        patience: int | None = None,
-        init: Init = "kmeans",
-        warmup: int | None = None,
-        revive: bool = False,
-        held_out: float = 0.1,
-        false_alarm_rate: float = 0.05,
-        keep_samples: bool = True,
-        device: Device = "auto",
-        random_state: int | np.random.RandomState | None = 0,
-    ) -> None:
-        self.n_items = n_items
-        self.size = size
-        self.channels = channels
-        self.widths = widths
-        self.strides = strides
-        self.per_position = per_position
-        self.similarity = similarity
-        self.temperature = temperature
-        self.learn_temperature = learn_temperature
-        self.shrinkage = shrinkage
-        self.on_empty = on_empty
-        self.alpha = alpha
-        self.reduction = reduction
-        self.criterion = criterion
-        self.turns = turns
-        self.references = references
-        self.erase = erase
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.decay = decay
-        self.choose = choose
-        self.patience = patience
-        self.init = init
-        self.warmup = warmup
-        self.revive = revive
-        self.held_out = held_out
-        self.false_alarm_rate = false_alarm_rate
-        self.keep_samples = keep_samples
-        self.device = device
-        self.random_state = random_state
-
     @classmethod
     def paper(cls, **more: Any) -> Self:
         """The paper's setting instead of the defaults, as far as it is disclosed and can work (see docs/method.md).
@@ -204,7 +83,7 @@ class ImageMemAE(Estimator):
             >>> ImageMemAE.paper(n_items=500).temperature
             1.0
         """
-        return cls(**(PAPER | more))
+        return cls(**(cls.PAPER | renamed(former_names(cls), more)))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -213,7 +92,7 @@ class ImageMemAE(Estimator):
         return tags
 
     def _prepare(self, X: Any) -> Prepared:
-        check_references(self.references)
+        check_kept_samples(self.kept_samples)
         images = self._images(X, self.channels, self.size)
         self.unit_ = pixel_unit(X)
         first = images.take(torch.tensor([0]))
@@ -277,7 +156,7 @@ class ImageMemAE(Estimator):
         strides = layout.strides if self.strides is None else tuple(tuple(stride) for stride in self.strides)
         items = min(max(samples // 2, 10), 500) if self.n_items is None else int(self.n_items)
         memory = self._memory(items, per_position=self.per_position)
-        spec = Spec(shape, widths, strides, memory, RotationSpec(rotations_of(shape[1:])) if self.turns else None)
+        spec = Spec(shape, widths, strides, memory, RotationSpec(rotations_of(shape[1:])) if self.rotations else None)
         batch_size = min(max(samples // 50, 8), 64) if self.batch_size is None else int(self.batch_size)
         options = self._options(batch_size=batch_size, warmup=2)
         scaling = Scaling(prepared.center, prepared.scale)
@@ -298,7 +177,7 @@ class ImageMemAE(Estimator):
             views = spec.pretext.rotations
             measures.append(Surprise(views))
         code = math.prod(code_shape(spec)) * views
-        wanted = REFERENCE_BYTES // (4 * code) if self.references is None else self.references
+        wanted = REFERENCE_BYTES // (4 * code) if self.kept_samples is None else self.kept_samples
         if wanted:
             order = torch.Generator().manual_seed(options.seed)
             batches = training.batches(scorer.chunk, order)

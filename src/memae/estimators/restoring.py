@@ -1,23 +1,32 @@
 """What an estimator reads from a model file, checked against the model that is in it."""
 
-from collections.abc import Callable
 from typing import Any, Literal, get_type_hints
+
+from numpy.random import RandomState
 
 from memae.data.formats import VideoFormat
 from memae.data.tables import TableEncoder
 from memae.errors import ModelFileError
 from memae.modelfile.artifact import Artifact
+from memae.parameters import Common, former_names
 from memae.typed import typed
 
 
-def parameters_of(source: Artifact, constructor: Callable[..., None]) -> dict[str, Any]:
-    """The arguments that a file has for a constructor, of the types that its annotations name.
+def parameters_of(source: Artifact, kind: type[Common]) -> dict[str, Any]:
+    """The parameters that a file has for an estimator, of the types of its fields, under the names of today.
 
     Raises:
-        TypeError, KeyError: one is of another type, or unknown.
+        TypeError, KeyError: one is of another type, unknown, or there under its former name as well.
     """
-    hints = get_type_hints(constructor)
-    return {name: typed(value, hints[name]) for name, value in source.parameters.items()}
+    hints = get_type_hints(kind.__init__, localns={"RandomState": RandomState})
+    former = former_names(kind)
+    found: dict[str, Any] = {}
+    for each, value in source.parameters.items():
+        name = former.get(each, each)
+        if name in found:
+            raise TypeError(f"{name} is there twice")
+        found[name] = typed(value, hints[name])
+    return found
 
 
 def restored_columns(source: Artifact) -> TableEncoder:

@@ -1,10 +1,11 @@
 """The detector for tables."""
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -13,24 +14,24 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
+from memae import parameters
 from memae.data.cleaning import typical
 from memae.data.decoding import by_column
 from memae.data.samples import Samples, Streamed
 from memae.data.table_files import table_chunks
 from memae.data.tables import LIMIT, TableEncoder, check_unique, frame_of_array, without
 from memae.errors import InputError, OptionError, SchemaError
-from memae.estimators.base import Estimator, Plan, Prepared, check_references
-from memae.estimators.devices import Device
+from memae.estimators.base import Estimator, Plan, Prepared, check_kept_samples
 from memae.estimators.explaining import explained_rows
+from memae.estimators.naming import with_parameters
 from memae.estimators.restoring import restored_columns
 from memae.estimators.splitting import in_memory, row_name, sampled, streamed
 from memae.estimators.updating import updated
 from memae.evidence import Evidence, Explainer
-from memae.losses import Reduction
-from memae.memory import OnEmpty, Similarity
 from memae.modelfile.artifact import Artifact
 from memae.networks.tabular import WIDE, default_widths
-from memae.options import Choice, Init, Options
+from memae.options import Options
+from memae.parameters import former_names, renamed
 from memae.pretext.columns import ColumnSpec
 from memae.scoring import Scaling, Scorer
 from memae.scoring.fitting import expected_error
@@ -42,26 +43,10 @@ IN_MEMORY = 2**29
 REFERENCES = 10_000
 """Training rows that are kept to measure the distance to them: more cost time in scoring, and hardly tell more."""
 
-PAPER: dict[str, Any] = {
-    "widths": "paper",
-    "n_items": 50,
-    "temperature": 1.0,
-    "shrinkage": 1.0,
-    "on_empty": "zero",
-    "scaling": "minmax",
-    "hide": False,
-    "references": 0,
-    "learning_rate": 1e-4,
-    "decay": False,
-    "epochs": 60,
-    "batch_size": 1024,
-    "init": "uniform",
-    "warmup": 0,
-}
-"""What the paper says of its Table 3, the batch of the protocol that it follows, and the most epochs of ours."""
 
-
-class TabularMemAE(Estimator):
+@with_parameters
+@dataclass(eq=False, repr=False)
+class TabularMemAE(parameters.Tabular, Estimator):
     """Detects anomalous rows of tables with numbers, categories and missing values.
 
     X is a DataFrame, an array `(n, d)`, or the path of a .csv or .parquet file; a file that does not fit into memory
@@ -71,43 +56,7 @@ class TabularMemAE(Estimator):
     A row is anomalous if its columns do not go together, each restored from the others by way of the memory, or if it
     lies far from all rows that are known. `PAPER` has the setting of the paper, whose score is the error alone.
 
-    Args:
-        n_items: items of the memory; None takes half as many as rows, 10 at least and 200 at most; 0 is a plain
-            autoencoder.
-        ignore: names of columns that are left out, in training and, where they are there, in scoring.
-        widths: output sizes of the encoder's layers; None takes a wide network, "paper" the paper's proportions.
-        similarity: "cosine" (the paper) or "dot" (the authors' code).
-        temperature: divides the similarity; the lower, the fewer items answer. The paper's is 1.
-        learn_temperature: whether it is trained.
-        shrinkage: λ·N of the hard shrinkage; the paper recommends 1 to 3, 0 switches it off.
-        on_empty: what a row reads whose weights all fall below λ: the "strongest" item, or "zero".
-        scaling: features to mean 0 and deviation 1 ("standard"), cut off at 8 deviations, or to 0 … 1 ("minmax").
-        hide: whether columns are hidden and restored from the others, in training at random and in scoring in turn, and
-            the score counts each column's error over its usual one. Without it, the score is the error as `reduction`
-            says.
-        references: distinct training rows that are kept in the model, so that the score also counts the distance to
-            the nearest of them; None takes 10,000 at most, 0 none. With 0, the model holds no row of the table.
-        contamination: share of the rows that may be anomalous, below 0.5; so many are left out, those that lie farthest
-            from the others, of held-out rows as well: where fewer are anomalous, more normal rows are flagged than
-            `false_alarm_rate` says. Not for files that stream.
-        alpha: weight of the entropy in the training objective.
-        reduction: squared error as "sum" or "mean" over the features, or mean "absolute" error.
-        epochs: passes over the training rows, at most.
-        batch_size: rows a step; None takes a tenth of the rows, 16 to 256, for large tables up to 1024.
-        learning_rate: of Adam.
-        decay: whether it falls to 0 over the training.
-        choose: keep the epoch with the "lowest" held-out error, or the "last".
-        patience: stop after so many epochs without a lower held-out error; None never.
-        init: first items: "uniform", encodings of "samples", or their "kmeans" centres.
-        warmup: epochs without memory before the items are set; None takes 3, if there are more.
-        revive: restart items that no row reads.
-        held_out: share of the rows that is only used to choose the epoch and to calibrate; more is taken where the
-            false-alarm rate needs it.
-        false_alarm_rate: share of normal rows that may be flagged.
-        keep_samples: whether the model keeps the numbers of the training rows that lie nearest to its items, to explain
-            scores with; see `explain`.
-        device: where to train: "auto", "cpu", "cuda" or "mps".
-        random_state: seed of everything that is drawn.
+    Args: see `memae.parameters.Tabular`.
 
     Attributes:
         encoder_: how the columns became features (`TableEncoder`).
@@ -132,67 +81,6 @@ class TabularMemAE(Estimator):
     # values, float32 would show it in the score (2e-5 on KDDCUP); convolutions do not have this.
     precision = torch.float64
 
-    def __init__(
-        self,
-        n_items: int | None = None,
-        *,
-        ignore: Sequence[str] = (),
-        widths: Sequence[int] | Literal["paper"] | None = None,
-        similarity: Similarity = "cosine",
-        temperature: float = 0.05,
-        learn_temperature: bool = False,
-        shrinkage: float = 1.0,
-        on_empty: OnEmpty = "strongest",
-        scaling: Literal["standard", "minmax"] = "standard",
-        hide: bool = True,
-        references: int | None = None,
-        contamination: float = 0.0,
-        alpha: float = 0.0002,
-        reduction: Reduction = "sum",
-        epochs: int = 10,
-        batch_size: int | None = None,
-        learning_rate: float = 0.01,
-        decay: bool = True,
-        choose: Choice = "lowest",
-        patience: int | None = None,
-        init: Init = "kmeans",
-        warmup: int | None = None,
-        revive: bool = False,
-        held_out: float = 0.1,
-        false_alarm_rate: float = 0.05,
-        keep_samples: bool = False,
-        device: Device = "auto",
-        random_state: int | np.random.RandomState | None = 0,
-    ) -> None:
-        self.n_items = n_items
-        self.ignore = ignore
-        self.widths = widths
-        self.similarity = similarity
-        self.temperature = temperature
-        self.learn_temperature = learn_temperature
-        self.shrinkage = shrinkage
-        self.on_empty = on_empty
-        self.scaling = scaling
-        self.hide = hide
-        self.references = references
-        self.contamination = contamination
-        self.alpha = alpha
-        self.reduction = reduction
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.decay = decay
-        self.choose = choose
-        self.patience = patience
-        self.init = init
-        self.warmup = warmup
-        self.revive = revive
-        self.held_out = held_out
-        self.false_alarm_rate = false_alarm_rate
-        self.keep_samples = keep_samples
-        self.device = device
-        self.random_state = random_state
-
     @classmethod
     def paper(cls, **more: Any) -> Self:
         """The paper's setting instead of the defaults, as far as it is disclosed and can work (see docs/method.md).
@@ -204,7 +92,7 @@ class TabularMemAE(Estimator):
             >>> TabularMemAE.paper().n_items
             50
         """
-        return cls(**(PAPER | more))
+        return cls(**(cls.PAPER | renamed(former_names(cls), more)))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -216,7 +104,7 @@ class TabularMemAE(Estimator):
     def _prepare(self, X: Any) -> Prepared:
         if not isinstance(self.contamination, int | float) or not 0 <= self.contamination < 0.5:
             raise OptionError(f"contamination must be a share, 0 or more and below 0.5; got {self.contamination!r}")
-        check_references(self.references)
+        check_kept_samples(self.kept_samples)
         if isinstance(X, str | Path):
 
             def chunks() -> Iterator[pd.DataFrame]:
@@ -318,7 +206,7 @@ class TabularMemAE(Estimator):
     def _plan(self, prepared: Prepared) -> Plan:
         samples, (width,) = len(prepared.training), prepared.shape
         items = min(max(samples // 2, 10), 200) if self.n_items is None else int(self.n_items)
-        columns = ColumnSpec(tuple(column.width for column in self.encoder_.columns)) if self.hide else None
+        columns = ColumnSpec(tuple(column.width for column in self.encoder_.columns)) if self.masked_columns else None
         spec = Spec((width,), self._widths(width), memory=self._memory(items), pretext=columns)
         options = self._options(batch_size=self._batch_size(samples), warmup=3)
         scaling = Scaling(prepared.center, prepared.scale, LIMIT if self.scaling == "standard" else math.inf)
@@ -335,8 +223,8 @@ class TabularMemAE(Estimator):
         return int(self.batch_size)
 
     def _measures(self, training: Samples, options: Options, scorer: Scorer, held_out: Samples) -> list[Measure]:
-        error = NormalizedError(expected_error(scorer, held_out)) if self.hide else Error(options.reduction)
-        wanted = REFERENCES if self.references is None else self.references
+        error = NormalizedError(expected_error(scorer, held_out)) if self.masked_columns else Error(options.reduction)
+        wanted = REFERENCES if self.kept_samples is None else self.kept_samples
         if not wanted:
             return [error]
         if isinstance(training, Streamed):
@@ -359,7 +247,7 @@ class TabularMemAE(Estimator):
 
         Raises:
             InputError, SchemaError: see `fit`; the columns must be the same.
-            OptionError: the model keeps no rows (`references=0`).
+            OptionError: the model keeps no rows (`kept_samples=0`).
 
         Example:
             >>> old = TabularMemAE(epochs=4).fit(np.random.default_rng(0).normal(size=(200, 3)))
@@ -369,7 +257,7 @@ class TabularMemAE(Estimator):
         """
         check_is_fitted(self, "scorer_")
         rows = torch.cat(list(self._raw(X)))
-        return updated(self, rows, epochs, REFERENCES if self.references is None else self.references)
+        return updated(self, rows, epochs, REFERENCES if self.kept_samples is None else self.kept_samples)
 
     def contributions(self, X: Any) -> pd.DataFrame:
         """What each column adds to the anomaly score of each row; the columns are those of the user's table.
@@ -380,7 +268,7 @@ class TabularMemAE(Estimator):
             X: rows, as in `anomaly_score`.
 
         Returns:
-            a table `(n, columns)` that sums up to the scores, row by row; without kept rows and with `hide` off, as
+            a table `(n, columns)` that sums up to the scores, row by row; without kept rows and masked columns, as
             often as there are features where `reduction` is a mean.
         """
         check_is_fitted(self, "scorer_")

@@ -33,7 +33,7 @@ def updated(detector: Detector, rows: Tensor, epochs: int, most: int) -> Detecto
     held out. The copy names no training rows: the items have moved, and rows of two tables would have one number.
 
     Args:
-        detector: fitted, with `references`.
+        detector: fitted, with `kept_samples`.
         rows: new normal rows, encoded `(n, width)`.
         epochs: passes over new and known rows.
         most: rows that the model keeps, of both together, drawn at random.
@@ -44,7 +44,7 @@ def updated(detector: Detector, rows: Tensor, epochs: int, most: int) -> Detecto
     """
     check_is_fitted(detector, "scorer_")
     if detector.scorer_.kept is None:
-        raise OptionError("update needs the known rows that a model keeps; this one was fitted with references=0")
+        raise OptionError("update needs the known rows that a model keeps; this one was fitted with kept_samples=0")
     other = copy.deepcopy(detector)
     scorer = other.scorer_.replaced(network=None)  # an engine would go on computing the old network
     known = detector.scorer_.kept.items

@@ -1,16 +1,18 @@
 """The detector for video."""
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from memae import parameters
 from memae.data.ahead import ahead
 from memae.data.clips import Clips, sliding
 from memae.data.formats import common_format, warn_if_unlike
@@ -18,45 +20,25 @@ from memae.data.pixels import resize, with_channels
 from memae.data.samples import Samples, Selection
 from memae.data.videos import Video, find_videos, frame_blocks, read_videos, videos_of_array
 from memae.errors import OptionError, SchemaError
-from memae.estimators.base import Estimator, Plan, Prepared, check_references
+from memae.estimators.base import Estimator, Plan, Prepared, check_kept_samples
 from memae.estimators.cutting import Part, ends, read_ends, scaled_size, streamed
-from memae.estimators.devices import Device
 from memae.estimators.examples import frame_name, root_of
 from memae.estimators.explaining import explained_frames
 from memae.estimators.following import FrameScore, Seen, followed, told_of_clips
+from memae.estimators.naming import with_parameters
 from memae.estimators.pixel_units import check_unit, checked_size, pixel_range, pixel_unit
 from memae.estimators.restoring import check_clips, restored_format, restored_pixels
 from memae.evidence import Evidence, Explainer
 from memae.frames import Floats, smoothed
-from memae.losses import Reduction
-from memae.memory import OnEmpty, Similarity
 from memae.modelfile.artifact import Artifact
 from memae.networks.convolutional import STACKED, VIDEO, Layout, shortened
-from memae.options import Choice, Init, Options
+from memae.options import Options
+from memae.parameters import former_names, renamed
 from memae.pretext.speeds import SpeedSpec, span
 from memae.scoring import Scaling, Scorer
 from memae.scoring.fitting import kept_positions
 from memae.scoring.measures import Error, Measure, MotionError, PositionDistance, PositionSurprise
 from memae.spec import Spec, code_shape
-
-PAPER: dict[str, Any] = {
-    "widths": "paper",
-    "n_items": 2000,
-    "size": (128, 128),
-    "length": 16,
-    "step": 4,
-    "temperature": 1.0,
-    "shrinkage": 1.0,
-    "on_empty": "zero",
-    "paces": False,
-    "references": 0,
-    "smooth": 1,
-    "epochs": 30,
-    "batch_size": 4,
-    "init": "uniform",
-    "warmup": 0,
-}
-"""What the paper says, at the size, rate and epochs with which its Table 2 is reproduced here."""
 
 PACES = (1, 2, 3)
 SHORTER_SIDE = 192
@@ -71,7 +53,9 @@ BUFFER = 2**28
 """Bytes of clips that decoded files take for shuffling, and of frames that are held out."""
 
 
-class VideoMemAE(Estimator):
+@with_parameters
+@dataclass(eq=False, repr=False)
+class VideoMemAE(parameters.Video, Estimator):
     """Detects anomalous frames of videos, and where in them, from clips of neighbouring frames.
 
     X is a video file, a folder of frames, a folder of such files or folders, an array `(t, h, w)`, `(t, c, h, w)` or
@@ -82,44 +66,7 @@ class VideoMemAE(Estimator):
     positions the memory restores both, and its answer tells how fast the clip is played. A frame has the score of its
     most anomalous place, over all clips that hold it. `paper` gives the paper's network, which convolves in time.
 
-    Args:
-        n_items: items of the memory, each the feature of one position; 0 is a plain autoencoder.
-        size: height and width that frames are scaled to; "native" keeps theirs; None makes their shorter side 192, if
-            it is longer.
-        channels: 1 for grey (the paper), 3 for RGB.
-        length: frames a clip.
-        step: frames from the start of one training clip to the next; None takes every clip, of long videos about 4000.
-        score_step: the same when scoring; frames between get the nearest clip.
-        widths: channels of the encoder's layers; "paper" takes the paper's network.
-        strides: of the encoder's layers: two numbers each, or three to convolve in time.
-        similarity: "cosine" (the paper) or "dot" (the authors' code).
-        temperature: divides the similarity; the lower, the fewer items answer. The paper's is 1.
-        learn_temperature: whether it is trained.
-        shrinkage: λ·N of the hard shrinkage; the paper recommends 1 to 3, 0 switches it off.
-        on_empty: what a query reads whose weights all fall below λ: the "strongest" item, or "zero".
-        alpha: weight of the entropy in the training objective.
-        reduction: squared error as "sum" or "mean" over the clip, or mean "absolute" error.
-        paces: whether the score also counts the odds, told from the memory's answer, that a clip is not played as fast
-            as it was filmed, but two or three times as fast. Not for networks that convolve in time.
-        references: positions of training clips whose codes are kept, so that the score also counts the distance to the
-            nearest of them; None takes 2000, 0 none. Not for networks that convolve in time.
-        smooth: frames around a frame whose mean score it gets, an odd number; 1 leaves scores as they are.
-        epochs: passes over the training clips, at most.
-        batch_size: clips a step.
-        learning_rate: of Adam.
-        decay: whether it falls to 0 over the training.
-        choose: keep the epoch with the "lowest" held-out error, or the "last".
-        patience: stop after so many epochs without a lower held-out error; None never.
-        init: first items: "uniform", encodings of "samples", or their "kmeans" centres.
-        warmup: epochs without memory before the items are set; None takes two thirds of them.
-        revive: restart items that no position reads.
-        held_out: share of each video, its end, that is only used to choose the epoch and to calibrate; more is taken
-            where the false-alarm rate needs it.
-        false_alarm_rate: share of normal frames that may be flagged.
-        keep_samples: whether the model keeps small pictures of the training frames that lie nearest to its items, to
-            explain scores with; see `explain`.
-        device: where to train: "auto", "cpu", "cuda" or "mps".
-        random_state: seed of everything that is drawn.
+    Args: see `memae.parameters.Video`.
 
     Attributes:
         scorer_: the trained `Scorer`, of clips.
@@ -135,75 +82,6 @@ class VideoMemAE(Estimator):
     kind = "video"
     correlated = True
 
-    def __init__(
-        self,
-        n_items: int = 1000,
-        *,
-        size: tuple[int, int] | Literal["native"] | None = None,
-        channels: int = 1,
-        length: int = 9,
-        step: int | None = None,
-        score_step: int = 1,
-        widths: Sequence[int] | Literal["paper"] | None = None,
-        strides: Sequence[Sequence[int]] | None = None,
-        similarity: Similarity = "cosine",
-        temperature: float = 0.03,
-        learn_temperature: bool = False,
-        shrinkage: float = 1.0,
-        on_empty: OnEmpty = "strongest",
-        alpha: float = 0.0002,
-        reduction: Reduction = "sum",
-        paces: bool = True,
-        references: int | None = None,
-        smooth: int = 15,
-        epochs: int = 12,
-        batch_size: int = 8,
-        learning_rate: float = 0.001,
-        decay: bool = True,
-        choose: Choice = "lowest",
-        patience: int | None = None,
-        init: Init = "kmeans",
-        warmup: int | None = None,
-        revive: bool = False,
-        held_out: float = 0.1,
-        false_alarm_rate: float = 0.05,
-        keep_samples: bool = True,
-        device: Device = "auto",
-        random_state: int | np.random.RandomState | None = 0,
-    ) -> None:
-        self.n_items = n_items
-        self.size = size
-        self.channels = channels
-        self.length = length
-        self.step = step
-        self.score_step = score_step
-        self.widths = widths
-        self.strides = strides
-        self.similarity = similarity
-        self.temperature = temperature
-        self.learn_temperature = learn_temperature
-        self.shrinkage = shrinkage
-        self.on_empty = on_empty
-        self.alpha = alpha
-        self.reduction = reduction
-        self.paces = paces
-        self.references = references
-        self.smooth = smooth
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.decay = decay
-        self.choose = choose
-        self.patience = patience
-        self.init = init
-        self.warmup = warmup
-        self.revive = revive
-        self.held_out = held_out
-        self.false_alarm_rate = false_alarm_rate
-        self.keep_samples = keep_samples
-        self.device = device
-        self.random_state = random_state
-
     @classmethod
     def paper(cls, **more: Any) -> Self:
         """The paper's setting instead of the defaults, as far as it is disclosed and can work (see docs/method.md).
@@ -218,7 +96,7 @@ class VideoMemAE(Estimator):
             >>> VideoMemAE.paper(size=(256, 256)).length
             16
         """
-        return cls(**(PAPER | more))
+        return cls(**(cls.PAPER | renamed(former_names(cls), more)))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -227,7 +105,7 @@ class VideoMemAE(Estimator):
         return tags
 
     def _prepare(self, X: Any) -> Prepared:
-        check_references(self.references)
+        check_kept_samples(self.kept_samples)
         if self.smooth < 1 or self.smooth % 2 == 0:
             raise OptionError(f"smooth must be an odd number of frames, 1 or more; got {self.smooth}")
         self._held_out_count(2)  # checks the share
@@ -237,7 +115,7 @@ class VideoMemAE(Estimator):
         streams = bool(videos) and videos[0].frames.is_meta
         room = BUFFER // (videos[0].frames[0].nbytes * len(videos)) if streams else None
         self.unit_ = pixel_unit(X)
-        advice = "Lower the length" + (", or set paces=False (--no-paces)" if len(self._paces()) > 1 else "")
+        advice = "Lower the length" + (", or set speeds=False (--no-speeds)" if len(self._paces()) > 1 else "")
         training, held_out = ends(videos, self._film_length(), self._held_frames, room, advice)
         films = self._films(training)
         self.shape_ = (films.shape[0], self.length, *films.shape[2:])
@@ -268,7 +146,7 @@ class VideoMemAE(Estimator):
     def _paces(self) -> tuple[int, ...]:
         """Those that are told; none where a layout is the paper's or has three strides a layer."""
         in_time = self.widths == "paper" or (self.strides is not None and any(len(each) == 3 for each in self.strides))
-        return () if in_time else PACES if self.paces else PACES[:1]
+        return () if in_time else PACES if self.speeds else PACES[:1]
 
     def _held_frames(self, frames: int, videos: int) -> int:
         """How many frames at the end of a video of so many are held out: enough for the false-alarm rate."""
@@ -391,7 +269,7 @@ class VideoMemAE(Estimator):
         measures: list[Measure] = [MotionError((height, width), options.reduction)]
         if len(spec.pretext.speeds) > 1:
             measures.append(PositionSurprise())
-        wanted = REFERENCES if self.references is None else self.references
+        wanted = REFERENCES if self.kept_samples is None else self.kept_samples
         if wanted:
             random = torch.Generator().manual_seed(options.seed)
             each = max(-(-wanted // len(training)), PER_CLIP)

@@ -40,7 +40,7 @@ def atlas(detector: Estimator, words: Words) -> Html:
     elif whole or detector.examples_ is not None:
         parts.append(_tiles(detector.scorer_, detector.examples_, use, order.tolist(), whole=whole))
     else:
-        told = "This model keeps no pictures of the training (keep_samples), so that its items cannot be shown."
+        told = "This model keeps no pictures of the training (keep_examples), so that its items cannot be shown."
         parts.append(tag("p", told, class_="soft"))
     return joined(parts)
 

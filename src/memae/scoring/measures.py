@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, avg_pool3d
 
-from memae.losses import Reduction, error_map, total_error
+from memae.losses import error_map, total_error
 from memae.memory import unit
 from memae.model import Found
+from memae.parameters import Reduction
 from memae.pretext.speeds import stacked
 from memae.scoring.neighbours import distance_to_nearest
 

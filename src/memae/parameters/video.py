@@ -1,0 +1,95 @@
+"""The settings of the detector for video."""
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Annotated, Literal
+
+from memae.parameters.common import Common
+from memae.parameters.settings import NETWORK, Setting
+
+
+@dataclass(eq=False, repr=False)
+class Video(Common):
+    """The settings of the detector for video."""
+
+    PAPER = Common.PAPER | {
+        "n_items": 2000,
+        "size": (128, 128),
+        "length": 16,
+        "step": 4,
+        "speeds": False,
+        "smooth": 1,
+        "epochs": 30,
+        "batch_size": 4,
+    }
+    """What the paper says, at the size, rate and epochs with which its Table 2 is reproduced here."""
+
+    n_items: Annotated[
+        int, Setting("Items of the memory, each the feature of one position; 0 is a plain autoencoder.")
+    ] = 1000
+    _: KW_ONLY
+    size: Annotated[
+        tuple[int, int] | Literal["native"] | None,
+        Setting(
+            "Height and width to scale to; by default the shorter side becomes 192, if it is longer.",
+            api='"native" keeps those of the frames.',
+            panel=NETWORK,
+            option=tuple[int, int] | None,
+            metavar="H W",
+        ),
+    ] = None
+    channels: Annotated[int, Setting("1 for grey (the paper), 3 for RGB.", panel=NETWORK)] = 1
+    length: Annotated[int, Setting("Frames a clip.", panel=NETWORK)] = 9
+    strides: Annotated[
+        Sequence[Sequence[int]] | None,
+        Setting(
+            "Strides of the encoder's layers: two numbers each, or three to convolve in time.",
+            cli="As 2,2 or 2,2,2; repeat for each layer.",
+            panel=NETWORK,
+            flags=("--stride",),
+            option=list[str] | None,
+        ),
+    ] = None
+    warmup: Annotated[
+        int | None, Setting("Epochs without memory before the items are set; by default two thirds of all epochs.")
+    ] = None
+    step: Annotated[
+        int | None,
+        Setting(
+            "Frames from the start of one training clip to the next; by default 1, of long videos so many that an "
+            "epoch has 4000 to 8000 clips."
+        ),
+    ] = None
+    score_step: Annotated[
+        int,
+        Setting(
+            "Frames from the start of one scored clip to the next.",
+            api="Frames between get the score of the nearest clip.",
+        ),
+    ] = 1
+    speeds: Annotated[
+        bool,
+        Setting(
+            "Also score the odds that a clip plays at another speed than filmed.",
+            api="They are predicted from the memory's answer, for two and three times as fast. Not for networks that "
+            "convolve in time.",
+            was="paces",
+        ),
+    ] = True
+    kept_samples: Annotated[
+        int | None,
+        Setting(
+            "Positions of training clips whose codes are kept, so that the score also counts the distance to the "
+            "nearest of them; 0 for none, by default 2000.",
+            api="Not for networks that convolve in time.",
+        ),
+    ] = None
+    smooth: Annotated[
+        int, Setting("Frames around a frame whose mean score it gets, an odd number; 1 leaves scores as they are.")
+    ] = 15
+    epochs: int = 12
+    batch_size: Annotated[int, Setting("Clips a step.")] = 8
+    held_out: Annotated[
+        float, Setting("Share of each video, its end, held out to choose the epoch and to calibrate.")
+    ] = 0.1
+    false_alarm_rate: Annotated[float, Setting("Share of normal frames that may be flagged.")] = 0.05
