@@ -8,8 +8,8 @@ from memae.scoring import Scaling, Scorer
 from memae.scoring.measures import (
     CodeDistance,
     Error,
-    MotionError,
     PositionDistance,
+    PositionError,
     PositionSurprise,
     RowDistance,
     Surprise,
@@ -20,7 +20,7 @@ from memae.spec import build, code_shape
 def measures_of(spec, reduction="sum", kept=None):
     """Error, surprise where something is predicted, and the distance to what is kept."""
     if isinstance(spec.pretext, SpeedSpec):
-        found = [MotionError(code_shape(spec)[1:], reduction)]
+        found = [PositionError(code_shape(spec)[1:], spec.shape[0] * spec.shape[1], reduction)]
         found += [PositionSurprise()] if len(spec.pretext.speeds) > 1 else []
         return found + ([] if kept is None else [PositionDistance(kept)])
     found = [Error(reduction)]

@@ -37,7 +37,7 @@ from memae.parameters import former_names, renamed
 from memae.pretext.speeds import SpeedSpec, span
 from memae.scoring import Scaling, Scorer
 from memae.scoring.fitting import kept_positions
-from memae.scoring.measures import Error, Measure, MotionError, PositionDistance, PositionSurprise
+from memae.scoring.measures import Error, Measure, PositionDistance, PositionError, PositionSurprise
 from memae.spec import Spec, code_shape
 
 PACES = (1, 2, 3)
@@ -266,7 +266,8 @@ class VideoMemAE(parameters.Video, Estimator):
         if not isinstance(spec.pretext, SpeedSpec):
             return [Error(options.reduction)]
         _, height, width = code_shape(spec)
-        measures: list[Measure] = [MotionError((height, width), options.reduction)]
+        frames = spec.shape[0] * spec.shape[1]  # restored as well, but the error is that of the motion, which follows
+        measures: list[Measure] = [PositionError((height, width), frames, options.reduction)]
         if len(spec.pretext.speeds) > 1:
             measures.append(PositionSurprise())
         wanted = REFERENCES if self.kept_samples is None else self.kept_samples

@@ -24,7 +24,7 @@ from memae.spec import Spec, build, code_shape
 from memae.typed import typed
 
 ELEMENTS = 2**28
-"""Elements of a sample, at most: a colour image of 89 million pixels."""
+"""Elements of a sample, at most: three colours of 89 million pixels."""
 TOGETHER = 2**24
 """Elements of all samples that are computed at once, at most, where these are several."""
 FLOATS = (torch.float32, torch.float64)
@@ -79,7 +79,7 @@ def scorer_of(spec: Spec, header: Any, tensors: Tensors) -> Scorer:
     scaling = _scaling(spec, _under("scaling.", tensors), math.inf if told.limit is None else told.limit)
     measures = [_measure(each, _under(f"measures.{at}.", tensors)) for at, each in enumerate(told.measures)]
     for measure in measures:
-        measure.check(spec.shape, code_shape(spec), dtype)
+        measure.check(spec.task.target(spec.shape), code_shape(spec), dtype)
     balance = _balance(_under("balance.", tensors), measures, code_shape(spec))
     calibration = None
     if told.calibrated:

@@ -4,7 +4,7 @@ Format 1 had no training samples to explain with. Up to format 2 a file named th
 which of their numbers and tensors were there, and the estimators' parameters had older names.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -40,22 +40,23 @@ def migrated(header: dict[str, Any], tensors: Mapping[str, Tensor]) -> tuple[dic
     spec = dict(header["spec"])
     asked = {name: spec.pop(name, None) for name in TASKS}
     spec["pretext"] = next(({TASKS[name]: value} for name, value in asked.items() if value), None)
-    measures, kept = _measures(header["scorer"], asked, tensors)
+    measures, kept = _measures(header["scorer"], asked, header["spec"]["shape"], tensors)
     scorer = {name: header["scorer"].get(name) for name in ("chunk", "calibrated", "limit")} | {"measures": measures}
     renamed = {_renamed(name, kept): value for name, value in tensors.items()}
     return header | {"spec": spec, "scorer": scorer}, renamed
 
 
 def _measures(
-    scorer: Mapping[str, Any], asked: Mapping[str, Any], tensors: Mapping[str, Tensor]
+    scorer: Mapping[str, Any], asked: Mapping[str, Any], shape: Sequence[int], tensors: Mapping[str, Tensor]
 ) -> tuple[list[dict[str, Any]], str]:
     """The measures, and the name of the kept samples of the last of them, if there are any."""
     reduction = {"reduction": scorer["reduction"]}
     by_position = bool(asked["paces"])
     found: list[tuple[str, dict[str, Any]]] = []
     if by_position:
-        positions = list(tensors["level"].shape[1:])
-        found.append(("MotionError", {"positions": positions, **reduction}))
+        channels = shape[0] * shape[1]
+        positions = {"positions": list(tensors["level"].shape[1:]), "first": channels}
+        found.append(("PositionError", positions | reduction))
         if len(asked["paces"]) > 1:
             found.append(("PositionSurprise", {}))
     else:

@@ -16,7 +16,6 @@ from memae.losses import error_map, total_error
 from memae.memory import unit
 from memae.model import Found
 from memae.parameters import Reduction
-from memae.pretext.speeds import stacked
 from memae.scoring.neighbours import distance_to_nearest
 
 LEAST_EXPECTED = 0.05
@@ -24,7 +23,7 @@ LEAST_EXPECTED = 0.05
 CERTAIN = 0.01
 """Nats of surprise below which differences hardly count: the model is sure either way."""
 CONTRAST = 0.01
-"""Variance of the pixels, of a range of 1, that an image counts as having at least: a flat one has none."""
+"""Variance of elements, of a range of 1, that a sample counts as having at least: a flat one has none."""
 
 
 class Measured(NamedTuple):
@@ -43,8 +42,13 @@ class Measure(nn.Module, ABC):
     needs: ClassVar[tuple[str, ...]] = ()  # fields of `Found` besides x̂ and the fallback
 
     @abstractmethod
-    def forward(self, x: Tensor, found: Found) -> Measured:
-        """The measure of normalised samples x `(b, *shape)`, of which the network has found what is given."""
+    def forward(self, target: Tensor, found: Found) -> Measured:
+        """The measure of samples, by what the network was to restore of them and what it has found.
+
+        Args:
+            target: `Pretext.target` of the normalised samples `(b, *target)`; without a pretext task the samples.
+            found: by the network.
+        """
 
     def trust(self, normal: Tensor) -> Tensor:
         """How far the measure counts, 0 to 1, by its values for held-out normal samples `(n, …)`."""
@@ -63,8 +67,14 @@ class Measure(nn.Module, ABC):
         """The arguments that are no tensors, as JSON has them."""
         return {}
 
-    def check(self, shape: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:
-        """Refuses tensors that do not fit samples of `shape` with codes `(c, *space)`; ValueError where they do not."""
+    def check(self, target: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:
+        """Refuses what does not fit a model; ValueError where it does not.
+
+        Args:
+            target: shape of what is restored of a sample.
+            code: shape `(c, *space)` of a code.
+            dtype: of the model.
+        """
 
 
 class Error(Measure):
@@ -81,10 +91,10 @@ class Error(Measure):
         super().__init__()
         self.reduction: Reduction = reduction
 
-    def forward(self, x: Tensor, found: Found) -> Measured:
+    def forward(self, target: Tensor, found: Found) -> Measured:
         """The error, and that of each element."""
-        errors = error_map(x, found.x_hat, self.reduction)
-        # The sum runs in float64: over a whole clip, float32 would lose what the tolerance of the parity test promises.
+        errors = error_map(target, found.x_hat, self.reduction)
+        # The sum runs in float64: over a large sample, float32 would lose what the tolerance of the parity test promises.
         return Measured(total_error(errors, self.reduction, torch.float64), errors)
 
     def added(self, measured: Measured) -> Tensor:
@@ -102,21 +112,21 @@ class Error(Measure):
 
 
 class RelativeError(Measure):
-    """Blurred error of an image relative to its contrast, in which an edge that is a little off counts little.
+    """Blurred error of a sample relative to its contrast, in which an edge that is a little off counts little.
 
     The difference is blurred by two means over 3 elements a side and squared. The value is the root of the sum of
     squares of that, in which few large ones count more than many small ones, over the sample's sum of squared
-    deviations from its mean, so that an image of high contrast counts no more than others. Not in the paper.
+    deviations from its mean, so that one of high contrast counts no more than others. Not in the paper.
     """
 
     name = "error"
     has_parts = True
 
-    def forward(self, x: Tensor, found: Found) -> Measured:
+    def forward(self, target: Tensor, found: Found) -> Measured:
         """The error, and the blurred squared one of each element."""
-        blur = avg_pool2d if x.ndim == 4 else avg_pool3d
-        errors = blur(blur(x - found.x_hat, 3, 1, 1), 3, 1, 1).square()
-        flat = x.flatten(1)
+        blur = avg_pool2d if target.ndim == 4 else avg_pool3d
+        errors = blur(blur(target - found.x_hat, 3, 1, 1), 3, 1, 1).square()
+        flat = target.flatten(1)
         variance = (flat - flat.mean(1, keepdim=True)).square().mean(1).clamp_min(CONTRAST)
         total = errors.flatten(1).square().sum(1, dtype=torch.float64).sqrt()
         return Measured(total / (variance * flat.shape[1]), errors)
@@ -125,10 +135,10 @@ class RelativeError(Measure):
         """The blurred difference of sample and reconstruction."""
         return parts.sqrt()
 
-    def check(self, shape: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:  # noqa: ARG002
-        """Refuses samples without pixels."""
-        if len(shape) == 1:
-            raise ValueError("the criterion is one for images")
+    def check(self, target: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:  # noqa: ARG002
+        """Refuses samples without space."""
+        if len(target) == 1:
+            raise ValueError(f"elements without neighbours, as those of {target}, have no relative error")
 
 
 class NormalizedError(Measure):
@@ -147,46 +157,51 @@ class NormalizedError(Measure):
         super().__init__()
         self.register_buffer("expected", expected)
 
-    def forward(self, x: Tensor, found: Found) -> Measured:
+    def forward(self, target: Tensor, found: Found) -> Measured:
         """The error, and that of each element."""
-        errors = error_map(x, found.x_hat, "absolute") / self.expected
+        errors = error_map(target, found.x_hat, "absolute") / self.expected
         return Measured(total_error(errors, "sum", torch.float64), errors)
 
-    def check(self, shape: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:  # noqa: ARG002
+    def check(self, target: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:  # noqa: ARG002
         """Refuses errors of other elements."""
-        if self.expected.shape != shape or not self.expected.is_floating_point():
+        if self.expected.shape != target or not self.expected.is_floating_point():
             raise ValueError("the expected errors do not fit")
 
 
-class MotionError(Measure):
-    """Error of the motion of clips at each position of the code, mean over its pixels. Not in the paper.
+class PositionError(Measure):
+    """Reconstruction error at each position of the code, mean over some channels and over the position's elements.
+
+    Not in the paper.
 
     Args:
         positions: rows and columns of the code.
+        first: of the channels of x̂ that count; the ones before are restored, but not scored.
         reduction: squared errors, or "absolute" ones.
     """
 
     name = "error"
     by_position = True
 
-    def __init__(self, positions: tuple[int, int], reduction: Reduction = "sum") -> None:
+    def __init__(self, positions: tuple[int, int], first: int = 0, reduction: Reduction = "sum") -> None:
         super().__init__()
         self.positions = positions
+        self.first = first
         self.reduction: Reduction = reduction
 
-    def forward(self, x: Tensor, found: Found) -> Measured:
+    def forward(self, target: Tensor, found: Found) -> Measured:
         """The error of each position `(b, h, w)`."""
-        frames = x.shape[1] * x.shape[2]  # channels of x̂ that are frames; the others are motion
-        errors = error_map(stacked(x), found.x_hat, self.reduction)[:, frames:].mean(1)
+        errors = error_map(target, found.x_hat, self.reduction)[:, self.first :].mean(1)
         return Measured(adaptive_avg_pool2d(errors, self.positions))
 
     def about(self) -> dict[str, Any]:
-        """Size and formula."""
-        return {"positions": list(self.positions), "reduction": self.reduction}
+        """Size, channels and formula."""
+        return {"positions": list(self.positions), "first": self.first, "reduction": self.reduction}
 
-    def check(self, shape: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:  # noqa: ARG002
-        """Refuses samples that are no clips, and other positions than those of the code."""
-        if len(shape) != 4 or self.positions != code[1:]:
+    def check(self, target: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:  # noqa: ARG002
+        """Refuses channels that are not there, and other positions than those of the code."""
+        if len(target) != 3 or not 0 <= self.first < target[0]:
+            raise ValueError(f"channel {self.first} does not fit samples restored as {target}")
+        if self.positions != code[1:]:
             raise ValueError(f"positions {self.positions} do not fit codes of {code}")
 
 
@@ -206,7 +221,7 @@ class Surprise(Measure):
         super().__init__()
         self.outcomes = outcomes
 
-    def forward(self, x: Tensor, found: Found) -> Measured:  # noqa: ARG002 (of what was found alone)
+    def forward(self, target: Tensor, found: Found) -> Measured:  # noqa: ARG002 (of what was found alone)
         """The measure `(b,)`."""
         assert found.surprise is not None  # noqa: S101 (needed)
         return Measured((found.surprise.double() / CERTAIN).log1p())
@@ -220,7 +235,7 @@ class Surprise(Measure):
         """The outcomes."""
         return {"outcomes": self.outcomes}
 
-    def check(self, shape: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:  # noqa: ARG002
+    def check(self, target: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:  # noqa: ARG002
         """Refuses a task in which there is nothing to guess."""
         if self.outcomes < 2:
             raise ValueError(f"{self.outcomes} outcomes leave nothing to guess")
@@ -233,7 +248,7 @@ class PositionSurprise(Measure):
     by_position = True
     needs = ("surprise",)
 
-    def forward(self, x: Tensor, found: Found) -> Measured:  # noqa: ARG002 (of what was found alone)
+    def forward(self, target: Tensor, found: Found) -> Measured:  # noqa: ARG002 (of what was found alone)
         """The surprise of each position `(b, h, w)`."""
         assert found.surprise is not None  # noqa: S101 (needed)
         return Measured(found.surprise)
@@ -265,14 +280,14 @@ class RowDistance(Kept):
     has_parts = True
     of_samples = True
 
-    def forward(self, x: Tensor, found: Found) -> Measured:  # noqa: ARG002 (of the rows alone)
+    def forward(self, target: Tensor, found: Found) -> Measured:  # noqa: ARG002 (of the rows alone)
         """The distance, and what each feature adds to it."""
-        distance = distance_to_nearest(x, self.items)
+        distance = distance_to_nearest(target, self.items)
         return Measured(distance.value.double(), distance.shares)
 
-    def check(self, shape: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:  # noqa: ARG002
+    def check(self, target: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:  # noqa: ARG002
         """Refuses rows of another length."""
-        self._check((len(self.items), *shape), dtype)
+        self._check((len(self.items), *target), dtype)
 
 
 class CodeDistance(Kept):
@@ -283,13 +298,13 @@ class CodeDistance(Kept):
 
     needs = ("codes",)
 
-    def forward(self, x: Tensor, found: Found) -> Measured:  # noqa: ARG002 (of the codes alone)
+    def forward(self, target: Tensor, found: Found) -> Measured:  # noqa: ARG002 (of the codes alone)
         """The distance `(b,)`."""
         views, codes = len(self.items), found.codes.flatten(1)
         cosines = unit(codes).reshape(views, -1, codes.shape[1]) @ self.items.mT  # (v, b, m)
         return Measured((1 - cosines.amax(2).mean(0)).double())
 
-    def check(self, shape: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:  # noqa: ARG002
+    def check(self, target: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:  # noqa: ARG002
         """Refuses codes of another size."""
         views, samples = self.items.shape[:2] if self.items.ndim == 3 else (0, 0)
         self._check((views, samples, math.prod(code)), dtype)
@@ -301,19 +316,19 @@ class PositionDistance(Kept):
     by_position = True
     needs = ("codes",)
 
-    def forward(self, x: Tensor, found: Found) -> Measured:  # noqa: ARG002 (of the codes alone)
+    def forward(self, target: Tensor, found: Found) -> Measured:  # noqa: ARG002 (of the codes alone)
         """The distance of each position `(b, h, w)`."""
         codes = found.codes.movedim(1, -1)
         distance = distance_to_nearest(codes.flatten(0, 2), self.items)
         return Measured(distance.value.reshape(codes.shape[:3]))
 
-    def check(self, shape: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:  # noqa: ARG002
+    def check(self, target: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:  # noqa: ARG002
         """Refuses codes of another size."""
         self._check((len(self.items), code[0]), dtype)
 
 
 MEASURES: tuple[type[Measure], ...] = (
-    Error, RelativeError, NormalizedError, MotionError, Surprise, PositionSurprise, RowDistance, CodeDistance,
+    Error, RelativeError, NormalizedError, PositionError, Surprise, PositionSurprise, RowDistance, CodeDistance,
     PositionDistance,
 )  # fmt: skip
 """All of them, which model files name."""

@@ -29,7 +29,7 @@ class Scores(NamedTuple):
 
     score: Tensor  # (b,), float64, higher = more anomalous
     error_map: Tensor  # (b, *shape): what each element adds, see `Scorer.map`; or (0,)
-    x_hat: Tensor  # (b, *shape): reconstruction, in the raw unit; or (0,), where only scores were asked for
+    x_hat: Tensor  # reconstruction: of samples in the raw unit, of another target as it is; or (0,)
     fallback: Tensor  # (b,), bool: some query of the sample found no item above λ
     measures: Tensor  # (b, k), or at each position (b, k, h, w): what the score weighs
 
@@ -115,17 +115,18 @@ class Scorer(nn.Module):
 
         Args:
             raw: `(b, *shape)`.
-            maps: whether error maps and reconstructions are wanted; for tables they cost a third of the time.
+            maps: whether error maps and reconstructions are wanted; they may cost a third of the time.
         """
         x = self.normalise(raw)
         found: Found = self.model(x) if self.network is None else self.network(x)
-        measured: list[Measured] = [measure(x, found) for measure in self.measures]
+        target = self.model.pretext.target(x)
+        measured: list[Measured] = [measure(target, found) for measure in self.measures]
         values = torch.stack([each.value for each in measured], 1)
         positions = self.balance(values)
         score = highest(positions).double()
         if not maps:
             return Scores(score, score[:0], score[:0], found.fallback, values)
-        restored = self.scaling.inverse(found.x_hat) if found.x_hat.shape == x.shape else found.x_hat
+        restored = self.scaling.inverse(found.x_hat) if target is x else found.x_hat
         return Scores(score, self.map(x, measured, positions), restored, found.fallback, values)
 
     def normalise(self, raw: Tensor) -> Tensor:
@@ -136,7 +137,7 @@ class Scorer(nn.Module):
     def map(self, x: Tensor, measured: Sequence[Measured], positions: Tensor) -> Tensor:
         """What each element of normalised samples `(b, *shape)` adds to their scores.
 
-        Of positions it is their score, at the size of a frame `(b, 1, *1, h, w)`. Else it is the weighed sum of the
+        Of positions it is their score, at the size of a sample `(b, 1, …, h, w)`. Else it is the weighed sum of the
         parts of all measures; where one has no parts, those of the first alone, not weighed.
         """
         if positions.ndim > 1:
@@ -234,7 +235,7 @@ def highest(positions: Tensor) -> Tensor:
 
 
 def shown(positions: Tensor, size: Sequence[int]) -> Tensor:
-    """Values of positions `(b, h, w)` at the size of a frame `(b, 1, *size)`."""
+    """Values of positions `(b, h, w)` at a size `(b, 1, *size)`."""
     return interpolate(positions[:, None].float(), tuple(size), mode="bilinear")
 
 
