@@ -94,7 +94,7 @@ class Error(Measure):
     def forward(self, target: Tensor, found: Found) -> Measured:
         """The error, and that of each element."""
         errors = error_map(target, found.x_hat, self.reduction)
-        # The sum runs in float64: over a large sample, float32 would lose what the tolerance of the parity test promises.
+        # The sum runs in float64: over a large sample, float32 would lose what the parity test promises.
         return Measured(total_error(errors, self.reduction, torch.float64), errors)
 
     def added(self, measured: Measured) -> Tensor:
