@@ -1,5 +1,6 @@
 """Watching: the same scores as scoring, with a stated delay; and when scores become alarms."""
 
+import copy
 import gc
 import itertools
 import tracemalloc
@@ -49,6 +50,17 @@ def test_watching_scores_as_scoring_does(watcher: VideoMemAE, squares: Any) -> N
     np.testing.assert_allclose(
         [frame.normalised for frame in seen], causal(scores, float(known[0]), float(known[-1])), rtol=1e-12
     )
+
+
+def test_a_frame_that_scores_as_a_held_out_one_has_the_p_value_of_scoring(watcher: VideoMemAE, squares: Any) -> None:
+    """In float32, its score would not be that of the held-out frame any more."""
+    frames = squares(40, seed=9)
+    held_out = watcher.anomaly_score(frames)[:11]
+    other = copy.deepcopy(watcher).recalibrate(held_out, false_alarm_rate=0.2)
+    seen = [frame for frame in watch(other, [OPENED, *shots(frames)]) if isinstance(frame, Watched)]
+    expected = [(1 + int((held_out >= score).sum())) / 12 for score in held_out]
+    assert [frame.p_value for frame in seen[:11]] == expected
+    assert [frame.p_value for frame in seen] == other.p_value(frames).tolist()
 
 
 def test_memory_is_constant(watcher: VideoMemAE, squares: Any) -> None:

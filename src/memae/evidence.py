@@ -261,14 +261,14 @@ class Explainer:
     ) -> Evidence:
         """One sample's evidence, with its p-value and what its map looks like; see `Evidence`."""
         calibration, center, scale = calibrated(self.scorer), self.scorer.center, self.scorer.scale
-        threshold = calibration.threshold()
+        judged = calibration.judge(torch.tensor(score, dtype=torch.float64))
         pictured = error_map.ndim == 3
         return Evidence(
             name,
             score,
-            float(calibration.p_value(torch.tensor(score, dtype=torch.float64))),
-            threshold,
-            score > threshold,
+            float(judged.p_value),
+            calibration.threshold(),
+            bool(judged.is_anomaly),
             sample,
             reconstruction,
             error_map,

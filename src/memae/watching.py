@@ -130,9 +130,9 @@ def _watch(detector: VideoMemAE, items: Iterator[Item]) -> Iterator[Watched | Ma
             yield found
             continue
         shot, frame = found
-        p_value = float(calibration.p_value(torch.tensor(frame.score)))
-        judged = (frame.score, causal(frame.score), p_value, frame.error_map)
-        yield Watched(source, number, shot.time, shot.wall, *judged, shot.picture)
+        judged = calibration.judge(torch.tensor(frame.score, dtype=torch.float64))
+        told = (frame.score, causal(frame.score), float(judged.p_value), frame.error_map)
+        yield Watched(source, number, shot.time, shot.wall, *told, shot.picture)
         number += 1
 
 

@@ -64,13 +64,9 @@ def scores_of(estimator: Estimator, source: Path, ignore: Sequence[str]) -> NDAr
 
 def judged(estimator: Estimator, scores: Iterable[float]) -> dict[str, Any]:
     """The three columns that every row has."""
-    found = torch.as_tensor(list(scores), dtype=torch.float64)
-    calibration = estimator.calibration_
-    return {
-        "score": found.numpy(),
-        "p_value": calibration.p_value(found).numpy(),
-        "is_anomaly": (found > calibration.threshold()).int().numpy(),
-    }
+    found = estimator.calibration_.judge(torch.as_tensor(list(scores), dtype=torch.float64))
+    columns = found._replace(is_anomaly=found.is_anomaly.int())._asdict()
+    return {name: column.numpy() for name, column in columns.items()}
 
 
 def _table(estimator: Any, source: Path, keep: bool, ignore: Sequence[str]) -> Iterator[pd.DataFrame]:

@@ -169,9 +169,7 @@ class Served(ABC, Generic[E]):
 
     def judged(self, scores: Tensor) -> Judged:
         """Scores as the calibration judges them, as everywhere in memae."""
-        scores = scores.double()
-        p_value = self.estimator.calibration_.p_value(scores)
-        return Judged(scores.numpy(), p_value.numpy(), (scores > self.threshold).numpy())
+        return Judged(*(column.numpy() for column in self.estimator.calibration_.judge(scores)))
 
 
 def explained(evidence: Evidence, known: Mapping[str, Any]) -> Row:
