@@ -8,7 +8,7 @@ from random import Random
 
 from fuzz import mutations, places
 from fuzz.formats import Format, taken
-from memae.cli.judge import judge
+from memae.cli.quality import judge
 from memae.estimators import TabularMemAE
 
 CELLS = (

@@ -24,8 +24,8 @@ from memae.data.videos import Video
 from memae.demo import street
 from memae.errors import InputError, MemaeWarning, ModelFileError, OptionError, SchemaError
 from memae.estimators import Estimator, ImageMemAE, TabularMemAE, VideoMemAE, load, tabular
-from memae.estimators import image as image_module
 from memae.estimators import video as video_module
+from memae.kinds import images as images_module
 from memae.metrics import auroc
 from memae.networks.tabular import default_widths
 from memae.options import Epoch, Step
@@ -647,7 +647,7 @@ def test_files_score_as_arrays_of_the_same_pixels(shape: str, tmp_path: Path) ->
 def test_images_that_do_not_fit_into_memory_are_read_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write_images(tmp_path / "images", IMAGES)
     cached = image().fit(folder)
-    monkeypatch.setattr(image_module, "CACHE_BYTES", IMAGES.nbytes - 1)
+    monkeypatch.setattr(images_module, "CACHE_BYTES", IMAGES.nbytes - 1)
     decoded = image()
     assert isinstance(decoded._prepare(folder).training, ReadAhead)
     np.testing.assert_array_equal(decoded.fit(folder).anomaly_score(folder), cached.anomaly_score(folder))

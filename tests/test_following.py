@@ -7,7 +7,7 @@ import torch
 from memae import VideoMemAE
 from memae.data.pixels import with_channels
 from memae.data.videos import videos_of_array
-from memae.estimators.following import told_of_clips
+from memae.kinds.following import told_of_clips
 
 LENGTH = 5
 

@@ -316,7 +316,9 @@ def test_files_that_cannot_be_used(ask: Ask, tmp_path: Path, monkeypatch: pytest
         return refused(ask("POST", f"/score?model={model}", files=sent), status)
 
     picture, csv = png(bars(1)[0]), b"size,weight,shop\n1,2,a\n"
-    assert told("images", ("a.png", picture), ("bad one.png", picture[:60])).startswith("bad one.png is damaged")
+    assert told("images", ("bad one.png", picture[:60])).startswith("bad one.png is damaged")
+    both = told("images", ("bad one.png", picture[:60]), ("bad two.png", b"x"))
+    assert both.startswith("bad one.png is damaged")
     assert told("images", ("../../etc/passwd.png", b"root:x")).startswith("../../etc/passwd.png is not a PNG")
     assert told("images", ("notes.txt", b"x")).startswith("notes.txt is not of a kind that the model 'images' takes")
     assert "holds numbers, but row 0 has 'x'" in told("rows", ("t.csv", b"size,weight,shop\nx,2,a\n"))

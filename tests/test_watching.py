@@ -17,9 +17,9 @@ from torch import Tensor
 from memae import VideoMemAE
 from memae.data.streams import Item, Lost, Mark, Opened, Shot, Skipped
 from memae.errors import OptionError, SchemaError, SourceError
-from memae.estimators.cutting import Part
+from memae.kinds.following import Footage
 from memae.frames import Causal, causal
-from memae.watching import Ended, Rule, Started, Watched, alarms, rule_of, watch
+from memae.watch.watching import Ended, Rule, Started, Watched, alarms, rule_of, watch
 
 RNG = np.random.default_rng(0)
 OPENED = Opened("door", 25.0, live=True)
@@ -130,7 +130,7 @@ def test_the_delay_is_as_stated(watcher: VideoMemAE, squares: Any, length: int, 
     net = {"widths": (4,), "strides": [(1, 2, 2)], "size": None, "epochs": 1, "warmup": 0, "false_alarm_rate": 0.5}
     detector = VideoMemAE(4, length=length, step=4, score_step=step, **net).fit(squares(40))
     detector.scorer_.chunk = chunk
-    late = [fed - 1 - frame.frame for frame in detector.follow(Part("one", blocks()))]
+    late = [fed - 1 - frame.frame for frame in detector.follow(Footage("one", blocks()))]
     assert max(late[length : 60 - length - chunk * step]) == detector.delay
     assert max(late) <= detector.delay + length
 

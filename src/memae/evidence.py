@@ -217,38 +217,6 @@ class Explainer:
             )
         ]
 
-    def frame(  # noqa: D417 (the first two as in Evidence)
-        self,
-        name: str,
-        score: float,
-        *,
-        pixels: Tensor,
-        place: int,
-        clip: Tensor,
-        x_hat: Tensor,
-        error_map: Tensor,
-        items: tuple[Item, ...],
-    ) -> Evidence:
-        """The evidence of one frame of a video.
-
-        Args:
-            pixels: of the frame `(c, h, w)`, raw.
-            place: of the frame in the clip that gave its score.
-            clip: `(c, t, h, w)`, raw.
-            x_hat: what was restored of the clip.
-            error_map: the frame's `(c, h, w)`.
-            items: what the clip addressed.
-        """
-        if self.scorer.model.pace is None:
-            return self.evidence(name, score, pixels, x_hat[:, place].clone(), error_map, items)
-        place = min(place, clip.shape[1] - 2)
-        motion = (clip[:, place + 1].float() - clip[:, place].float()).cpu()
-        motions = x_hat[
-            -clip.shape[0] * (clip.shape[1] - 1) :
-        ]  # they come last, after frames if those are restored too
-        restored = motions.reshape(clip.shape[0], -1, *x_hat.shape[1:])[:, place] * (self.scorer.scale.cpu() / SHARPER)
-        return self.evidence(name, score, pixels, restored, error_map, items, motion)
-
     def evidence(
         self,
         name: str,

@@ -316,8 +316,8 @@ def _as_printed(parameters: dict[str, Any], paper: dict[str, Any]) -> dict[str, 
 
 def _run(kind: Any, parameters: dict[str, Any]) -> None:
     """Fits an estimator of this kind, showing progress, and writes its model file."""
-    from memae.cli.apart import check_apart
     from memae.cli.logs import opened
+    from memae.cli.paths import check_apart
 
     source, output, resume, log_dir, mlflow, as_json = (
         parameters.pop(name) for name in ("source", "output", "resume", "log_dir", "mlflow", "as_json")

@@ -45,8 +45,7 @@ def describe(estimator: Estimator) -> dict[str, Any]:
             "collapse": estimator.health_.collapse,
             "use": memory.use.tolist(),
         }
-    if estimator.kind == "table":
-        facts["columns"] = estimator.encoder_.as_json()
+    facts |= estimator.kind_.learned()
     facts |= {"options": estimator.get_params(), "data_sha256": estimator.checksum_, "versions": estimator.versions_}
     return facts
 

@@ -58,12 +58,12 @@ def watch(
 
     Example: memae watch model.memae rtsp://camera/stream -o alarms
     """
-    from memae.cli.apart import check_folder_apart
-    from memae.cli.desk import Desk
+    from memae.cli.paths import check_folder_apart
+    from memae.cli.watch_output import Desk
     from memae.data.addresses import without_secrets
     from memae.data.streams import View, read_source
-    from memae.watching import alarms, rule_of
-    from memae.watching import watch as scored
+    from memae.watch.watching import alarms, rule_of
+    from memae.watch.watching import watch as scored
 
     _check_render(render, source, model)
     check_folder_apart(output, Path(source))
@@ -98,7 +98,7 @@ def _loaded(model: Path, false_alarm_rate: float | None, score_step: int | None)
 
 def _check_render(render: Path | None, source: str, model: Path) -> None:
     """Refuses a film that cannot be written, before anything is computed."""
-    from memae.cli.apart import check_apart
+    from memae.cli.paths import check_apart
     from memae.data.addresses import live_source, without_secrets
     from memae.errors import OptionError
 

@@ -2,9 +2,10 @@
 
 from memae.calibration import Calibration
 from memae.drift import Verdict
+from memae.kinds import Words
 from memae.markup import Html, heading, joined, tag
 from memae.report.survey import Survey
-from memae.report.words import Words, clock, counted, figure, share
+from memae.report.words import clock, counted, figure, share
 
 TODAY: dict[Verdict, str] = {
     "like": "As a whole, the scores cannot be told from those of the normal {many} that the model was calibrated with.",

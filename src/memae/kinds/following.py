@@ -2,15 +2,23 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor
 
 from memae.data.clips import chunks
-from memae.estimators.cutting import Part
+from memae.data.videos import Blocks
 from memae.frames import Floats, smoothed, spread_over_frames
 from memae.scoring import Scorer
+
+
+class Footage(NamedTuple):
+    """One video: its frames `(k, c, h, w)` and their times come in blocks, once. They may still be coming."""
+
+    name: Path | str  # its path; or what else it is called
+    blocks: Blocks
 
 
 class FrameScore(NamedTuple):
@@ -46,14 +54,14 @@ Cut = Callable[[str, Iterator[Tensor]], Iterator[tuple[int, Tensor]]]
 """Name and frames of a video → first frame and pixels `(1, c, length, h, w)` of each clip to score."""
 
 
-def followed(scorer: Scorer, part: Part, length: int, cut: Cut) -> Iterator[Seen]:
+def followed(scorer: Scorer, footage: Footage, length: int, cut: Cut) -> Iterator[Seen]:
     """Each frame of one video, as soon as the clips of `length` frames are judged that tell of it.
 
     A frame has the score of the clip centred on it, and its own part of that clip's error. Where places are scored, its
     map is the mean over the clips that hold it, and its score the highest of the map. The frames may still be coming,
     as from a camera.
     """
-    seen = _nearest(scorer, part, length, cut)
+    seen = _nearest(scorer, footage, length, cut)
     if scorer.level is None:
         yield from seen
         return
@@ -62,23 +70,23 @@ def followed(scorer: Scorer, part: Part, length: int, cut: Cut) -> Iterator[Seen
         yield each._replace(frame=each.frame._replace(score=float(places.max()), error_map=shown))
 
 
-def _nearest(scorer: Scorer, part: Part, length: int, cut: Cut) -> Iterator[Seen]:
+def _nearest(scorer: Scorer, footage: Footage, length: int, cut: Cut) -> Iterator[Seen]:
     """Each frame with the clip that is centred nearest to it."""
     waiting: deque[tuple[float, Tensor]] = deque()  # time and pixels of the frames that have no score yet
-    count = 0
+    name, count = str(footage.name), 0
 
     def blocks() -> Iterator[Tensor]:
         nonlocal count
-        for frames, seconds in part.blocks:
+        for frames, seconds in footage.blocks:
             waiting.extend(zip(seconds.tolist(), frames, strict=True))
             count += len(frames)
             yield frames
 
-    for frame, start, clip in spread_over_frames(_judged(scorer, cut(part.name, blocks())), length, lambda: count):
+    for frame, start, clip in spread_over_frames(_judged(scorer, cut(name, blocks())), length, lambda: count):
         time, pixels = waiting.popleft()
         place = min(frame - start, length - 1)
         shown = clip.error_map[:, min(place, clip.error_map.shape[1] - 1)]
-        yield Seen(FrameScore(part.name, frame, time, clip.score, shown), pixels, place, clip)
+        yield Seen(FrameScore(name, frame, time, clip.score, shown), pixels, place, clip)
 
 
 def _places(seen: Seen) -> Tensor:
