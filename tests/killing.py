@@ -19,15 +19,15 @@ import pandas as pd
 import torch
 
 from memae.checkpoint import Run
-from memae.watch.events import Ledger
 from memae.cli.writing import write
 from memae.data.images import write_heat_map
 from memae.deployment.files import OnnxFile, OpenVinoFiles
 from memae.estimators import TabularMemAE, VideoMemAE
 from memae.model import MemorySpec, Spec, build
 from memae.options import Options
-from memae.watch.overlay import film_writer
 from memae.report import write as write_report
+from memae.watch.events import Ledger
+from memae.watch.overlay import film_writer
 from memae.watch.watching import Alarm, Watched
 
 torch.set_num_threads(1)

@@ -17,8 +17,8 @@ from torch import Tensor
 from memae import VideoMemAE
 from memae.data.streams import Item, Lost, Mark, Opened, Shot, Skipped
 from memae.errors import OptionError, SchemaError, SourceError
-from memae.kinds.following import Footage
 from memae.frames import Causal, causal
+from memae.kinds.following import Footage
 from memae.watch.watching import Ended, Rule, Started, Watched, alarms, rule_of, watch
 
 RNG = np.random.default_rng(0)

@@ -158,7 +158,7 @@ def filmed(detector: VideoMemAE, source: Path, films: Films, notes: Notes) -> It
             notes.unread[video] = str(error)
     films.close()
     for name in films.short:
-        notes.unread.setdefault(Path(name), f"{name} has fewer frames than the {detector.length} of a clip")
+        notes.unread.setdefault(Path(name), f"{name} has fewer than {detector.length} frames, the clip length")
     if not films.videos and len(videos) > 1:
         raise none_read(notes.unread)
     if not films.videos:
