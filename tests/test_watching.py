@@ -250,3 +250,16 @@ def test_the_rule_of_a_detector(watcher: VideoMemAE) -> None:
     for wrong in ({"release": -1.0}, {"after": 0}):
         with pytest.raises(OptionError):
             rule_of(watcher, **wrong)
+
+
+def test_the_former_names_still_work_and_say_where_they_have_gone() -> None:
+    import memae.overlay as former_overlay
+    import memae.watching as former
+    from memae.watch.overlay import film_writer
+
+    with pytest.warns(FutureWarning, match="memae.watching is now memae.watch.watching; import watch from there"):
+        assert former.watch is watch
+    with pytest.warns(FutureWarning, match="memae.watch.overlay"):
+        assert former_overlay.film_writer is film_writer
+    with pytest.raises(AttributeError, match="nothing"):
+        former.nothing  # noqa: B018

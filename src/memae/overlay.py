@@ -5,9 +5,9 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    if name.startswith("__"):
-        raise AttributeError(name)
     from memae.watch import overlay as there  # noqa: PLC0415 (or importing this would import all of it)
 
+    if name.startswith("__") or not hasattr(there, name):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     warnings.warn(f"memae.overlay is now memae.watch.overlay; import {name} from there", FutureWarning, stacklevel=2)
     return getattr(there, name)

@@ -32,7 +32,7 @@ def evaluate(
 
     Example: memae evaluate model.memae test.csv --labels class --normal benign
     """
-    from memae.cli.quality import judge, show
+    from memae.cli.quality import evaluated, show
     from memae.estimators import load
     from memae.kinds import Notes
 
@@ -41,7 +41,7 @@ def evaluate(
         estimator.recalibrate(false_alarm_rate=false_alarm_rate)
     estimator.use_engine(engine)
     notes = Notes()
-    facts = judge(estimator, source, labels, normal, ignore, notes)
+    facts = evaluated(estimator, source, labels, normal, ignore, notes)
     if as_json:
         sys.stdout.write(json.dumps(facts, indent=2) + "\n")
     else:

@@ -15,7 +15,7 @@ from memae.kinds import Notes
 from memae.metrics import quality
 
 
-def judge(
+def evaluated(
     estimator: Estimator,
     source: Path,
     labels: str | None,
@@ -43,7 +43,7 @@ def judge(
 
 
 def show(facts: dict[str, Any]) -> None:
-    """Prints what `judge` gave."""
+    """Prints what `evaluated` gave."""
     console = Console()
     told = f"{facts['samples']} samples, {facts['anomalous']} anomalous; {facts['flagged']} scores above "
     console.print(f"{told}{facts['threshold']:.4g}; {facts['false_alarm_rate']:.2%} of the normal ones are among them")

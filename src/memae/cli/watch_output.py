@@ -35,7 +35,7 @@ class Tally:
     unread: int = 0  # videos
 
 
-class Desk:
+class WatchOutput:
     """Tells what happens: lines of JSON on stdout, sentences on stderr, the ledger and the film where asked for.
 
     Args:

@@ -50,7 +50,7 @@ class ServedVideos(Served[VideoMemAE]):
         """Number, time and evidence of frames; nothing is decoded beyond what the last of them needs."""
         if not numbers:
             judged = Judged.joined(part.judged for part in self._frames(upload, wanted))
-            numbers = [int(judged.score.argmax())]
+            numbers = [int(judged.score.numpy().argmax())]
         times: list[float] = []
         explainer = Explainer(self.estimator.scorer_, self.estimator.examples_, wanted.items)
         kind = self.estimator.kind_
