@@ -19,8 +19,8 @@ import numpy as np
 from memae import VideoMemAE, load
 from memae.data.streams import Lost, Opened, Skipped, Unread, View, read_source
 from memae.demo import street
-from memae.overlay import film_writer
-from memae.watching import Ended, Started, alarms, rule_of, watch
+from memae.watch.overlay import film_writer
+from memae.watch.watching import Ended, Started, alarms, rule_of, watch
 
 
 def generated(folder):

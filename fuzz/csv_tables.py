@@ -8,7 +8,7 @@ from random import Random
 
 from fuzz import mutations, places
 from fuzz.formats import Format, taken
-from memae.cli.judge import judge
+from memae.cli.quality import evaluated
 from memae.estimators import TabularMemAE
 
 CELLS = (
@@ -33,7 +33,7 @@ def target(data: bytes) -> int:
         partial(places.begun, fresh, path),
         partial(score, ".parquet", keep=True),
         partial(score, ".jsonl", keep=True, ignore=("label",)),
-        partial(judge, places.table_detector(), path, "label", ["x"], []),
+        partial(evaluated, places.table_detector(), path, "label", ["x"], []),
     )
 
 

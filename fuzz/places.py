@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from memae.cli.rows import scored
+from memae.cli.score_table import scored
 from memae.cli.writing import write
 from memae.estimators import Estimator, ImageMemAE, TabularMemAE, VideoMemAE
 

@@ -16,7 +16,7 @@ from fuzz import mutations, places
 from fuzz.formats import Format, taken
 from memae.data.streams import View, read_source
 from memae.estimators import VideoMemAE
-from memae.watching import alarms, rule_of, watch
+from memae.watch.watching import alarms, rule_of, watch
 
 HEIGHT, WIDTH, FRAMES = 32, 48, 10
 

@@ -19,16 +19,16 @@ import pandas as pd
 import torch
 
 from memae.checkpoint import Run
-from memae.cli.events import Ledger
 from memae.cli.writing import write
 from memae.data.images import write_heat_map
 from memae.deployment.files import OnnxFile, OpenVinoFiles
 from memae.estimators import TabularMemAE, VideoMemAE
 from memae.options import Options
-from memae.overlay import film_writer
 from memae.report import write as write_report
 from memae.spec import MemorySpec, Spec, build
-from memae.watching import Alarm, Watched
+from memae.watch.events import Ledger
+from memae.watch.overlay import film_writer
+from memae.watch.watching import Alarm, Watched
 
 torch.set_num_threads(1)
 SMALL: dict[str, Any] = {"epochs": 1, "warmup": 0, "n_items": 4, "init": "uniform", "false_alarm_rate": 0.2}

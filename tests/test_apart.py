@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from memae import TabularMemAE, VideoMemAE
-from memae.cli.apart import check_apart, check_folder_apart
+from memae.cli.paths import check_apart, check_folder_apart
 from memae.errors import OptionError
 
 Run = Callable[..., Any]

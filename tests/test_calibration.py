@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import false_discovery_control
 
 from memae.errors import InputError, OptionError
-from memae.scoring.calibration import Calibration, discoveries, fewest_discoveries
+from memae.scoring.calibration import Calibration, Judged, discoveries, fewest_discoveries
 
 # Few different values, so that ties are the rule.
 TIED = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=40)
@@ -166,3 +166,16 @@ def test_fewer_samples_above_all_held_out_scores_are_no_discoveries(held_out, sa
         p_values = torch.ones(samples, dtype=torch.float64)
         p_values[:count] = 1 / (held_out + 1)
         assert int(discoveries(p_values, rate).sum()) == (count if count == fewest else 0)
+
+
+def test_one_decision_of_any_score():
+    calibration = Calibration(torch.tensor([0.1, 0.2, 0.3, 0.4]), 0.2)
+    scores = torch.tensor([0.05, 0.4, 0.5, torch.inf, torch.nan])
+    judged = calibration.judge(scores)
+    assert judged.score.dtype == judged.p_value.dtype == torch.float64
+    assert judged.is_anomaly.tolist() == [False, False, True, True, True]
+    assert torch.equal(judged.p_value, calibration.p_value(scores))
+    joined = Judged.joined([judged, judged])
+    assert [len(column) for column in joined] == [10, 10, 10]
+    assert [len(column) for column in Judged.joined([])] == [0, 0, 0]
+    assert not Calibration(torch.ones(3), 0.01).judge(torch.tensor([1e9])).is_anomaly  # no promise, no flag

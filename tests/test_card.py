@@ -91,7 +91,7 @@ def test_what_it_says_of_score_memory_and_file(table: TabularMemAE) -> None:
     text, health = card(table, "m"), table.health_
     assert health is not None
     told = cells(text)
-    weights = table.scorer_.weights
+    weights = table.scorer_.balance.weights
     assert weights is not None
     assert (told["error"], told["distance"]) == tuple(f"{weight:.4g}" for weight in weights.tolist())
     assert f"10 items: {health.in_use} in use, {health.dead} dead" in section(text, "The memory")

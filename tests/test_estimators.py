@@ -24,8 +24,8 @@ from memae.data.videos import Video
 from memae.demo import street
 from memae.errors import InputError, MemaeWarning, ModelFileError, OptionError, SchemaError
 from memae.estimators import Estimator, ImageMemAE, TabularMemAE, VideoMemAE, load, tabular
-from memae.estimators import image as image_module
 from memae.estimators import video as video_module
+from memae.kinds import images as images_module
 from memae.metrics import auroc
 from memae.networks.tabular import default_widths
 from memae.options import Epoch, Step
@@ -518,7 +518,7 @@ def test_the_papers_setting_for_tables() -> None:
     detector = TabularMemAE.paper(epochs=2, batch_size=64).fit(correlated(300, 0))
     assert detector.scorer_.measured == ("error",)
     assert detector.spec_.widths == default_widths(7)
-    assert detector.spec_.columns == ()
+    assert detector.spec_.pretext is None
     assert detector.spec_.memory is not None
     assert detector.spec_.memory.items == 50
     assert detector.spec_.memory.temperature == 1.0
@@ -647,7 +647,7 @@ def test_files_score_as_arrays_of_the_same_pixels(shape: str, tmp_path: Path) ->
 def test_images_that_do_not_fit_into_memory_are_read_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write_images(tmp_path / "images", IMAGES)
     cached = image().fit(folder)
-    monkeypatch.setattr(image_module, "CACHE_BYTES", IMAGES.nbytes - 1)
+    monkeypatch.setattr(images_module, "CACHE_BYTES", IMAGES.nbytes - 1)
     decoded = image()
     assert isinstance(decoded._prepare(folder).training, ReadAhead)
     np.testing.assert_array_equal(decoded.fit(folder).anomaly_score(folder), cached.anomaly_score(folder))
@@ -760,11 +760,11 @@ def test_each_frame_gets_the_clip_centred_on_it(score_step: int, length: int) ->
     assert [(frame.video, frame.frame) for frame in frames[45:]] == [("1", number) for number in range(60)]
 
 
-def test_inspect_counts_known_places() -> None:
+def test_inspect_counts_kept_positions() -> None:
     from memae.cli.inspect import describe
 
     detector = video(kept_samples=37).fit(VIDEO)
-    assert describe(detector)["score"]["references"] == len(detector.scorer_.references) == 37
+    assert describe(detector)["score"]["kept_samples"] == len(detector.scorer_.kept.items) == 37
 
 
 def test_step_of_training_clips() -> None:

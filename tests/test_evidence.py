@@ -12,6 +12,8 @@ from tests.scorers import untrained
 
 from memae import pictures
 from memae.evidence import Cell, Contribution, Evidence, Examples, Explainer, Item, Neighbour, heat, likeness, plain
+from memae.kinds.following import FrameScore, JudgedClip, Seen
+from memae.kinds.videos import frame_evidence
 from memae.pretext.speeds import SpeedSpec
 from memae.scoring import decoded_items
 from memae.scoring.calibration import Calibration
@@ -131,16 +133,24 @@ def test_neighbours_are_those_of_the_item():
 # --------------------------------------------------------------------------------------------------- frames and maps
 
 
+def seen_in(clip, scores, place):
+    """A frame of a clip as `memae.kinds.following` has it."""
+    shown = scores.error_map[0][:, min(place, scores.error_map.shape[2] - 1)]
+    if scores.error_map.ndim == 4:  # a map of places, for all frames of the clip
+        shown = scores.error_map[0]
+    judged = JudgedClip(clip, 7.0, scores.error_map[0], scores.x_hat[0], None)
+    return Seen(FrameScore("f", place, place / 25, 7.0, shown), clip[:, place], place, judged)
+
+
 def test_a_frame_of_a_paced_clip_shows_motion_in_grey_levels():
     scorer = scorer_of("paced")
     clip = raw_of("paced", 1)[0]
     (scores,) = scorer.batched([clip[None]])
-    common = {"clip": clip, "x_hat": scores.x_hat[0], "error_map": scores.error_map[0, :, 0], "items": ()}
-    found = Explainer(scorer).frame("film frame 1", 7.0, pixels=clip[:, 1], place=1, **common)
+    found = frame_evidence(Explainer(scorer), "film frame 1", 7.0, seen_in(clip, scores, 1), ())
     torch.testing.assert_close(found.motion, clip[:, 2] - clip[:, 1])
     # what the network restores is the motion of normalised frames, four times as large
     torch.testing.assert_close(found.reconstruction, scores.x_hat[0, -1:] * 2 / 4)
-    last = Explainer(scorer).frame("film frame 2", 7.0, pixels=clip[:, 2], place=2, **common)
+    last = frame_evidence(Explainer(scorer), "film frame 2", 7.0, seen_in(clip, scores, 2), ())
     torch.testing.assert_close(last.motion, found.motion)  # the last frame has no next one
     assert torch.equal(last.sample, clip[:, 2])
     assert [name for name, _ in found.shown] == ["sample", "motion", "reconstruction", "error_map"]
@@ -150,10 +160,7 @@ def test_a_frame_of_a_clip_in_time_shows_its_own_reconstruction():
     scorer = scorer_of("in_time")
     clip = raw_of("in_time", 1)[0]
     (scores,) = scorer.batched([clip[None]])
-    found = Explainer(scorer).frame(
-        "f", 7.0, pixels=clip[:, 3], place=3, clip=clip, x_hat=scores.x_hat[0],
-        error_map=scores.error_map[0][:, 3], items=(),
-    )  # fmt: skip
+    found = frame_evidence(Explainer(scorer), "f", 7.0, seen_in(clip, scores, 3), ())
     assert found.motion is None
     assert torch.equal(found.reconstruction, scores.x_hat[0][:, 3])
 

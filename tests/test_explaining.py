@@ -16,9 +16,10 @@ from memae.data.pixels import resize
 from memae.demo import street
 from memae.errors import OptionError
 from memae.estimators import Estimator, ImageMemAE, TabularMemAE, VideoMemAE, load
-from memae.estimators import tabular as tabular_module
 from memae.estimators import video as video_module
 from memae.evidence import Evidence, likeness
+from memae.kinds import tables as tables_module
+from memae.kinds import videos
 from memae.scoring.calibration import discoveries
 
 RNG = np.random.default_rng(0)
@@ -126,9 +127,9 @@ def test_frames_are_explained_before_the_video_ends(fitted: dict[str, Estimator]
             yield frame[None, None], torch.tensor([seen / 25], dtype=torch.float64)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(video_module, "frame_blocks", frames)
-        patch.setattr(video_module, "find_videos", lambda _: [tmp_path])
-        patch.setattr(video_module, "ahead", iter)
+        patch.setattr(videos, "frame_blocks", frames)
+        patch.setattr(videos, "find_videos", lambda _: [tmp_path])
+        patch.setattr(videos, "ahead", iter)
         next(detector.explain(tmp_path))
     assert seen <= detector.delay + detector.scorer_.chunk < 10 * len(VIDEO[0])
 
@@ -188,8 +189,8 @@ def test_rows_of_a_file_are_explained_chunk_by_chunk(
     fitted: dict[str, Estimator], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     TABLE.to_csv(tmp_path / "t.csv", index=False)
-    chunks = tabular_module.table_chunks
-    monkeypatch.setattr(tabular_module, "table_chunks", lambda path, **more: chunks(path, 64, **more))
+    chunks = tables_module.table_chunks
+    monkeypatch.setattr(tables_module, "table_chunks", lambda path, **more: chunks(path, 64, **more))
     found = list(fitted["table"].explain(tmp_path / "t.csv"))
     wanted = list(fitted["table"].explain(TABLE))
     assert [each.name for each in found] == [each.name for each in wanted]
@@ -237,7 +238,7 @@ def test_rows_left_out_as_anomalous_do_not_shift_the_numbers() -> None:
 
 def test_a_table_that_streams_keeps_its_own_row_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     TABLE.to_csv(tmp_path / "t.csv", index=False)
-    monkeypatch.setattr(tabular_module, "IN_MEMORY", 0)
+    monkeypatch.setattr(tables_module, "IN_MEMORY", 0)
     detector = table().fit(tmp_path / "t.csv")
     assert detector.examples_ is not None
     index = np.array([int(name.removeprefix("row ")) for name in detector.examples_.names])

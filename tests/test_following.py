@@ -7,7 +7,7 @@ import torch
 from memae import VideoMemAE
 from memae.data.pixels import with_channels
 from memae.data.videos import videos_of_array
-from memae.estimators.following import told_of_clips
+from memae.kinds.following import scores_of_clips
 from memae.scoring.scorer import shown
 
 LENGTH = 5
@@ -52,7 +52,7 @@ def test_a_frame_has_the_mean_map_of_the_clips_around_it_and_the_score_of_its_hi
 
 def test_held_out_clips_are_told_as_the_frames_they_are_centred_on(detector, squares):
     video = squares(30, seed=4)
-    told = told_of_clips(detector.scorer_, measures_of_clips(detector, video), LENGTH, 1, 1)
+    told = scores_of_clips(detector.scorer_, measures_of_clips(detector, video), LENGTH, 1, 1)
     frames = np.array([frame.score for frame in detector.frames(video)])
     # a clip from s is centred on frame s + 2; at the edges fewer clips than frames are averaged
     assert told[2:-2] == pytest.approx(frames[4:-4], rel=1e-6)

@@ -26,7 +26,7 @@ from PIL import Image
 
 from fuzz import child, images, model_files, mutations, videos
 from memae.checkpoint import Run as Checkpoint
-from memae.cli.rows import scored
+from memae.cli.score_table import scored
 from memae.cli.writing import write
 from memae.data import csv_headers, pixels
 from memae.data import videos as films

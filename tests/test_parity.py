@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event
 from typing import Any, NamedTuple
 from xml.etree import ElementTree as ET
 
@@ -15,7 +16,13 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from memae import ImageMemAE, TabularMemAE, VideoMemAE, load
+from memae.data.streams import View, read_source
 from memae.engines import with_openvino
+from memae.kinds import Notes
+from memae.report import survey
+from memae.report.looks import look_at
+from memae.scoring.calibration import Judged
+from memae.watch.watching import Watched, watch
 
 for package in ("onnxruntime", "openvino", "onnxscript"):
     pytest.importorskip(package)
@@ -117,6 +124,37 @@ def test_estimator_file_and_command_line_agree(kind, request, run):
     same(rows["score"], expected)
     same(rows["p_value"], case.detector.p_value(case.new))
     assert np.array_equal(rows["is_anomaly"], expected > case.detector.threshold_)
+
+
+@pytest.mark.parametrize("kind", ["tables", "images", "films"])
+def test_report_and_explain_agree_to_the_last_bit(kind, request):
+    case = request.getfixturevalue(kind)
+    detector = load(case.model)
+    score, p_value = detector.anomaly_score(case.source), detector.p_value(case.source)
+    flagged = (score > detector.threshold_).tolist()
+    explained = list(detector.explain(case.source, items=0))
+    assert [each.score for each in explained] == score.tolist()
+    assert [each.p_value for each in explained] == p_value.tolist()
+    assert [each.is_anomaly for each in explained] == flagged
+    parts = look_at(detector.kind_, detector, case.source, Notes()).scored()
+    seen = Judged.joined(part.judged for part in parts)
+    assert [column.tolist() for column in seen] == [score.tolist(), p_value.tolist(), flagged]
+    found = survey(detector, case.source, 3)
+    assert (found.tally.count, found.tally.flagged) == (len(score), sum(flagged))
+    assert {reason.evidence.score for reason in found.reasons} <= set(score.tolist())
+    assert found.reasons[0].evidence.score == score.max()
+
+
+def test_watching_agrees_to_the_last_bit(films, run):
+    detector = load(films.model)
+    shots = read_source(str(films.source), View(detector.channels, detector.size_), Event())
+    seen = [frame for frame in watch(detector, shots) if isinstance(frame, Watched)]
+    assert [frame.score for frame in seen] == detector.anomaly_score(films.source).tolist()
+    assert [frame.p_value for frame in seen] == detector.p_value(films.source).tolist()
+    told = run("watch", films.model, films.source, "--frames")
+    assert told.code == 0
+    events = [event for event in map(json.loads, told.out.splitlines()) if event["event"] == "frame"]
+    np.testing.assert_allclose([event["p_value"] for event in events], detector.p_value(films.source), atol=1e-6)
 
 
 def test_an_engine_agrees(images):

@@ -221,6 +221,27 @@ def test_reasons_of_frames(ask: Ask, watcher: VideoMemAE, squares: Any, tmp_path
     assert "0 to 59" in refused(ask("POST", "/explain?model=film&sample=60", files=asked), 422)
 
 
+@pytest.mark.parametrize("way", ["header", "pixels"])
+def test_of_several_pictures_those_that_can_be_read_are_answered(ask: Ask, way: str) -> None:
+    pictures = [png(each) for each in bars(4)]
+    whole = found(
+        ask("POST", "/score?model=images", files=[("files", (f"{n}.png", each)) for n, each in enumerate(pictures)])
+    )
+    pictures[1] = b"no picture" if way == "header" else pictures[1][:-30]
+    sent = [("files", (f"{number}.png", each)) for number, each in enumerate(pictures)]
+    scored = ask("POST", "/score?model=images", files=sent).json()
+    assert scored["samples"] == [whole[0], *whole[2:]]
+    (lost,) = scored["unread"]
+    assert (lost["sample"], lost["file"]) == (1, "1.png")
+    assert lost["reason"].startswith("1.png is")
+    explained = ask("POST", "/explain?model=images&sample=1&sample=3", files=sent).json()
+    assert [sample["file"] for sample in explained["samples"]] == ["3.png"]
+    assert explained["samples"][0]["score"] == whole[3]["score"]
+    assert [each["file"] for each in explained["unread"]] == ["1.png"]
+    assert refused(ask("POST", "/explain?model=images&sample=1", files=sent), 422).startswith("1.png is")
+    assert refused(ask("POST", "/score?model=images", files=sent[1:2]), 422).startswith("1.png is")
+
+
 def test_the_example_of_the_docs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     page = (Path(__file__).parents[1] / "docs" / "service.md").read_text()
@@ -318,7 +339,9 @@ def test_files_that_cannot_be_used(ask: Ask, tmp_path: Path, monkeypatch: pytest
         return refused(ask("POST", f"/score?model={model}", files=sent), status)
 
     picture, csv = png(bars(1)[0]), b"size,weight,shop\n1,2,a\n"
-    assert told("images", ("a.png", picture), ("bad one.png", picture[:60])).startswith("bad one.png is damaged")
+    assert told("images", ("bad one.png", picture[:60])).startswith("bad one.png is damaged")
+    both = told("images", ("bad one.png", picture[:60]), ("bad two.png", b"x"))
+    assert both.startswith("bad one.png is damaged")
     assert told("images", ("../../etc/passwd.png", b"root:x")).startswith("../../etc/passwd.png is not a PNG")
     assert told("images", ("notes.txt", b"x")).startswith("notes.txt is not of a kind that the model 'images' takes")
     assert "holds numbers, but row 0 has 'x'" in told("rows", ("t.csv", b"size,weight,shop\nx,2,a\n"))

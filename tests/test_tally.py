@@ -8,7 +8,7 @@ from memae import Calibration
 from memae.report.films import Films, Moment
 from memae.report.scores import Scale
 from memae.report.tally import POINTS, REACH, SAMPLE, Bins, Common, Curve, Tally, Top
-from memae.watching import Rule
+from memae.watch.watching import Rule
 
 RNG = np.random.default_rng(0)
 
@@ -84,7 +84,7 @@ def test_a_curve_keeps_every_peak_and_alarm() -> None:
 
 
 def test_what_rows_have_in_common_adds_up() -> None:
-    common = Common(2)
+    common = Common(["a", "b"])
     common.add(np.array([[3.0, 1.0], [1.0, 1.0]]), np.array([4.0, 2.0]), np.array([5, 6]))
     common.add(np.array([[0.0, 8.0]]), np.array([8.0]), np.array([9]))
     assert common.rows == 3
@@ -102,6 +102,6 @@ def test_of_many_videos_and_alarms_the_highest_are_kept() -> None:
     films.open("empty")
     films.close()
     assert films.videos == 40
-    assert films.short == 1
+    assert len(films.short) == 1
     assert [film.name for film in films.films] == [f"v{number}" for number in range(16, 40)]
     assert [moment.score for moment, _ in films.moments(3)] == [39.0, 38.0, 37.0]

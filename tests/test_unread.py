@@ -153,3 +153,122 @@ def test_names_that_are_no_text(
     assert ran.code == 0
     written = ran.out.encode() if output is None else (tmp_path / output).read_bytes()
     assert "gr\ufffdn.png".encode() in written
+
+
+# --------------------------------------------------------------------------------- the same on every surface
+
+
+def labelled(folder: Path) -> None:
+    """The pictures of a folder as `evaluate` takes them: the first hundred good, the others not."""
+    for path in list(folder.iterdir()):
+        place = folder / ("good" if int(path.stem) < 100 else "bad")
+        place.mkdir(exist_ok=True)
+        path.rename(place / path.name)
+
+
+@pytest.mark.parametrize("way", ["text", "cut"])
+def test_a_damaged_picture_is_named_by_every_command_that_goes_on(
+    run: Run, detector: ImageMemAE, folder: Path, tmp_path: Path, way: str
+) -> None:
+    detector.save(tmp_path / "m")
+    whole = detector.anomaly_score(folder)
+    labelled(folder)
+    bad = folder / "good" / "3.png"
+    spoil(bad, way)
+    for call in (
+        ["score", "-o", tmp_path / "s.csv", "--json"],
+        ["evaluate", "--json"],
+        ["explain", "--json", "--top", 149],
+        ["report", "-o", tmp_path / "r.html"],
+    ):
+        ran = run(call[0], tmp_path / "m", folder, *call[1:])
+        assert ran.code == 1
+        told = [line for line in ran.err.splitlines() if line.startswith("memae: error: ")]
+        assert len(told) == 2
+        assert str(bad) in told[0]
+        assert told[1].endswith("1 file could not be read, or not to its end; everything else is scored")
+        if call[0] == "explain":
+            *lines, last = [json.loads(line) for line in ran.out.splitlines()]
+            assert last == {"unread": [str(bad)]}
+            scores = {Path(line["name"]).name: line["score"] for line in lines}
+            expected = {f"{number}.png": whole[number] for number in range(150) if number != 3}
+            assert scores == pytest.approx(expected, rel=1e-12)
+        elif call[0] != "report":
+            facts = json.loads(ran.out)
+            assert facts["unread"] == [str(bad)]
+            assert facts["samples"] == 149
+    page = (tmp_path / "r.html").read_text()
+    assert "could not be read and scored, or not to their end: 1 of them (good/3.png)" in page
+    assert "149 scored" in ran.err
+
+
+def test_where_no_picture_can_be_read_every_command_stops(
+    run: Run, detector: ImageMemAE, folder: Path, tmp_path: Path
+) -> None:
+    detector.save(tmp_path / "m")
+    labelled(folder)
+    for path in folder.rglob("*.png"):
+        spoil(path, "cut")
+    for call in (["evaluate"], ["explain", "-o", tmp_path / "e.jsonl"], ["report", "-o", tmp_path / "r.html"]):
+        ran = run(call[0], tmp_path / "m", folder, *call[1:])
+        assert ran.code == 1
+        assert ran.err.startswith("memae: error: none of 150 files could be read; the first: ")
+        assert ran.out == ""
+    assert not (tmp_path / "e.jsonl").exists()
+    assert not (tmp_path / "r.html").exists()
+
+
+@pytest.fixture
+def films(squares: Callable[..., Any], tmp_path: Path) -> Path:
+    """Two whole videos, one that is damaged after 20 frames, and one that is too short."""
+    root = tmp_path / "films"
+    for name in ("calm", "cut", "odd", "short"):
+        (root / name).mkdir(parents=True)
+        for number, frame in enumerate(
+            squares(2 if name == "short" else 60, odd=(30, 45) if name == "odd" else (0, 0))
+        ):
+            Image.fromarray(frame).save(root / name / f"{number:02d}.png")
+        np.save(root / f"{name}.npy", np.arange(60) // 15 == 2)
+    spoil(root / "cut" / "20.png", "cut")
+    return root
+
+
+def test_a_damaged_video_is_named_by_every_command_that_goes_on(
+    run: Run, watcher: VideoMemAE, films: Path, tmp_path: Path
+) -> None:
+    watcher.save(tmp_path / "m")
+    calls = (
+        ["score", "-o", tmp_path / "s.csv", "--json"],
+        ["evaluate", "--json"],
+        ["explain", "--json", "--top", 2],
+        ["report", "-o", tmp_path / "r.html"],
+    )
+    ran = {call[0]: run(call[0], tmp_path / "m", films, *call[1:]) for call in calls}
+    for each in ran.values():
+        assert each.code == 1
+        assert "cut/20.png is damaged" in each.err
+        assert "short has 2 frames, the model needs 4" in each.err or "short has fewer than 4 frames" in each.err
+        assert "2 files could not be read, or not to their end" in each.err
+    rows = pd.read_csv(tmp_path / "s.csv")
+    assert rows.groupby("path")["frame"].max().to_dict() == {
+        str(films / name): last for name, last in (("calm", 59), ("cut", 19), ("odd", 59))
+    }
+    unread = [str(films / "cut"), str(films / "short")]
+    assert sorted(json.loads(ran["score"].out)["unread"]) == unread
+    assert sorted(json.loads(ran["explain"].out.splitlines()[-1])["unread"]) == unread
+    facts = json.loads(ran["evaluate"].out)
+    assert sorted(facts["unread"]) == unread
+    assert (facts["videos"], facts["samples"]) == (2, 120)  # labels of the damaged one would not fit
+    assert "140 scored" in ran["report"].err  # as many as `score` has
+    assert int((rows["is_anomaly"] == 1).sum()) == int(ran["report"].err.split(" scored, ")[1].split(" flagged")[0])
+    assert "not to their end: 2 of them (cut, short)" in (tmp_path / "r.html").read_text()
+
+
+def test_frames_before_the_damage_are_those_of_a_video_that_ends_there(
+    run: Run, watcher: VideoMemAE, films: Path, squares: Callable[..., Any], tmp_path: Path
+) -> None:
+    watcher.save(tmp_path / "m")
+    run("score", tmp_path / "m", films, "-o", tmp_path / "s.csv")
+    rows = pd.read_csv(tmp_path / "s.csv")
+    found = rows[rows["path"] == str(films / "cut")]["score"]
+    np.testing.assert_allclose(found, watcher.anomaly_score(squares(60)[:20]), rtol=1e-6)

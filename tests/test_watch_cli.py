@@ -20,7 +20,7 @@ from PIL import Image
 from tests.serving import Camera, encoded, serving
 
 from memae import TabularMemAE, VideoMemAE
-from memae.cli import desk
+from memae.cli import watch_output
 from memae.cli.watch import ending
 from memae.data import streams
 
@@ -157,7 +157,7 @@ def test_what_comes_too_fast_is_skipped_and_counted(
 ) -> None:
     (tmp_path / "film.mkv").write_bytes(encoded(squares(60), "matroska"))
     monkeypatch.setattr(streams, "BACKLOG", 0.3)
-    monkeypatch.setattr(desk, "MINUTE", 0.0)
+    monkeypatch.setattr(watch_output, "MINUTE", 0.0)
     forward = VideoMemAE.follow
 
     def slow(self: VideoMemAE, part: Any) -> Any:

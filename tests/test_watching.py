@@ -1,5 +1,6 @@
 """Watching: the same scores as scoring, with a stated delay; and when scores become alarms."""
 
+import copy
 import gc
 import itertools
 import tracemalloc
@@ -16,9 +17,9 @@ from torch import Tensor
 from memae import VideoMemAE
 from memae.data.streams import Item, Lost, Mark, Opened, Shot, Skipped
 from memae.errors import OptionError, SchemaError, SourceError
-from memae.estimators.cutting import Part
 from memae.frames import Causal, causal
-from memae.watching import Ended, Rule, Started, Watched, alarms, rule_of, watch
+from memae.kinds.following import Footage
+from memae.watch.watching import Ended, Rule, Started, Watched, alarms, rule_of, watch
 
 RNG = np.random.default_rng(0)
 OPENED = Opened("door", 25.0, live=True)
@@ -49,6 +50,17 @@ def test_watching_scores_as_scoring_does(watcher: VideoMemAE, squares: Any) -> N
     np.testing.assert_allclose(
         [frame.normalised for frame in seen], causal(scores, float(known[0]), float(known[-1])), rtol=1e-12
     )
+
+
+def test_a_frame_that_scores_as_a_held_out_one_has_the_p_value_of_scoring(watcher: VideoMemAE, squares: Any) -> None:
+    """In float32, its score would not be that of the held-out frame any more."""
+    frames = squares(40, seed=9)
+    held_out = watcher.anomaly_score(frames)[:11]
+    other = copy.deepcopy(watcher).recalibrate(held_out, false_alarm_rate=0.2)
+    seen = [frame for frame in watch(other, [OPENED, *shots(frames)]) if isinstance(frame, Watched)]
+    expected = [(1 + int((held_out >= score).sum())) / 12 for score in held_out]
+    assert [frame.p_value for frame in seen[:11]] == expected
+    assert [frame.p_value for frame in seen] == other.p_value(frames).tolist()
 
 
 def test_memory_is_constant(watcher: VideoMemAE, squares: Any) -> None:
@@ -118,7 +130,7 @@ def test_the_delay_is_as_stated(watcher: VideoMemAE, squares: Any, length: int, 
     net = {"widths": (4,), "strides": [(1, 2, 2)], "size": None, "epochs": 1, "warmup": 0, "false_alarm_rate": 0.5}
     detector = VideoMemAE(4, length=length, step=4, score_step=step, **net).fit(squares(40))
     detector.scorer_.chunk = chunk
-    late = [fed - 1 - frame.frame for frame in detector.follow(Part("one", blocks()))]
+    late = [fed - 1 - frame.frame for frame in detector.follow(Footage("one", blocks()))]
     assert max(late[length : 60 - length - chunk * step]) == detector.delay
     assert max(late) <= detector.delay + length
 
@@ -238,3 +250,16 @@ def test_the_rule_of_a_detector(watcher: VideoMemAE) -> None:
     for wrong in ({"release": -1.0}, {"after": 0}):
         with pytest.raises(OptionError):
             rule_of(watcher, **wrong)
+
+
+def test_the_former_names_still_work_and_say_where_they_have_gone() -> None:
+    import memae.overlay as former_overlay
+    import memae.watching as former
+    from memae.watch.overlay import film_writer
+
+    with pytest.warns(FutureWarning, match="memae.watching is now memae.watch.watching; import watch from there"):
+        assert former.watch is watch
+    with pytest.warns(FutureWarning, match="memae.watch.overlay"):
+        assert former_overlay.film_writer is film_writer
+    with pytest.raises(AttributeError, match="nothing"):
+        former.nothing  # noqa: B018

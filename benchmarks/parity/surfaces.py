@@ -8,6 +8,7 @@ import sys
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,12 +17,17 @@ from numpy.typing import NDArray
 from benchmarks import records
 from benchmarks.parity.cases import Case
 from benchmarks.service.process import Table, serving
-from memae import load
+from memae import VideoMemAE, calibration, load
+from memae.data.streams import View, read_source
 from memae.deployment import export
 from memae.engines import Run, with_openvino
+from memae.errors import OptionError
 from memae.estimators import Estimator
 from memae.export import ANSWERS, PLACES
+from memae.kinds import Notes
+from memae.report.looks import look_at
 from memae.scoring import Floats
+from memae.watch.watching import Watched, rule_of, watch
 
 EXAMPLE = records.ROOT / "examples" / "onnx_alone.py"
 
@@ -98,12 +104,44 @@ def by_openvino(case: Case) -> Judged:
     return Judged(score, is_anomaly)
 
 
+def by_explaining(case: Case) -> Judged:
+    """The evidence of every sample."""
+    evidence = list(load(case.model).explain(case.source, items=0))
+    return Judged(np.array([each.score for each in evidence]), np.array([each.is_anomaly for each in evidence]))
+
+
+def by_report(case: Case) -> Judged:
+    """What `memae report` counts."""
+    detector = load(case.model)
+    parts = look_at(detector.kind_, detector, case.source, Notes()).scored()
+    judged = calibration.Judged.joined(part.judged for part in parts)
+    return Judged(judged.score.numpy(), judged.is_anomaly.numpy())
+
+
+def by_watching(case: Case) -> Judged:
+    """`memae watch`.
+
+    Raises:
+        OptionError: the samples are no frames.
+    """
+    detector = load(case.model)
+    if not isinstance(detector, VideoMemAE):
+        raise OptionError("only video is watched")
+    shots = read_source(str(case.source), View(detector.channels, detector.size_), Event())
+    frames = [item for item in watch(detector, shots) if isinstance(item, Watched)]
+    above = rule_of(detector).above
+    return Judged(np.array([each.score for each in frames]), np.array([each.score > above for each in frames]))
+
+
 SURFACES: dict[str, Callable[[Case], Judged]] = {
     "Python, files": from_files,
     "model file": from_the_model_file,
     "`--engine onnxruntime`": by_an_engine,
     "command line": by_command,
     "HTTP": over_http,
+    "`memae explain`": by_explaining,
+    "`memae report`": by_report,
+    "`memae watch`": by_watching,
     "exported, ONNX Runtime": by_onnx_runtime,
     "exported, OpenVINO": by_openvino,
 }

@@ -217,40 +217,6 @@ class Explainer:
             )
         ]
 
-    def frame(  # noqa: D417 (the first two as in Evidence)
-        self,
-        name: str,
-        score: float,
-        *,
-        pixels: Tensor,
-        place: int,
-        clip: Tensor,
-        x_hat: Tensor,
-        error_map: Tensor,
-        items: tuple[Item, ...],
-    ) -> Evidence:
-        """The evidence of one frame of a video.
-
-        Args:
-            pixels: of the frame `(c, h, w)`, raw.
-            place: of the frame in the clip that gave its score.
-            clip: `(c, t, h, w)`, raw.
-            x_hat: what was restored of the clip.
-            error_map: the frame's `(c, h, w)`.
-            items: what the clip addressed.
-        """
-        if not self.scorer.by_position:
-            return self.evidence(name, score, pixels, x_hat[:, place].clone(), error_map, items)
-        place = min(place, clip.shape[1] - 2)
-        motion = (clip[:, place + 1].float() - clip[:, place].float()).cpu()
-        motions = x_hat[
-            -clip.shape[0] * (clip.shape[1] - 1) :
-        ]  # they come last, after frames if those are restored too
-        restored = motions.reshape(clip.shape[0], -1, *x_hat.shape[1:])[:, place] * (
-            self.scorer.scaling.scale.cpu() / SHARPER
-        )
-        return self.evidence(name, score, pixels, restored, error_map, items, motion)
-
     def evidence(
         self,
         name: str,
@@ -263,14 +229,14 @@ class Explainer:
     ) -> Evidence:
         """One sample's evidence, with its p-value and what its map looks like; see `Evidence`."""
         calibration, scaling = calibrated(self.scorer), self.scorer.scaling
-        threshold = calibration.threshold()
+        judged = calibration.judge(torch.tensor(score, dtype=torch.float64))
         pictured = error_map.ndim == 3
         return Evidence(
             name,
             score,
-            float(calibration.p_value(torch.tensor(score, dtype=torch.float64))),
-            threshold,
-            score > threshold,
+            float(judged.p_value),
+            calibration.threshold(),
+            bool(judged.is_anomaly),
             sample,
             reconstruction,
             error_map,

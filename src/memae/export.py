@@ -33,22 +33,16 @@ class _Network(nn.Module):
 class _Detector(nn.Module):
     """A calibrated scorer, as a module."""
 
-    threshold: Tensor
-
     def __init__(self, scorer: Scorer) -> None:
         super().__init__()
         assert scorer.calibration is not None  # noqa: S101 (fitted means calibrated)
         self.scorer = scorer
         self.calibration = scorer.calibration
-        # a number would be rounded to float32, and that of the held-out score which is the threshold exceed it
-        threshold = torch.tensor(scorer.calibration.threshold(), dtype=torch.float64)
-        self.register_buffer("threshold", threshold)
 
     def forward(self, raw: Tensor) -> tuple[Tensor, ...]:
         found = self.scorer(raw)
-        flagged = ~(found.score <= self.threshold)  # and NaN, which no engine refuses
         positions = (self.scorer.positions(found.measures),) if self.scorer.by_position else ()
-        return found.score, self.calibration.p_value(found.score), flagged, found.error_map, *positions
+        return *self.calibration.judge(found.score), found.error_map, *positions
 
 
 def network_as_onnx(scorer: Scorer, shape: tuple[int, ...]) -> bytes:

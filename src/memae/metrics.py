@@ -1,5 +1,6 @@
 """How good are scores, given labels (1 or True = anomalous): arrays in, numbers out."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -18,6 +19,10 @@ class Estimate(NamedTuple):
     value: float
     low: float
     high: float
+
+    def as_json(self) -> dict[str, float | None]:
+        """The three numbers, rounded; None for what cannot be told."""
+        return {name: None if math.isnan(each) else round(each, 6) for name, each in self._asdict().items()}
 
 
 class Quality(NamedTuple):

@@ -18,10 +18,11 @@ from memae.cli.evaluate import evaluate
 from memae.cli.explain import explain
 from memae.cli.export import export
 from memae.cli.fit import fit
-from memae.cli.renew import recalibrate, update
+from memae.cli.recalibrate import recalibrate
 from memae.cli.report import report
 from memae.cli.score import score
 from memae.cli.serve import serve
+from memae.cli.update import update
 from memae.cli.watch import watch
 from memae.errors import MemaeError, MemaeWarning, sentence
 

@@ -7,12 +7,13 @@ References:
 import math
 import textwrap
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from memae.cli.inspect import describe
-from memae.data.tables import MAX_CATEGORIES, Column
-from memae.drift import promised_band
+from memae.data.tables import Column
 from memae.estimators import Estimator
+from memae.kinds import Words
+from memae.scoring.drift import promised_band
 
 LISTED = 60
 """Columns of a table that a card lists, at most."""
@@ -22,68 +23,6 @@ WIDTH = 110
 """Characters a line, for those who read the Markdown as it is."""
 
 
-class Words(NamedTuple):
-    """How a card speaks of a kind of data."""
-
-    data: str
-    one: str
-    many: str
-    learned: str
-    error: str
-    surprise: str
-    distance: str
-    limits: tuple[str, ...]
-
-
-WORDS = {
-    "table": Words(
-        data="rows of a table",
-        one="row",
-        many="rows",
-        learned="distinct rows",
-        error="how badly each column is restored from the others by way of the memory, over what is usual for it",
-        surprise="",
-        distance="the distance to the nearest known rows",
-        limits=(
-            "Columns must be those of training, with the same meaning and unit; names, order and type are checked.",
-            f"Of a column of text the {MAX_CATEGORIES} most frequent values are told apart; a value that training "
-            "never showed counts as unusual.",
-            "Single rows are judged: what is anomalous only in the order or the number of rows is not seen.",
-        ),
-    ),
-    "image": Words(
-        data="images",
-        one="image",
-        many="images",
-        learned="images",
-        error="how badly the image is restored from memory",
-        surprise="how badly it is told from the memory's answer which way up the image is",
-        distance="the distance of the image's code to the nearest known one",
-        limits=(
-            "Images must be taken as those of training: camera, distance, light and framing. Another light is an "
-            "anomaly to it.",
-            "Images are judged at the size that the network sees; a defect of few pixels there may be missed.",
-        ),
-    ),
-    "video": Words(
-        data="video",
-        one="frame",
-        many="frames",
-        learned="clips",
-        error="how badly the motion at a place is restored from memory",
-        surprise="the odds, told from the memory's answer, that a place does not play as fast as it was filmed",
-        distance="the distance of a place's code to the nearest known ones",
-        limits=(
-            "The camera must stand as in training, and film at its frame rate: at half the rate everyone is twice as "
-            "fast.",
-            "Frames resemble those around them, and the held-out ones are the ends of the training videos. For another "
-            "time or place the p-value is a guide and not a promise: measure the false-alarm rate there before it is "
-            "relied on.",
-        ),
-    ),
-}
-
-
 def card(estimator: Estimator, name: str) -> str:
     """The model card of a fitted estimator, Markdown.
 
@@ -91,7 +30,7 @@ def card(estimator: Estimator, name: str) -> str:
         estimator: fitted.
         name: of its model file.
     """
-    facts, words = describe(estimator), WORDS[estimator.kind]
+    facts, words = describe(estimator), estimator.kind_.words
     network = "A memory-augmented autoencoder (MemAE)" if facts["network"]["memory"] else "A plain autoencoder"
     about = (
         f"{network}, fitted by memae to {words.data} taken for normal. It gives each {words.one} a score, higher for "
@@ -167,7 +106,7 @@ def _score(facts: dict[str, Any], words: Words) -> Iterator[str]:
     yield "| part | weight | what it measures |"
     yield "|---|---|---|"
     for name, weight in score["weights"].items():
-        plainly = name == "error" and words.one == "row" and score["criterion"] == "error"
+        plainly = name == "error" and words.one == "row" and score["measures"][0] == "Error"
         yield f"| {name} | {weight:.4g} | {'the reconstruction error' if plainly else getattr(words, name)} |"
 
 
@@ -215,10 +154,10 @@ def _held(estimator: Estimator, facts: dict[str, Any], words: Words) -> Iterator
     yield f"- the scores of the {facts['calibration']['held_out_samples']:,} held-out {words.many};"
     if "columns" in facts:
         yield "- each column's name; of numbers mean, spread, least and largest; of text the values and their shares;"
-    if score["rows"]:
-        yield f"- **{score['rows']:,} rows of the training data**, encoded (`kept_samples=0` keeps none);"
-    if score["references"]:
-        yield f"- codes of training data, {score['references']:,} (`kept_samples=0` keeps none);"
+    if score["kept_whole"]:
+        yield f"- **{score['kept_samples']:,} rows of the training data**, encoded (`kept_samples=0` keeps none);"
+    elif score["kept_samples"]:
+        yield f"- codes of training data, {score['kept_samples']:,} (`kept_samples=0` keeps none);"
     if kept is not None:
         what = "row numbers" if kept.thumbnails is None else "**small pictures and names**"
         yield f"- {what} of {len(kept.names):,} training samples, to explain with (`keep_examples=False` keeps none);"
@@ -233,7 +172,7 @@ def _limits(estimator: Estimator, words: Words) -> Iterator[str]:
     yield "- Whether it treats groups of people alike was not tested; where samples are of people, do so before use."
     for limit in words.limits:
         yield f"- {limit}"
-    most = estimator.scorer_.limit
+    most = estimator.scorer_.scaling.limit
     if math.isfinite(most):
         yield f"- A number beyond {most:g} standard deviations counts as {most:g}: further out, a score does not rise."
 

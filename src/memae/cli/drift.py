@@ -21,7 +21,7 @@ def drift(
 
     Example: memae drift model.memae june.csv
     """
-    from memae.cli.rows import scores_of
+    from memae.cli.score_table import scores_of
     from memae.estimators import load
 
     estimator = load(model)

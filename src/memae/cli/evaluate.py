@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from memae.cli.score import EngineOption, FalseAlarms, Ignored, Model
+from memae.cli.unread import tell_unread
 
 
 def evaluate(
@@ -31,15 +32,18 @@ def evaluate(
 
     Example: memae evaluate model.memae test.csv --labels class --normal benign
     """
-    from memae.cli.judge import judge, show
+    from memae.cli.quality import evaluated, show
     from memae.estimators import load
+    from memae.kinds import Notes
 
     estimator = load(model)
     if false_alarm_rate is not None:
         estimator.recalibrate(false_alarm_rate=false_alarm_rate)
     estimator.use_engine(engine)
-    facts = judge(estimator, source, labels, normal, ignore)
+    notes = Notes()
+    facts = evaluated(estimator, source, labels, normal, ignore, notes)
     if as_json:
         sys.stdout.write(json.dumps(facts, indent=2) + "\n")
     else:
         show(facts)
+    tell_unread(notes)

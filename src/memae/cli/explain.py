@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from memae.cli.score import Ignored, Model
+from memae.cli.unread import tell_unread, unread_paths
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from memae.estimators import Estimator
     from memae.evidence import Evidence
+    from memae.kinds import Notes
 
 
 def explain(
@@ -38,19 +38,21 @@ def explain(
 
     Example: memae explain model.memae new.csv --top 3
     """
-    from memae.cli.apart import check_apart, check_folder_apart
-    from memae.cli.reasons import draw, show
+    from memae.cli.evidence import draw, show
+    from memae.cli.paths import check_apart, check_folder_apart
     from memae.errors import OptionError
     from memae.estimators import load
     from memae.files import replacing
+    from memae.kinds import Notes
 
     check_apart(output, model, source)
     check_folder_apart(pictures, source)
     estimator = load(model)
-    if pictures is not None and estimator.kind == "table":
+    if pictures is not None and not estimator.kind_.pictured:
         raise OptionError("--pictures is for images and video; a row of a table has no picture")
-    found = _most_anomalous(estimator, source, top, items, ignore)
-    lines = "".join(json.dumps(each.as_json()) + "\n" for each in found) if as_json or output is not None else ""
+    notes = Notes()
+    found = _most_anomalous(estimator, source, top, items, ignore, notes)
+    lines = _as_json(found, notes) if as_json or output is not None else ""
     if output is not None:
         with replacing(output) as temporary:
             temporary.write_text(lines, encoding="utf-8")
@@ -63,32 +65,28 @@ def explain(
     elif output is None:
         for each in found:
             show(each)
+    tell_unread(notes)
+
+
+def _as_json(found: "Sequence[Evidence]", notes: "Notes") -> str:
+    """A line a sample, and a last one that names what could not be read, if anything."""
+    lines = [each.as_json() for each in found]
+    lines += [{"unread": unread_paths(notes)}] if notes.unread else []
+    return "".join(json.dumps(line) + "\n" for line in lines)
 
 
 def _most_anomalous(
-    estimator: "Estimator", source: Path, top: int, items: int, ignore: Sequence[str]
+    estimator: "Estimator", source: Path, top: int, items: int, ignore: Sequence[str], notes: "Notes"
 ) -> "list[Evidence]":
-    """Evidence of so many samples, the most anomalous first; equal ones in their order."""
-    import pandas as pd
+    """Evidence of so many samples, the most anomalous first."""
+    import numpy as np
 
-    from memae.cli.rows import scored
+    from memae.evidence import Explainer
+    from memae.kinds.kind import joined_names, sample_at
 
-    rows = pd.concat(list(scored(estimator, source, ignore=ignore)), ignore_index=True)
-    rows = rows.sort_values("score", ascending=False, kind="stable")
-    order = rows.index[:top].tolist() if estimator.kind != "video" else _apart(rows, top)
-    if ignore:  # columns that are there to be left out, as those that `fit` was told of
-        estimator.set_params(ignore=[*estimator.get_params()["ignore"], *ignore])
-    found = dict(zip(sorted(order), estimator.explain(source, items=items, only=set(order)), strict=True))
-    return [found[place] for place in order]
-
-
-def _apart(rows: "pd.DataFrame", top: int) -> list[int]:
-    """So many frames, the most anomalous first, no two of a video within a second: neighbours have the same reasons."""
-    chosen: list[int] = []
-    told: dict[str, list[float]] = {}
-    for place, path, seconds in zip(rows.index.tolist(), rows["path"], rows["time"], strict=True):
-        others = told.setdefault(path, [])
-        if len(chosen) < top and all(abs(seconds - other) >= 1 for other in others):
-            chosen.append(place)
-            others.append(seconds)
-    return chosen
+    kind = estimator.kind_.ignoring(ignore)
+    parts = list(kind.scored(estimator.scorer_, kind.open(source, notes=notes)))
+    names = joined_names([part.names for part in parts])
+    scores = np.concatenate([part.judged.score.numpy() for part in parts])
+    chosen = [sample_at(names, place) for place in kind.most_anomalous(names, scores, top)]
+    return kind.explain_again(Explainer(estimator.scorer_, estimator.examples_, items), source, chosen)

@@ -29,10 +29,9 @@ def export(
 
     Example: memae export model.memae model.onnx --check new.csv
     """
-    from memae.cli.apart import check_apart
+    from memae.cli.paths import check_apart
     from memae.deployment import export as write
-    from memae.errors import OptionError
-    from memae.estimators import TabularMemAE, load
+    from memae.estimators import load
 
     for written in (output, output.with_suffix(".bin")) if output.suffix.lower() == ".xml" else (output,):
         check_apart(written, model, check)
@@ -40,9 +39,8 @@ def export(
     if false_alarm_rate is not None:
         detector.recalibrate(false_alarm_rate=false_alarm_rate)
     if ignore:
-        if not isinstance(detector, TabularMemAE):
-            raise OptionError("--ignore is for tables; images and video have no columns")
-        detector.ignore = [*detector.ignore, *ignore]
+        detector.kind_.ignoring(ignore)  # refuses columns of what has none
+        detector.set_params(ignore=[*detector.get_params()["ignore"], *ignore])
     found = write(detector, output, check=check)
     if as_json:
         facts = {"output": str(output), "differences": found.differences._asdict(), **asdict(found.description)}

@@ -109,8 +109,8 @@ def video(job: Job, settings: dict[str, Any], *, native_size: Native = False) ->
 
 def _run(kind: Any, job: Job, settings: dict[str, Any]) -> None:
     """Fits an estimator of this kind, showing progress, and writes its model file."""
-    from memae.cli.apart import check_apart
     from memae.cli.logs import opened
+    from memae.cli.paths import check_apart
 
     check_apart(job.output, job.source)
     checkpoint = _checkpoint(job.output, resume=job.resume)

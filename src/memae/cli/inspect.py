@@ -13,19 +13,17 @@ from memae.options import epoch_as_json
 def describe(estimator: Estimator) -> dict[str, Any]:
     """All that is known of a fitted estimator, JSON-ready."""
     scorer, memory = estimator.scorer_, estimator.scorer_.model.memory
-    calibration = scorer.calibration
+    calibration, weights = scorer.calibration, scorer.balance.weights
     facts: dict[str, Any] = {
         "kind": estimator.kind,
         "network": asdict(estimator.spec_),
         "parameters": sum(value.numel() for value in scorer.model.parameters()),
         "score": {
-            "reduction": scorer.reduction,
-            "criterion": scorer.criterion,
-            "weights": dict(
-                zip(scorer.measured, [1.0] if scorer.weights is None else scorer.weights.tolist(), strict=True)
-            ),
-            "references": 0 if scorer.references is None else scorer.references.shape[-2],
-            "rows": 0 if scorer.rows is None else len(scorer.rows),
+            "reduction": estimator.reduction,
+            "measures": [type(measure).__name__ for measure in scorer.measures],
+            "weights": dict(zip(scorer.measured, [1.0] if weights is None else weights.tolist(), strict=True)),
+            "kept_samples": 0 if scorer.kept is None else scorer.kept.items.shape[-2],
+            "kept_whole": scorer.kept is not None and scorer.kept.of_samples,  # not as codes
         },
         "training_samples": estimator.learned_ or None,
         "epochs": len(estimator.history_),
@@ -45,8 +43,7 @@ def describe(estimator: Estimator) -> dict[str, Any]:
             "collapse": estimator.health_.collapse,
             "use": memory.use.tolist(),
         }
-    if estimator.kind == "table":
-        facts["columns"] = estimator.encoder_.as_json()
+    facts |= estimator.kind_.learned()
     facts |= {"options": estimator.get_params(), "data_sha256": estimator.checksum_, "versions": estimator.versions_}
     return facts
 
@@ -79,8 +76,9 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     score = facts["score"]
     if len(score["weights"]) > 1:
         told = " + ".join(f"{weight:.4g} × {name}" for name, weight in score["weights"].items())
-        told += f"; {score['references']:,} references" if score["references"] else ""
-        told += f"; the model holds {score['rows']:,} rows of training" if score["rows"] else ""
+        if score["kept_samples"]:
+            what = "samples" if score["kept_whole"] else "codes"
+            told += f"; the model holds {score['kept_samples']:,} {what} of training"
         lines.append(("score", told))
     if "calibration" in facts:
         known = facts["calibration"]

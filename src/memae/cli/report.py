@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from memae.cli.score import FalseAlarms, Ignored, Model
+from memae.cli.unread import tell_unread
 
 
 def report(
@@ -23,7 +24,7 @@ def report(
 
     Example: memae report model.memae new.csv -o report.html
     """
-    from memae.cli.apart import check_apart
+    from memae.cli.paths import check_apart
     from memae.errors import OptionError
     from memae.estimators import load
     from memae.report import write
@@ -37,3 +38,4 @@ def report(
     command = shlex.join(["memae", *sys.argv[1:]])
     found = write(detector, source, output, top=top, ignore=ignore, title=title, model=model, command=command)
     sys.stderr.write(f"{output}: {found.tally.count} scored, {found.tally.flagged} flagged\n")
+    tell_unread(found.notes)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from memae.cli.unread import tell_unread, unread_paths
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -24,8 +26,6 @@ EngineOption = Annotated[Engine, typer.Option(help="What computes; the others ne
 
 MANY = 20
 """Samples of which it says something when most are flagged."""
-LISTED = 20
-"""Files that could not be read are named, so many at most; --json names all."""
 
 
 def score(
@@ -49,11 +49,12 @@ def score(
 
     Example: memae score model.memae new.csv -o scores.csv --keep
     """
-    from memae.calibration import checked_rate
-    from memae.cli.apart import check_apart
-    from memae.cli.rows import discovered, scored
+    from memae.cli.paths import check_apart
+    from memae.cli.score_table import discovered, scored
     from memae.cli.writing import check_ending, write
     from memae.estimators import load
+    from memae.kinds import Notes
+    from memae.scoring.calibration import checked_rate
 
     if as_json and output is None:
         raise typer.BadParameter("--json needs --output, since the rows go to stdout without it")
@@ -63,8 +64,8 @@ def score(
     if false_alarm_rate is not None:
         estimator.recalibrate(false_alarm_rate=false_alarm_rate)
     estimator.use_engine(engine)
-    unread: dict[Path, str] = {}
-    rows: Iterable[pd.DataFrame] = scored(estimator, source, keep=keep, ignore=ignore, maps=maps, unread=unread)
+    notes = Notes()
+    rows: Iterable[pd.DataFrame] = scored(estimator, source, keep=keep, ignore=ignore, maps=maps, notes=notes)
     found = 0
     if fdr is not None:
         rows, found = discovered(rows, checked_rate(fdr, "false-discovery"))
@@ -73,8 +74,9 @@ def score(
     if fdr is not None:
         facts["discoveries"] = found
         sys.stderr.write(_of_discoveries(found, count, fdr, len(estimator.calibration_.scores)))
-    if estimator.kind != "table":
-        facts["unread"] = [str(path) for path in unread]
+    facts["unread"] = unread_paths(notes)
+    for remark in notes.remarks:
+        sys.stderr.write(f"memae: warning: {remark}\n")
     if as_json:
         sys.stdout.write(json.dumps(facts) + "\n")
     elif output is not None:
@@ -82,23 +84,12 @@ def score(
     if flagged > count / 2 and count >= MANY:
         told = f"{flagged} of {count} are flagged; if most should be normal, this data is unlike that of training"
         sys.stderr.write(f"{told}: see `memae drift {model} {source}`\n")
-    if unread:
-        sys.stderr.write(_of_unread(list(unread.values())))
-        raise typer.Exit(1)
-
-
-def _of_unread(reasons: list[str]) -> str:
-    """What could not be scored, a line each, where these are not too many to be read."""
-    lines = [f"memae: error: {' '.join(reason.split())}\n" for reason in reasons[:LISTED]]
-    more = f", the first {LISTED} above" if len(reasons) > LISTED else ""
-    files, their = ("files", "their") if len(reasons) > 1 else ("file", "its")
-    told = f"{len(reasons)} {files} could not be read, or not to {their} end{more}; everything else is scored"
-    return "".join([*lines, f"memae: error: {told}\n"])
+    tell_unread(notes)
 
 
 def _of_discoveries(found: int, samples: int, rate: float, held_out: int) -> str:
     """How many there are, and why there may be none."""
-    from memae.calibration import fewest_discoveries
+    from memae.scoring.calibration import fewest_discoveries
 
     fewest = fewest_discoveries(held_out, samples, rate)
     if found or fewest == 1:

@@ -58,12 +58,12 @@ def watch(
 
     Example: memae watch model.memae rtsp://camera/stream -o alarms
     """
-    from memae.cli.apart import check_folder_apart
-    from memae.cli.desk import Desk
+    from memae.cli.paths import check_folder_apart
+    from memae.cli.watch_output import WatchOutput
     from memae.data.addresses import without_secrets
     from memae.data.streams import View, read_source
-    from memae.watching import alarms, rule_of
-    from memae.watching import watch as scored
+    from memae.watch.watching import alarms, rule_of
+    from memae.watch.watching import watch as scored
 
     _check_render(render, source, model)
     check_folder_apart(output, Path(source))
@@ -71,11 +71,11 @@ def watch(
     rule = rule_of(detector, release=release, after=after)
     detector.use_engine(engine)
     view = View(detector.channels, detector.size_, FILMED if render else PICTURE if output else 0)
-    with ending() as stop, Desk(detector, rule, folder=output, render=render, frames=frames) as desk:
+    with ending() as stop, WatchOutput(detector, rule, folder=output, render=render, frames=frames) as told:
         items = read_source(source, view, stop, realtime=realtime, patience=reconnect)
-        for item in alarms(scored(detector, items), rule, first=desk.first):
-            desk.take(item)
-        whole = desk.sum_up(without_secrets(source), stopped=stop.is_set())
+        for item in alarms(scored(detector, items), rule, first=told.first):
+            told.take(item)
+        whole = told.sum_up(without_secrets(source), stopped=stop.is_set())
     if not whole:
         raise typer.Exit(1)
 
@@ -98,7 +98,7 @@ def _loaded(model: Path, false_alarm_rate: float | None, score_step: int | None)
 
 def _check_render(render: Path | None, source: str, model: Path) -> None:
     """Refuses a film that cannot be written, before anything is computed."""
-    from memae.cli.apart import check_apart
+    from memae.cli.paths import check_apart
     from memae.data.addresses import live_source, without_secrets
     from memae.errors import OptionError
 

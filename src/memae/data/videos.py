@@ -111,7 +111,8 @@ def frame_blocks(
     begin = 0.0
     frames: list[Tensor] = []
     times: list[float] = []
-    for number, (frame, time) in enumerate((_folder if path.is_dir() else _file)(path, channels)):
+    damage: list[SourceError] = []
+    for number, (frame, time) in enumerate(_to_damage((_folder if path.is_dir() else _file)(path, channels), damage)):
         if first is None:
             first, begin = frame, time
         if frame.shape != first.shape:
@@ -123,10 +124,20 @@ def frame_blocks(
         if len(frames) >= min(block, BLOCK_BYTES // frames[0].nbytes):
             yield torch.stack(frames), torch.tensor(times, dtype=torch.float64)
             frames, times = [], []
-    if first is None:
-        raise SourceError(f"{path} has no frames; record or convert it again")
     if frames:
         yield torch.stack(frames), torch.tensor(times, dtype=torch.float64)
+    if damage:
+        raise damage[0]
+    if first is None:
+        raise SourceError(f"{path} has no frames; record or convert it again")
+
+
+def _to_damage(frames: Iterator[tuple[Tensor, float]], damage: list[SourceError]) -> Iterator[tuple[Tensor, float]]:
+    """Frames up to where they cannot be read, which `damage` receives: those before are to come before the error."""
+    try:
+        yield from frames
+    except SourceError as error:
+        damage.append(error)
 
 
 def _by(frame: Tensor) -> str:

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from memae.errors import ModelFileError
 from memae.estimators.base import Estimator
-from memae.estimators.following import FrameScore
 from memae.estimators.image import ImageMemAE
 from memae.estimators.tabular import TabularMemAE
 from memae.estimators.video import VideoMemAE
+from memae.kinds.following import FrameScore
 from memae.modelfile import artifact
 
 __all__ = ["Estimator", "FrameScore", "ImageMemAE", "TabularMemAE", "VideoMemAE", "load"]

@@ -20,9 +20,9 @@ from torch import Tensor
 from memae.data.samples import Indexed, Samples, Selection, digest, mapped
 from memae.engines import Engine, with_engine
 from memae.errors import InputError, MemaeWarning, ModelFileError, OptionError
+from memae.estimators.accountable import Accountable
 from memae.estimators.devices import pick_device
 from memae.estimators.examples import Named, nearest_examples
-from memae.estimators.explaining import Accountable
 from memae.estimators.restoring import parameters_of
 from memae.health import Health
 from memae.modelfile import artifact
@@ -75,10 +75,6 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
     @abstractmethod
     def _prepare(self, X: Any) -> Prepared:
         """Reads and splits the training data, and keeps on `self` what scoring needs to read alike."""
-
-    @abstractmethod
-    def _raw(self, X: Any) -> Iterator[Tensor]:
-        """Raw samples to score, in batches of any size."""
 
     @abstractmethod
     def _plan(self, prepared: Prepared) -> Plan:
@@ -242,16 +238,15 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
 
     # ------------------------------------------------------------------ scoring
 
+    def _raw(self, X: Any) -> Iterator[Tensor]:
+        """Raw samples to score, in batches of any size."""
+        kind, given = self._reading(X)
+        return kind.raw(given)
+
     def scores(self, X: Any, *, maps: bool = True) -> Iterator[Scores]:
         """Scores of X and, where wanted, error maps and reconstructions, batch by batch, in constant memory."""
         check_is_fitted(self, "scorer_")
         return self.scorer_.batched(self._raw(X), maps=maps)
-
-    def anomaly_score(self, X: Any) -> Floats:
-        """Anomaly score of each sample `(n,)`, higher = more anomalous; Eq. 8, or what `Scorer` weighs with it."""
-        check_is_fitted(self, "scorer_")
-        found = [part.score for part in self.scores(X, maps=False)]
-        return np.asarray(torch.cat(found).numpy() if found else np.zeros(0), dtype=np.float64)
 
     def score_samples(self, X: Any) -> Floats:
         """Negative anomaly score of each sample `(n,)`, scikit-learn's convention: lower = more anomalous."""

@@ -2,25 +2,18 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from memae.data.clips import Clips, sliding
 from memae.data.samples import Streamed
-from memae.data.videos import Blocks, Video, between
+from memae.data.videos import Video, between
 from memae.errors import SchemaError
+from memae.kinds.following import Footage
 
 
-class Part(NamedTuple):
-    """One video: its frames come in blocks, once."""
-
-    name: str
-    blocks: Blocks
-
-
-def scaled_size(parts: Iterator[Part], shorter: int) -> tuple[int, int] | None:
+def scaled_size(parts: Iterator[Footage], shorter: int) -> tuple[int, int] | None:
     """Height and width of the first frame, its shorter side scaled down to `shorter`; None where there is no frame."""
     first = next(parts, None)
     block = None if first is None else next(iter(first.blocks), None)
@@ -69,7 +62,7 @@ def ends(
     return training, held_out
 
 
-def read_ends(parts: Iterable[Part], videos: Sequence[Video], training: Sequence[Video]) -> list[Video]:
+def read_ends(parts: Iterable[Footage], videos: Sequence[Video], training: Sequence[Video]) -> list[Video]:
     """What `ends` holds out of videos that are not in memory, read into it."""
     found = []
     for part, whole, begin in zip(parts, videos, training, strict=True):
@@ -80,7 +73,7 @@ def read_ends(parts: Iterable[Part], videos: Sequence[Video], training: Sequence
     return found
 
 
-def streamed(parts: Callable[[], Iterator[Part]], clips: Clips, buffer: int) -> Streamed:
+def streamed(parts: Callable[[], Iterator[Footage]], clips: Clips, buffer: int) -> Streamed:
     """Clips of videos that do not fit into memory, decoded in each pass and shuffled through a buffer.
 
     Args:

@@ -1,7 +1,6 @@
 """The detector for images."""
 
 import math
-from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,18 +11,15 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from memae import parameters
-from memae.data.ahead import ahead
-from memae.data.images import CACHE_BYTES, ImageFiles, find_images, images_of_array
-from memae.data.pixels import resize, with_channels
-from memae.data.samples import Indexed, InMemory, ReadAhead, Samples, Selection, digest
-from memae.errors import SchemaError
+from memae.data.images import ImageFiles
+from memae.data.samples import Indexed, ReadAhead, Samples, Selection, digest
 from memae.estimators.base import Estimator, Plan, Prepared, check_kept_samples
 from memae.estimators.examples import root_of, within
-from memae.estimators.explaining import explained_images
 from memae.estimators.naming import with_parameters
-from memae.estimators.pixel_units import check_unit, checked_size, pixel_range, pixel_unit
 from memae.estimators.restoring import restored_pixels
-from memae.evidence import Evidence, Explainer
+from memae.kinds import Images
+from memae.kinds.images import opened
+from memae.kinds.pixel_units import pixel_range, pixel_unit
 from memae.modelfile.artifact import Artifact
 from memae.networks.convolutional import default_layout
 from memae.options import Options
@@ -93,7 +89,7 @@ class ImageMemAE(parameters.Image, Estimator):
 
     def _prepare(self, X: Any) -> Prepared:
         check_kept_samples(self.kept_samples)
-        images = self._images(X, self.channels, self.size)
+        images = opened(X, self.channels, self.size)
         self.unit_ = pixel_unit(X)
         first = images.take(torch.tensor([0]))
         self.shape_ = tuple(first.shape[1:])
@@ -106,48 +102,11 @@ class ImageMemAE(parameters.Image, Estimator):
         checksum = digest(Selection(images).batches(64))
         return Prepared(self.shape_, center, scale, training, held_out, checksum, names)
 
-    def _images(self, X: Any, channels: int | None, size: tuple[int, int] | None, *, keep: bool = True) -> Indexed:
-        """Images of any source, of one size and number of channels; files that were opened already are as they are."""
-        if isinstance(X, ImageFiles):
-            return X
-        size = checked_size(size)
-        listed = isinstance(X, list | tuple) and X and isinstance(X[0], str | Path)
-        if listed or isinstance(X, str | Path):
-            paths = [Path(path) for path in X] if listed else find_images(Path(X))
-            return ImageFiles(paths, channels=channels, size=size, cache_bytes=CACHE_BYTES if keep else 0)
-        pixels = images_of_array(X)
-        pixels = pixels if channels is None else with_channels(pixels, channels)
-        return InMemory(pixels if size is None else resize(pixels, size))
-
-    def _raw(self, X: Any) -> Iterator[Tensor]:
-        check_is_fitted(self, "shape_")
-        check_unit(self.unit_, X.paths if isinstance(X, ImageFiles) else X)
-        images = self._images(X, self.shape_[0], self.size, keep=False)
-        return self._batches(images, Selection(images))
-
-    def _explained(self, X: Any, explainer: Explainer, only: Collection[int] | None) -> Iterator[Evidence]:
-        check_unit(self.unit_, X)
-        images = self._images(X, self.shape_[0], self.size, keep=False)
-        wanted = [place for place in range(len(images)) if only is None or place in only]
-        names = (str(images.paths[place]) if isinstance(images, ImageFiles) else f"image {place}" for place in wanted)
-        return (
-            explained_images(explainer, self._batches(images, Selection(images, torch.tensor(wanted))), names)
-            if wanted
-            else iter(())
-        )
-
-    def _batches(self, images: Indexed, wanted: Selection) -> Iterator[Tensor]:
-        batches = self._of_same_shape(wanted)
-        return ahead(batches) if isinstance(images, ImageFiles) else batches
-
-    def _of_same_shape(self, wanted: Selection) -> Iterator[Tensor]:
-        for batch in wanted.batches(64):
-            if tuple(batch.shape[1:]) != self.shape_:
-                raise SchemaError(
-                    f"the model was fitted on images of (c, h, w) = {self.shape_}, "
-                    f"these have {tuple(batch.shape[1:])}; scale them, or fit with a size"
-                )
-            yield batch
+    @property
+    def kind_(self) -> Images:
+        """Reads, scores and explains images as those of training."""
+        check_is_fitted(self, "scorer_")
+        return Images(self.shape_, self.unit_, self.size is not None)
 
     def _plan(self, prepared: Prepared) -> Plan:
         samples, shape = len(prepared.training), prepared.shape

@@ -1,8 +1,8 @@
 """The detector for tables."""
 
 import math
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -16,18 +16,16 @@ from torch import Tensor
 
 from memae import parameters
 from memae.data.cleaning import typical
-from memae.data.decoding import by_column
 from memae.data.samples import Samples, Streamed
 from memae.data.table_files import table_chunks
 from memae.data.tables import LIMIT, TableEncoder, check_unique, frame_of_array, without
 from memae.errors import InputError, OptionError, SchemaError
 from memae.estimators.base import Estimator, Plan, Prepared, check_kept_samples
-from memae.estimators.explaining import explained_rows
 from memae.estimators.naming import with_parameters
 from memae.estimators.restoring import restored_columns
 from memae.estimators.splitting import in_memory, row_name, sampled, streamed
 from memae.estimators.updating import updated
-from memae.evidence import Evidence, Explainer
+from memae.kinds import Tables
 from memae.modelfile.artifact import Artifact
 from memae.networks.tabular import WIDE, default_widths
 from memae.options import Options
@@ -154,18 +152,16 @@ class TabularMemAE(parameters.Tabular, Estimator):
         self.encoder_, _ = TableEncoder.fit([clean])
         return clean, keep
 
-    def _raw(self, X: Any) -> Iterator[Tensor]:
-        return map(self.encoder_.encode, self._tables(X))
+    @property
+    def kind_(self) -> Tables:
+        """Reads, scores and explains rows as those of training."""
+        check_is_fitted(self, "scorer_")
+        return Tables(self.encoder_, self.ignore)
 
-    def _tables(self, X: Any) -> Iterator[pd.DataFrame]:
+    def _reading(self, X: Any) -> tuple[Tables, Any]:
         if isinstance(X, str | Path):
-            chunks = table_chunks(Path(X), text=self.encoder_.text)()
-            return (without(chunk, self.ignore, strict=False) for chunk in chunks)
-        check_is_fitted(self, "encoder_")
-        return iter([self._frame(X, reset=False)])
-
-    def _explained(self, X: Any, explainer: Explainer, only: Collection[int] | None) -> Iterator[Evidence]:
-        return explained_rows(explainer, self.encoder_, self._tables(X), only)
+            return self.kind_, X
+        return replace(self.kind_, ignored=()), self._frame(X, reset=False)
 
     def encode(self, X: Any) -> Tensor:
         """Rows of a DataFrame or array → features `(n, width)`, float64, as the scorer takes them."""
@@ -271,11 +267,10 @@ class TabularMemAE(parameters.Tabular, Estimator):
             a table `(n, columns)` that sums up to the scores, row by row; without kept rows and masked columns, as
             often as there are features where `reduction` is a mean.
         """
-        check_is_fitted(self, "scorer_")
-        found = [by_column(self.encoder_, part.error_map.numpy()) for part in self.scores(X)]
+        given, rows = self._reading(X)
         names = [column.name for column in self.encoder_.columns]
         index = X.index if isinstance(X, pd.DataFrame) else None
-        return pd.DataFrame(np.concatenate(found), columns=names, index=index)
+        return pd.DataFrame(given.contributions(self.scorer_, rows), columns=names, index=index)
 
     def _encoding(self) -> dict[str, Any]:
         return {"columns": self.encoder_.as_json(), "named": hasattr(self, "feature_names_in_")}

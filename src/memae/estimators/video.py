@@ -1,6 +1,6 @@
 """The detector for video."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -13,23 +13,21 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from memae import parameters
-from memae.data.ahead import ahead
-from memae.data.clips import Clips, sliding
-from memae.data.formats import common_format, warn_if_unlike
-from memae.data.pixels import resize, with_channels
+from memae.data.clips import Clips
+from memae.data.formats import common_format
 from memae.data.samples import Samples, Selection
-from memae.data.videos import Video, find_videos, frame_blocks, read_videos, videos_of_array
-from memae.errors import OptionError, SchemaError
+from memae.data.videos import Video, find_videos, read_videos
+from memae.errors import OptionError
 from memae.estimators.base import Estimator, Plan, Prepared, check_kept_samples
-from memae.estimators.cutting import Part, ends, read_ends, scaled_size, streamed
+from memae.estimators.cutting import ends, read_ends, scaled_size, streamed
 from memae.estimators.examples import frame_name, root_of
-from memae.estimators.explaining import explained_frames
-from memae.estimators.following import FrameScore, Seen, followed, told_of_clips
 from memae.estimators.naming import with_parameters
-from memae.estimators.pixel_units import check_unit, checked_size, pixel_range, pixel_unit
 from memae.estimators.restoring import check_clips, restored_format, restored_pixels
-from memae.evidence import Evidence, Explainer
-from memae.frames import Floats, smoothed
+from memae.frames import Floats
+from memae.kinds import Videos
+from memae.kinds.following import Footage, FrameScore, scores_of_clips
+from memae.kinds.pixel_units import checked_size, pixel_range, pixel_unit
+from memae.kinds.videos import footage, footage_of
 from memae.modelfile.artifact import Artifact
 from memae.networks.convolutional import STACKED, VIDEO, Layout, shortened
 from memae.options import Options
@@ -111,7 +109,8 @@ class VideoMemAE(parameters.Video, Estimator):
         self._held_out_count(2)  # checks the share
         self.format_ = common_format(find_videos(Path(X))) if isinstance(X, str | Path) else None
         self.size_ = self._chosen_size(X)
-        videos, checksum = read_videos(self._parts(X), IN_MEMORY if isinstance(X, str | Path) else np.inf)
+        whole = ((str(each.name), each.blocks) for each in self._footage(X))
+        videos, checksum = read_videos(whole, IN_MEMORY if isinstance(X, str | Path) else np.inf)
         streams = bool(videos) and videos[0].frames.is_meta
         room = BUFFER // (videos[0].frames[0].nbytes * len(videos)) if streams else None
         self.unit_ = pixel_unit(X)
@@ -121,8 +120,8 @@ class VideoMemAE(parameters.Video, Estimator):
         self.shape_ = (films.shape[0], self.length, *films.shape[2:])
         center, scale = pixel_range(self.unit_, films)
         if streams:
-            held_out = read_ends(self._parts(X), videos, training)
-        samples = streamed(lambda: self._parts(X), films, BUFFER) if streams else Selection(films)
+            held_out = read_ends(self._footage(X), videos, training)
+        samples = streamed(lambda: self._footage(X), films, BUFFER) if streams else Selection(films)
         held, normal = (Selection(Clips(held_out, length, self.score_step)) for length in (films.length, self.length))
         names = partial(frame_name, root_of(X) if isinstance(X, str | Path) else None, films)
         return Prepared(self.shape_, center, scale, samples, held, checksum, names, normal)
@@ -132,7 +131,7 @@ class VideoMemAE(parameters.Video, Estimator):
         if self.size not in ("native", None):
             return checked_size(self.size)
         self.size_ = None
-        return None if self.size else scaled_size(self._parts(X), SHORTER_SIDE)
+        return None if self.size else scaled_size(self._footage(X), SHORTER_SIDE)
 
     def _films(self, training: Sequence[Video]) -> Clips:
         """What is learned: clips, or the longer stretches from which those at other paces are taken as well."""
@@ -154,92 +153,31 @@ class VideoMemAE(parameters.Video, Estimator):
         needed = self.length + clips * self.score_step
         return max(round(self.held_out * frames), min(needed, frames // 3))
 
-    def _parts(self, X: Any) -> Iterator[Part]:
-        """The videos of any source, scaled, one after another."""
-        size = self.size_
-        if isinstance(X, str | Path):
-            for path in find_videos(Path(X)):
-                yield Part(str(path), ahead(frame_blocks(path, channels=self.channels, size=size)))
-            return
-        for video in videos_of_array(X):
-            frames = with_channels(video.frames, self.channels)
-            yield Part(video.name, [(frames if size is None else resize(frames, size), video.times)])
+    @property
+    def kind_(self) -> Videos:
+        """Reads, scores and explains frames as those of training."""
+        check_is_fitted(self, "scorer_")
+        return Videos(self.shape_, self.unit_, self.size_, self.score_step, self.smooth, self.format_)
 
-    def _fitting(self, X: Any) -> Iterator[Part]:
-        """The same, of a source to score: refused where its unit is another, warned of where its format is."""
-        check_is_fitted(self, "shape_")
-        check_unit(self.unit_, X)
-        return self._compared(X) if isinstance(X, str | Path) else self._parts(X)
-
-    def _compared(self, X: str | Path) -> Iterator[Part]:
-        for part in self._parts(X):
-            warn_if_unlike(Path(part.name), self.format_)
-            yield part
-
-    def _raw(self, X: Any) -> Iterator[Tensor]:
-        parts = self._fitting(X)
-        return (clip for part in parts for _, clip in self._clips(part.name, (frames for frames, _ in part.blocks)))
-
-    def _clips(self, name: str, blocks: Iterator[Tensor]) -> Iterator[tuple[int, Tensor]]:
-        """First frame and pixels of each clip to score of a video."""
-        count, expected = 0, (self.shape_[0], *self.shape_[2:])
-
-        def checked() -> Iterator[Tensor]:
-            nonlocal count
-            for frames in blocks:
-                if (found := tuple(frames.shape[1:])) != expected:
-                    told = f"the model was fitted on frames of (c, h, w) = {expected}, {name} has {found}"
-                    raise SchemaError(f"{told}; scale it, or fit with a size")
-                count += len(frames)
-                yield frames
-
-        found = sliding(checked(), self.length, self.score_step)
-        first = next(found, None)
-        if first is None:
-            raise SchemaError(f"{name} has {count} frames, the model needs {self.length} (its clip length) or more")
-        return chain([first], found)
+    def _footage(self, X: Any) -> Iterator[Footage]:
+        return footage(X, self.channels, self.size_)
 
     def frames(self, X: Any) -> Iterator[FrameScore]:
         """The score of each frame of each video, as soon as it is known, in constant memory."""
-        return chain.from_iterable(map(self.follow, self._fitting(X)))
+        return chain.from_iterable(map(self.follow, footage_of(self.kind_.open(X))))
 
-    def follow(self, part: Part) -> Iterator[FrameScore]:
+    def follow(self, video: Footage) -> Iterator[FrameScore]:
         """The score of each frame of one video whose frames may still be coming, as from a camera.
 
         Args:
-            part: frames `(k, c, h, w)` of the model's size, in blocks of any number, in the unit of the training data.
+            video: frames `(k, c, h, w)` of the model's size, in blocks of any number, in the unit of the training data.
         """
-        for seen, score in self._smoothed(part):
-            yield seen.frame._replace(score=score)
-
-    def _smoothed(self, part: Part) -> Iterator[tuple[Seen, float]]:
-        """Each frame of one video, and its score as `follow` gives it."""
-        seen = followed(self.scorer_, part, self.length, self._clips)
-        return smoothed(((each, each.frame.score) for each in seen), self.smooth)
+        return self.kind_.follow(self.scorer_, video)
 
     @property
     def delay(self) -> int:
-        """Frames after a frame that must have come before `follow` gives its score, at most.
-
-        Half a clip lies after the frame on which it is centred, the next clip tells that none lies nearer,
-        `Scorer.chunk` clips are computed at once, and half of the frames over which scores are smoothed lie after it,
-        as does half a clip where the clips that hold a frame share its map. Frames before the first centre wait for the
-        first clips besides.
-        """
-        check_is_fitted(self, "scorer_")
-        shared = self.length // 2 if self.scorer_.by_position else 0
-        later = self.length - self.length // 2 - 1 + shared
-        nearer = (self.score_step + 1) // 2
-        return later + nearer + self.scorer_.chunk * self.score_step - 1 + self.smooth // 2
-
-    def anomaly_score(self, X: Any) -> Floats:
-        """Anomaly score of each frame of each video, one after another `(frames,)`, higher = more anomalous."""
-        check_is_fitted(self, "scorer_")
-        return np.array([frame.score for frame in self.frames(X)], dtype=np.float64)
-
-    def _explained(self, X: Any, explainer: Explainer, only: Collection[int] | None) -> Iterator[Evidence]:
-        prefix = "" if isinstance(X, str | Path) else "video "
-        return explained_frames(explainer, map(self._smoothed, self._fitting(X)), prefix, only)
+        """Frames after a frame that must have come before `follow` gives its score, at most."""
+        return self.kind_.delay(self.scorer_)
 
     def _plan(self, prepared: Prepared) -> Plan:
         shape, speeds = prepared.shape, self._paces()
@@ -286,7 +224,7 @@ class VideoMemAE(parameters.Video, Estimator):
         ends = np.flatnonzero(np.diff(clips.origin[:, 0].numpy())) + 1
         videos = torch.tensor_split(measures, torch.from_numpy(ends))
         about = self.length, self.smooth, self.score_step
-        return np.concatenate([told_of_clips(scorer, each, *about) for each in videos])
+        return np.concatenate([scores_of_clips(scorer, each, *about) for each in videos])
 
     def _encoding(self) -> dict[str, Any]:
         known = self.format_ and self.format_._asdict()

@@ -36,7 +36,7 @@ VIDEO_AUTHORS = Layout((96, 128, 256, 256), ((1, 2, 2), (2, 2, 2), (2, 2, 2), (2
 
 
 STACKED = Layout((32, 64, 96, 96), ((2, 2), (2, 2), (2, 2), (1, 1)))
-"""Ours for clips whose frames are the channels of one picture; see `networks.pace`."""
+"""Ours for clips whose frames are the channels of one picture; see `pretext.speeds`."""
 
 
 def default_layout(channels: int, space: Sequence[int], *, paper: bool = False) -> Layout:

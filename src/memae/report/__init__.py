@@ -1,15 +1,16 @@
 """Scores and the reasons for them as one HTML page for people who have never heard of an autoencoder.
 
 The page opens offline: nothing in it comes from elsewhere, and no script runs. It is made in one pass over the source
-in constant memory; the highest samples of video are scored a second time to explain them.
+in constant memory, and a second one up to the highest samples, to explain them.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from memae.estimators import Estimator, TabularMemAE
+from memae.estimators import Estimator
 from memae.estimators.examples import root_of
 from memae.files import replacing
+from memae.kinds import Words
 from memae.markup import Html, page, tag
 from memae.report.atlas import atlas
 from memae.report.origin import Origin, health, provenance
@@ -19,7 +20,6 @@ from memae.report.style import STYLE
 from memae.report.summary import summary
 from memae.report.survey import Survey, survey
 from memae.report.timelines import alarms, timelines
-from memae.report.words import WORDS, Words
 
 __all__ = ["Origin", "Survey", "drawn", "survey", "write"]
 
@@ -63,7 +63,7 @@ def write(
 
 def drawn(detector: Estimator, found: Survey, origin: Origin, title: str) -> Html:
     """The page."""
-    words = WORDS[detector.kind]
+    words = detector.kind_.words
     sections = _sections(detector, found, origin, words)
     lead = f"What a model that has learned from normal {words.many} alone finds unlike them in {origin.source.name}."
     links = (tag("a", name, href=f"#{name}") for name in sections)
@@ -77,9 +77,8 @@ def _sections(detector: Estimator, found: Survey, origin: Origin, words: Words) 
     sections = {"summary": summary(found, calibration, words), "scores": scores(found, calibration, words)}
     if films is not None:
         sections |= {"timeline": timelines(films, root), "alarms": alarms(films, root)}
-    if isinstance(detector, TabularMemAE) and found.common is not None and found.common.rows > 1:
-        names = [column.name for column in detector.encoder_.columns]
-        sections["columns"] = in_common(found.common, names, words)
+    if found.common is not None and found.common.rows > 1:
+        sections["columns"] = in_common(found.common, words)
     return sections | {
         "reasons": reasons(found.reasons, detector, words, video=films is not None),
         "memory": atlas(detector, words),

@@ -1,16 +1,17 @@
 """The section on the memory: what its items stand for, and how much each is used."""
 
+import pandas as pd
 import torch
 from torch import Tensor
 
 from memae.charts import Bar, Tick, histogram
-from memae.data.decoding import decoded
-from memae.estimators import Estimator, TabularMemAE
+from memae.estimators import Estimator
 from memae.evidence import Examples
+from memae.kinds import Words
 from memae.markup import Html, figure, heading, joined, picture, table, tag
 from memae.pictures import drawn
 from memae.report.pieces import names, over, tile
-from memae.report.words import Words, cut, share, value
+from memae.report.words import cut, share, value
 from memae.scoring import Scorer, decoded_items
 
 TILES, MORE = 24, 96
@@ -35,8 +36,11 @@ def atlas(detector: Estimator, words: Words) -> Html:
         "few that resemble it is unlike normal. What you see here and would not call normal was in the training data."
     )
     parts = [heading(title, lead), _uses(use[order].tolist(), words)]
-    if isinstance(detector, TabularMemAE):
-        parts.append(_rows(detector, use, order[:ROWS].tolist(), words))
+    shown = order[:ROWS].tolist()
+    rows = detector.kind_.item_rows(detector.scorer_, shown, COLUMNS)
+    if rows is not None:
+        columns = len(detector.kind_.learned()["columns"])
+        parts.append(_rows(rows, columns, detector.examples_, use, shown, words))
     elif whole or detector.examples_ is not None:
         parts.append(_tiles(detector.scorer_, detector.examples_, use, order.tolist(), whole=whole))
     else:
@@ -63,28 +67,25 @@ def _uses(use: list[float], words: Words) -> Html:
     return figure(chart, caption)
 
 
-def _rows(detector: TabularMemAE, use: Tensor, shown: list[int], words: Words) -> Html:
+def _rows(
+    rows: pd.DataFrame, columns: int, examples: Examples | None, use: Tensor, shown: list[int], words: Words
+) -> Html:
     """Items as rows in the user's columns, those in which the items differ most."""
-    encoder, features = detector.encoder_, decoded_items(detector.scorer_, torch.tensor(shown))
-    rows = decoded(encoder, features)
-    spread = (features / detector.scorer_.scale.cpu()).std(0, correction=0)
-    widest = torch.zeros(len(encoder.columns)).double()
-    widest = widest.scatter_reduce(0, torch.from_numpy(encoder.owner), spread.double(), "amax")
-    chosen = widest.argsort(descending=True, stable=True)[:COLUMNS].sort().values.tolist()
-    cells = [[cut(str(rows.columns[place])), *(value(each, 4) for each in rows.iloc[:, place])] for place in chosen]
+    cells = [[cut(str(name)), *(value(each, 4) for each in rows[name])] for name in rows.columns]
     head = ["column", *(over(f"item {item}", share(float(use[item]))) for item in shown)]
-    if detector.examples_ is not None:
-        cells.append([f"nearest training {words.many}", *(names(detector.examples_.of(item)) for item in shown)])
+    if examples is not None:
+        cells.append([f"nearest training {words.many}", *(names(examples.of(item)) for item in shown)])
     note = f"The {len(shown)} busiest items in your columns, and below their numbers their part in all answers."
-    if len(encoder.columns) > COLUMNS:
-        note += f" Of the {len(encoder.columns)} columns, you see the {COLUMNS} in which they differ most."
+    if columns > COLUMNS:
+        note += f" Of the {columns} columns, you see the {COLUMNS} in which they differ most."
     return joined([tag("p", note, class_="soft"), table(head, cells, "wide sticky")])
 
 
 def _tiles(scorer: Scorer, examples: Examples | None, use: Tensor, order: list[int], *, whole: bool) -> Html:
     """The busiest items as pictures."""
     shown = order[: TILES + MORE]
-    span = float(scorer.center), float(scorer.center + scorer.scale)
+    scaling = scorer.scaling
+    span = float(scaling.center), float(scaling.center + scaling.scale)
     pictured = decoded_items(scorer, torch.tensor(shown)) if whole else None
     tiles = [
         tile(

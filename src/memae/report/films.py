@@ -1,26 +1,33 @@
 """What is kept of videos that are watched: a curve and the highest moment of each, and the alarms with a picture."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
+import torch
 
-from memae.data.streams import Opened, Unread, View, read_source
+from memae.data.images import none_read
+from memae.data.streams import Item, Opened, View, read_source
 from memae.data.videos import find_videos
 from memae.errors import SchemaError, SourceError
 from memae.estimators import VideoMemAE
-from memae.overlay import hot
+from memae.kinds import Notes
 from memae.pictures import Pixels
-from memae.report.tally import Curve, Tally
-from memae.watching import Alarm, Ended, Rule, Watched, alarms, rule_of, watch
+from memae.report.tally import Curve
+from memae.watch.overlay import hot
+from memae.watch.watching import Alarm, Ended, Rule, Watched, alarms, rule_of, watch
 
 PICTURE = 320
 """Longest side in pixels of the picture of an alarm."""
 VIDEOS, ALARMS = 24, 48
 """Videos and alarms that are kept, those with the highest scores: a page has an end."""
+
+TOGETHER = 1024
+"""Frames that are told of at once."""
+NOTHING = torch.empty(0)
 
 
 class Moment(NamedTuple):
@@ -71,8 +78,13 @@ class Films:
     alarms: list[Kept] = field(default_factory=list)
     videos: int = 0  # in all
     alarmed: int = 0  # alarms in all
-    short: int = 0  # videos that are too short to be scored
+    short: list[str] = field(default_factory=list)  # videos that are too short to be scored
     seconds: float = 0.0
+
+    @classmethod
+    def of(cls, detector: VideoMemAE) -> Self:
+        """Nothing yet, of videos whose alarms are those of this detector."""
+        return cls(rule_of(detector))
 
     def open(self, name: str) -> None:
         """A video begins."""
@@ -100,8 +112,7 @@ class Films:
             return
         last = self.films[-1]
         if not last.curve.frames:
-            self.films.pop()
-            self.short += 1
+            self.short.append(self.films.pop().name)
             return
         self.videos += 1
         self.seconds += last.seconds
@@ -123,31 +134,66 @@ def _moment(frame: Watched) -> Moment:
     return Moment(frame.source, frame.frame, frame.time, frame.score, frame.p_value)
 
 
-def seen(detector: VideoMemAE, source: Path, tally: Tally) -> Films:
-    """Watches all videos of a file or folder, as `memae watch` does, and tallies the scores of their frames.
+def filmed(detector: VideoMemAE, source: Path, films: Films, notes: Notes) -> Iterator[tuple[Path, list[Watched]]]:
+    """Watches all videos of a file or folder, as `memae watch` does, and gives their frames, some at a time.
+
+    Args:
+        detector: fitted.
+        source: a file or folder; no camera, for a report has an end.
+        films: keeps what is to be shown.
+        notes: receives videos that cannot be read, or not to their end, and those that are too short. One that is alone
+            is an error.
 
     Raises:
-        SourceError: there is no video, or it cannot be read.
-        SchemaError: all videos are too short to be scored.
+        SourceError: there is no video, or none can be read.
+        SchemaError: the only one is too short to be scored.
     """
-    find_videos(source)  # refuses what is no video, as cameras
-    films = Films(rule_of(detector))
-    shots = read_source(str(source.absolute()), View(detector.channels, detector.size_, PICTURE), Event())
-    for item in alarms(watch(detector, shots), films.rule):
-        match item:
-            case Opened():
-                films.open(item.name)
-            case Unread(reason=reason):
-                raise SourceError(reason)
-            case Watched():
-                films.films[-1].add(item)
-                tally.add(np.array([item.score]))
-            case Ended(alarm=alarm):
-                shown = alarm.peak.picture
-                films.end(alarm, None if shown is None else hot(detector.scorer_, shown, alarm.peak.error_map))
+    videos = find_videos(source)
+    for video in videos:
+        try:
+            yield from _one(detector, video, films, None if len(videos) == 1 else notes)
+        except SchemaError as error:
+            if len(videos) == 1:
+                raise
+            notes.unread[video] = str(error)
     films.close()
+    for name in films.short:
+        notes.unread.setdefault(Path(name), f"{name} has fewer than {detector.length} frames, the clip length")
+    if not films.videos and len(videos) > 1:
+        raise none_read(notes.unread)
     if not films.videos:
         raise SchemaError(
             f"{source} has no video of {detector.length} frames, the model's clip length; give longer ones"
         )
-    return films
+
+
+def _one(detector: VideoMemAE, video: Path, films: Films, notes: Notes | None) -> Iterator[tuple[Path, list[Watched]]]:
+    """The frames of one video; where it is damaged further on, it ends."""
+    view = View(detector.channels, detector.size_, PICTURE)
+    shots = read_source(str(video.absolute()), view, Event())
+    seen: list[Watched] = []
+    for item in alarms(watch(detector, _whole(shots, video, notes)), films.rule, first=films.alarmed + 1):
+        match item:
+            case Opened():
+                films.open(str(video))
+            case Watched():
+                films.films[-1].add(item)
+                seen.append(item._replace(error_map=NOTHING, picture=None))
+            case Ended(alarm=alarm):
+                shown = alarm.peak.picture
+                films.end(alarm, None if shown is None else hot(detector.scorer_, shown, alarm.peak.error_map))
+        if len(seen) == TOGETHER:
+            yield video, seen
+            seen = []
+    if seen:
+        yield video, seen
+
+
+def _whole(shots: Iterator[Item], video: Path, notes: Notes | None) -> Iterator[Item]:
+    """The same; the end of what can be read is noted, unless it is an error."""
+    try:
+        yield from shots
+    except SourceError as error:
+        if notes is None:
+            raise
+        notes.unread[video] = str(error)

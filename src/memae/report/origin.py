@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from memae.estimators import Estimator
+from memae.kinds import Words
 from memae.markup import Html, heading, joined, table, tag
 from memae.modelfile.artifact import versions
 from memae.report.survey import Survey
-from memae.report.words import Words, counted, figure, share
+from memae.report.words import counted, figure, share
 
 
 class Origin(NamedTuple):

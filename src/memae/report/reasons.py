@@ -4,14 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from memae.calibration import Calibration
 from memae.estimators import Estimator
 from memae.evidence import Contribution, Evidence, Item
+from memae.kinds import Words
 from memae.markup import Html, heading, joined, picture, table, tag
 from memae.report.pieces import bar, names, over, tile
 from memae.report.survey import Reason
 from memae.report.tally import Common
-from memae.report.words import Words, cut, figure, how_rare, share, value
+from memae.report.words import cut, figure, how_rare, share, value
+from memae.scoring.calibration import Calibration
 
 FIRST, REST = 6, 60
 """Columns of a row that are shown at once, and more that are unfolded."""
@@ -25,19 +26,13 @@ CAPTIONS = {
     "reconstruction": "the same, as the memory makes it",
     "error_map": "bright where it does not fit",
 }
-UNSEEN = {
-    "surprise": "how badly it is told which way up the image is",
-    "distance": "how far it lies from the images of the training",
-}
-"""Parts of an image's score that no picture shows."""
 
 
-def in_common(common: Common, names: Sequence[str], words: Words) -> Html:
+def in_common(common: Common, words: Words) -> Html:
     """The section on all flagged rows of a table.
 
     Args:
         common: what was counted.
-        names: of the columns.
         words: what rows are called.
     """
     lead = (
@@ -47,7 +42,12 @@ def in_common(common: Common, names: Sequence[str], words: Words) -> Html:
     shares, order = common.shares, np.lexsort((-common.shares, -common.main))[:LISTED]
     most = float(shares.max())
     rows = [
-        [cut(names[place]), f"{common.main[place]:,}", bar(float(shares[place]), most), f"row {common.example[place]}"]
+        [
+            cut(common.names[place]),
+            f"{common.main[place]:,}",
+            bar(float(shares[place]), most),
+            f"row {common.example[place]}",
+        ]
         for place in order.tolist()
         if common.main[place]
     ]
@@ -61,8 +61,8 @@ def reasons(found: Sequence[Reason], detector: Estimator, words: Words, *, video
     if video:
         lead = "The peaks of the highest alarms, and of videos without one where there are few; the highest first. "
     lead += "Look whether you see why: what you can explain, you can act on."
-    lead += " Row 0 is the first below the header." * (detector.kind == "table")
-    unseen = [told for name, told in UNSEEN.items() if name in detector.scorer_.measured and detector.kind == "image"]
+    lead += words.numbering
+    unseen = [told for name, told in words.unseen.items() if name in detector.scorer_.measured]
     note = f"The pictures show one part of a score alone; it also counts {' and '.join(unseen)}."
     notes = [tag("p", note, class_="soft")] * bool(unseen)
     cards = (_card(number, reason, detector.calibration_, words) for number, reason in enumerate(found, 1))

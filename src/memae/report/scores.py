@@ -5,13 +5,14 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from memae.calibration import Calibration
 from memae.charts import Bar, Tick, histogram
+from memae.kinds import Words
 from memae.markup import Html, figure, heading, joined, table, tag
 from memae.report.survey import Survey
 from memae.report.tally import REACH, Bins, Tally
-from memae.report.words import Words, counted, share
+from memae.report.words import counted, share
 from memae.report.words import figure as number
+from memae.scoring.calibration import Calibration
 
 Floats = NDArray[np.float64]
 

@@ -1,10 +1,11 @@
 """The first section: what was found, in plain words."""
 
-from memae.calibration import Calibration
-from memae.drift import Verdict
+from memae.kinds import Words
 from memae.markup import Html, heading, joined, tag
 from memae.report.survey import Survey
-from memae.report.words import Words, clock, counted, figure, share
+from memae.report.words import clock, counted, figure, share
+from memae.scoring.calibration import Calibration
+from memae.scoring.drift import Verdict
 
 TODAY: dict[Verdict, str] = {
     "like": "As a whole, the scores cannot be told from those of the normal {many} that the model was calibrated with.",

@@ -1,9 +1,12 @@
 """What is kept of any number of scores, in constant memory: counts, a sample, the highest, a thinned curve."""
 
+from collections.abc import Sequence
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from memae.calibration import Calibration
+from memae.scoring.calibration import Calibration
 
 Floats = NDArray[np.float64]
 
@@ -50,7 +53,7 @@ class Tally:
     """
 
     def __init__(self, calibration: Calibration) -> None:
-        self._threshold = calibration.threshold()
+        self._calibration = calibration
         self.bins = Bins(calibration)
         self.count = self.flagged = 0
         self.low, self.high = np.inf, -np.inf
@@ -64,7 +67,7 @@ class Tally:
         if not len(scores):
             return
         self.count += len(scores)
-        self.flagged += int((scores > self._threshold).sum())
+        self.flagged += int(self._calibration.judge(torch.from_numpy(scores)).is_anomaly.sum())
         self.low, self.high = min(self.low, float(scores.min())), max(self.high, float(scores.max()))
         self.bins.add(scores)
         self._keep(scores[self._drawn.random(len(scores)) < self._share])
@@ -118,11 +121,12 @@ class Common:
     """Which columns of a table make its flagged rows unusual.
 
     Args:
-        columns: how many the table has.
+        names: of all columns of the table.
     """
 
-    def __init__(self, columns: int) -> None:
-        self.rows = 0
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+        self.rows, columns = 0, len(names)
         self.main = np.zeros(columns, dtype=np.int64)  # rows in which the column adds most
         self.example = np.full(columns, -1)  # of these, the one with the highest score
         self._shares = np.zeros(columns)

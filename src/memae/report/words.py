@@ -1,30 +1,17 @@
 """Numbers and values in words that anybody can read."""
 
-from typing import NamedTuple
+from memae.kinds import Words
 
 LONGEST = 80
 """Characters of a value that are shown."""
-
-
-class Words(NamedTuple):
-    """What samples of a kind of data are called."""
-
-    one: str
-    many: str
-
-
-WORDS = {
-    "table": Words("row", "rows"),
-    "image": Words("image", "images"),
-    "video": Words("frame", "frames"),
-}
 
 
 def counted(n: int, words: Words) -> str:
     """A number of samples.
 
     Example:
-        >>> counted(1200, WORDS["table"])
+        >>> from memae.kinds import Tables
+        >>> counted(1200, Tables.words)
         '1,200 rows'
     """
     return f"{n:,} {words.one if n == 1 else words.many}"
@@ -94,7 +81,8 @@ def how_rare(p_value: float, held_out: int, words: Words) -> str:
         words: what they are called.
 
     Example:
-        >>> how_rare(0.01, 99, WORDS["table"]), how_rare(0.05, 99, WORDS["table"])
+        >>> from memae.kinds import Tables
+        >>> how_rare(0.01, 99, Tables.words), how_rare(0.05, 99, Tables.words)
         ('none of the 99 normal rows set aside scores as high', '4 of the 99 normal rows set aside score as high')
     """
     higher = round(p_value * (held_out + 1)) - 1

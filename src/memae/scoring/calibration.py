@@ -6,12 +6,30 @@ References:
 """
 
 import math
+from collections.abc import Iterable
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from memae.errors import InputError, OptionError
+
+
+class Judged(NamedTuple):
+    """What a calibration says of the scores of n samples; `Calibration.judge` makes it, and nothing else does."""
+
+    score: Tensor  # (n,), float64, higher = more anomalous
+    p_value: Tensor  # (n,), float64
+    is_anomaly: Tensor  # (n,), bool
+
+    @classmethod
+    def joined(cls, parts: Iterable[Self]) -> Self:
+        """All parts as one; none are no samples."""
+        columns = list(zip(*parts, strict=True))
+        if not columns:
+            return cls(torch.zeros(0).double(), torch.zeros(0).double(), torch.zeros(0, dtype=torch.bool))
+        return cls(*map(torch.cat, columns))
 
 
 class Calibration(nn.Module):
@@ -33,10 +51,13 @@ class Calibration(nn.Module):
         94.0
         >>> calibration.p_value(torch.tensor([94.5, 1e9]))
         tensor([0.0500, 0.0100], dtype=torch.float64)
+        >>> calibration.judge(torch.tensor([94.0, 94.5])).is_anomaly
+        tensor([False,  True])
     """
 
     scores: Tensor
     rate: Tensor
+    limit: Tensor  # the threshold at that rate
 
     def __init__(self, scores: Tensor, false_alarm_rate: float = 0.05) -> None:
         super().__init__()
@@ -47,20 +68,31 @@ class Calibration(nn.Module):
             raise InputError("calibration scores must be finite; the model or the held-out data hold NaN or infinity")
         self.register_buffer("scores", scores.sort().values)
         self.register_buffer("rate", torch.tensor(checked_rate(false_alarm_rate), dtype=torch.float64))
+        # a buffer, since an exported graph would round a number to float32, which the held-out score that is the
+        # threshold may exceed
+        self.register_buffer("limit", torch.tensor(self.threshold(), dtype=torch.float64), persistent=False)
 
     @property
     def false_alarm_rate(self) -> float:
         """Share of normal samples that may be flagged."""
         return float(self.rate)
 
+    def judge(self, scores: Tensor) -> Judged:
+        """The one decision: p-value and flag of each score, in float64, on the device of `scores`.
+
+        A score that is not a number is flagged: an exported graph, which runs this too, refuses nothing.
+        """
+        score = scores.detach().double()
+        return Judged(score, self.p_value(score), ~(score <= self.limit.to(score.device)))
+
     def p_value(self, scores: Tensor) -> Tensor:
-        """Conformal p-values: (1 + number of held-out scores as high) / (n + 1), float64, the shape of `scores`.
+        """Conformal p-values: (1 + number of held-out scores as high) / (n + 1), float64, shape and device of `scores`.
 
         A normal sample gets p ≤ α with probability at most α, if it is exchangeable with the held-out ones.
         """
         search = _below if torch.compiler.is_exporting() else torch.searchsorted
         below = search(self.scores, scores.detach().to(self.scores))
-        return (1 + len(self.scores) - below).double() / (len(self.scores) + 1)
+        return (1 + len(self.scores) - below).double().to(scores.device) / (len(self.scores) + 1)
 
     def strength(self, scores: Tensor) -> Tensor:
         """Scores on a scale from 0, the lowest held-out one or less, to 1, the threshold, and beyond; for pictures."""

@@ -28,6 +28,14 @@ class Verdict(BaseModel):
     is_anomaly: bool = Field(description="Whether the score is above the threshold.")
 
 
+class Unread(BaseModel):
+    """A file that could not be read, where others could."""
+
+    sample: int = Field(description="Its number among the files that came, from 0.")
+    file: str = Field(description="Its name, as it came.")
+    reason: str
+
+
 class Scored(BaseModel):
     """Scores of all samples, in their order."""
 
@@ -35,6 +43,7 @@ class Scored(BaseModel):
     threshold: float | None = Field(description="Score above which a sample is flagged.")
     false_alarm_rate: float = Field(description="Share of normal samples that is flagged by chance.")
     samples: list[Verdict]
+    unread: list[Unread] = Field([], description="Files without a sample here; left out where all could be read.")
 
 
 class Contribution(BaseModel):
@@ -80,6 +89,7 @@ class Explained(BaseModel):
 
     model: str
     samples: list[Evidence]
+    unread: list[Unread] = Field([], description="Files without evidence; left out where all could be read.")
 
 
 class Column(BaseModel):

@@ -1,66 +1,102 @@
 """Pictures: files, decoded and scaled as everywhere in memae."""
 
+from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
 
-from memae.data.pixels import IMAGE_SUFFIXES, header
+from memae.data.pixels import header
+from memae.errors import SourceError, sentence
 from memae.estimators import ImageMemAE
-from memae.evidence import Evidence
+from memae.evidence import Evidence, Explainer
+from memae.kinds import Notes, Part
 from memae.service.limits import Refused
-from memae.service.served import Row, Served, Wanted, explained
+from memae.service.served import Answer, Row, Served, Wanted, explained, rows_of
 from memae.service.uploads import Body, Upload, under_their_names
 
 
 class ServedImages(Served[ImageMemAE]):
-    """A detector for images."""
+    """A detector for images. Of several files, those that cannot be read are named, and the others are answered."""
 
-    suffixes = IMAGE_SUFFIXES
-    takes = "PNG, JPEG, BMP or TIFF pictures"
-
-    def score(self, body: Body, wanted: Wanted) -> list[Row]:
+    def score(self, body: Body, wanted: Wanted) -> Answer:
         """A row a picture."""
-        uploads = self._checked(body)
+        uploads, notes = self._checked(body)
+        given = {upload.path: upload for upload in uploads}
         found: list[Row] = []
         with under_their_names(uploads):
-            batches = self.estimator._raw([upload.path for upload in uploads])
-            for judged in self.pieces(batches, wanted):
-                part = uploads[len(found) : len(found) + len(judged.score)]
-                found += judged.rows({"file": upload.name} for upload in part)
-        return found
+            for part in self._opened(uploads, notes):
+                known = iter([{"file": given[path].name} for path in part.names["path"]])
+                for judged in self.pieces([part.raw], wanted):
+                    found += rows_of(judged, [next(known) for _ in judged.score])
+        return self._answer(found, body, notes)
 
-    def explain(self, body: Body, wanted: Wanted) -> list[Row]:
+    def explain(self, body: Body, wanted: Wanted) -> Answer:
         """What each picture is taken for, and where it differs from that."""
-        uploads = self._checked(body)
-        uploads = [uploads[number] for number in self.to_explain(len(uploads), wanted)]
-        found: list[Row] = []
-        for start in range(0, len(uploads), self.chunk):
-            part = uploads[start : start + self.chunk]
-            paths = [upload.path for upload in part]
-            with under_their_names(part):
-                evidence = wanted.wait(self.worker.call(partial(self._evidence, paths, wanted.items)))
-            found += [explained(each, {"file": upload.name}) for each, upload in zip(evidence, part, strict=True)]
-        return found
-
-    def about(self) -> Row:
-        """The size that pictures are scaled to, or must have."""
-        channels, height, width = self.estimator.shape_
-        return {"channels": channels, "height": height, "width": width, "scaled": self.estimator.size is not None}
-
-    def _evidence(self, paths: list[Path], items: int) -> list[Evidence]:
-        return list(self.estimator.explain(paths, items=items))
-
-    def _checked(self, body: Body) -> list[Upload]:
-        """Pictures that may be decoded, judged by their headers."""
         uploads = self.files(body)
+        uploads = [uploads[number] for number in self.to_explain(len(uploads), wanted)]
+        readable, notes = self._checked(uploads)
+        found: list[Row] = []
+        for start in range(0, len(readable), self.chunk):
+            part = readable[start : start + self.chunk]
+            with under_their_names(part):
+                evidence = wanted.wait(self.worker.call(partial(self._evidence, part, wanted.items, notes)))
+            found += [explained(each, {"file": upload.name}) for upload, each in evidence]
+        return self._answer(found, uploads, notes)
+
+    def _evidence(self, uploads: Sequence[Upload], items: int, notes: Notes) -> list[tuple[Upload, Evidence]]:
+        explainer = Explainer(self.estimator.scorer_, self.estimator.examples_, items)
+        given = {str(upload.path): upload for upload in uploads}
+        found = self.estimator.kind_.explained(explainer, self._opened(uploads, notes))
+        return [(given[each.name], each) for each in found]
+
+    def _opened(self, uploads: Sequence[Upload], notes: Notes) -> Iterator[Part]:
+        """Pictures that can be read, which may be none."""
+        if not uploads:
+            return
+        try:
+            yield from self.estimator.kind_.open([upload.path for upload in uploads], notes=notes)
+        except SourceError:
+            if any(upload.path not in notes.unread for upload in uploads):
+                raise
+
+    def _checked(self, body: Body) -> tuple[list[Upload], Notes]:
+        """Pictures that may be decoded, judged by their headers, and those whose headers cannot be read."""
+        uploads, notes = self.files(body), Notes()
         self.limits.check_samples(len(uploads))
+        readable = []
         for upload in uploads:
             with under_their_names([upload]):
-                size = header(upload.path).size
-            if size[0] * size[1] > self.limits.pixels:
-                told = f"{upload.name} has {size[0] * size[1]:,} pixels, {self.limits.pixels:,} at most are decoded"
-                raise Refused(413, f"{told}; scale it down")
-            if self.estimator.size is None and size != tuple(self.estimator.shape_[1:]):
-                expected = " x ".join(map(str, self.estimator.shape_[1:]))
-                told = f"{upload.name} has {size[0]} x {size[1]} pixels (h x w), the model was fitted on {expected}"
-                raise Refused(422, f"{told}; scale it, or fit with a size")
-        return uploads
+                try:
+                    size = header(upload.path).size
+                except SourceError as error:
+                    notes.unread[upload.path] = str(error)
+                    continue
+            self._check_size(upload, size)
+            readable.append(upload)
+        return readable, notes
+
+    def _check_size(self, upload: Upload, size: tuple[int, int]) -> None:
+        if size[0] * size[1] > self.limits.pixels:
+            told = f"{upload.name} has {size[0] * size[1]:,} pixels, {self.limits.pixels:,} at most are decoded"
+            raise Refused(413, f"{told}; scale it down")
+        expected = tuple(self.estimator.shape_[1:])
+        if self.estimator.size is None and size != expected:
+            told = f"{upload.name} has {size[0]} x {size[1]} pixels (h x w), the model was fitted on "
+            raise Refused(422, f"{told}{' x '.join(map(str, expected))}; scale it, or fit with a size")
+
+    def _answer(self, found: list[Row], body: Body, notes: Notes) -> Answer:
+        """What was found, and the files that could not be read, by the names that they came with.
+
+        Raises:
+            Refused: none could.
+        """
+        unread: list[Row] = [
+            {"sample": number, "file": upload.name, "reason": _told(notes.unread[upload.path], upload)}
+            for number, upload in enumerate(self.files(body))
+            if upload.path in notes.unread
+        ]
+        if not found:
+            raise Refused(422, unread[0]["reason"])
+        return Answer(found, unread)
+
+
+def _told(reason: str, upload: Upload) -> str:
+    return sentence(SourceError(reason.replace(str(upload.path), upload.name)))

@@ -17,11 +17,12 @@ from starlette.responses import Response
 
 from memae import __version__
 from memae.errors import MemaeError
+from memae.scoring.calibration import Judged
 from memae.service import answers, page
 from memae.service.front import ASSETS, refusal
 from memae.service.limits import Deadline, Gate, Limits, Refused
 from memae.service.metrics import Metrics
-from memae.service.served import Judged, Row, Served, Wanted
+from memae.service.served import Answer, Served, Wanted, rows_of
 from memae.service.uploads import JSON, received, shown
 
 PATHS = ("/", "/score", "/explain", "/models", "/health", "/metrics", "/openapi.json")
@@ -87,7 +88,8 @@ def _answer_samples(app: FastAPI, models: Models, limits: Limits) -> None:
             if answer is None:
                 return await in_thread(wanted, lambda: _scores(served, served.score(given, wanted)))
             judged = await _in_time(answer, wanted)
-            return _scores(served, [*judged.rows({"row": number} for number in range(len(judged.score)))])
+            rows = rows_of(judged, ({"row": number} for number in range(len(judged.score))))
+            return _scores(served, Answer(list(rows)))
 
     @app.post("/explain", openapi_extra=body, responses=answers.of(answers.Explained))
     async def explain(
@@ -103,7 +105,7 @@ def _answer_samples(app: FastAPI, models: Models, limits: Limits) -> None:
         wanted = Wanted(Deadline(limits.seconds), ignore, sample, items)
         async with received(request, limits, wanted.deadline) as given:
             return await in_thread(
-                wanted, lambda: _json({"model": served.name, "samples": served.explain(given, wanted)})
+                wanted, lambda: _json({"model": served.name, **served.explain(given, wanted).as_json()})
             )
 
 
@@ -132,8 +134,8 @@ async def _in_time(answer: "Future[Judged]", wanted: Wanted) -> Judged:
         raise wanted.deadline.missed() from error
 
 
-def _scores(served: Served[Any], samples: list[Row]) -> Response:
-    return _json({"model": served.name, **served.rule, "samples": samples})
+def _scores(served: Served[Any], answer: Answer) -> Response:
+    return _json({"model": served.name, **served.rule, **answer.as_json()})
 
 
 def _json(content: Mapping[str, Any]) -> Response:

@@ -4,15 +4,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from memae.estimators import Estimator
 from memae.evidence import Evidence
+from memae.scoring.calibration import Judged
 from memae.service.batching import Worker
 from memae.service.limits import Deadline, Limits, Refused
 from memae.service.uploads import Body, Rows, Upload
@@ -49,23 +49,22 @@ class Wanted:
             raise self.deadline.missed() from error
 
 
-class Judged(NamedTuple):
-    """What the calibration makes of the scores of k samples."""
+class Answer(NamedTuple):
+    """What is told of a request's samples."""
 
-    score: NDArray[np.float64]  # (k,)
-    p_value: NDArray[np.float64]
-    is_anomaly: NDArray[np.bool_]
+    samples: list[Row]
+    unread: list[Row] = []  # noqa: RUF012 (never changed): files that could not be read, and why
 
-    def rows(self, known: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
-        """A row a sample, beginning with what it is known by."""
-        columns = zip(known, *(column.tolist() for column in self), strict=True)
-        for sample, score, p_value, is_anomaly in columns:
-            yield {**sample, "score": score, "p_value": p_value, "is_anomaly": is_anomaly}
+    def as_json(self) -> Row:
+        """Both; the second only where there is something in it."""
+        return {"samples": self.samples} | ({"unread": self.unread} if self.unread else {})
 
-    def parted(self, sizes: Iterable[int]) -> list["Judged"]:
-        """The parts of samples of several requests."""
-        cuts = np.cumsum(list(sizes))[:-1]
-        return [Judged(*part) for part in zip(*(np.split(column, cuts) for column in self), strict=True)]
+
+def rows_of(judged: Judged, known: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
+    """A row a sample, beginning with what it is known by."""
+    columns = (column.tolist() for column in judged)
+    for sample, score, p_value, is_anomaly in zip(known, *columns, strict=True):
+        yield {**sample, "score": score, "p_value": p_value, "is_anomaly": is_anomaly}
 
 
 class Served(ABC, Generic[E]):
@@ -80,21 +79,17 @@ class Served(ABC, Generic[E]):
         observe: is told the size of each batch.
     """
 
-    suffixes: ClassVar[frozenset[str]]
-    takes: ClassVar[str]  # in words
-
     def __init__(self, name: str, estimator: E, limits: Limits, observe: Observer) -> None:
         self.name = name
         calibration = estimator.calibration_
-        self.threshold = calibration.threshold()
-        self.rule = {"threshold": finite(self.threshold), "false_alarm_rate": calibration.false_alarm_rate}
+        self.rule = {"threshold": finite(calibration.threshold()), "false_alarm_rate": calibration.false_alarm_rate}
         self.estimator = estimator
         self.limits = limits
         self.chunk = min(estimator.scorer_.chunk, limits.together or estimator.scorer_.chunk)
         self.worker = Worker(name, self._scored, self.chunk, observe)
 
     @abstractmethod
-    def score(self, body: Body, wanted: Wanted) -> list[Row]:
+    def score(self, body: Body, wanted: Wanted) -> Answer:
         """A row a sample.
 
         Raises:
@@ -102,23 +97,24 @@ class Served(ABC, Generic[E]):
         """
 
     @abstractmethod
-    def explain(self, body: Body, wanted: Wanted) -> list[Row]:
+    def explain(self, body: Body, wanted: Wanted) -> Answer:
         """The evidence of the samples wanted; Refused as in `score`."""
-
-    @abstractmethod
-    def about(self) -> Row:
-        """What the samples must look like."""
 
     def quick(self, body: Body, wanted: Wanted) -> "Future[Judged] | None":  # noqa: ARG002 (tables can)
         """The scores of a small request that needs no thread of its own; None where it does."""
         return None
+
+    @property
+    def takes(self) -> str:
+        """What is taken, in words."""
+        return self.estimator.kind_.takes
 
     def files(self, body: Body) -> list[Upload]:
         """The files of a request, if they are of this kind."""
         if isinstance(body, Rows):
             raise Refused(422, f"rows are for tables, and the model {self.name!r} takes {self.takes}")
         for upload in body:
-            if upload.path.suffix not in self.suffixes:
+            if upload.path.suffix not in self.estimator.kind_.suffixes:
                 raise Refused(422, f"{upload.name} is not of a kind that the model {self.name!r} takes: {self.takes}")
         return body
 
@@ -141,10 +137,10 @@ class Served(ABC, Generic[E]):
             **self.rule,
             "held_out_samples": len(self.estimator.calibration_.scores),
             "takes": self.takes,
-            "suffixes": sorted(self.suffixes),
+            "suffixes": sorted(self.estimator.kind_.suffixes),
             "data_sha256": self.estimator.checksum_,
             "versions": self.estimator.versions_,
-            **self.about(),
+            **self.estimator.kind_.about(),
         }
 
     def close(self) -> None:
@@ -160,18 +156,13 @@ class Served(ABC, Generic[E]):
     def _scored(self, pieces: list[Any]) -> list[Judged]:
         """Scores of what several requests give, in the worker's thread."""
         raw, sizes = self._joined(pieces)
-        scores = [part.score for part in self.estimator.scorer_.batched([raw], reasons=False)]
-        return self.judged(torch.cat(scores)).parted(sizes)
+        scores = [part.score for part in self.estimator.scorer_.batched([raw], maps=False)]
+        judged = self.estimator.calibration_.judge(torch.cat(scores))
+        return [Judged(*part) for part in zip(*(torch.split(column, sizes) for column in judged), strict=True)]
 
     def _joined(self, pieces: list[Any]) -> tuple[Tensor, list[int]]:
         """Samples `(n, *shape)` of what several requests give, and how many each gives."""
         return torch.cat(pieces), [len(piece) for piece in pieces]
-
-    def judged(self, scores: Tensor) -> Judged:
-        """Scores as the calibration judges them, as everywhere in memae."""
-        scores = scores.double()
-        p_value = self.estimator.calibration_.p_value(scores)
-        return Judged(scores.numpy(), p_value.numpy(), (scores > self.threshold).numpy())
 
 
 def explained(evidence: Evidence, known: Mapping[str, Any]) -> Row:

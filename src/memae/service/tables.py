@@ -11,14 +11,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from memae.data.table_files import TABLE_SUFFIXES, table_chunks
-from memae.data.tables import Column, trimmed
+from memae.data.table_files import table_chunks
+from memae.data.tables import Column
 from memae.errors import InputError, SchemaError
 from memae.estimators import TabularMemAE
-from memae.estimators.explaining import explained_rows
 from memae.evidence import Evidence, Explainer
+from memae.scoring.calibration import Judged
 from memae.service.limits import Limits, Refused
-from memae.service.served import Judged, Observer, Row, Served, Wanted, explained
+from memae.service.served import Answer, Observer, Row, Served, Wanted, explained, rows_of
 from memae.service.uploads import Body, Rows, Upload, under_their_names
 
 NUMBERS = frozenset({int, float, bool, type(None)})
@@ -33,19 +33,17 @@ Values = tuple[Any, ...]
 class ServedTable(Served[TabularMemAE]):
     """A detector for tables."""
 
-    suffixes = TABLE_SUFFIXES
-    takes = "rows of JSON, a CSV file or a Parquet file"
-
     def __init__(self, name: str, estimator: TabularMemAE, limits: Limits, observe: Observer) -> None:
         self.columns = {column.name: column for column in estimator.encoder_.columns}
         super().__init__(name, estimator, limits, observe)
 
-    def score(self, body: Body, wanted: Wanted) -> list[Row]:
+    def score(self, body: Body, wanted: Wanted) -> Answer:
         """A row a row of the table."""
         found: list[Row] = []
         for judged in self.pieces(self._encoded(body, wanted), wanted):
-            found += judged.rows({"row": number} for number in range(len(found), len(found) + len(judged.score)))
-        return found
+            numbers = range(len(found), len(found) + len(judged.score))
+            found += rows_of(judged, ({"row": number} for number in numbers))
+        return Answer(found)
 
     def quick(self, body: Body, wanted: Wanted) -> "Future[Judged] | None":
         """Rows that fit into a batch wait for the worker alone, which encodes them with those of others."""
@@ -54,7 +52,7 @@ class ServedTable(Served[TabularMemAE]):
         rows = self._values(body, wanted)
         return self.worker.score(rows, len(rows))
 
-    def explain(self, body: Body, wanted: Wanted) -> list[Row]:
+    def explain(self, body: Body, wanted: Wanted) -> Answer:
         """What the columns of each row add to its score, and what the memory answers."""
         frame, numbers = self._chosen(body, wanted)
         found: list[Row] = []
@@ -62,11 +60,7 @@ class ServedTable(Served[TabularMemAE]):
             part = frame.iloc[start : start + self.chunk]
             evidence = wanted.wait(self.worker.call(partial(self._evidence, part, wanted.items)))
             found += [explained(each, {"row": row}) for each, row in zip(evidence, numbers[start:], strict=False)]
-        return found
-
-    def about(self) -> Row:
-        """The columns."""
-        return {"columns": [{"name": column.name, "kind": column.kind} for column in self.columns.values()]}
+        return Answer(found)
 
     def row_schema(self) -> Row:
         """The JSON schema of a row."""
@@ -83,7 +77,8 @@ class ServedTable(Served[TabularMemAE]):
 
     def _evidence(self, frame: pd.DataFrame, items: int) -> list[Evidence]:
         explainer = Explainer(self.estimator.scorer_, self.estimator.examples_, items)
-        return list(explained_rows(explainer, self.estimator.encoder_, [frame], None))
+        kind = self.estimator.kind_
+        return list(kind.explained(explainer, kind.parts(iter([frame]))))
 
     def _chosen(self, body: Body, wanted: Wanted) -> tuple[pd.DataFrame, list[int]]:
         """The rows to explain, and their numbers."""
@@ -164,7 +159,7 @@ class ServedTable(Served[TabularMemAE]):
                 count += len(chunk)
                 self.limits.check_samples(count)
                 wanted.deadline.left()
-                yield trimmed(chunk, wanted.ignore, self.estimator.ignore)
+                yield self.estimator.kind_.ignoring(wanted.ignore).trimmed(chunk)
 
     def _read(self, upload: Upload) -> Iterator[pd.DataFrame]:
         if upload.path.suffix == ".parquet":

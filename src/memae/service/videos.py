@@ -4,19 +4,18 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 
 import av
-import numpy as np
-import torch
 from torch import Tensor
 
 from memae.data.ahead import ahead
-from memae.data.videos import VIDEO_SUFFIXES, frame_blocks
-from memae.estimators import FrameScore, VideoMemAE
-from memae.estimators.cutting import Part
-from memae.estimators.explaining import explained_frames
-from memae.estimators.pixel_units import check_unit
+from memae.data.videos import frame_blocks
+from memae.estimators import VideoMemAE
 from memae.evidence import Evidence, Explainer
+from memae.kinds import Scored
+from memae.kinds.following import Footage
+from memae.kinds.pixel_units import check_unit
+from memae.scoring.calibration import Judged
 from memae.service.limits import Refused
-from memae.service.served import Row, Served, Wanted, explained
+from memae.service.served import Answer, Row, Served, Wanted, explained, rows_of
 from memae.service.uploads import Body, Upload, under_their_names
 
 CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,asf,mpeg,mpegts,mpegvideo,m4v"
@@ -26,51 +25,44 @@ CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,asf,mpeg,mpegts,mpegvide
 class ServedVideos(Served[VideoMemAE]):
     """A detector for video. A video is decoded and scored in the worker's thread, alone."""
 
-    suffixes = VIDEO_SUFFIXES
-    takes = "a video: MP4, AVI, MKV, MOV, WebM, MPEG or WMV"
-
-    def score(self, body: Body, wanted: Wanted) -> list[Row]:
+    def score(self, body: Body, wanted: Wanted) -> Answer:
         """A row a frame."""
         upload = self._checked(body)
-        frames = wanted.wait(self.worker.call(lambda: self._frames(upload, wanted)))
-        judged = self.judged(torch.tensor([frame.score for frame in frames], dtype=torch.float64))
-        return list(judged.rows({"frame": frame.frame, "time": frame.time} for frame in frames))
+        found: list[Row] = []
+        for part in wanted.wait(self.worker.call(lambda: self._frames(upload, wanted))):
+            frames = zip(part.names["frame"], part.names["time"], strict=True)
+            found += rows_of(part.judged, ({"frame": frame, "time": time} for frame, time in frames))
+        return Answer(found)
 
-    def explain(self, body: Body, wanted: Wanted) -> list[Row]:
+    def explain(self, body: Body, wanted: Wanted) -> Answer:
         """Where frames are unlike what is normal; of no frame in particular, that with the highest score."""
         upload = self._checked(body)
         numbers = self.to_explain(max(wanted.only) + 1, wanted) if wanted.only else []  # how many there are shows later
         evidence = wanted.wait(self.worker.call(lambda: self._evidence(upload, numbers, wanted)))
-        return [explained(each, {"frame": frame, "time": time}) for frame, time, each in evidence]
+        return Answer([explained(each, {"frame": frame, "time": time}) for frame, time, each in evidence])
 
-    def about(self) -> Row:
-        """The size that frames are scaled to, and how many there must be."""
-        channels, frames, height, width = self.estimator.shape_
-        return {"channels": channels, "height": height, "width": width, "least_frames": frames}
-
-    def _frames(self, upload: Upload, wanted: Wanted) -> list[FrameScore]:
-        nothing = torch.empty(0)  # the maps of all frames would take more memory than the video
+    def _frames(self, upload: Upload, wanted: Wanted) -> list[Scored]:
+        kind = self.estimator.kind_
         with under_their_names([upload]):
-            return [
-                frame._replace(error_map=nothing) for frame in self.estimator.follow(self._part(upload, wanted, []))
-            ]
+            return list(kind.scored(self.estimator.scorer_, kind.parts(self._footage(upload, wanted, []))))
 
     def _evidence(self, upload: Upload, numbers: Sequence[int], wanted: Wanted) -> list[tuple[int, float, Evidence]]:
         """Number, time and evidence of frames; nothing is decoded beyond what the last of them needs."""
         if not numbers:
-            scores = [frame.score for frame in self._frames(upload, wanted)]
-            numbers = [int(np.argmax(scores))]
+            judged = Judged.joined(part.judged for part in self._frames(upload, wanted))
+            numbers = [int(judged.score.numpy().argmax())]
         times: list[float] = []
         explainer = Explainer(self.estimator.scorer_, self.estimator.examples_, wanted.items)
+        kind = self.estimator.kind_
         with under_their_names([upload]):
-            frames = self.estimator._smoothed(self._part(upload, wanted, times))
-            found = list(islice(explained_frames(explainer, [frames], "", numbers), len(numbers)))
+            parts = kind.parts(self._footage(upload, wanted, times))
+            found = list(islice(kind.explained(explainer, parts, numbers), len(numbers)))
         if len(found) < len(numbers):
             outside = numbers[len(found)]
             raise Refused(422, f"sample={outside} is asked for; {upload.name} has the frames 0 to {len(times) - 1}")
         return [(number, times[number], each) for number, each in zip(numbers, found, strict=True)]
 
-    def _part(self, upload: Upload, wanted: Wanted, times: list[float]) -> Part:
+    def _footage(self, upload: Upload, wanted: Wanted, times: list[float]) -> Footage:
         """The frames of a video, as long as there are not too many and there is time; their times go into `times`."""
 
         def blocks() -> Iterator[tuple[Tensor, Tensor]]:
@@ -81,7 +73,7 @@ class ServedVideos(Served[VideoMemAE]):
                 self.limits.check_samples(len(times))
                 yield frames, seconds
 
-        return Part(str(upload.path), blocks())
+        return Footage(upload.path, blocks())
 
     def _checked(self, body: Body) -> Upload:
         """The video, if it may be decoded, judged by its header."""

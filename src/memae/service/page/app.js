@@ -55,15 +55,20 @@ async function take(files) {
   await busy(`Scoring ${given.length === 1 ? given[0].name : `${given.length} ${kind.many}`} …`, async () => {
     byId("result").hidden = byId("why").hidden = true;
     const samples = [];
+    const read = []; // the files that have a sample
+    const unread = [];
     let threshold = null;
     let rate = 0;
     for (const group of grouped(given)) {
       const scored = await api.score(model, group, ignore);
       samples.push(...scored.samples);
+      const lost = scored.unread ?? []; // of pictures alone: others are one file a request
+      read.push(...group.filter((_, place) => !lost.some((each) => each.sample === place)));
+      unread.push(...lost);
       threshold = scored.threshold;
       rate = scored.false_alarm_rate;
     }
-    shown = { model, files: given, ignore, samples };
+    shown = { model, files: read, unread, ignore, samples };
     show(threshold, rate);
   });
 }
@@ -84,7 +89,7 @@ function* grouped(files) {
 }
 
 function show(threshold, rate) {
-  const { samples, files } = shown;
+  const { samples, files, unread } = shown;
   const kind = kindOf(shown.model);
   const flagged = samples.filter((sample) => sample.is_anomaly).length;
   const name = files.length === 1 ? files[0].name : `${files.length} ${kind.many}`;
@@ -93,7 +98,8 @@ function show(threshold, rate) {
     : `${flagged} of ${samples.length} ${kind.many} ${flagged === 1 ? "looks" : "look"} unusual.`;
   byId("result-title").textContent = name;
   const odd = samples.length >= MANY && flagged > samples.length / 2 ? " If most of these should be normal, they are unlike what the model has learned." : "";
-  byId("summary").textContent = `${count} Of normal ${kind.many}, about ${percent(rate)} are flagged by mistake.${odd}`;
+  const lost = unread.length ? ` Not read: ${unread.map((each) => each.reason).join("; ")}.` : "";
+  byId("summary").textContent = `${count} Of normal ${kind.many}, about ${percent(rate)} are flagged by mistake.${odd}${lost}`;
   for (const address of pictures.values()) URL.revokeObjectURL(address);
   pictures = new Map(shown.model.kind === "image" ? files.map((file, position) => [position, URL.createObjectURL(file)]) : []);
   byId("timeline").hidden = shown.model.kind !== "video";

@@ -2,25 +2,19 @@
 
 import warnings
 from abc import abstractmethod
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import replace
-from itertools import islice
+from collections.abc import Collection, Iterator
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
 
-from memae.data.decoding import by_column, decoded
-from memae.data.tables import TableEncoder
 from memae.errors import MemaeWarning, OptionError
-from memae.estimators.following import Seen
-from memae.evidence import Cell, Contribution, Evidence, Examples, Explainer, Item, plain
+from memae.evidence import Evidence, Examples, Explainer
+from memae.kinds import Kind
 from memae.scoring import Floats, Scorer
-from memae.scoring.calibration import Calibration, checked_rate, checked_scores, discoveries
+from memae.scoring.calibration import Calibration, Judged, checked_rate, checked_scores, discoveries
 from memae.scoring.drift import Drift, drift
 
 
@@ -32,13 +26,25 @@ class Accountable:
     false_alarm_rate: float
     correlated: ClassVar[bool] = False  # whether samples that follow each other are alike
 
+    @property
     @abstractmethod
-    def anomaly_score(self, X: Any) -> Floats:
-        """Anomaly score of each sample `(n,)`, higher = more anomalous."""
+    def kind_(self) -> Kind:
+        """Reads, scores and explains samples as those of training."""
 
-    @abstractmethod
-    def _explained(self, X: Any, explainer: Explainer, only: Collection[int] | None) -> Iterator[Evidence]:
-        """See `explain`."""
+    def _reading(self, X: Any) -> tuple[Kind, Any]:
+        """What reads X, and what it is given of it."""
+        return self.kind_, X
+
+    def _judge(self, X: Any) -> Judged:
+        kind, given = self._reading(X)
+        return Judged.joined(part.judged for part in kind.scored(self.scorer_, kind.open(given)))
+
+    def anomaly_score(self, X: Any) -> Floats:
+        """Anomaly score of each sample `(n,)`, of video of each frame, one video after another.
+
+        Higher = more anomalous; Eq. 8, or what `Scorer` weighs with it.
+        """
+        return self._judge(X).score.numpy()
 
     def explain(self, X: Any, *, items: int = 5, only: Collection[int] | None = None) -> Iterator[Evidence]:
         """Why each sample has its score: one `Evidence` after the other, in constant memory.
@@ -62,17 +68,18 @@ class Accountable:
         check_is_fitted(self, "scorer_")
         if items < 0:
             raise OptionError(f"items must be 0 or more; got {items}")
-        return self._explained(X, Explainer(self.scorer_, self.examples_, items), only)
+        kind, given = self._reading(X)
+        return kind.explain(Explainer(self.scorer_, self.examples_, items), given, only)
 
     def p_value(self, X: Any) -> Floats:
         """Conformal p-value of each sample `(n,)`: small = unlike the held-out normal samples."""
-        return self.calibration_.p_value(torch.from_numpy(self.anomaly_score(X))).numpy()
+        return self._judge(X).p_value.numpy()
 
     def discoveries(self, X: Any, rate: float) -> NDArray[np.bool_]:
         """Which samples of a batch are anomalies `(n,)`, so that a share of `rate` of those named is normal on average.
 
         Where `predict` flags a share of all normal samples, however many anomalies there are, this looks at the whole
-        batch; see `memae.calibration.discoveries`.
+        batch; see `memae.scoring.calibration.discoveries`.
 
         Args:
             X: the batch, as in `anomaly_score`.
@@ -137,93 +144,3 @@ class Accountable:
     def offset_(self) -> float:
         """Minus the threshold, for scikit-learn."""
         return -self.threshold_
-
-
-# ------------------------------------------------------------------------------------------------ one a kind of data
-
-
-def explained_rows(
-    explainer: Explainer, encoder: TableEncoder, tables: Iterable[pd.DataFrame], only: Collection[int] | None
-) -> Iterator[Evidence]:
-    """Evidence of rows that come as tables, whose columns the encoder knows."""
-    start = 0
-    for table in tables:
-        places = [place for place in range(len(table)) if only is None or start + place in only]
-        for first in range(0, len(places), explainer.scorer.chunk):
-            part = places[first : first + explainer.scorer.chunk]
-            rows = table.iloc[part]
-            found = explainer.batch(encoder.encode(rows), [f"row {start + place}" for place in part])
-            yield from _of_columns(encoder, rows, found)
-        start += len(table)
-
-
-def _of_columns(encoder: TableEncoder, rows: pd.DataFrame, found: list[Evidence]) -> Iterator[Evidence]:
-    """The evidence of rows, told in the user's columns."""
-    given = rows.astype(object).where(rows.notna(), None).to_numpy()
-    expected = decoded(encoder, torch.stack([each.reconstruction for each in found])).to_numpy()
-    adds = by_column(encoder, torch.stack([each.error_map for each in found]).numpy())
-    known = {item.number: item.decoded for each in found for item in each.items if item.decoded is not None}
-    cells: dict[int, tuple[Cell, ...]] = {}
-    if known:
-        table = decoded(encoder, torch.stack(list(known.values())))
-        told = (tuple(map(Cell, table.columns, row)) for row in table.to_numpy())
-        cells = dict(zip(known, told, strict=True))
-    for place, each in enumerate(found):
-        yield replace(
-            each,
-            error_map=torch.from_numpy(adds[place]),
-            items=tuple(replace(item, row=cells[item.number]) for item in each.items),
-            contributions=_contributions(encoder, given[place], expected[place], adds[place]),
-        )
-
-
-def _contributions(
-    encoder: TableEncoder, given: NDArray[np.object_], expected: NDArray[np.object_], adds: NDArray[np.float64]
-) -> tuple[Contribution, ...]:
-    total = float(adds.sum())
-    shares = adds / (total or 1.0)
-    return tuple(
-        Contribution(encoder.columns[place].name, plain(given[place]), plain(expected[place]), float(shares[place]))
-        for place in np.argsort(-adds, kind="stable")
-    )
-
-
-def explained_images(explainer: Explainer, batches: Iterator[Tensor], names: Iterator[str]) -> Iterator[Evidence]:
-    """Evidence of images `(b, c, h, w)`, raw."""
-    for batch in batches:
-        for part in torch.split(batch, explainer.scorer.chunk):
-            yield from explainer.batch(part, list(islice(names, len(part))))
-
-
-def explained_frames(
-    explainer: Explainer, videos: Iterable[Iterator[tuple[Seen, float]]], prefix: str, only: Collection[int] | None
-) -> Iterator[Evidence]:
-    """Evidence of the frames of videos, each with its smoothed score.
-
-    Args:
-        explainer: makes it.
-        videos: frames as their scores come.
-        prefix: of the names of videos.
-        only: see `Accountable.explain`.
-    """
-    number = -1
-    for frames in videos:
-        clip: Tensor | None = None
-        items: tuple[Item, ...] = ()
-        for seen, score in frames:
-            number += 1
-            if only is not None and number not in only:
-                continue
-            if seen.clip.pixels is not clip:  # several frames may have one clip
-                clip = seen.clip.pixels
-                (items,) = explainer.addressed(clip[None])
-            yield explainer.frame(
-                f"{prefix}{seen.frame.video} frame {seen.frame.frame}",
-                score,
-                pixels=seen.pixels.clone(),
-                place=seen.place,
-                clip=seen.clip.pixels,
-                x_hat=seen.clip.x_hat,
-                error_map=seen.frame.error_map.clone(),
-                items=items,
-            )

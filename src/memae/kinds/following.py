@@ -2,16 +2,24 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor
 
 from memae.data.clips import chunks
-from memae.estimators.cutting import Part
+from memae.data.videos import Blocks
 from memae.frames import Floats, smoothed, spread_over_frames
 from memae.scoring import Scorer
 from memae.scoring.scorer import shown
+
+
+class Footage(NamedTuple):
+    """One video: its frames `(k, c, h, w)` and their times come in blocks, once. They may still be coming."""
+
+    name: Path | str  # its path; or what else it is called
+    blocks: Blocks
 
 
 class FrameScore(NamedTuple):
@@ -47,14 +55,14 @@ Cut = Callable[[str, Iterator[Tensor]], Iterator[tuple[int, Tensor]]]
 """Name and frames of a video → first frame and pixels `(1, c, length, h, w)` of each clip to score."""
 
 
-def followed(scorer: Scorer, part: Part, length: int, cut: Cut) -> Iterator[Seen]:
+def followed(scorer: Scorer, footage: Footage, length: int, cut: Cut) -> Iterator[Seen]:
     """Each frame of one video, as soon as the clips of `length` frames are judged that tell of it.
 
     A frame has the score of the clip centred on it, and its own part of that clip's error. Where places are scored, its
     map is the mean over the clips that hold it, and its score the highest of the map. The frames may still be coming,
     as from a camera.
     """
-    seen = _nearest(scorer, part, length, cut)
+    seen = _nearest(scorer, footage, length, cut)
     if not scorer.by_position:
         yield from seen
         return
@@ -63,23 +71,23 @@ def followed(scorer: Scorer, part: Part, length: int, cut: Cut) -> Iterator[Seen
         yield each._replace(frame=frame)
 
 
-def _nearest(scorer: Scorer, part: Part, length: int, cut: Cut) -> Iterator[Seen]:
+def _nearest(scorer: Scorer, footage: Footage, length: int, cut: Cut) -> Iterator[Seen]:
     """Each frame with the clip that is centred nearest to it."""
     waiting: deque[tuple[float, Tensor]] = deque()  # time and pixels of the frames that have no score yet
-    count = 0
+    name, count = str(footage.name), 0
 
     def blocks() -> Iterator[Tensor]:
         nonlocal count
-        for frames, seconds in part.blocks:
+        for frames, seconds in footage.blocks:
             waiting.extend(zip(seconds.tolist(), frames, strict=True))
             count += len(frames)
             yield frames
 
-    for frame, start, clip in spread_over_frames(_judged(scorer, cut(part.name, blocks())), length, lambda: count):
+    for frame, start, clip in spread_over_frames(_judged(scorer, cut(name, blocks())), length, lambda: count):
         time, pixels = waiting.popleft()
         place = min(frame - start, length - 1)
         part_of_map = clip.error_map[:, min(place, clip.error_map.shape[1] - 1)]
-        yield Seen(FrameScore(part.name, frame, time, clip.score, part_of_map), pixels, place, clip)
+        yield Seen(FrameScore(name, frame, time, clip.score, part_of_map), pixels, place, clip)
 
 
 def _places(seen: Seen) -> Tensor:
@@ -97,7 +105,7 @@ def _judged(scorer: Scorer, clips: Iterator[tuple[int, Tensor]]) -> Iterator[tup
             yield starts.pop(0), JudgedClip(*each)
 
 
-def told_of_clips(scorer: Scorer, measures: Tensor, length: int, smooth: int, step: int) -> Floats:
+def scores_of_clips(scorer: Scorer, measures: Tensor, length: int, smooth: int, step: int) -> Floats:
     """Smoothed scores of the frames on which the clips of one video are centred.
 
     Args:

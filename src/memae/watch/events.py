@@ -16,9 +16,9 @@ from memae.data.streams import Lost, Opened, Skipped, Unread
 from memae.errors import OutputError
 from memae.estimators import VideoMemAE
 from memae.files import Lines, replacing
-from memae.overlay import hot
 from memae.pictures import Pixels
-from memae.watching import Alarm, Ended, Started, Watched
+from memae.watch.overlay import hot
+from memae.watch.watching import Alarm, Ended, Started, Watched
 
 Event = dict[str, Any]
 Seen = Watched | Opened | Lost | Unread | Skipped | Started | Ended

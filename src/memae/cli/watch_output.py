@@ -10,13 +10,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from memae.cli.events import Ledger, Seen, as_event, heated
 from memae.data import streams
 from memae.data.streams import Lost, Opened, Skipped, Unread
 from memae.errors import SchemaError, SourceError
 from memae.estimators import VideoMemAE
-from memae.overlay import FilmWriter, Timeline, film_writer, framed
-from memae.watching import Ended, Rule, Started, Watched
+from memae.watch.events import Ledger, Seen, as_event, heated
+from memae.watch.overlay import FilmWriter, Timeline, film_writer, framed
+from memae.watch.watching import Ended, Rule, Started, Watched
 
 MINUTE = 60.0
 """Seconds between two reports of frames that were skipped."""
@@ -35,7 +35,7 @@ class Tally:
     unread: int = 0  # videos
 
 
-class Desk:
+class WatchOutput:
     """Tells what happens: lines of JSON on stdout, sentences on stderr, the ledger and the film where asked for.
 
     Args:

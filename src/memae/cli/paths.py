@@ -1,5 +1,6 @@
 """What a command reads is never what it writes over, and what it writes is never read as data later."""
 
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,6 +40,20 @@ def check_folder_apart(folder: Path | None, source: Path) -> None:
     if folder is not None and source.is_dir() and _inside(folder / "any", source):
         told = f"the pictures in {folder} would lie in {source}, from which this command reads"
         raise OptionError(f"{told}; give another folder")
+
+
+def check_maps(folders: Iterable[tuple[Path, Path]]) -> None:
+    """The same for the folders of heat maps, as `memae.kinds.Kind.map_folders` has them.
+
+    Raises:
+        OptionError: one lies in what is read, or would take its place.
+    """
+    from memae.errors import OptionError
+
+    for folder, source in folders:
+        check_folder_apart(folder, source)
+        if source.is_file() and folder.exists() and folder.samefile(source):
+            raise OptionError(f"the maps of {source} would be a folder in its place; give another --maps")
 
 
 def _reads(source: Path, output: Path) -> bool:

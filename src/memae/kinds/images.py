@@ -1,0 +1,182 @@
+"""Images."""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from memae.data.ahead import ahead
+from memae.data.images import CACHE_BYTES, ImageFiles, find_images, images_of_array, labels_from_layout, none_read
+from memae.data.pixels import IMAGE_SUFFIXES, resize, with_channels
+from memae.data.samples import Indexed, InMemory, parts
+from memae.errors import OptionError, SchemaError
+from memae.evidence import Evidence, Explainer
+from memae.kinds.kind import Kind, Labelled, Names, Notes, Part, Sample, Words, paths_of
+from memae.kinds.pixel_units import check_unit, checked_size
+from memae.scoring import Scorer
+
+BATCH = 64
+"""Images that are read at once."""
+
+
+@dataclass(frozen=True)
+class Images(Kind):
+    """Image files and arrays.
+
+    Args:
+        shape: `(c, h, w)` of an image.
+        unit: what pixel values mean; see `memae.kinds.pixel_units`.
+        scaled: whether images are scaled to that height and width, or must have it.
+    """
+
+    shape: tuple[int, ...]
+    unit: str
+    scaled: bool
+
+    words = Words(
+        data="images",
+        one="image",
+        many="images",
+        learned="images",
+        error="how badly the image is restored from memory",
+        surprise="how badly it is told from the memory's answer which way up the image is",
+        distance="the distance of the image's code to the nearest known one",
+        limits=(
+            "Images must be taken as those of training: camera, distance, light and framing. Another light is an "
+            "anomaly to it.",
+            "Images are judged at the size that the network sees; a defect of few pixels there may be missed.",
+        ),
+        unseen={
+            "surprise": "how badly it is told which way up the image is",
+            "distance": "how far it lies from the images of the training",
+        },
+    )
+    suffixes = IMAGE_SUFFIXES
+    takes = "PNG, JPEG, BMP or TIFF pictures"
+
+    def open(self, X: Any, *, notes: Notes | None = None) -> Iterator[Part]:
+        """Images, named by their path or their number in an array; see `Kind.open`."""
+        images, unread = self._opened(X, notes)
+        return self._parts(images, torch.arange(len(images)), unread)
+
+    def _opened(self, X: Any, notes: Notes | None = None) -> tuple[Indexed, dict[Path, str] | None]:
+        """Images to be taken, and what receives those that cannot be read; one that is given alone must be."""
+        check_unit(self.unit, X.paths if isinstance(X, ImageFiles) else X)
+        listed = paths_of(X)
+        files = find_images(Path(X)) if isinstance(X, str | Path) else listed
+        alone = files is not None and len(files) == 1 and listed is None
+        unread = None if notes is None or alone else notes.unread
+        size = (self.shape[1], self.shape[2]) if self.scaled else None
+        return opened(X if files is None else files, self.shape[0], size, unread=unread, keep=False), unread
+
+    def _parts(self, images: Indexed, index: Tensor, unread: dict[Path, str] | None) -> Iterator[Part]:
+        found = self._read(images, index, unread)
+        return ahead(found) if isinstance(images, ImageFiles) else found
+
+    def _read(self, images: Indexed, index: Tensor, unread: dict[Path, str] | None) -> Iterator[Part]:
+        count = 0
+        for places in parts(index, BATCH) if len(index) else ():
+            pixels = images.take(places)
+            if tuple(pixels.shape[1:]) != self.shape:
+                raise SchemaError(
+                    f"the model was fitted on images of (c, h, w) = {self.shape}, "
+                    f"these have {tuple(pixels.shape[1:])}; scale them, or fit with a size"
+                )
+            count += len(pixels)
+            yield Part(_names(images, places, unread or {}), pixels)
+        if unread and not count:
+            raise none_read(unread)
+
+    def explained(
+        self, explainer: Explainer, parts: Iterator[Part], only: Collection[int] | None = None
+    ) -> Iterator[Evidence]:
+        """See `Kind.explained`."""
+        start = 0
+        for part in parts:
+            ((kind, known),) = part.names.items()
+            names = [str(name) if kind == "path" else f"{kind} {name}" for name in known]
+            chosen = [place for place in range(len(names)) if only is None or start + place in only]
+            wanted = (names[place] for place in chosen)
+            for piece in torch.split(part.raw[chosen], explainer.scorer.chunk) if chosen else ():
+                yield from explainer.batch(piece, list(islice(wanted, len(piece))))
+            start += len(names)
+
+    def explain(self, explainer: Explainer, X: Any, only: Collection[int] | None = None) -> Iterator[Evidence]:
+        """The same of a source, of which nothing is read that need not be explained."""
+        images, _ = self._opened(X)
+        wanted = [place for place in range(len(images)) if only is None or place in only]
+        return self.explained(explainer, self._parts(images, torch.tensor(wanted, dtype=torch.int64), None))
+
+    def _again(self, source: Path, chosen: Sequence[Sample]) -> Iterator[tuple[Any, dict[int, int]]]:  # noqa: ARG002
+        if chosen:
+            yield [sample["path"] for sample in chosen], {number: number for number in range(len(chosen))}
+
+    def labelled(
+        self, scorer: Scorer, source: Path, labels: str | None, normal: Sequence[str], notes: Notes
+    ) -> Labelled:
+        """Scores of all images that can be read, and what their folders say of them."""
+        if normal:
+            raise OptionError("--normal is for tables")
+        if labels is not None:
+            raise OptionError(
+                "images take no --labels: the folder good/ holds the normal ones, other folders the anomalies"
+            )
+        paths: list[Path] = []
+        scores = []
+        labels_from_layout(find_images(source), source)  # tells what is wrong with folders before anything is computed
+        for part in self.scored(scorer, self.open(source, notes=notes)):
+            paths += part.names["path"]
+            scores.append(part.judged.score.numpy())
+        return Labelled([labels_from_layout(paths, source).astype(bool)], [np.concatenate(scores)])
+
+    def map_files(self, source: Path, names: Names) -> list[Path]:
+        """The paths below the source, with another ending."""
+        known = [path.relative_to(source) if path != source else Path(path.name) for path in names.get("path", ())]
+        return [path.with_suffix(f"{path.suffix}.png") for path in known]
+
+    def about(self) -> dict[str, Any]:
+        """The size that images are scaled to, or must have."""
+        channels, height, width = self.shape
+        return {"channels": channels, "height": height, "width": width, "scaled": self.scaled}
+
+
+def opened(
+    X: Any,
+    channels: int | None,
+    size: tuple[int, int] | None,
+    *,
+    unread: dict[Path, str] | None = None,
+    keep: bool = True,
+) -> Indexed:
+    """Images of any source, of one size and number of channels; files that were opened already are as they are.
+
+    Args:
+        X: a folder, a file, a list of files, an array, or `ImageFiles`.
+        channels: 1 for grey, 3 for RGB; None for those of the source.
+        size: height and width to scale to; None for those of the source.
+        unread: see `ImageFiles`.
+        keep: whether decoded images may be kept, for further passes.
+    """
+    if isinstance(X, ImageFiles):
+        return X
+    size = checked_size(size)
+    listed = paths_of(X)
+    if listed is not None or isinstance(X, str | Path):
+        paths = find_images(Path(X)) if listed is None else listed
+        return ImageFiles(paths, channels=channels, size=size, cache_bytes=CACHE_BYTES if keep else 0, unread=unread)
+    pixels = images_of_array(X)
+    pixels = pixels if channels is None else with_channels(pixels, channels)
+    return InMemory(pixels if size is None else resize(pixels, size))
+
+
+def _names(images: Indexed, places: Tensor, unread: dict[Path, str]) -> Names:
+    """What the images at these places are called, without those that could not be read."""
+    if not isinstance(images, ImageFiles):
+        return {"image": places.tolist()}
+    paths = [images.paths[place] for place in places.tolist()]
+    return {"path": [path for path in paths if path not in unread]}

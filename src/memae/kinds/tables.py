@@ -1,0 +1,177 @@
+"""Rows of tables."""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from memae.data.decoding import by_column, decoded
+from memae.data.table_files import TABLE_SUFFIXES, table_chunks
+from memae.data.tables import MAX_CATEGORIES, TableEncoder, trimmed
+from memae.errors import OptionError
+from memae.evidence import Cell, Contribution, Evidence, Explainer, plain
+from memae.kinds.kind import Kind, Labelled, Notes, Part, Sample, Truth, Words
+from memae.scoring import Floats, Scorer, decoded_items
+
+
+@dataclass(frozen=True)
+class Tables(Kind):
+    """Rows of DataFrames, CSV and Parquet files.
+
+    Args:
+        encoder: columns → features.
+        ignored: columns that are left out where they are there.
+        dropped: columns that are left out and must be there.
+    """
+
+    encoder: TableEncoder
+    ignored: Sequence[str] = ()
+    dropped: tuple[str, ...] = ()
+
+    words = Words(
+        data="rows of a table",
+        one="row",
+        many="rows",
+        learned="distinct rows",
+        error="how badly each column is restored from the others by way of the memory, over what is usual for it",
+        distance="the distance to the nearest known rows",
+        limits=(
+            "Columns must be those of training, with the same meaning and unit; names, order and type are checked.",
+            f"Of a column of text the {MAX_CATEGORIES} most frequent values are told apart; a value that training "
+            "never showed counts as unusual.",
+            "Single rows are judged: what is anomalous only in the order or the number of rows is not seen.",
+        ),
+        numbering=" Row 0 is the first below the header.",
+    )
+    suffixes = TABLE_SUFFIXES
+    takes = "rows of JSON, a CSV file or a Parquet file"
+    pictured = False
+
+    def open(self, X: Any, *, notes: Notes | None = None) -> Iterator[Part]:
+        """Rows, named by their number; see `Kind.open`. X is a path or a DataFrame."""
+        tables = table_chunks(Path(X), text=self.encoder.text)() if isinstance(X, str | Path) else iter([X])
+        return self.parts(tables, notes)
+
+    def parts(self, tables: Iterator[pd.DataFrame], notes: Notes | None = None) -> Iterator[Part]:
+        """The rows of tables that follow each other."""
+        start = 0
+        for table in tables:
+            known = self.trimmed(table)
+            yield Part({"row": range(start, start + len(table))}, self.encoder.encode(known), table)
+            start += len(table)
+            if notes is not None:
+                notes.add_novel(self.encoder.novelties(known))
+            del table, known  # or they would be held while the next are read
+
+    def trimmed(self, table: pd.DataFrame) -> pd.DataFrame:
+        """A table without the columns that are left out."""
+        return trimmed(table, self.dropped, self.ignored)
+
+    def ignoring(self, columns: Sequence[str]) -> Self:
+        """The same, which leaves out more columns, which must be there."""
+        return replace(self, dropped=(*self.dropped, *columns))
+
+    # -------------------------------------------------------------------------------------------------- explaining
+
+    def explained(
+        self, explainer: Explainer, parts: Iterator[Part], only: Collection[int] | None = None
+    ) -> Iterator[Evidence]:
+        """Evidence in the user's columns; see `Kind.explained`."""
+        for part in parts:
+            places = [place for place, row in enumerate(part.names["row"]) if only is None or row in only]
+            for first in range(0, len(places), explainer.scorer.chunk):
+                chosen = places[first : first + explainer.scorer.chunk]
+                names = [f"row {part.names['row'][place]}" for place in chosen]
+                found = explainer.batch(part.raw[chosen], names)
+                yield from self._in_columns(self.trimmed(part.given).iloc[chosen], found)
+
+    def _in_columns(self, rows: pd.DataFrame, found: list[Evidence]) -> Iterator[Evidence]:
+        """The evidence of rows, told in the user's columns."""
+        given = rows.astype(object).where(rows.notna(), None).to_numpy()
+        expected = decoded(self.encoder, torch.stack([each.reconstruction for each in found])).to_numpy()
+        adds = by_column(self.encoder, torch.stack([each.error_map for each in found]).numpy())
+        known = {item.number: item.decoded for each in found for item in each.items if item.decoded is not None}
+        cells: dict[int, tuple[Cell, ...]] = {}
+        if known:
+            table = decoded(self.encoder, torch.stack(list(known.values())))
+            told = (tuple(map(Cell, table.columns, row)) for row in table.to_numpy())
+            cells = dict(zip(known, told, strict=True))
+        for place, each in enumerate(found):
+            yield replace(
+                each,
+                error_map=torch.from_numpy(adds[place]),
+                items=tuple(replace(item, row=cells[item.number]) for item in each.items),
+                contributions=self._contributions(given[place], expected[place], adds[place]),
+            )
+
+    def _contributions(
+        self, given: NDArray[np.object_], expected: NDArray[np.object_], adds: Floats
+    ) -> tuple[Contribution, ...]:
+        total = float(adds.sum())
+        shares = adds / (total or 1.0)
+        names = [column.name for column in self.encoder.columns]
+        return tuple(
+            Contribution(names[place], plain(given[place]), plain(expected[place]), float(shares[place]))
+            for place in np.argsort(-adds, kind="stable")
+        )
+
+    def contributions(self, scorer: Scorer, X: Any) -> Floats:
+        """What each column adds to the score of each row of a source `(n, columns)`."""
+        found = [by_column(self.encoder, each.error_map.numpy()) for each in scorer.batched(self.raw(X))]
+        return np.concatenate(found)
+
+    def _again(self, source: Path, chosen: Sequence[Sample]) -> Iterator[tuple[Any, dict[int, int]]]:
+        yield source, {sample["row"]: number for number, sample in enumerate(chosen)}
+
+    # ------------------------------------------------------------------------------------------------------ labels
+
+    def labelled(
+        self, scorer: Scorer, source: Path, labels: str | None, normal: Sequence[str], notes: Notes
+    ) -> Labelled:
+        """Scores of all rows, and what a column says of them."""
+        if labels is None:
+            raise OptionError("a table needs --labels COLUMN, the column that tells normal from anomalous rows")
+        kind = self.ignoring([labels])
+        known, scores = [], []
+        for part in kind.scored(scorer, kind.open(source, notes=notes)):
+            known.append(_truth(part.given[labels], normal))
+            scores.append(part.judged.score.numpy())
+        truth = np.concatenate(known)
+        if normal and truth.all():
+            raise OptionError(f"no row has the label {' or '.join(normal)} in column {labels!r}; see --normal")
+        return Labelled([truth], [np.concatenate(scores)])
+
+    # ---------------------------------------------------------------------------------------------- what was learned
+
+    def learned(self) -> dict[str, Any]:
+        """The columns."""
+        return {"columns": self.encoder.as_json()}
+
+    def about(self) -> dict[str, Any]:
+        """The columns' names and kinds."""
+        return {"columns": [{"name": column.name, "kind": column.kind} for column in self.encoder.columns]}
+
+    def item_rows(self, scorer: Scorer, numbers: Sequence[int], most: int) -> pd.DataFrame | None:
+        """Items as rows; of too many columns, those in which the items differ most."""
+        features = decoded_items(scorer, torch.tensor(numbers))
+        spread = (features / scorer.scaling.scale.cpu()).std(0, correction=0).double()
+        widest = torch.zeros(len(self.encoder.columns)).double()
+        widest = widest.scatter_reduce(0, torch.from_numpy(self.encoder.owner), spread, "amax")
+        chosen = widest.argsort(descending=True, stable=True)[:most].sort().values.tolist()
+        return decoded(self.encoder, features).iloc[:, chosen]
+
+
+def _truth(column: "pd.Series[Any]", normal: Sequence[str]) -> Truth:
+    """True where a row is anomalous."""
+    if normal:
+        return (~column.map(str).isin(normal)).to_numpy()
+    values = set(column.unique().tolist())
+    if not values <= {0, 1}:
+        shown = ", ".join(sorted(map(str, values))[:5])
+        raise OptionError(f"the labels are {shown}, not 0 and 1; name the normal ones with --normal")
+    return column.to_numpy(dtype=bool)

@@ -1,0 +1,123 @@
+"""What a report looks at beside scores: columns of flagged rows, alarms of videos."""
+
+from collections.abc import Iterator
+from functools import singledispatch
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from memae.estimators import Estimator, VideoMemAE
+from memae.estimators.examples import root_of, within
+from memae.kinds import Kind, Notes, Scored, Tables, Videos
+from memae.kinds.kind import Sample
+from memae.report.films import Films, filmed
+from memae.report.tally import Common
+from memae.report.words import clock
+
+
+class Chosen(NamedTuple):
+    """A sample to explain."""
+
+    name: str  # as seen from the source
+    sample: Sample
+    alike: int = 1  # samples with exactly this score
+    alarm: int | None = None  # number of the alarm whose peak it is
+
+
+class Look:
+    """What is looked at of samples of any kind: their scores, of which the highest are explained.
+
+    Args:
+        detector: fitted.
+        kind: reads the source.
+        source: a file or folder.
+        notes: receives what is odd about it.
+    """
+
+    common: Common | None = None  # of tables
+    films: Films | None = None  # of video
+
+    def __init__(self, detector: Estimator, kind: Kind, source: Path, notes: Notes) -> None:
+        self.detector = detector
+        self.kind = kind
+        self.source = source
+        self.notes = notes
+
+    def scored(self) -> Iterator[Scored]:
+        """All samples, in parts."""
+        return self.kind.scored(self.detector.scorer_, self.kind.open(self.source, notes=self.notes))
+
+    def chosen(self, highest: list[tuple[Sample, int]], wanted: int) -> list[Chosen]:  # noqa: ARG002 (there are no more)
+        """What to explain.
+
+        Args:
+            highest: samples with the highest scores, and how many have the same score.
+            wanted: how many.
+        """
+        root = root_of(self.source)
+        return [Chosen(within(root, sample["path"]), sample, alike) for sample, alike in highest]
+
+
+class _Columns(Look):
+    """Rows of tables: also which columns make the flagged ones unusual."""
+
+    def __init__(self, detector: Estimator, kind: Tables, source: Path, notes: Notes) -> None:
+        super().__init__(detector, kind, source, notes)
+        self.table = kind
+        self.common = self._counted = Common([column.name for column in kind.encoder.columns])
+
+    def scored(self) -> Iterator[Scored]:
+        for part in super().scored():
+            flagged = part.judged.is_anomaly.nonzero().flatten().numpy()
+            if len(flagged):
+                parts = self.table.contributions(self.detector.scorer_, part.given.iloc[flagged])
+                self._counted.add(parts, part.judged.score.numpy()[flagged], part.names["row"][0] + flagged)
+            yield part
+            del part  # or it would be held while the next one is read
+
+    def chosen(self, highest: list[tuple[Sample, int]], wanted: int) -> list[Chosen]:  # noqa: ARG002 (there are no more)
+        return [Chosen(f"row {sample['row']}", sample, alike) for sample, alike in highest]
+
+
+class _Alarms(Look):
+    """Frames of videos: also their alarms, whose peaks are explained."""
+
+    def __init__(self, detector: Estimator, kind: Videos, source: Path, notes: Notes) -> None:
+        super().__init__(detector, kind, source, notes)
+        assert isinstance(detector, VideoMemAE)  # noqa: S101 (its kind is that of video)
+        self.watcher = detector
+        self.films = self._kept = Films.of(detector)
+
+    def scored(self) -> Iterator[Scored]:
+        for path, frames in filmed(self.watcher, self.source, self._kept, self.notes):
+            names = {"path": [path] * len(frames), "frame": [each.frame for each in frames]}
+            scores = torch.tensor([each.score for each in frames], dtype=torch.float64)
+            yield Scored(names, self.detector.calibration_.judge(scores))
+
+    def chosen(self, highest: list[tuple[Sample, int]], wanted: int) -> list[Chosen]:  # noqa: ARG002 (alarms count)
+        root = root_of(self.source)
+        return [
+            Chosen(
+                f"{within(root, Path(moment.video))} at {clock(moment.time)}, frame {moment.frame}",
+                {"path": Path(moment.video), "frame": moment.frame},
+                alarm=alarm,
+            )
+            for moment, alarm in self._kept.moments(wanted)
+        ]
+
+
+@singledispatch
+def look_at(kind: Kind, detector: Estimator, source: Path, notes: Notes) -> Look:
+    """What a report looks at of this kind of data; see `Look`."""
+    return Look(detector, kind, source, notes)
+
+
+@look_at.register
+def _(kind: Tables, detector: Estimator, source: Path, notes: Notes) -> Look:
+    return _Columns(detector, kind, source, notes)
+
+
+@look_at.register
+def _(kind: Videos, detector: Estimator, source: Path, notes: Notes) -> Look:
+    return _Alarms(detector, kind, source, notes)
