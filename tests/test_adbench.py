@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from benchmarks import adbench, datasets, protocol, records
-from benchmarks.datasets import Rows
+from reproduction.datasets import Rows
 
 from memae.errors import SourceError
 
@@ -65,7 +65,7 @@ def test_only_normal_rows_are_learned_and_every_other_row_is_tested(monkeypatch)
 def test_a_run_measures_a_detector(method, monkeypatch):
     if method != "ours":
         pytest.importorskip("pyod", reason="needs the extra bench")
-    from benchmarks.adbench import runs
+    from measurements.adbench import runs
 
     monkeypatch.setattr(datasets, "adbench", lambda name: {"1_line": table()}[name])
     found = runs.measure("1_line", method, seed=0)
@@ -78,7 +78,7 @@ def test_a_run_measures_a_detector(method, monkeypatch):
 
 
 def test_a_detector_that_says_nothing_ranks_in_the_middle(monkeypatch):
-    from benchmarks.adbench import runs
+    from measurements.adbench import runs
 
     class Silent:
         def fit(self, rows: np.ndarray) -> None: ...
@@ -94,7 +94,7 @@ def test_a_detector_that_says_nothing_ranks_in_the_middle(monkeypatch):
 
 
 def test_the_page_ranks_the_detectors_by_complete_seeds_alone(tmp_path, monkeypatch):
-    page = pytest.importorskip("benchmarks.adbench.page", reason="needs the extra bench")
+    page = pytest.importorskip("measurements.adbench.page", reason="needs the extra bench")
     monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(page, "PAGE", tmp_path / "quality.md")
     monkeypatch.setattr(page, "PICTURE", tmp_path / "quality" / "ranks.png")
@@ -157,7 +157,7 @@ def test_anomalies_among_the_training_rows_are_not_tested_and_all_else_stays():
 
 @pytest.mark.parametrize("method", ["ours", "ours told"])
 def test_a_detector_learns_from_rows_that_are_not_clean(method, monkeypatch):
-    from benchmarks.adbench import runs
+    from measurements.adbench import runs
 
     monkeypatch.setattr(datasets, "adbench", lambda name: {"1_line": table(1000, 100), "2_small": table()}[name])
     found = runs.measure_contaminated("1_line", method, share=0.2, seed=0)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from benchmarks import datasets, records
-from benchmarks.jobs import Job, run
-from benchmarks.timing import Timing, interleaved, ratio
+from recording.jobs import Job, run
+from measurements.timing import Timing, interleaved, ratio
 
 from memae.errors import SourceError
 
@@ -66,7 +66,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch, results: Path) -> None:
                 future.set_exception(error)
             return future
 
-    monkeypatch.setattr("benchmarks.jobs.ProcessPoolExecutor", Pool)
+    monkeypatch.setattr("recording.jobs.ProcessPoolExecutor", Pool)
 
 
 def test_a_recorded_run_is_not_done_again_unless_its_arguments_change(results, tmp_path, monkeypatch, capsys):
@@ -175,7 +175,7 @@ def test_the_committed_summary_is_what_the_records_say(monkeypatch, tmp_path):
 
 
 def test_the_committed_page_is_what_the_records_say(monkeypatch, tmp_path):
-    page = pytest.importorskip("benchmarks.speed.page", reason="needs the extra bench")
+    page = pytest.importorskip("measurements.speed.page", reason="needs the extra bench")
     shown = page.PAGE.read_text()
     monkeypatch.setattr(page, "PAGE", tmp_path / "speed.md")
     monkeypatch.setattr(page, "PICTURES", tmp_path / "speed")
@@ -218,7 +218,7 @@ def test_mnist_is_read_from_the_publishers_files_and_no_others(tmp_path, monkeyp
     with pytest.raises(SourceError, match="cannot be decompressed"):
         datasets.mnist(tmp_path)
     cut.unlink()
-    with pytest.raises(SourceError, match=r"missing.*python -m benchmarks fetch mnist"):
+    with pytest.raises(SourceError, match=r"missing.*python -m reproduction fetch mnist"):
         datasets.mnist(tmp_path)
 
 

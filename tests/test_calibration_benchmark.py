@@ -1,4 +1,4 @@
-"""`python -m benchmarks calibration`: how splits are drawn, what is counted, and the page, on made-up scores."""
+"""`python -m measurements calibration`: how splits are drawn, what is counted, and the page, on made-up scores."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from benchmarks import calibration, records, trust_page
-from benchmarks.calibration import SPLITS, Held, halves, measured, told
+from measurements.calibration import SPLITS, Held, halves, measured, told
 
 from memae.calibration import Calibration
 

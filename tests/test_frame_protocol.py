@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 from benchmarks import datasets, evaluate_video, frame_protocol
-from benchmarks.frame_protocol import by_video, without_edges
+from reproduction.frame_protocol import by_video, without_edges
 from sklearn.metrics import roc_auc_score
 
 from memae.errors import InputError, OptionError, SourceError
@@ -292,7 +292,7 @@ def test_the_table_tells_what_does_not_exist():
 
 @pytest.mark.skipif(not (datasets.DATA / "UCSD_Anomaly_Dataset.v1p2").exists(), reason="needs UCSD Ped2")
 def test_the_command_judges_errors_of_ped2(tmp_path, capsys):
-    from benchmarks.video_sets import video_set
+    from reproduction.video_sets import video_set
 
     labels = [video_set("ped2").labels(index) for index in range(12)]
     assert [len(each) for each in labels] == PED2

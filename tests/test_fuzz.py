@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from benchmarks import fuzz as benchmark
-from benchmarks.fuzz import campaign, page
+from measurements.fuzz import campaign, page
 from fuzz.__main__ import FORMATS
 from fuzz.formats import Format, taken
 from PIL import Image

@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pandas as pd
 import pytest
-from benchmarks.parity import page
+from measurements.parity import page
 from PIL import Image
 from sklearn.datasets import load_digits
 

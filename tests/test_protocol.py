@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from benchmarks import datasets
-from benchmarks.protocol import flagged, halves, top
+from reproduction.protocol import flagged, halves, top
 
 from memae.errors import SourceError
 

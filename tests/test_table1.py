@@ -11,11 +11,11 @@ pytest.importorskip("scipy")
 
 import torch
 from benchmarks import records
-from benchmarks.datasets import Images
-from benchmarks.protocol import one_class, tensor
-from benchmarks.recipe import Curve
-from benchmarks.table1 import METHODS, ONE_SEED, job, jobs, recipes, runs, seeds_of
-from benchmarks.table1.scores import SCORES
+from reproduction.datasets import Images
+from reproduction.protocol import one_class, tensor
+from reproduction.recipe import Curve
+from reproduction.table1 import METHODS, ONE_SEED, job, jobs, recipes, runs, seeds_of
+from reproduction.table1.scores import SCORES
 
 RANDOM = np.random.default_rng(0)
 LABELS = np.repeat(np.arange(10), 90).astype(np.uint8)
@@ -132,7 +132,7 @@ def recorded(dataset: str, method: str, normal: int, seed: int, auroc: float, **
 
 
 def test_the_page_has_the_means_the_differences_and_the_figures_of_the_scoreboard(tmp_path, monkeypatch):
-    page = pytest.importorskip("benchmarks.table1.page", reason="needs the extra bench")
+    page = pytest.importorskip("reproduction.table1.page", reason="needs the extra bench")
     monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(page, "PICTURES", tmp_path / "pictures")
     assert page.section() == ["## Table 1: images", "", *page.NOTES.read_text().splitlines()]
@@ -172,12 +172,12 @@ def test_jobs_are_every_method_class_and_seed_and_no_more():
 
 
 def test_the_committed_page_is_what_the_runs_say(monkeypatch, tmp_path):
-    reproduce = pytest.importorskip("benchmarks.reproduce", reason="needs the extra bench")
+    reproduce = pytest.importorskip("reproduction.page", reason="needs the extra bench")
     pytest.importorskip("matplotlib", reason="needs the extra bench")
     from benchmarks import figures
-    from benchmarks.table1 import page
-    from benchmarks.table2 import page as table2
-    from benchmarks.table3 import page as table3
+    from reproduction.table1 import page
+    from reproduction.table2 import page as table2
+    from reproduction.table3 import page as table3
 
     shown = Path(reproduce.PAGE).read_text()
     summary = (records.RESULTS / "summary.json").read_text()

@@ -15,11 +15,11 @@ pytest.importorskip("scipy")
 
 import torch
 from benchmarks import figures, records
-from benchmarks.baselines.conv2d import StackedFrames
-from benchmarks.baselines.conv3d import SpatioTemporal
-from benchmarks.table2 import METHODS, SCALES, job, jobs, recipes, runs, seeds_of
-from benchmarks.table2.runs import Problem, judged
-from benchmarks.video_sets import VideoSet
+from reproduction.baselines.conv2d import StackedFrames
+from reproduction.baselines.conv3d import SpatioTemporal
+from reproduction.table2 import METHODS, SCALES, job, jobs, recipes, runs, seeds_of
+from reproduction.table2.runs import Problem, judged
+from reproduction.video_sets import VideoSet
 from numpy.lib.stride_tricks import sliding_window_view
 
 from memae.data.videos import Video, videos_of_array
@@ -132,7 +132,7 @@ def test_jobs_are_those_of_the_tables():
 def test_each_figure_is_one_command(number, count, monkeypatch):
     asked, parser = [], argparse.ArgumentParser()
     monkeypatch.setattr(figures, "run", lambda wanted, workers: asked.extend(wanted))
-    monkeypatch.setattr("benchmarks.reproduce.render", lambda: asked.append("page"))
+    monkeypatch.setattr("reproduction.page.render", lambda: asked.append("page"))
     figures.add_arguments(parser)
     figures.main(parser.parse_args(["--only", str(number)]))
     assert len(asked) == count + 1
@@ -151,7 +151,7 @@ def recorded(method, seed, auroc, found, **more):
 
 
 def test_the_page_has_the_tables_and_the_figures_of_the_scoreboard(tmp_path, monkeypatch):
-    page = pytest.importorskip("benchmarks.table2.page", reason="needs the extra bench")
+    page = pytest.importorskip("reproduction.table2.page", reason="needs the extra bench")
     monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(page, "PICTURES", tmp_path / "pictures")
     monkeypatch.setattr(page, "VIDEOS", (0, 1))

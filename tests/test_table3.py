@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from benchmarks import datasets, records
-from benchmarks.datasets import Rows
-from benchmarks.table3 import COLUMNS, METHODS, jobs, recipes, runs
+from reproduction.datasets import Rows
+from reproduction.table3 import COLUMNS, METHODS, jobs, recipes, runs
 
 from memae.metrics import auroc
 from memae.options import Epoch
@@ -116,7 +116,7 @@ def test_the_variants_of_memae_differ_by_their_memory_alone():
 
 
 def test_the_page_shows_every_method_and_the_figures_of_its_runs(monkeypatch, tmp_path):
-    page = pytest.importorskip("benchmarks.table3.page", reason="needs the extra bench")
+    page = pytest.importorskip("reproduction.table3.page", reason="needs the extra bench")
     monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(page, "PICTURES", tmp_path / "reproduce")
     assert page.ROWS.keys() == METHODS.keys()

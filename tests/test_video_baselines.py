@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import Tensor
 
-pytest.importorskip("benchmarks.baselines.descent")
+pytest.importorskip("reproduction.baselines.descent")
 
-from benchmarks.baselines.conv2d import StackedFrames
-from benchmarks.baselines.conv3d import SpatioTemporal, prediction_weights
-from benchmarks.baselines.descent import descend
+from reproduction.baselines.conv2d import StackedFrames
+from reproduction.baselines.conv3d import SpatioTemporal, prediction_weights
+from reproduction.baselines.descent import descend
 
 from memae.data.clips import Clips
 from memae.data.samples import InMemory, Selection

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from benchmarks import __main__ as benchmarks
 from benchmarks import doctor, video_sets
-from benchmarks.datasets import DATA
-from benchmarks.doctor import diagnose, frames_of
-from benchmarks.video_sets import Counts, frame_number, gt_frames, video_set
+from reproduction.datasets import DATA
+from reproduction.doctor import diagnose, frames_of
+from reproduction.video_sets import Counts, frame_number, gt_frames, video_set
 from PIL import Image
 from scipy.io import savemat
 
