@@ -10,17 +10,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks import records
-from reproduction.datasets import kddcup, mnist
-from recording.records import figure, over
-from reproduction.video_sets import video_set
 from memae import ImageMemAE, TabularMemAE, VideoMemAE
 from memae.calibration import Calibration, discoveries
 from memae.data.videos import read_video
 from memae.drift import Drift, drift
 from memae.scoring import Floats
+from recording import records
+from recording.records import figure, over
+from reproduction.datasets import kddcup, mnist
+from reproduction.video_sets import video_set
 
-PAGE = records.ROOT / "docs" / "trust.md"
 KEY = "calibration/false_alarm_rate/share_inside_band"
 TARGET = 0.9
 RATES = (0.01, 0.05)
@@ -230,17 +229,15 @@ DETECTORS: dict[str, Callable[[], Held]] = {"kddcup": of_kddcup, "mnist": of_mni
 PARTS = ("simulation", *DETECTORS)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line of `python -m measurements calibration`."""
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The option by which parts are chosen."""
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--render", action="store_true", help="measure nothing, only write docs/trust.md once more")
-    parser.set_defaults(run=run)
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Trains a small detector a data set, looks at 20 splits each, simulates; renders the page when all is there."""
+def measure(arguments: argparse.Namespace) -> None:
+    """Trains a small detector a data set, looks at 20 splits each, simulates, and records it."""
     torch.set_num_threads(1)
-    for part in () if arguments.render else arguments.only:
+    for part in arguments.only:
         sys.stderr.write(f"calibration: {part}\n")
         records.save("calibration", part, measured(part, DETECTORS[part]()) if part in DETECTORS else simulated())
     found = records.read(records.RESULTS / "calibration.json")
@@ -248,8 +245,4 @@ def run(arguments: argparse.Namespace) -> None:
         every = [
             each for part in DETECTORS for rate in found[part]["ways"]["samples"].values() for each in rate["inside"]
         ]
-        if not arguments.render:
-            records.save("calibration", "together", {"figures": {KEY: figure(*over(every))}})
-        from measurements.trust_page import render  # noqa: PLC0415 (it reads what is saved above)
-
-        render()
+        records.save("calibration", "together", {"figures": {KEY: figure(*over(every))}})

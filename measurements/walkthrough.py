@@ -1,9 +1,6 @@
-"""Runs memae's command line on real data and writes commands and output to docs/walkthrough.md.
+"""Runs memae's command line on real data and writes commands and output to docs/walkthrough.md."""
 
-python -m measurements.walkthrough DATA WORK     DATA: the data sets as their publishers lay them out; WORK: a new folder
-python -m measurements.walkthrough --render      only writes the page's figures into the README once more
-"""
-
+import argparse
 import os
 import platform
 import re
@@ -16,11 +13,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchmarks import datasets
-from reproduction.datasets import kddcup
 from memae.artifact import versions
+from memae.errors import OptionError
+from recording import records
+from reproduction import datasets
+from reproduction.datasets import kddcup
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "walkthrough.md"
+PAGE = records.ROOT / "docs" / "walkthrough.md"
 
 PARTS = {
     "A table: KDDCUP99": (
@@ -105,7 +104,7 @@ def run(command: str, work: Path) -> str:
     return "\n".join(line.rstrip() for line in [f"$ {command}", *done.stderr.splitlines(), *done.stdout.splitlines()])
 
 
-def main(data: Path, work: Path) -> None:
+def write_page(data: Path, work: Path) -> None:
     """Prepares the data, runs the commands and writes the page."""
     work.mkdir(parents=True)
     for prepare in (kdd, mnist, ped2):
@@ -125,7 +124,6 @@ def main(data: Path, work: Path) -> None:
             lines += [run(command, work), ""]
         lines[-1] = "```"
     PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    render()
 
 
 def render() -> None:
@@ -148,10 +146,18 @@ def render() -> None:
     readme.write_text(f"{before}<!-- walkthrough -->\n{table}<!-- end -->\n{after}", encoding="utf-8")
 
 
-if __name__ == "__main__":
-    if sys.argv[1:] == ["--render"]:
-        render()
-    elif len(sys.argv) == 3:
-        main(Path(sys.argv[1]), Path(sys.argv[2]))
-    else:
-        raise SystemExit(__doc__)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Where the data lie, and where to work."""
+    parser.add_argument("data", type=Path, nargs="?", help="the data sets as their publishers lay them out")
+    parser.add_argument("work", type=Path, nargs="?", help="a new folder")
+
+
+def measure(arguments: argparse.Namespace) -> None:
+    """Writes the page.
+
+    Raises:
+        OptionError: one of the folders is not named.
+    """
+    if arguments.work is None:
+        raise OptionError("walkthrough needs two folders, DATA and WORK; or --render")
+    write_page(arguments.data, arguments.work)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from memae.errors import MemaeError
-from recording import jobs
+from recording import jobs, records
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,38 @@ class Command:
     run: Callable[[argparse.Namespace], None]
 
 
+def measuring(
+    name: str,
+    about: str,
+    page: str,
+    add_options: Callable[[argparse.ArgumentParser], None],
+    measure: Callable[[argparse.Namespace], object],
+    render: Callable[[], None],
+) -> Command:
+    """The command that measures, and renders a page from what is recorded then.
+
+    Args:
+        name: of the command.
+        about: a sentence for `--help`.
+        page: what is rendered, for the help of `--render`.
+        add_options: adds the options by which is chosen what to measure.
+        measure: measures and records.
+        render: writes the page.
+    """
+
+    def add_arguments(parser: argparse.ArgumentParser) -> None:
+        add_options(parser)
+        parser.add_argument("--render", action="store_true", help=f"measure nothing, only write {page} once more")
+
+    def run(arguments: argparse.Namespace) -> None:
+        if not arguments.render:
+            measure(arguments)
+        records.summarise()
+        render()
+
+    return Command(name, about, add_arguments, run)
+
+
 def of_jobs(
     name: str,
     about: str,
@@ -33,28 +65,16 @@ def of_jobs(
     chosen: Callable[[argparse.Namespace], Iterable[jobs.Job]],
     render: Callable[[], None],
 ) -> Command:
-    """The command that runs the jobs that are not recorded yet, and renders a page from the records.
+    """The command that runs those of the chosen jobs that are not recorded yet; see `measuring`."""
 
-    Args:
-        name: of the command.
-        about: a sentence for `--help`.
-        page: what is rendered, for the help of `--render`.
-        add_options: adds the options by which jobs are chosen.
-        chosen: the jobs of given options.
-        render: writes the page.
-    """
-
-    def add_arguments(parser: argparse.ArgumentParser) -> None:
+    def add_both(parser: argparse.ArgumentParser) -> None:
         add_options(parser)
         parser.add_argument("--jobs", type=int, default=2, help="runs at a time, a core each")
-        parser.add_argument("--render", action="store_true", help=f"run nothing, only write {page} once more")
 
-    def run(arguments: argparse.Namespace) -> None:
-        if not arguments.render:
-            jobs.run(chosen(arguments), arguments.jobs)
-        render()
+    def measure(arguments: argparse.Namespace) -> None:
+        jobs.run(chosen(arguments), arguments.jobs)
 
-    return Command(name, about, add_arguments, run)
+    return measuring(name, about, page, add_both, measure, render)
 
 
 def main(package: str, about: str, commands: Sequence[Command]) -> None:

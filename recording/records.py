@@ -47,10 +47,15 @@ def over(values: Sequence[float]) -> tuple[float, float, int]:
     return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0, len(values)
 
 
-def provenance(seed: int = 0) -> dict[str, Any]:
-    """Command, seed, commit, versions, machine and load."""
+def provenance(seed: int = 0, command: str | None = None) -> dict[str, Any]:
+    """Command, seed, commit, versions, machine and load.
+
+    Args:
+        seed: of the run.
+        command: that makes the record anew; by default the one that was typed.
+    """
     return {
-        "command": _command(),
+        "command": command or _command(),
         "seed": seed,
         "commit": _commit(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -69,7 +74,7 @@ def _command() -> str:
     """The command line as it was typed: `python -m reproduction table1 --jobs 1`."""
     program = Path(sys.argv[0])
     module = program.parent.name if program.name == "__main__.py" else program.stem
-    return " ".join([f"python -m {module}", *(word for word in sys.argv[1:] if word != "--here")])
+    return " ".join([f"python -m {module}", *sys.argv[1:]])
 
 
 def _commit() -> str:
@@ -102,15 +107,15 @@ def read(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text())) if path.exists() else {}
 
 
-def together(told: Sequence[Mapping[str, Any]], command: str) -> dict[str, Any]:
+def together(origins: Sequence[Mapping[str, Any]], command: str) -> dict[str, Any]:
     """The provenance of several runs as one: the first's, under the command that makes them all, with every commit."""
-    return {**told[0], "command": command, "commit": " ".join(sorted({each["commit"] for each in told}))}
+    return {**origins[0], "command": command, "commit": " ".join(sorted({each["commit"] for each in origins}))}
 
 
-def save(part: str, section: str, found: Mapping[str, Any], seed: int = 0) -> None:
-    """Puts the record of one section into `results/<part>.json`, beside those of the others."""
+def save(part: str, section: str, found: Mapping[str, Any], seed: int = 0, command: str | None = None) -> None:
+    """Puts the record of one section into `results/<part>.json`, beside those of the others; `provenance` says more."""
     path = RESULTS / f"{part}.json"
-    everything = read(path) | {section: {"provenance": provenance(seed), **found}}
+    everything = read(path) | {section: {"provenance": provenance(seed, command), **found}}
     write(path, everything)
     summarise()
 

@@ -16,9 +16,7 @@ def _of_table(table: Table) -> Command:
 
 COMMANDS = (
     *map(_of_table, (TABLE1, TABLE2, TABLE3)),
-    of_jobs(
-        "figures", "The paper's Figures 3 to 7.", PAGE, figures.add_options, figures.chosen, page.render
-    ),
+    of_jobs("figures", "The paper's Figures 3 to 7.", PAGE, figures.add_options, figures.chosen, page.render),
     Command(
         "evaluate-video",
         "Judges frame errors of any model on a video set, under each protocol.",

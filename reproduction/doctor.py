@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from reproduction.datasets import DATA
-from reproduction.video_sets import PUBLISHED, READERS, Counts, Masks, VideoSet, frame_number, video_set
 from memae.data import pixels
 from memae.data.labels import Labels
 from memae.data.videos import frame_blocks, frame_files
 from memae.errors import InputError, SchemaError, SourceError
+from reproduction.datasets import DATA
+from reproduction.video_sets import PUBLISHED, READERS, Counts, Masks, VideoSet, frame_number, video_set
 
 
 class Finding(NamedTuple):

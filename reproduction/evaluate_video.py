@@ -1,4 +1,4 @@
-"""Judges the errors of video frames, of any model: `python -m reproduction evaluate-video errors.npy --dataset ped2`."""
+"""Judges frame errors of any model: `python -m reproduction evaluate-video errors.npy --dataset ped2`."""
 
 import argparse
 import json
@@ -10,10 +10,10 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from reproduction import frame_protocol, video_sets
-from reproduction.frame_protocol import Array, Figure, PixelLevel
 from memae.errors import OptionError, SourceError
 from memae.metrics import Estimate
+from reproduction import frame_protocol, video_sets
+from reproduction.frame_protocol import Array, Figure, PixelLevel
 
 MEANING = {
     "per_video": "each video's errors are scaled from its least to its largest (Eq. 11)",

@@ -111,7 +111,9 @@ def _of_ours(problem: OneClass, anomalies: Grey, seed: int, checkpoint: Path) ->
 
 def section() -> list[str]:
     """The lines of the page; draws the pictures."""
-    there = {(model, normal): found for normal in (*SHOWN, ITEMS) for model in MODELS if (found := _read(model, normal))}
+    there = {
+        (model, normal): found for normal in (*SHOWN, ITEMS) for model in MODELS if (found := _read(model, normal))
+    }
     if len(there) < (len(SHOWN) + 1) * len(MODELS):
         return []
     lines = ["## Figure 3: what single items decode to", ""]

@@ -1,4 +1,4 @@
-"""All that is asked of a fitted estimator beyond its public methods, in one place, since it follows `memae`'s insides."""
+"""All that is asked of a fitted estimator beyond its public methods, in one place, since it follows the insides."""
 
 from pathlib import Path
 from typing import Any, NamedTuple

@@ -21,9 +21,10 @@ def render() -> None:
         "",
         "To run it anew, in the repository's folder: `pip install -e '.[bench]'`; let the environment variable "
         "`MEMAE_DATA` name the folder of the data sets (`python -m reproduction fetch mnist cifar10` downloads two of "
-        "them; a missing one is named with where to get it); then for instance `python -m reproduction table1 --dataset "
-        "mnist --methods ae --classes 1`. What is recorded is not run again: delete a record first. Each command "
-        "renders this page anew. A figure alone is `python -m reproduction figures --only N`, with N from 3 to 7.",
+        "them; a missing one is named with where to get it); then for instance `python -m reproduction table1 "
+        "--dataset mnist --methods ae --classes 1`. What is recorded is not run again: delete a record first. Each "
+        "command renders this page anew. A figure alone is `python -m reproduction figures --only N`, with N from 3 to "
+        "7.",
         "",
         "Frame errors of any other model are judged under the same protocols by `python -m reproduction evaluate-video "
         "errors.npy --dataset ped2` (or ped1, avenue, shanghaitech), which says what each protocol means; `python -m "

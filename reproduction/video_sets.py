@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from reproduction.datasets import DATA
 from memae.data import pixels
 from memae.data.labels import Labels, find_labels
 from memae.data.videos import frame_files, read_video
 from memae.errors import OptionError, SchemaError, SourceError
+from reproduction.datasets import DATA
 
 Masks = NDArray[np.bool_]
 """Which pixels of a video are abnormal, (t, h, w)."""

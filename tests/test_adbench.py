@@ -4,10 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks import adbench, datasets, protocol, records
-from reproduction.datasets import Rows
 
+from measurements.adbench import jobs as adbench
 from memae.errors import SourceError
+from recording import records
+from reproduction import datasets, protocol
+from reproduction.datasets import Rows
 
 
 def write(data: Path, name: str, values: np.ndarray, labels: np.ndarray) -> None:
@@ -94,7 +96,9 @@ def test_a_detector_that_says_nothing_ranks_in_the_middle(monkeypatch):
 
 
 def test_the_page_ranks_the_detectors_by_complete_seeds_alone(tmp_path, monkeypatch):
-    page = pytest.importorskip("measurements.adbench.page", reason="needs the extra bench")
+    pytest.importorskip("scikit_posthocs", reason="needs the extra bench")
+    from measurements.adbench import page
+
     monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(page, "PAGE", tmp_path / "quality.md")
     monkeypatch.setattr(page, "PICTURE", tmp_path / "quality" / "ranks.png")

@@ -11,6 +11,8 @@ from torch import Tensor
 
 pytest.importorskip("reproduction.baselines.kde")
 
+from memae.metrics import auroc
+from memae.networks.convolutional import Layout
 from reproduction.baselines.dagmm import DeepAutoencodingGaussianMixture, mixture
 from reproduction.baselines.dcn import DeepClusteringNetwork
 from reproduction.baselines.descent import descend
@@ -21,9 +23,6 @@ from reproduction.baselines.ocsvm import NU, OneClassSVM
 from reproduction.baselines.pca import PrincipalComponents
 from reproduction.baselines.pixelcnn import MIXTURE, PixelCNN, mixture_log_likelihood
 from reproduction.baselines.vae import VariationalAutoencoder, divergence
-
-from memae.metrics import auroc
-from memae.networks.convolutional import Layout
 
 SMALL = Layout((6, 4), ((2, 2), (2, 2)))
 

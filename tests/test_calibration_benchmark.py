@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from benchmarks import calibration, records, trust_page
-from measurements.calibration import SPLITS, Held, halves, measured, told
 
+from measurements import calibration, trust_page
+from measurements.calibration import SPLITS, Held, halves, measured, told
 from memae.calibration import Calibration
+from recording import records
 
 RNG = np.random.default_rng(0)
 

@@ -6,12 +6,12 @@ from functools import partial
 
 import numpy as np
 import pytest
-from benchmarks import datasets, evaluate_video, frame_protocol
-from reproduction.frame_protocol import by_video, without_edges
 from sklearn.metrics import roc_auc_score
 
 from memae.errors import InputError, OptionError, SourceError
 from memae.frames import spread_over_frames
+from reproduction import datasets, evaluate_video, frame_protocol
+from reproduction.frame_protocol import by_video, without_edges
 
 PED2 = [180, 180, 150, 180, 150, 180, 180, 180, 120, 150, 180, 180]
 AVENUE = [1439, 1211, 923, 947, 1007, 1283, 605, 36, 1175, 841, 472, 1271, 549, 507, 1001, 740, 426, 294, 248, 273, 76]

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks import records
+from tests.goods import table
+
 from measurements.service import page
 from measurements.service.load import offered
 from measurements.service.process import Rate, read
-from tests.goods import table
-
 from memae import TabularMemAE
 from memae.service.app import Service
 from memae.service.limits import Limits
 from memae.service.server import Server, bound
+from recording import records
 
 WRK = """Running 5s test @ http://127.0.0.1:1/score
   1 threads and 64 connections

@@ -1,18 +1,17 @@
 """docs/quality.md and its plot, and results/adbench.json, from the runs that were recorded."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import pandas as pd
-import scikit_posthocs
-from matplotlib.figure import Figure
 
-from benchmarks import records
-from measurements.adbench import METHODS, SEEDS, UNCLEAN, job, unclean_jobs
+from measurements.adbench.jobs import METHODS, SEEDS, UNCLEAN, job, unclean_jobs
+from recording import pictures, records
 from reproduction.protocol import FEWEST_CONTAMINATED, SHARES
 
 PAGE = records.ROOT / "docs" / "quality.md"
 PICTURE = records.ROOT / "docs" / "quality" / "ranks.png"
-NOTES = records.ROOT / "benchmarks" / "adbench" / "notes.md"
+NOTES = Path(__file__).with_name("notes.md")
 DECAY = PICTURE.with_name("unclean.png")
 NEURAL = ("AutoEncoder", "DeepSVDD", "VAE")
 TITLES = {"ours": "**ours**: `TabularMemAE()`"}
@@ -140,14 +139,15 @@ def page(runs: pd.DataFrame) -> list[str]:
 
 def draw(auroc: pd.DataFrame) -> None:
     """Mean ranks, joined where they do not differ (Demšar, JMLR 2006)."""
-    figure = Figure(figsize=(8, 3), layout="constrained")
+    import scikit_posthocs  # noqa: PLC0415 (of the extra bench)
+
+    figure = pictures.figure(8, 3)
     scikit_posthocs.critical_difference_diagram(
         ranks(auroc),
         scikit_posthocs.posthoc_nemenyi_friedman(auroc.to_numpy()).set_axis(METHODS, axis=0).set_axis(METHODS, axis=1),
         ax=figure.subplots(),
     )
-    PICTURE.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(PICTURE, dpi=120)
+    pictures.save(figure, PICTURE, 120)
 
 
 # --------------------------------------------------------------------- anomalies among the training rows
@@ -201,11 +201,11 @@ def unclean_page(unclean: pd.DataFrame) -> list[str]:
 
 def draw_decay(unclean: pd.DataFrame) -> None:
     """AUROC by the share of anomalies."""
-    figure = Figure(figsize=(6, 3.5), layout="constrained")
+    figure = pictures.figure(6, 3.5)
     axes = figure.subplots()
     for method, values in means_by_share(unclean).items():
         axes.plot([100 * share for share in SHARES], values, marker="o", label=UNCLEAN_TITLES.get(method, method))
     axes.set_xlabel("anomalies among the training rows, %")
     axes.set_ylabel("mean AUROC")
     axes.legend()
-    figure.savefig(DECAY, dpi=120)
+    pictures.save(figure, DECAY, 120)

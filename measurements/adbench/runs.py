@@ -8,14 +8,27 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks import datasets
-from measurements.adbench import PEERS
-from reproduction.protocol import OneClassRows, contaminated_rows, one_class_rows
 from memae import TabularMemAE
 from memae.metrics import auroc, average_precision
 from memae.scoring import Floats
+from reproduction import datasets
+from reproduction.protocol import OneClassRows, contaminated_rows, one_class_rows
 
 Found = dict[str, Any]
+
+PEERS = {
+    "IForest": "iforest",
+    "ECOD": "ecod",
+    "COPOD": "copod",
+    "KNN": "knn",
+    "LOF": "lof",
+    "OCSVM": "ocsvm",
+    "PCA": "pca",
+    "AutoEncoder": "auto_encoder",
+    "DeepSVDD": "deep_svdd",
+    "VAE": "vae",
+}
+"""Detectors of PyOD, at their defaults, and where in `pyod.models` each lies."""
 
 
 def measure(name: str, method: str, seed: int) -> Found:

@@ -1,5 +1,6 @@
 """Shares out the inputs to processes of `fuzz`, watches how they end, and counts what they found."""
 
+import argparse
 import json
 import signal
 import subprocess
@@ -13,9 +14,11 @@ from os import environ
 from pathlib import Path
 from typing import Any
 
-from benchmarks import records
+from recording import records
 from recording.records import figure
 
+INPUTS = 100_000
+TARGETS = {"fuzz/inputs": ("≥", INPUTS), "fuzz/failures": ("≤", 0)}
 SHARES = {"images": 30, "csv": 20, "parquet": 20, "video": 10, "model_files": 20}
 """Percent of the inputs that are of each format; video takes longest."""
 AT_ONCE = 5_000
@@ -32,6 +35,21 @@ ENDS = {
     signal.SIGFPE: "crash",
     signal.SIGILL: "crash",
 }
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """How many inputs are tried, and which."""
+    parser.add_argument("--inputs", type=int, default=INPUTS, help="of all formats together")
+    parser.add_argument("--seed", type=int, default=0, help="another one gives other inputs")
+    parser.add_argument("--jobs", type=int, default=1, help="processes at a time, a core each")
+    parser.add_argument("--only", nargs="+", metavar="FORMAT", help="some formats, not recorded")
+
+
+def measure(arguments: argparse.Namespace) -> None:
+    """Tries the inputs, and records what was found of all formats."""
+    found = run(arguments.inputs, arguments.seed, arguments.jobs, arguments.only)
+    if not arguments.only:
+        records.save("fuzz", "fuzz", found, arguments.seed)
 
 
 @dataclass

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks import records
-from measurements.fuzz import TARGETS
+from measurements.fuzz.campaign import TARGETS
+from recording import records
 
 ABOUT = {
     "images": "PNG, JPEG, BMP, TIFF in all modes and depths; GIF, WebP and others, which are refused; bombs",

@@ -8,11 +8,11 @@ import av
 import numpy as np
 from PIL import Image
 
-from reproduction.datasets import kddcup, mnist
-from reproduction.video_sets import video_set
 from memae import ImageMemAE, TabularMemAE, VideoMemAE
 from memae.data.videos import read_video
 from memae.estimators import Estimator
+from reproduction.datasets import kddcup, mnist
+from reproduction.video_sets import video_set
 
 
 class Case(NamedTuple):

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
-from benchmarks import records
 from measurements.parity.surfaces import SURFACES
+from recording import records
 
 PAGE = records.ROOT / "docs" / "parity.md"
 KEY = "parity/largest_relative_difference"

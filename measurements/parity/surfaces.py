@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import records
 from measurements.parity.cases import Case
 from measurements.service.process import Table, serving
 from memae import load
@@ -22,6 +21,7 @@ from memae.engines import Run, with_openvino
 from memae.estimators import Estimator
 from memae.export import ANSWERS, PLACES
 from memae.scoring import Floats
+from recording import records
 
 EXAMPLE = records.ROOT / "examples" / "onnx_alone.py"
 

@@ -1,6 +1,8 @@
 """One table: what the service answers at most, at half of that, and when it is asked for three times as much."""
 
+import argparse
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,10 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from recording.records import figure
 from measurements.service.load import Load, offered
+from measurements.service.page import shown
 from measurements.service.process import CLIENTS, Running, Table, fitted, saturated, serving
+from recording import records
+from recording.records import figure
 
+DATA = ("kddcup", "breast_cancer")
+MINUTES = 300.0
+"""Seconds that count; what runs for less is a trial."""
 WARM = 0.1
 """Part of the time that is spent before anything counts."""
 SHORTEST = 5.0
@@ -26,7 +33,23 @@ MAIN = "kddcup"
 """The table whose figures have no name of their own."""
 
 
-def measure(data: str, seconds: float, folder: Path) -> dict[str, Any]:
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """How long is measured, and on which tables."""
+    parser.add_argument("--seconds", type=float, default=MINUTES, help="of saturation and of half of it, each")
+    parser.add_argument("--data", choices=DATA, nargs="+", default=list(DATA), help="tables, one after another")
+
+
+def measure(arguments: argparse.Namespace) -> None:
+    """Measures, shows and records; less than five minutes are only shown."""
+    for data in arguments.data:
+        with tempfile.TemporaryDirectory() as folder:
+            found = measured(data, arguments.seconds, Path(folder))
+        sys.stdout.write("\n".join(shown({data: found})) + "\n")
+        if arguments.seconds >= MINUTES:
+            records.save("service", data, found)
+
+
+def measured(data: str, seconds: float, folder: Path) -> dict[str, Any]:
     """All figures of one table.
 
     Args:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks import records
+from recording import records
 
 PAGE = records.ROOT / "docs" / "service.md"
 BEGIN, END = "<!-- measured -->", "<!-- end -->"

@@ -16,9 +16,9 @@ from typing import NamedTuple
 import pandas as pd
 from sklearn.datasets import load_breast_cancer
 
-from reproduction.datasets import kddcup
 from memae import TabularMemAE
 from memae.errors import MissingExtraError
+from reproduction.datasets import kddcup
 
 CLIENTS = 64
 ROWS = 20_000

@@ -1,17 +1,17 @@
 """Renders docs/speed.md and its pictures from what was recorded."""
 
 import statistics
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
-from matplotlib.figure import Figure
+from recording import pictures, records
 
-from benchmarks import records
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PAGE = records.ROOT / "docs" / "speed.md"
 PICTURES = PAGE.parent / "speed"
+NOTES = Path(__file__).with_name("notes.md")
 
 TARGETS: dict[str, tuple[str, str, float]] = {
     "address_forward/share_of_bound/compiled": (
@@ -43,33 +43,27 @@ TARGETS: dict[str, tuple[str, str, float]] = {
 """What is measured, and what was to be reached."""
 
 
+STYLE = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+}
+
+
 def render() -> None:
     """Writes the page."""
-    mpl.rcParams.update(
-        {
-            "font.size": 9,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.grid": True,
-            "axes.axisbelow": True,
-        }
-    )
+    import matplotlib as mpl  # noqa: PLC0415 (of the extra bench)
+
     found = records.read(records.RESULTS / "speed.json")
-    sections: dict[str, Callable[[dict[str, Any]], list[str]]] = {
-        "addressing": addressing,
-        "overhead": overhead,
-        "peers": peers,
-        "engines": engines,
-        "streaming": streaming,
-        "watch": watch,
-        "together": together,
-        "curves": curves,
-    }
+    sections = (addressing, overhead, peers, engines, streaming, watch, together, curves)
     lines = [*_head(found), *_targets()]
-    for name, section in sections.items():
-        if name in found:
-            lines += ["", *section(found[name])]
-    lines += ["", *(records.ROOT / "benchmarks" / "speed" / "notes.md").read_text(encoding="utf-8").splitlines()]
+    with mpl.rc_context(STYLE):
+        for section in sections:
+            if section.__name__ in found:
+                lines += ["", *section(found[section.__name__])]
+    lines += ["", *NOTES.read_text(encoding="utf-8").splitlines()]
     PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -82,8 +76,8 @@ def _head(found: dict[str, Any]) -> list[str]:
     return [
         "# Speed",
         "",
-        "Written by `python -m measurements speed` from [the record](../benchmarks/results/speed.json). All variants of",
-        "a comparison run in turn in one process on one core; a figure is the ratio of their least CPU times, ± the",
+        "Written by `python -m measurements speed` from [the record](../benchmarks/results/speed.json). All variants",
+        "of a comparison run in turn in one process on one core; a figure is the ratio of their least CPU times, ± the",
         "standard deviation of the ratio from round to round. The machine is shared with other work: absolute times",
         "mean little, and ratios vary by a tenth from run to run.",
         "",
@@ -123,7 +117,7 @@ def addressing(record: dict[str, Any]) -> list[str]:
         for name, case in record["cases"].items():
             shares = " | ".join(f"{case[way][form]['share_of_bound']:.2f}" for form in forms)
             lines.append(f"| {name}, {way} | {shares} |")
-    figure = Figure(figsize=(7, 2.6), layout="constrained")
+    figure = pictures.figure(7, 2.6)
     for axes, way in zip(figure.subplots(1, 2, sharey=True), ("forward", "training"), strict=True):
         case = record["cases"]["video, batch 8"][way]
         axes.bar(forms, [case[form]["share_of_bound"] for form in forms], color=["#999", "#bbb", "#3b7dd8", "#1b4f9c"])
@@ -243,7 +237,7 @@ def curves(record: dict[str, Any]) -> list[str]:
         "batch": "a table's row: µs over the rows at once",
         "side": "a clip of 16 frames: µs over its side",
     }
-    figure = Figure(figsize=(8, 2.8), layout="constrained")
+    figure = pictures.figure(8, 2.8)
     for axes, (name, title) in zip(figure.subplots(1, 3), about.items(), strict=True):
         axes.loglog(*zip(*record["curves"][name], strict=True), marker="o", markersize=3, color="#1b4f9c")
         axes.set_title(title, fontsize=8)
@@ -254,8 +248,7 @@ def curves(record: dict[str, Any]) -> list[str]:
     return ["## How the cost grows", "", _saved(figure, "curves", "; ".join(about.values()))]
 
 
-def _saved(figure: Figure, name: str, about: str) -> str:
-    PICTURES.mkdir(exist_ok=True)
+def _saved(figure: "Figure", name: str, about: str) -> str:
     path = PICTURES / f"{name}.png"
-    figure.savefig(path, dpi=110)
+    pictures.save(figure, path, 110)
     return f"![{about}]({Path('speed') / path.name})"

@@ -6,10 +6,10 @@ from typing import Any
 
 import torch
 
-from recording.records import figure
 from measurements.speed.addressing import ours, training
 from measurements.speed.literal import as_the_authors, literal
 from memae.memory import Memory
+from recording.records import figure
 
 QUERIES, ITEMS, CHANNELS = 32_768, 2000, 256
 FORMS = {"kernel": ours, "literal": literal, "authors": as_the_authors}

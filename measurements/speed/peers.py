@@ -8,11 +8,11 @@ from pyod.models.auto_encoder import AutoEncoder
 from pyod.models.ecod import ECOD
 from pyod.models.iforest import IForest
 
-from reproduction.datasets import kddcup
 from measurements.timing import interleaved, ratio
 from memae import TabularMemAE
 from memae.data.tables import TableEncoder
 from memae.networks.tabular import KDDCUP
+from reproduction.datasets import kddcup
 
 FITTED, SCORED, EPOCHS, BATCH = 50_000, 100_000, 5, 1024
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from recording.records import figure
 from measurements.speed.overhead import CASES, step
 from memae.model import build
+from recording.records import figure
 
 SECONDS = 10.0
 ROUNDS = 3

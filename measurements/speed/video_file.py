@@ -9,11 +9,11 @@ import av
 import numpy as np
 import torch
 
-from reproduction.datasets import DATA
 from measurements.timing import interleaved, ratio
 from memae import VideoMemAE
 from memae.data.clips import Clips
 from memae.data.videos import read_video
+from reproduction.datasets import DATA
 
 FRAMES, SIZE, LENGTH = 48, (256, 256), 16
 

@@ -21,12 +21,12 @@ from typing import Any, NamedTuple
 import av
 import torch
 
-from reproduction.datasets import DATA
-from recording.records import figure
 from measurements.speed.video_file import encode
 from memae import VideoMemAE
 from memae.data.videos import FRAME_RATE, find_videos, read_video
 from memae.estimators.video import REFERENCES
+from recording.records import figure
+from reproduction.datasets import DATA
 
 PED2 = DATA / "UCSD_Anomaly_Dataset.v1p2" / "UCSDped2"
 HOUR = 90_000

@@ -7,8 +7,8 @@ from typing import NamedTuple, Self
 import torch
 from torch import Tensor, nn
 
-from reproduction.baselines.descent import descend
 from memae.data.samples import Samples
+from reproduction.baselines.descent import descend
 
 
 class ClipErrors(NamedTuple):

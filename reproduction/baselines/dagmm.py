@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.distributions import Categorical, MixtureSameFamily, MultivariateNormal
 from torch.nn.functional import cosine_similarity
 
-from reproduction.baselines.descent import descend
 from memae.networks import tabular
 from memae.scoring import Floats
+from reproduction.baselines.descent import descend
 
 LEAST_VARIANCE = 1e-6
 """Added to the diagonal of each covariance, which could not be inverted otherwise."""

@@ -9,10 +9,10 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from reproduction.baselines.descent import descend
 from memae.memory import kmeans_items
 from memae.networks import tabular
 from memae.scoring import Floats
+from reproduction.baselines.descent import descend
 
 FIRST_CODES = 8192
 """Codes that the first centres come from."""

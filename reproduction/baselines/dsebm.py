@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from reproduction.baselines.descent import BATCH, descend
 from memae.networks.convolutional import KERNEL, PADDING, Layout
 from memae.scoring import Floats
+from reproduction.baselines.descent import BATCH, descend
 
 Criterion = Literal["energy", "reconstruction"]
 

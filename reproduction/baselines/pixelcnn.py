@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid, pad, softplus
 
-from reproduction.baselines.descent import descend
 from memae.scoring import Floats
+from reproduction.baselines.descent import descend
 
 MIXTURE = 5
 

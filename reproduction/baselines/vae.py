@@ -11,9 +11,9 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from reproduction.baselines.descent import descend
 from memae.networks.convolutional import Layout, decoder, encoder, sizes
 from memae.scoring import Floats
+from reproduction.baselines.descent import descend
 
 
 class VariationalAutoencoder(nn.Module):

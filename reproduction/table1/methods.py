@@ -84,9 +84,7 @@ DSEBM: ImageMethod = Method(
     "dsebm", "DSEBM (reconstruction)", fitted(_dsebm, _energies), SLOW, _both(0.9554, 0.5725), "dsebm"
 )
 AE = _variant("ae", "AE", recipes.autoencoder, _both(0.9619, 0.5706), "ae")
-NONSPAR = _variant(
-    "memae_nonspar", "MemAE-nonSpar", recipes.without_sparsity, _both(0.9725, 0.6058), "memae_nonspar"
-)
+NONSPAR = _variant("memae_nonspar", "MemAE-nonSpar", recipes.without_sparsity, _both(0.9725, 0.6058), "memae_nonspar")
 PAPER = _variant("memae_paper", "MemAE, as printed", recipes.paper, _both(0.9751, 0.6088), "memae")
 AUTHORS = _variant("memae_authors", "MemAE, as the authors' code", recipes.authors, _both(0.9751, 0.6088), "memae")
 NEIGHBOUR = _control("neighbour", "nearest neighbour", NearestNeighbour)
@@ -97,9 +95,7 @@ OURS_WITHOUT_MEMORY: ImageMethod = Method(
     SLOW,
     control=True,
 )
-OURS: ImageMethod = Method(
-    "ours", "**ours**: `ImageMemAE()`", ours(), THREE, figure="ours", short="`ImageMemAE()`"
-)
+OURS: ImageMethod = Method("ours", "**ours**: `ImageMemAE()`", ours(), THREE, figure="ours", short="`ImageMemAE()`")
 METHODS: tuple[AnyMethod, ...] = (
     OCSVM,
     KDE,

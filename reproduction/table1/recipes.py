@@ -5,11 +5,11 @@ The same network, batch, learning rate and number of epochs for all, so that the
 
 from dataclasses import dataclass
 
-from reproduction import recipe
-from reproduction.recipe import Recipe
 from memae.model import Spec
 from memae.networks import convolutional
 from memae.options import Options
+from reproduction import recipe
+from reproduction.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,7 @@ def fitted(
 def ours(**options: Any) -> Callable[[Problem, int, Path], Run]:
     """The method that is `ImageMemAE`; it holds out by itself, so that it is given both parts of the normal images."""
 
-    def method(problem: Problem, seed: int, checkpoint: Path) -> Run:  # noqa: ARG001 (short)
+    def method(problem: Problem, seed: int, checkpoint: Path) -> Run:
         detector, data = ImageMemAE(**options, random_state=seed), problem.data
         normal = np.concatenate([data.training, data.held_out])
         inside.fit(detector, normal, checkpoint)

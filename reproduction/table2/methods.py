@@ -1,4 +1,4 @@
-"""Every method of Tables 2 and 4 and of Figures 5 to 7 that runs, the controls and ours, and the table that they make."""
+"""Every method of Tables 2 and 4 and of Figures 5 to 7, the controls and ours, and the table that they make."""
 
 import functools
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def _seeds(cpu: int, *, full: bool = True) -> dict[str, int]:
     return {"cpu": cpu, **(dict.fromkeys(("256", "256_authors"), 5) if full else {})}
 
 
-def _variant(  # noqa: PLR0913 (one call a row, named below)
+def _variant(
     key: str,
     title: str,
     recipe: Callable[[str, int], Recipe],

@@ -93,9 +93,7 @@ def scoreboard(scale: str, runs: Runs) -> dict[str, dict[str, float]]:
     """The figures that have a target."""
     named = best(runs, _mean)
     found = {
-        f"{TABLE.name}/ped2_{scale}/{name}/auroc": records.figure(
-            *records.over([auroc(run) for run in runs[method]])
-        )
+        f"{TABLE.name}/ped2_{scale}/{name}/auroc": records.figure(*records.over([auroc(run) for run in runs[method]]))
         for name, method in named.items()
     }
     if "memae" in named and AE in runs:

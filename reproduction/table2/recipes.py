@@ -6,11 +6,11 @@ pixels in [−1, 1] and mean errors. The memory alone makes the difference.
 
 from dataclasses import dataclass, replace
 
-from reproduction import recipe
-from reproduction.recipe import Recipe
 from memae.model import MemorySpec, Spec
 from memae.networks.convolutional import VIDEO, VIDEO_AUTHORS, Layout
 from memae.options import Options
+from reproduction import recipe
+from reproduction.recipe import Recipe
 
 LENGTH = 16
 """Frames a clip."""

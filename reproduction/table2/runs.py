@@ -13,13 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from reproduction import inside
-from reproduction.baselines.clips import ClipAutoencoder, unit
-from reproduction.frame_protocol import Figure, frame_figures, pixel_level
-from reproduction.recipe import Recipe, watched
-from reproduction.table2.recipes import LENGTH, SCALES
-from reproduction.tables import Run
-from reproduction.video_sets import VideoSet, video_set
 from memae.charts import stretches
 from memae.data.clips import Clips, sliding
 from memae.data.samples import Samples, Selection, digest, mapped
@@ -29,6 +22,13 @@ from memae.estimators.cutting import ends
 from memae.frames import spread_over_frames
 from memae.model import MemAE
 from memae.pictures import png
+from reproduction import inside
+from reproduction.baselines.clips import ClipAutoencoder, unit
+from reproduction.frame_protocol import Figure, frame_figures, pixel_level
+from reproduction.recipe import Recipe, watched
+from reproduction.table2.recipes import LENGTH, SCALES
+from reproduction.tables import Run
+from reproduction.video_sets import VideoSet, video_set
 
 Floats = NDArray[np.float64]
 Maps = NDArray[np.float16]
@@ -223,7 +223,7 @@ def difference(problem: Problem, seed: int, checkpoint: Path) -> Run:  # noqa: A
 def ours(**options: Any) -> Callable[[Problem, int, Path], Run]:
     """The method that is `VideoMemAE`; it reads, scales and holds out by itself."""
 
-    def method(problem: Problem, seed: int, checkpoint: Path) -> Run:  # noqa: ARG001 (short)
+    def method(problem: Problem, seed: int, checkpoint: Path) -> Run:
         detector = VideoMemAE(**options, random_state=seed)
         folder = problem.videos.training[0].parent
         inside.fit(detector, folder, checkpoint)

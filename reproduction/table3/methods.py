@@ -42,7 +42,7 @@ def _printed(precision: float, recall: float, f1: float) -> dict[str, float]:
     return {"precision": precision, "recall": recall, "f1": f1}
 
 
-def _variant(  # noqa: PLR0913 (one call a row, named below)
+def _variant(
     key: str,
     title: str,
     recipe: Callable[[int, int], Recipe],
@@ -91,9 +91,7 @@ NONSPAR = _variant(
     _printed(0.9341, 0.9368, 0.9355),
     "memae_nonspar",
 )
-PAPER = _variant(
-    "memae_paper", "MemAE, as printed", recipes.paper, ENCODED, _printed(0.9627, 0.9655, 0.9641), "memae"
-)
+PAPER = _variant("memae_paper", "MemAE, as printed", recipes.paper, ENCODED, _printed(0.9627, 0.9655, 0.9641), "memae")
 AUTHORS = _variant(
     "memae_authors",
     "MemAE, as the authors' code",

@@ -5,11 +5,11 @@ The same network, batch, learning rate and end of training for all, so that the 
 
 from itertools import pairwise
 
-from reproduction import recipe
-from reproduction.recipe import Recipe
 from memae.model import Spec
 from memae.networks import tabular
 from memae.options import Epoch, Options
+from reproduction import recipe
+from reproduction.recipe import Recipe
 
 ITEMS = 50
 EPOCHS = 60

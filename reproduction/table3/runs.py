@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,13 @@ from numpy.typing import NDArray
 from sklearn.ensemble import IsolationForest
 from torch import Tensor
 
+from memae import TabularMemAE
+from memae.data.samples import digest
+from memae.losses import Reduction, reconstruction_error
+from memae.metrics import auroc, average_precision
+from memae.model import MemAE
+from memae.networks import tabular
+from memae.scoring import Floats
 from reproduction import datasets, inside
 from reproduction.baselines import Detector
 from reproduction.baselines.dagmm import DeepAutoencodingGaussianMixture
@@ -22,13 +29,6 @@ from reproduction.protocol import Halves, flagged, halves, top
 from reproduction.recipe import Recipe, watched
 from reproduction.table3 import recipes
 from reproduction.tables import Run
-from memae import TabularMemAE
-from memae.data.samples import digest
-from memae.losses import Reduction, reconstruction_error
-from memae.metrics import auroc, average_precision
-from memae.model import MemAE
-from memae.networks import tabular
-from memae.scoring import Floats
 
 SHARE = 0.2
 """Of the test rows that the protocol flags: those with the highest score."""

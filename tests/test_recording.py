@@ -1,20 +1,23 @@
-"""Benchmarks: runs are done once and resumed, records tell where they come from, pages come from records alone."""
+"""Recording: runs are done once and resumed, records tell where they come from, commands are found under both names."""
 
-import gzip
+import argparse
 import json
 import shutil
-import struct
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks import datasets, records
-from recording.jobs import Job, run
-from measurements.timing import Timing, interleaved, ratio
 
-from memae.errors import SourceError
+from benchmarks import __main__ as alias
+from measurements import commands as measurements
+from recording import records
+from recording.jobs import Job, run
+from recording.pictures import read
+from reproduction import commands as reproduction
 
 
 @pytest.fixture
@@ -132,7 +135,7 @@ def test_runs_go_side_by_side_in_processes_of_one_thread(tmp_path):
         shutil.rmtree(records.RESULTS / "runs" / name, ignore_errors=True)
 
 
-# ------------------------------------------------------------------------------------------------- records and timing
+# ------------------------------------------------------------------------------------------------------- records
 
 
 def test_the_summary_has_every_figure_with_its_origin(results):
@@ -146,23 +149,6 @@ def test_the_summary_has_every_figure_with_its_origin(results):
     assert records.read(results / "speed.json")["b"]["provenance"]["seed"] == 7
 
 
-def test_a_ratio_is_that_of_the_least_times_with_the_spread_of_the_rounds():
-    slow, fast = Timing((4.0, 6.0, 5.0)), Timing((2.0, 2.0, 2.5))
-    found = ratio(slow, fast)
-    assert found["value"] == 2.0
-    assert found["n"] == 3
-    assert found["std"] == pytest.approx(np.std([2, 3, 2], ddof=1))
-
-
-def test_variants_run_in_turn_after_one_call_that_does_not_count():
-    calls = []
-    now = iter(range(100))
-    times = interleaved({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 2, lambda: next(now))
-    assert "".join(calls) == "ababab"
-    assert times["a"].samples == times["b"].samples == (1, 1)
-    assert times["a"].as_json()["rounds"] == 2
-
-
 def test_the_committed_summary_is_what_the_records_say(monkeypatch, tmp_path):
     shown = (records.RESULTS / "summary.json").read_text()
     copied = tmp_path / "results"
@@ -174,70 +160,99 @@ def test_the_committed_summary_is_what_the_records_say(monkeypatch, tmp_path):
     assert (copied / "summary.json").read_text() == shown
 
 
-def test_the_committed_page_is_what_the_records_say(monkeypatch, tmp_path):
-    page = pytest.importorskip("measurements.speed.page", reason="needs the extra bench")
-    shown = page.PAGE.read_text()
-    monkeypatch.setattr(page, "PAGE", tmp_path / "speed.md")
-    monkeypatch.setattr(page, "PICTURES", tmp_path / "speed")
-    page.render()
-    assert (tmp_path / "speed.md").read_text() == shown
-    assert len(list((tmp_path / "speed").glob("*.png"))) == shown.count(".png)")
+def test_a_run_has_a_line_for_what_holds_no_list_and_the_same_content(tmp_path):
+    content = {
+        "b": [1, 2.5, None],
+        "a": {"c": {"x": 1, "é": "ü"}, "d": [], "e": [{"f": 1}, [2, [3]]]},
+        "g": {},
+        "h": "i",
+    }
+    records.write_run(tmp_path / "run.json", content)
+    text = (tmp_path / "run.json").read_text()
+    assert json.loads(text) == content
+    assert text.splitlines()[:4] == ["{", ' "a": {', '  "c": {"x": 1, "\\u00e9": "\\u00fc"},', '  "d": [],']
+    assert ' "b": [1, 2.5, null],' in text.splitlines()
 
 
-# ---------------------------------------------------------------------------------------------------------------- data
+def test_every_recorded_run_is_written_as_a_run(tmp_path):
+    for path in sorted((records.RESULTS / "runs").rglob("*.json"))[::200]:
+        records.write_run(tmp_path / "run.json", records.read(path))
+        assert (tmp_path / "run.json").read_text() == path.read_text()
 
 
-def write_mnist(data: Path, pixels: np.ndarray, labels: np.ndarray) -> None:
-    raw = data / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    contents = [
-        header + array.tobytes()
-        for part in (slice(2), slice(2, 3))
-        for header, array in (
-            (struct.pack(">4i", 2051, len(pixels[part]), 28, 28), pixels[part]),
-            (struct.pack(">2i", 2049, len(labels[part])), labels[part]),
-        )
-    ]
-    for name, content in zip(datasets.MNIST, contents, strict=True):
-        (raw / name).write_bytes(gzip.compress(content))
+def test_the_repository_holds_few_lines_of_json():
+    assert sum(path.read_text().count("\n") for path in records.RESULTS.rglob("*.json")) < 150_000
 
 
-def test_mnist_is_read_from_the_publishers_files_and_no_others(tmp_path, monkeypatch):
-    pixels = np.random.default_rng(0).integers(0, 256, (3, 28, 28), dtype=np.uint8)
-    labels = np.array([5, 0, 9], dtype=np.uint8)
-    write_mnist(tmp_path, pixels, labels)
-    with pytest.raises(SourceError, match=r"train-images-idx3-ubyte.gz has the md5 .*MNIST has 6bbc9ace"):
-        datasets.mnist(tmp_path)
-    files = {name: gzip.decompress((tmp_path / "MNIST" / "raw" / name).read_bytes()) for name in datasets.MNIST}
-    monkeypatch.setattr(datasets, "MNIST", {name: datasets.md5(content) for name, content in files.items()})
-    found = datasets.mnist(tmp_path)
-    np.testing.assert_array_equal(found.pixels, pixels)
-    np.testing.assert_array_equal(found.labels, labels)
-    cut = tmp_path / "MNIST" / "raw" / "t10k-images-idx3-ubyte.gz"
-    cut.write_bytes(cut.read_bytes()[:-20])
-    with pytest.raises(SourceError, match="cannot be decompressed"):
-        datasets.mnist(tmp_path)
-    cut.unlink()
-    with pytest.raises(SourceError, match=r"missing.*python -m reproduction fetch mnist"):
-        datasets.mnist(tmp_path)
+# ------------------------------------------------------------------------------------------------------------ pictures
 
 
-def test_cifar10_is_read_from_the_publishers_layout(tmp_path):
-    with pytest.raises(SourceError, match=r"data_batch_1.bin is missing.*fetch cifar10"):
-        datasets.cifar10(tmp_path)
-    folder = tmp_path / "cifar-10-batches-bin"
-    folder.mkdir()
-    rows = np.zeros((10_000, 3073), np.uint8)
-    rows[:, 0] = np.arange(10_000) % 10
-    rows[:, 1 : 1 + 1024] = 7  # red
-    rows[3, 1 + 2048 + 33] = 200  # blue, second row, second column
-    for name in datasets.CIFAR10:
-        rows.tofile(folder / name)
-    images, labels = datasets.cifar10(tmp_path)
-    assert images.shape == (60_000, 32, 32, 3)
-    assert labels[:11].tolist() == [*range(10), 0]
-    assert images[3, 1, 1].tolist() == [7, 0, 200]
-    assert images[4, 1, 1].tolist() == [7, 0, 0]
-    rows[:9_999].tofile(folder / "test_batch.bin")
-    with pytest.raises(SourceError, match=r"test_batch.bin has 30726927 bytes"):
-        datasets.cifar10(tmp_path)
+GREY = np.random.default_rng(0).integers(0, 256, (5, 3, 4), dtype=np.uint8)
+
+
+def painting(seed: int) -> dict[str, Any]:
+    """A job that paints."""
+    return {"items": GREY, "none": GREY[:0], "auroc": seed / 2}
+
+
+def test_pictures_of_a_run_lie_beside_its_record(results, tmp_path, monkeypatch):
+    in_process(monkeypatch, results)
+    job = Job("figures/ae-2", painting, {"seed": 1})
+    (record,) = run([job])
+    assert record["pictures"] == {"items": 5, "none": 0}
+    assert record["auroc"] == 0.5
+    assert "items" not in record
+    assert sorted(path.name for path in job.path.parent.iterdir()) == ["ae-2.items.png", "ae-2.json"]
+    found = read(job.path, record["pictures"])
+    assert found.keys() == {"items"}
+    assert found["items"].dtype == np.uint8
+    np.testing.assert_array_equal(found["items"], GREY)
+
+
+def test_every_recorded_picture_is_there():
+    runs = sorted((records.RESULTS / "runs" / "figures").glob("*.json"))
+    assert len(runs) == 12
+    for path in runs:
+        counts = records.read(path)["pictures"]
+        found = read(path, counts)
+        assert {name: each.shape for name, each in found.items()} == {
+            name: (count, 28, 28) for name, count in counts.items() if count
+        }
+
+
+# ------------------------------------------------------------------------------------------------------------ commands
+
+
+def ran_as(*words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([sys.executable, "-m", *words], cwd=records.ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("commands", [reproduction.COMMANDS, measurements.COMMANDS])
+def test_every_command_says_in_a_sentence_what_it_does(commands):
+    for command in commands:
+        assert command.about.endswith(".")
+        parser = argparse.ArgumentParser()
+        command.add_arguments(parser)
+        assert all(action.help for action in parser._actions)
+
+
+def test_the_old_name_says_where_a_command_has_gone_and_runs_it():
+    done = ran_as("benchmarks", "house", "src/memae/data")
+    assert done.stderr == "this command is now `python -m measurements house src/memae/data`\n"
+    assert json.loads(done.stdout)["modules"]["count"] == len(list((records.ROOT / "src/memae/data").rglob("*.py")))
+    for words in ((), ("--help",)):
+        told = ran_as("benchmarks", *words)
+        assert told.returncode == 1
+        assert "`python -m reproduction --help` and `python -m measurements --help`" in told.stderr
+    assert "got 'tabel1'" in ran_as("benchmarks", "tabel1").stderr
+
+
+def test_every_command_of_before_is_found():
+    before = "speed service table1 table2 table3 figures adbench calibration parity fuzz evaluate-video fetch doctor"
+    assert set(before.split()) <= set(alias.PACKAGES)
+
+
+def test_a_record_names_the_command_as_it_was_typed(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/somewhere/reproduction/__main__.py", "table1", "--jobs", "1"])
+    assert records.provenance()["command"] == "python -m reproduction table1 --jobs 1"
+    assert records.provenance(command="x")["command"] == "x"
