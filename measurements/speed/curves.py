@@ -6,13 +6,9 @@ from typing import Any
 import torch
 
 from measurements.speed.addressing import forward, ours
-from measurements.speed.engines import scoring
+from measurements.speed.networks import ROWS, of_side, scorer_of, scoring
 from measurements.timing import interleaved
 from memae.memory import Memory
-from memae.model import MemorySpec, Spec, build
-from memae.networks.convolutional import VIDEO
-from memae.networks.tabular import KDDCUP
-from memae.scoring import Scorer
 
 ITEMS = (50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000)
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
@@ -34,11 +30,7 @@ def items() -> list[tuple[int, float]]:
 
 def batch() -> list[tuple[int, float]]:
     """Microseconds a row of a table of 120 columns, the whole score, for batches that are as large as the chunk."""
-    spec = Spec((120,), KDDCUP, memory=MemorySpec(50, temperature=0.1))
-    calls = {}
-    for rows in BATCHES:
-        scorer = Scorer(build(spec).double(), torch.tensor(0.0), torch.tensor(1.0), chunk=rows)
-        calls[str(rows)] = scoring(scorer, torch.rand(rows, 120))
+    calls = {str(rows): scoring(scorer_of(ROWS, rows), [torch.rand(rows, *ROWS.shape)]) for rows in BATCHES}
     return [(rows, each / rows) for rows, each in _points(calls, 30, 1)]
 
 
@@ -46,9 +38,8 @@ def side() -> list[tuple[int, float]]:
     """Microseconds a clip of 16 frames, by the side of the frame."""
     calls = {}
     for length in SIDES:
-        spec = Spec((1, 16, length, length), *VIDEO, MemorySpec(2000, temperature=0.03, per_position=True))
-        scorer = Scorer(build(spec), torch.tensor(0.0), torch.tensor(255.0))
-        calls[str(length)] = scoring(scorer, torch.zeros(1, *spec.shape, dtype=torch.uint8))
+        spec = of_side(length)
+        calls[str(length)] = scoring(scorer_of(spec), [torch.zeros(1, *spec.shape, dtype=torch.uint8)])
     return _points(calls, 4, 1)
 
 

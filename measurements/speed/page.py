@@ -43,7 +43,7 @@ TARGETS: dict[str, tuple[str, str, float]] = {
 """What is measured, and what was to be reached."""
 
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,

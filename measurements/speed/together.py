@@ -8,8 +8,7 @@ from typing import Any
 
 import torch
 
-from measurements.speed.overhead import CASES, step
-from memae.model import build
+from measurements.speed.networks import SPECS, built, step
 from recording.records import figure
 
 SECONDS = 10.0
@@ -37,9 +36,8 @@ def measure() -> dict[str, Any]:
 def rate(name: str, batch: int, threads: int) -> float:
     """Samples a second that one process learns."""
     torch.set_num_threads(threads)
-    spec = CASES[name][0]
-    torch.manual_seed(0)
-    learn = step(build(spec), torch.rand(batch, *spec.shape))
+    spec = SPECS[name]
+    learn = step(built(spec), torch.rand(batch, *spec.shape))
     learn()
     began, steps = time.perf_counter(), 0
     while time.perf_counter() - began < SECONDS:
