@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from measurements.adbench import jobs as adbench
+from measurements.adbench.detectors import DETECTORS, Detector
 from memae.errors import SourceError
 from recording import records
 from reproduction import datasets, protocol
@@ -89,7 +90,7 @@ def test_a_detector_that_says_nothing_ranks_in_the_middle(monkeypatch):
             return np.full(len(rows), np.nan)
 
     monkeypatch.setattr(datasets, "adbench", lambda _: table())
-    monkeypatch.setattr(runs, "_peer", lambda *_: Silent())
+    monkeypatch.setitem(runs.BY_KEY, "PCA", Detector("PCA", lambda *_: Silent()))
     found = runs.measure("1_line", "PCA", seed=0)
     assert found["auroc"] == 0.5
     assert found["scores_missing"] == 74
@@ -106,12 +107,12 @@ def test_the_page_ranks_the_detectors_by_complete_seeds_alone(tmp_path, monkeypa
     page.render()
     assert not page.PAGE.exists()
     for name, best in (("2_b", "KNN"), ("10_a", "ours"), ("3_c", "ours")):
-        for method in adbench.METHODS:
+        for method in DETECTORS:
             for seed in range(adbench.SEEDS):
-                if name == "10_a" and seed == 4 and method == "VAE":
+                if name == "10_a" and seed == 4 and method.key == "VAE":
                     continue
-                place = adbench.METHODS.index(method)
-                auroc = (0.95 if method == best else 0.9 - place / 100) + seed / 1000
+                place = DETECTORS.index(method)
+                auroc = (0.95 if method.key == best else 0.9 - place / 100) + seed / 1000
                 job = adbench.job(name, method, seed)
                 figures = {"auroc": auroc, "average_precision": 0.5, "fit_seconds": 1.0 + place, "score_seconds": 0.1}
                 provenance = {"command": "c", "commit": "1234"}
@@ -128,7 +129,7 @@ def test_the_page_ranks_the_detectors_by_complete_seeds_alone(tmp_path, monkeypa
     assert figures["adbench/ours/auroc_minus_best_neural"]["value"] == pytest.approx(0.9348 - 0.8215, abs=1e-4)
     assert figures["adbench/ours/fit_time_vs_pyod_autoencoder"]["value"] == pytest.approx(1 / 9)
     assert page.PICTURE.stat().st_size > 5000
-    for job in adbench.unclean_jobs(["2_b", "3_c", "10_a"], adbench.METHODS, range(5)):
+    for job in adbench.unclean_jobs(["2_b", "3_c", "10_a"], DETECTORS, range(5)):
         told, share = job.arguments["method"] == "ours told", job.arguments["share"]
         small = job.arguments["name"] == "10_a"
         found = {"auroc": None if small else 0.9 - share * (0.1 if told else 0.5), "provenance": provenance}

@@ -258,7 +258,7 @@ def command(*words):
     parser = argparse.ArgumentParser()
     evaluate_video.add_arguments(parser)
     arguments = parser.parse_args([str(word) for word in words])
-    arguments.run(arguments)
+    evaluate_video.main(arguments)
 
 
 def test_arrays_are_read_from_either_file(tmp_path):

@@ -3,23 +3,22 @@
 import argparse
 from collections.abc import Iterable
 
-from measurements.adbench.runs import PEERS, measure, measure_contaminated
+from measurements.adbench.detectors import BY_KEY, DETECTORS, OURS, OURS_TOLD, UNCLEAN, Detector
+from measurements.adbench.runs import measure, measure_contaminated
 from recording.jobs import Job
 from reproduction import datasets
 from reproduction.protocol import SHARES
 
-METHODS = ("ours", *PEERS)
 SEEDS = 5
-UNCLEAN = ("ours", "ours told", "AutoEncoder", "KNN")
-"""Those that also learn rows among which there are anomalies; "told" is told their share."""
 UNCLEAN_SEEDS = 3
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options by which runs are chosen."""
     parser.add_argument("--sets", nargs="+", metavar="SET", help="by default all that are there")
-    shown = f"by default all: {', '.join(METHODS)}"
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS, metavar="METHOD", help=shown)
+    keys = [detector.key for detector in DETECTORS]
+    shown = f"by default all: {', '.join(keys)}"
+    parser.add_argument("--methods", nargs="+", choices=keys, default=keys, metavar="METHOD", help=shown)
     shown = f"by default 0 to {SEEDS - 1}"
     parser.add_argument("--seeds", nargs="+", type=int, default=range(SEEDS), metavar="SEED", help=shown)
 
@@ -27,37 +26,39 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def chosen(arguments: argparse.Namespace) -> list[Job]:
     """The jobs of given options, those on clean rows first."""
     names = datasets.adbench_names() if arguments.sets is None else arguments.sets
-    methods = list(arguments.methods)
-    return jobs(names, methods, arguments.seeds) + unclean_jobs(names, methods, arguments.seeds)
+    detectors = [BY_KEY[key] for key in arguments.methods]
+    return jobs(names, detectors, arguments.seeds) + unclean_jobs(names, detectors, arguments.seeds)
 
 
-def jobs(sets: Iterable[str], methods: Iterable[str], seeds: Iterable[int]) -> list[Job]:
-    """One job a seed, table and method, in this order, so that whole tables come first."""
-    sets, methods = list(sets), list(methods)
-    return [job(name, method, seed) for seed in seeds for name in sets for method in methods]
+def jobs(sets: Iterable[str], detectors: Iterable[Detector], seeds: Iterable[int]) -> list[Job]:
+    """One job a seed, table and detector, in this order, so that whole tables come first."""
+    sets, detectors = list(sets), list(detectors)
+    return [job(name, detector, seed) for seed in seeds for name in sets for detector in detectors]
 
 
-def job(name: str, method: str, seed: int) -> Job:
+def job(name: str, detector: Detector, seed: int) -> Job:
     """One run."""
-    return Job(f"adbench/{name}/{method}-{seed}", measure, {"name": name, "method": method, "seed": seed})
+    arguments = {"name": name, "method": detector.key, "seed": seed}
+    return Job(f"adbench/{name}/{detector.key}-{seed}", measure, arguments)
 
 
-def unclean_jobs(sets: Iterable[str], methods: Iterable[str], seeds: Iterable[int]) -> list[Job]:
-    """One job a seed, table, share of anomalies and method."""
-    sets = list(sets)
-    wanted = [method for method in UNCLEAN if method.split()[0] in methods]
+def unclean_jobs(sets: Iterable[str], detectors: Iterable[Detector], seeds: Iterable[int]) -> list[Job]:
+    """One job a seed, table, share of anomalies and detector; ours that is given the share goes with ours."""
+    sets, detectors = list(sets), list(detectors)
+    wanted = [each for each in UNCLEAN if (OURS if each is OURS_TOLD else each) in detectors]
     return [
-        unclean_job(name, method, share, seed)
+        unclean_job(name, detector, share, seed)
         for seed in seeds
         if seed < UNCLEAN_SEEDS
         for name in sets
         for share in SHARES
-        for method in wanted
-        if share or method != "ours told"  # without anomalies it is told nothing
+        for detector in wanted
+        if share or detector is not OURS_TOLD  # without anomalies there is no share to give
     ]
 
 
-def unclean_job(name: str, method: str, share: float, seed: int) -> Job:
+def unclean_job(name: str, detector: Detector, share: float, seed: int) -> Job:
     """One run with anomalies among the training rows."""
-    arguments = {"name": name, "method": method, "share": share, "seed": seed}
-    return Job(f"adbench_unclean/{name}/{method.replace(' ', '_')}-{share:g}-{seed}", measure_contaminated, arguments)
+    arguments = {"name": name, "method": detector.key, "share": share, "seed": seed}
+    path = f"adbench_unclean/{name}/{detector.key.replace(' ', '_')}-{share:g}-{seed}"
+    return Job(path, measure_contaminated, arguments)

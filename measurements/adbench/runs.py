@@ -2,12 +2,11 @@
 
 import time
 import warnings
-from importlib import import_module
 from typing import Any
 
 import numpy as np
-import torch
 
+from measurements.adbench.detectors import BY_KEY
 from memae import TabularMemAE
 from memae.metrics import auroc, average_precision
 from memae.scoring import Floats
@@ -15,20 +14,6 @@ from reproduction import datasets
 from reproduction.protocol import OneClassRows, contaminated_rows, one_class_rows
 
 Found = dict[str, Any]
-
-PEERS = {
-    "IForest": "iforest",
-    "ECOD": "ecod",
-    "COPOD": "copod",
-    "KNN": "knn",
-    "LOF": "lof",
-    "OCSVM": "ocsvm",
-    "PCA": "pca",
-    "AutoEncoder": "auto_encoder",
-    "DeepSVDD": "deep_svdd",
-    "VAE": "vae",
-}
-"""Detectors of PyOD, at their defaults, and where in `pyod.models` each lies."""
 
 
 def measure(name: str, method: str, seed: int) -> Found:
@@ -39,11 +24,11 @@ def measure(name: str, method: str, seed: int) -> Found:
 
     Args:
         name: of the table.
-        method: "ours", or a detector of PyOD.
+        method: key of a detector.
         seed: of drawing and detector.
     """
     problem = one_class_rows(datasets.adbench(name), seed)
-    scores, missing, seconds = _scores(_detector(method, problem, seed), problem)
+    scores, missing, seconds = _scores(_made(method, problem, seed), problem)
     return {
         "auroc": auroc(problem.labels, scores),
         "average_precision": average_precision(problem.labels, scores),
@@ -63,15 +48,14 @@ def measure_contaminated(name: str, method: str, share: float, seed: int) -> Fou
 
     Args:
         name: of the table.
-        method: "ours", which takes all rows for normal; "ours told", which knows the share; or a detector of PyOD.
+        method: key of a detector.
         share: of the training rows, one of `protocol.SHARES`.
         seed: of drawing and detector.
     """
     problem = contaminated_rows(datasets.adbench(name), share, seed)
     if problem is None:
         return {"auroc": None}
-    told = share if method == "ours told" else 0.0
-    scores, missing, _ = _scores(_detector(method, problem, seed, told), problem)
+    scores, missing, _ = _scores(_made(method, problem, seed, share), problem)
     return {
         "auroc": auroc(problem.labels, scores),
         "rows": {"training": len(problem.training), "test": len(problem.test)},
@@ -79,11 +63,8 @@ def measure_contaminated(name: str, method: str, share: float, seed: int) -> Fou
     }
 
 
-def _detector(method: str, problem: OneClassRows, seed: int, contamination: float = 0.0) -> Any:
-    """Ours, which may be told the contamination, or a peer."""
-    if method.startswith("ours"):
-        return TabularMemAE(random_state=seed, contamination=contamination)
-    return _peer(method, problem.training.shape[1], seed)
+def _made(method: str, problem: OneClassRows, seed: int, share: float = 0.0) -> Any:
+    return BY_KEY[method].make(problem.training.shape[1], seed, share)
 
 
 def _scores(detector: Any, problem: OneClassRows) -> tuple[Floats, int, dict[str, float]]:
@@ -105,12 +86,3 @@ def _scores(detector: Any, problem: OneClassRows) -> tuple[Floats, int, dict[str
         int(none.sum()),
         {"fit_seconds": round(fitted - began, 4), "score_seconds": round(scored - fitted, 4)},
     )
-
-
-def _peer(method: str, columns: int, seed: int) -> Any:
-    """A detector of PyOD at its defaults; those that draw get the seed, as a parameter or through torch."""
-    detector = getattr(import_module(f"pyod.models.{PEERS[method]}"), method)
-    made = detector(n_features=columns) if method == "DeepSVDD" else detector()
-    torch.manual_seed(seed)
-    known = made.get_params()
-    return made.set_params(**{key: each for key, each in (("random_state", seed), ("verbose", 0)) if key in known})
