@@ -92,7 +92,7 @@ def halves(group: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
     return np.isin(group, names[: len(names) // 2])
 
 
-def told(held: Floats, group: NDArray[np.int64], rate: float, *, correlated: bool = False) -> list[Drift]:
+def drifts(held: Floats, group: NDArray[np.int64], rate: float, *, correlated: bool = False) -> list[Drift]:
     """For each split, how the share above the threshold that one half sets compares with its promise on the other."""
     found = []
     for seed in range(SPLITS):
@@ -108,7 +108,7 @@ def inside(found: Drift) -> float:
 
 
 def summed(found: Sequence[Drift]) -> dict[str, Any]:
-    """What the page tells of the splits at one rate."""
+    """What the page shows of the splits at one rate."""
     return {
         "promised": float(np.mean([each.promised for each in found])),
         "realised": [each.realised for each in found],
@@ -123,10 +123,10 @@ def summed(found: Sequence[Drift]) -> dict[str, Any]:
 def measured(name: str, held: Held) -> dict[str, Any]:
     """The record of a data set: splits of samples, for video also of whole videos, and `fit`'s own promise."""
     alone = np.arange(len(held.scores))
-    ways = {"samples": {f"{rate:g}": summed(told(held.scores, alone, rate)) for rate in RATES}}
+    ways = {"samples": {f"{rate:g}": summed(drifts(held.scores, alone, rate)) for rate in RATES}}
     if len(np.unique(held.group)) < len(alone):
         for way, correlated in (("videos", False), ("videos, counted as fewer", True)):
-            found = {f"{rate:g}": told(held.scores, held.group, rate, correlated=correlated) for rate in RATES}
+            found = {f"{rate:g}": drifts(held.scores, held.group, rate, correlated=correlated) for rate in RATES}
             ways[way] = {rate: summed(each) for rate, each in found.items()}
     figures = {
         f"calibration/{name}/{way.replace(', ', '_').replace(' ', '_')}/share_inside_band": figure(
@@ -216,10 +216,10 @@ def _following(correlated: bool) -> float:
 
 
 def _series(random: np.random.Generator, count: int) -> Floats:
-    drawn = random.normal(size=count + 300) * np.sqrt(1 - MEMORY**2)
+    noise = random.normal(size=count + 300) * np.sqrt(1 - MEMORY**2)
     found = np.zeros(count + 300)
-    for place in range(1, len(found)):
-        found[place] = MEMORY * found[place - 1] + drawn[place]
+    for index in range(1, len(found)):
+        found[index] = MEMORY * found[index - 1] + noise[index]
     return found[300:]
 
 

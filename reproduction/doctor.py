@@ -70,7 +70,7 @@ class Frame(NamedTuple):
 
 
 class _Looked(NamedTuple):
-    """What one video has told."""
+    """What was found in one video."""
 
     frames: list[Frame]
     findings: list[Finding]
@@ -238,11 +238,11 @@ def _contradictions(where: str, labels: Labels, masks: Masks, frames: Sequence[F
     if not len(labels) == len(masks) == len(frames):
         return
     marked = masks.any((1, 2))
-    told = {
+    disagreeing = {
         "marked by masks, and labelled normal": marked & ~labels,
         "labelled abnormal, and unmarked": labels & ~marked,
     }
-    for text, wrong in told.items():
+    for text, wrong in disagreeing.items():
         if wrong.any():
             first = frames[int(wrong.argmax())].name
             count = int(wrong.sum())
@@ -289,8 +289,8 @@ def lines(report: Report) -> str:
         f"{counts.test_videos} test videos of {counts.test_frames}, {counts.abnormal_frames} of them abnormal"
     )
     ordered = sorted(report.findings, key=lambda finding: not finding.fault)
-    told = [f"{'fault ' if each.fault else 'remark'}  {each.where}: {each.text}" for each in ordered]
-    return "\n".join([held, *told, f"faults: {report.faults}, remarks: {remarks}\n"])
+    findings = [f"{'fault ' if each.fault else 'remark'}  {each.where}: {each.text}" for each in ordered]
+    return "\n".join([held, *findings, f"faults: {report.faults}, remarks: {remarks}\n"])
 
 
 def as_json(report: Report) -> str:

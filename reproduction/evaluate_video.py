@@ -27,8 +27,8 @@ MEANING = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `python -m reproduction evaluate-video`."""
-    told = "of all test frames, videos in order: .npy (frames,), or .npz with one array for each video"
-    parser.add_argument("errors", type=Path, help=f"errors {told}; with or without the edge frames of 16-frame clips")
+    which = "of all test frames, videos in order: .npy (frames,), or .npz with one array for each video"
+    parser.add_argument("errors", type=Path, help=f"errors {which}; with or without the edge frames of 16-frame clips")
     sets = tuple(video_sets.READERS)
     parser.add_argument("--dataset", required=True, choices=sets, metavar="SET", help=", ".join(sets))
     parser.add_argument("--normal", type=Path, metavar="HELD_OUT", help="errors of normal frames not trained on, .npy")

@@ -33,7 +33,7 @@ PERCENT = 40
 BLOCK = 16
 """Error maps that are in memory at once."""
 FRACTION_BITS = 11
-"""Of a pixel's error, that tell bins apart: values within one bin differ by at most 2^-11 = 0.05 % of their size."""
+"""Bits of a pixel's error that separate bins: values within one bin differ by at most 2^-11 = 0.05 % of their size."""
 _CUT = 23 - FRACTION_BITS  # bits of a float32 that are left out
 _BINS = 1 << (32 - _CUT)
 
@@ -268,8 +268,8 @@ def _blocks(maps: Array, masks: Labels) -> Iterator[tuple[NDArray[np.float32], L
         with np.errstate(over="ignore"):  # what overflows is reported as not finite
             part = np.array(maps[start : start + BLOCK], np.float32)
         if not np.isfinite(part).all():
-            told = f"one between the frames {start} and {start + len(part) - 1} of a video is NaN or infinite"
-            raise InputError(f"error maps must be finite, as float32 too; {told}. Score them again")
+            fault = f"one between the frames {start} and {start + len(part) - 1} of a video is NaN or infinite"
+            raise InputError(f"error maps must be finite, as float32 too; {fault}. Score them again")
         yield resize(torch.from_numpy(part), (truth.shape[1], truth.shape[2])).numpy(), truth
 
 
@@ -296,7 +296,7 @@ def frame_values(maps: Array, masks: Labels) -> Floats:
 
 def _reached(errors: Array) -> Any:
     """The largest value that at least 40 % of the errors `(n,)` reach."""
-    least = -(-PERCENT * errors.size // 100)  # of whole numbers, so that 40 % of 5 pixels are 2 and no rounding tells
+    least = -(-PERCENT * errors.size // 100)  # of whole numbers, so that 40 % of 5 pixels are 2, whatever is rounded
     return np.partition(errors, errors.size - least)[errors.size - least]
 
 

@@ -73,7 +73,7 @@ def one_class_rows(rows: Rows, seed: int) -> OneClassRows:
 
 
 SHARES = (0.0, 0.05, 0.1, 0.2)
-"""Of anomalies among the training rows, which the detector is not told one by one."""
+"""Shares of anomalies among the training rows; which rows they are, no detector knows."""
 MOST_CONTAMINATED = 2_000
 FEWEST_CONTAMINATED = 100
 

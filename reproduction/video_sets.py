@@ -96,13 +96,13 @@ def _ucsd(name: str, data: Path) -> VideoSet:
 def _ucsd_labels(name: str, script: Path, test: tuple[Path, ...], video: int) -> Labels:
     listed = gt_frames(_there(script, name))
     if len(listed) != len(test):
-        told = f"{script} lists {len(listed)} test videos and {script.parent} holds {len(test)}"
-        raise SchemaError(f"{told}; unpack the set again")
+        fault = f"{script} lists {len(listed)} test videos and {script.parent} holds {len(test)}"
+        raise SchemaError(f"{fault}; unpack the set again")
     numbers = [frame_number(file) for file in frame_files(test[video])]
     absent = sorted(listed[video] - set(numbers))
     if absent:
-        told = f"{script} calls frame {absent[0]} of {test[video].name} abnormal, which is not there"
-        raise SchemaError(f"{told} ({len(absent)} such frames); unpack the set again")
+        fault = f"{script} calls frame {absent[0]} of {test[video].name} abnormal, which is not there"
+        raise SchemaError(f"{fault} ({len(absent)} such frames); unpack the set again")
     return np.array([number in listed[video] for number in numbers], dtype=np.bool_)
 
 

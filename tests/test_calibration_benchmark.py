@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from measurements import calibration, trust_page
-from measurements.calibration import SPLITS, Held, halves, measured, told
+from measurements.calibration import SPLITS, Held, drifts, halves, measured
 from memae.calibration import Calibration
 from recording import records
 
@@ -34,10 +34,10 @@ def test_halves_keep_groups_whole_and_differ_by_seed() -> None:
 
 
 def test_splits_of_samples_keep_the_promise_and_those_of_videos_do_not() -> None:
-    alone = told(held().scores, np.arange(1200), 0.05)
+    alone = drifts(held().scores, np.arange(1200), 0.05)
     assert sum(map(calibration.inside, alone)) >= SPLITS - 4
     videos = held(8)
-    assert sum(map(calibration.inside, told(videos.scores, videos.group, 0.05))) < SPLITS / 2
+    assert sum(map(calibration.inside, drifts(videos.scores, videos.group, 0.05))) < SPLITS / 2
 
 
 def test_the_page_is_rendered_from_what_was_measured(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:

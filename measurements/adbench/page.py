@@ -29,7 +29,7 @@ def read() -> pd.DataFrame:
             for detector in DETECTORS
         ]
         if all(record is not None for _, record in found):
-            rows += [place | {key: record[key] for key in kept} for place, record in found if record]
+            rows += [run | {key: record[key] for key in kept} for run, record in found if record]
     return pd.DataFrame(rows)
 
 

@@ -80,7 +80,7 @@ class Found:
 
 
 def run(inputs: int, seed: int, jobs: int, only: Sequence[str] | None = None) -> dict[str, Any]:
-    """All formats, or some; failures are told on stderr as they come, and their inputs kept."""
+    """All formats, or some; failures are printed to stderr as they come, and their inputs kept."""
     shares = {name: share for name, share in SHARES.items() if not only or name in only}
     found = {name: Found() for name in shares}
     parts = [
@@ -92,8 +92,8 @@ def run(inputs: int, seed: int, jobs: int, only: Sequence[str] | None = None) ->
     with ThreadPoolExecutor(jobs) as pool:
         for number, (name, ended) in enumerate(pool.map(lambda part: (part[0], _tried(seed, *part)), parts), 1):
             found[name].add(ended)
-            told = f"{ended.inputs} inputs, {len(ended.failures)} failures, {ended.seconds:.0f} s"
-            sys.stderr.write(f"[{number}/{len(parts)}] {name}: {told}\n")
+            outcome = f"{ended.inputs} inputs, {len(ended.failures)} failures, {ended.seconds:.0f} s"
+            sys.stderr.write(f"[{number}/{len(parts)}] {name}: {outcome}\n")
             for failure in ended.failures:
                 sys.stderr.write(f"  {failure['kind']}: {failure['told']}\n  {_kept(name, seed, failure['number'])}\n")
     return {
@@ -109,8 +109,8 @@ def _tried(seed: int, name: str, numbers: range) -> Found:
     """Inputs of one format, in as many processes as die of them and one more."""
     found = Found()
     while numbers:
-        with tempfile.TemporaryDirectory() as place:
-            folder = Path(place)
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
             end = _process(seed, name, numbers, folder)
             found.failures += map(json.loads, (folder / "failures").read_text().splitlines())
             if end == 0:

@@ -24,10 +24,10 @@ def section() -> Iterator[str]:
 
 def _lines(found: dict[str, Any]) -> Iterator[str]:
     inputs, failures = (int(found["figures"][key]["value"]) for key in TARGETS)
-    told = found["provenance"]
+    origin = found["provenance"]
     yield "\n## Hostile files\n"
     yield (
-        f"`{told['command']}` (commit {told['commit']}) has tried **{inputs:,}** inputs: **{failures}** failures "
+        f"`{origin['command']}` (commit {origin['commit']}) has tried **{inputs:,}** inputs: **{failures}** failures "
         "(target: 0 of 100,000). Valid files of every kind are spoiled, in their bytes and in their structure, and "
         "given to the functions behind `fit`, `score`, `evaluate`, `watch` and `inspect`, in processes of their own. "
         "A failure is any error that is not one of memae's, a crash, more than 10 s of a core, more than 2 GiB of "

@@ -56,7 +56,7 @@ def by_an_engine(case: Case) -> Judged:
 def by_command(case: Case) -> Judged:
     """`memae score`."""
     memae = Path(sys.executable).with_name("memae")
-    return _told([str(memae), "score", str(case.model), str(case.source)])
+    return _printed_by([str(memae), "score", str(case.model), str(case.source)])
 
 
 def over_http(case: Case) -> Judged:
@@ -74,7 +74,7 @@ def by_onnx_runtime(case: Case) -> Judged:
     """`memae export`, and the example in a process of its own."""
     path = case.model.with_suffix(".onnx")
     export(case.detector, path)
-    return _told([sys.executable, str(EXAMPLE), str(path), str(case.raw)])
+    return _printed_by([sys.executable, str(EXAMPLE), str(path), str(case.raw)])
 
 
 def by_openvino(case: Case) -> Judged:
@@ -133,7 +133,7 @@ def _judged(detector: Estimator, samples: Any) -> Judged:
     return Judged(score, score > detector.threshold_)
 
 
-def _told(command: list[str]) -> Judged:
+def _printed_by(command: list[str]) -> Judged:
     """The columns of the CSV that a command prints."""
     done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
     rows = list(csv.DictReader(done.stdout.splitlines()))

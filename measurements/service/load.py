@@ -66,9 +66,9 @@ async def _offered(address: str, body: bytes, due: NDArray[np.float64], connecti
     while len(crowd.answers) < len(due) and time.perf_counter() < end:
         await asyncio.sleep(0.01)
     crowd.close()
-    told = np.array(crowd.answers or np.zeros((0, 4)), dtype=np.float64)
-    status = told[:, 3].astype(np.int64)
-    return Load(told[:, 0] - begin, told[:, 2] - told[:, 0], told[:, 2] - told[:, 1], status, len(due) - len(told))
+    answers = np.array(crowd.answers or np.zeros((0, 4)), dtype=np.float64)
+    was_due, sent, answered, status = answers.T
+    return Load(was_due - begin, answered - was_due, answered - sent, status.astype(np.int64), len(due) - len(answers))
 
 
 class _Crowd:

@@ -33,9 +33,7 @@ def _column(record: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     """What is measured → how it is written, and what was to be reached."""
     figures = {key.split("/")[1]: each["value"] for key, each in record["figures"].items()}
     most, single, half, over = (record[name] for name in ("saturation", "one_request_a_batch", "half", "overload"))
-    memory = {
-        name: " → ".join(f"{held[place]:.0f}" for place in (0, -1)) for name, held in record["memory_mib"].items()
-    }
+    memory = {name: " → ".join(f"{held[end]:.0f}" for end in (0, -1)) for name, held in record["memory_mib"].items()}
     return {
         "requests a second at most": (f"{most['requests_a_second']:,.0f}", ""),
         "samples computed together, mean": (f"{most['samples_a_batch']:.1f}", ""),
@@ -58,9 +56,8 @@ def _origin(found: Mapping[str, Any]) -> list[str]:
     """Where the figures come from."""
     lines = [""]
     for record in found.values():
-        told = record["provenance"]
-        machine = f"{told['machine']['processor']}, {told['machine']['cores']} cores"
-        lines.append(
-            f"`{told['command']}`, commit {told['commit']}, {told['date'][:10]}, {machine}, load {told['load'][0]}."
-        )
+        origin = record["provenance"]
+        machine = f"{origin['machine']['processor']}, {origin['machine']['cores']} cores"
+        when = f"commit {origin['commit']}, {origin['date'][:10]}"
+        lines.append(f"`{origin['command']}`, {when}, {machine}, load {origin['load'][0]}.")
     return lines

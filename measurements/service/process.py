@@ -76,11 +76,11 @@ def serving(table: Table, *options: str) -> Iterator[Running]:
     command = [str(Path(sys.executable).with_name("memae")), "serve", str(table.model), "--port", "0", *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:  # noqa: S603
         assert process.stderr is not None  # noqa: S101 (asked for)
-        told = process.stderr.readline()
-        if " at http" not in told:
-            raise SystemExit(f"{' '.join(command)}: {told}{process.stderr.read()}")
+        line = process.stderr.readline()
+        if " at http" not in line:
+            raise SystemExit(f"{' '.join(command)}: {line}{process.stderr.read()}")
         try:
-            yield Running(told.split(" at ")[1].split()[0], process)
+            yield Running(line.split(" at ")[1].split()[0], process)
         finally:
             process.send_signal(signal.SIGTERM)
     if process.returncode:
@@ -121,17 +121,17 @@ def saturated(address: str, body: bytes, seconds: float, clients: int = CLIENTS)
             script.name,
             address,
         ]
-        told = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603
-    return read(told)
+        printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603
+    return read(printed)
 
 
-def read(told: str) -> Rate:
+def read(printed: str) -> Rate:
     """What wrk prints."""
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", told)
-    late = re.search(r"99%\s+([\d.]+)(us|ms|s)", told)
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", printed)
+    late = re.search(r"99%\s+([\d.]+)(us|ms|s)", printed)
     if rate is None or late is None:
-        raise SystemExit(f"wrk gave no figures:\n{told}")
-    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", told)
-    broken = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", told)
+        raise SystemExit(f"wrk gave no figures:\n{printed}")
+    refused = re.search(r"Non-2xx or 3xx responses: (\d+)", printed)
+    broken = re.search(r"Socket errors: connect (\d+), read (\d+), write (\d+), timeout (\d+)", printed)
     errors = (int(refused[1]) if refused else 0) + (sum(map(int, broken.groups())) if broken else 0)
     return Rate(float(rate[1]), float(late[1]) * {"us": 1e-3, "ms": 1.0, "s": 1e3}[late[2]], errors)

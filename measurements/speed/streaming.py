@@ -51,7 +51,7 @@ def write(path: Path, rows: int) -> None:
     """A table of float32 with a few factors behind its columns."""
     random = np.random.default_rng(0)
     mix = random.normal(size=(8, COLUMNS)).astype(np.float32)
-    schema = pa.schema([(f"c{place}", pa.float32()) for place in range(COLUMNS)])
+    schema = pa.schema([(f"c{column}", pa.float32()) for column in range(COLUMNS)])
     with pq.ParquetWriter(path, schema, use_dictionary=False) as writer:
         for start in range(0, rows, GROUP):
             size = min(GROUP, rows - start)

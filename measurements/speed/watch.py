@@ -37,32 +37,32 @@ START = min(500, LONG // 10)
 """Frames after which everything has been allocated that is allocated once."""
 
 
-class Told(NamedTuple):
-    """One frame, as the command tells it."""
+class Reported(NamedTuple):
+    """One frame, as the command reports it."""
 
-    clock: float  # when it was told
-    delay: float  # seconds from reading it to telling its score
+    clock: float  # when it was reported
+    delay: float  # seconds from reading it to reporting its score
     memory: float  # MiB that the process held then, of every hundredth frame; else 0
 
 
 def measure() -> dict[str, Any]:
     """The command in a process of its own, on one core."""
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         model = Path(os.environ.get("MEMAE_WATCH_MODEL") or fitted(folder / "m.memae"))
         source = Path(os.environ.get("MEMAE_WATCH_SOURCE") or filmed(folder / "ped2.mp4"))
         short, long = repeated(source, SHORT, folder / "short.mp4"), repeated(source, LONG, folder / "long.mp4")
         rates = {engine: rate(model, short, engine) for engine in ("torch", "openvino")}
         step = max(math.ceil(1.2 * FRAME_RATE / rates["torch"]), 1)  # keeps up, with something to spare
         every = ("--score-step", str(step))
-        delays = [told.delay for told in watched(model, short, "--realtime", *every)]
-        memory = [told.memory for told in watched(model, long, *every) if told.memory]
+        delays = [frame.delay for frame in watched(model, short, "--realtime", *every)]
+        memory = [frame.memory for frame in watched(model, long, *every) if frame.memory]
     figures = {
         "speed/watch/frames_per_second": figure(rates["torch"]),
         "speed/watch/frames_per_second/openvino": figure(rates["openvino"]),
         "speed/watch/delay_seconds": figure(statistics.median(delays), statistics.stdev(delays), len(delays)),
     }
-    held = [memory[place * (len(memory) - 1) // 4] for place in range(5)]
+    held = [memory[quarter * (len(memory) - 1) // 4] for quarter in range(5)]
     if LONG == HOUR:
         figures["speed/watch/memory_growth_mib"] = figure(held[-1] - held[0])
     cases = {
@@ -111,12 +111,12 @@ def repeated(source: Path, frames: int, path: Path) -> Path:
 
 def rate(model: Path, source: Path, engine: str) -> float:
     """Frames a second from the first frame that is read to the last score."""
-    told = list(watched(model, source, "--engine", engine))
-    return len(told) / (told[-1].clock - told[0].clock + told[0].delay)
+    frames = list(watched(model, source, "--engine", engine))
+    return len(frames) / (frames[-1].clock - frames[0].clock + frames[0].delay)
 
 
-def watched(model: Path, source: Path, *options: str) -> Iterator[Told]:
-    """Each frame as it is told."""
+def watched(model: Path, source: Path, *options: str) -> Iterator[Reported]:
+    """Each frame as it is reported."""
     command = [str(Path(sys.executable).with_name("memae")), "watch", str(model), str(source), "--frames", *options]
     with _process(command) as process:
         number = 0
@@ -125,7 +125,7 @@ def watched(model: Path, source: Path, *options: str) -> Iterator[Told]:
             if event["event"] == "frame":
                 number += 1
                 seen = number >= START and (number - START) % 100 == 0
-                yield Told(time.time(), event["delay"], resident(process.pid) if seen else 0.0)
+                yield Reported(time.time(), event["delay"], resident(process.pid) if seen else 0.0)
 
 
 @contextmanager

@@ -77,7 +77,7 @@ class SpatioTemporal(ClipAutoencoder):
         self.encoder, self.restoring, self.predicting = encoder(widths), decoder(widths), decoder(widths)
 
     def extra_repr(self) -> str:
-        """What the layers do not tell a checkpoint."""
+        """What a checkpoint must know beside the layers."""
         return f"length={self.length}"
 
     def reconstruct(self, x: Tensor) -> Tensor:

@@ -75,8 +75,8 @@ def section() -> list[str]:
 
 def origin(rows: Rows) -> dict[str, Any]:
     """Where the runs of a data set come from, as one."""
-    told = [run["provenance"] for row in rows.values() for each in row.runs for run in each]
-    return records.together(told, "python -m reproduction table1")
+    origins = [run["provenance"] for row in rows.values() for each in row.runs for run in each]
+    return records.together(origins, "python -m reproduction table1")
 
 
 def over_seeds(auroc: NDArray[np.float64]) -> tuple[float, float, int]:

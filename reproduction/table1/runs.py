@@ -60,8 +60,8 @@ def learned(recipe_of: Callable[[str, int], Recipe]) -> Callable[[Problem, int, 
         def figure(model: MemAE) -> float:
             return auroc(data.labels, _scored(model, test, recipe, own=True)[recipe.score])
 
-        model, told = watched(recipe, training, held_out, checkpoint, figure)
-        return figures(data.labels, _scored(model, test, recipe)) | told
+        model, course = watched(recipe, training, held_out, checkpoint, figure)
+        return figures(data.labels, _scored(model, test, recipe)) | course
 
     return method
 

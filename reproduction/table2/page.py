@@ -62,10 +62,10 @@ def section() -> list[str]:
     scales = {scale: runs for scale in TABLE.cells if (runs := read(scale))}
     if not scales:
         return []
-    told = {
+    parts = {
         scale: {"provenance": origin(scale, runs), "figures": scoreboard(scale, runs)} for scale, runs in scales.items()
     }
-    records.write(records.RESULTS / "table2.json", told)
+    records.write(records.RESULTS / "table2.json", parts)
     lines = ["## Tables 2 and 4: frames of UCSD Ped2"]
     for scale, runs in scales.items():
         lines += ["", f"### {TABLE.cells[scale]}", "", *table(runs), "", *other_scores(runs)]
@@ -76,8 +76,8 @@ def section() -> list[str]:
 
 def origin(scale: str, runs: Runs) -> Run:
     """Where the runs of a scale come from, as one."""
-    told = [run["provenance"] for each in runs.values() for run in each]
-    return records.together(told, f"python -m reproduction table2 --scale {scale}")
+    origins = [run["provenance"] for each in runs.values() for run in each]
+    return records.together(origins, f"python -m reproduction table2 --scale {scale}")
 
 
 def auroc(run: Run, protocol: str = "paper", score: str | None = None) -> float:
@@ -165,12 +165,12 @@ def other_scores(runs: Runs) -> list[str]:
 
 
 def flagged(runs: Runs) -> list[str]:
-    """Frames over the threshold, where a detector has one and the record tells."""
+    """Frames over the threshold, where a detector has one and its record has the share."""
     rows = []
     for method in ROWS:
-        told = [run["flagged"] for run in runs.get(method, []) if "flagged" in run]
-        normal, abnormal = (", ".join(f"{each[kind]:.2f}" for each in told) for kind in ("normal", "abnormal"))
-        rows += [f"| {method.title} | {normal} | {abnormal} |"] if told else []
+        shares = [run["flagged"] for run in runs.get(method, []) if "flagged" in run]
+        normal, abnormal = (", ".join(f"{each[kind]:.2f}" for each in shares) for kind in ("normal", "abnormal"))
+        rows += [f"| {method.title} | {normal} | {abnormal} |"] if shares else []
     head = "Share of the test frames above the threshold, which held-out normal frames set; each seed:"
     return ["", head, "", "| | normal frames | abnormal frames |", "|---|---|---|", *rows] if rows else []
 

@@ -122,7 +122,9 @@ def figures(problem: Problem, found: Judged) -> Run:
     video, frame = SHOWN
     return {
         "score": own,
-        "auroc": {name: _told(frame_figures(labels, scores, rounds=ROUNDS)) for name, scores in found.scores.items()},
+        "auroc": {
+            name: _by_protocol(frame_figures(labels, scores, rounds=ROUNDS)) for name, scores in found.scores.items()
+        },
         "pixel_criterion": pixels.criterion.value,
         "pixel_auroc": pixels.pixels,
         "errors": [" ".join(f"{value:.6g}" for value in scores) for scores in found.scores[own]],
@@ -140,13 +142,13 @@ def _stretches(labels: NDArray[np.bool_]) -> str:
 def as_text(picture: NDArray[Any]) -> str:
     """A picture `(h, w)` from 0 to its highest value, as a PNG in base64: a number a line would fill a record.
 
-    What is below 0, as the score of a place that is less unusual than usual, is black.
+    Values below 0 are black: the score of a position whose error is below the expected one.
     """
     levels = np.maximum(picture, 0) / max(float(picture.max()), np.finfo(np.float32).tiny) * 255
     return base64.b64encode(png(levels.round().astype(np.uint8))).decode()
 
 
-def _told(each: list[Figure]) -> Run:
+def _by_protocol(each: list[Figure]) -> Run:
     """The figures by protocol and, where they have none, by normalisation, with edges and as micro average."""
     named = {figure.protocol or figure.normalisation: figure for figure in each if figure.edges or figure.protocol}
     values = {name: figure.micro.value for name, figure in named.items()}
@@ -169,11 +171,11 @@ def learned(recipe_of: Callable[[str, int], Recipe]) -> Callable[[Problem, int, 
 
         def figure(model: MemAE) -> float:
             found = judged(errors_of(model, recipe), problem.test, LENGTH, step=8)
-            return float(_told(frame_figures(labels, found.scores["clip"], rounds=1))["paper"])
+            return float(_by_protocol(frame_figures(labels, found.scores["clip"], rounds=1))["paper"])
 
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        model, told = watched(recipe, training, held_out, checkpoint, figure, every=about.every, device=device)
-        return figures(problem, judged(errors_of(model, recipe), problem.test, LENGTH)) | told
+        model, course = watched(recipe, training, held_out, checkpoint, figure, every=about.every, device=device)
+        return figures(problem, judged(errors_of(model, recipe), problem.test, LENGTH)) | course
 
     return method
 

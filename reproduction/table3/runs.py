@@ -150,8 +150,8 @@ def learned(recipe_of: Callable[[int, int], Recipe], *, longest: bool = False) -
             return flagged(problem.labels[:seen], scores, top(scores, SHARE)).f1
 
         ends = None if longest else recipes.on_a_plateau
-        model, told = watched(recipe, problem.training, problem.held_out, checkpoint, figure, ends)
-        return both(lambda part: errors(model, recipe, part), problem, told)
+        model, course = watched(recipe, problem.training, problem.held_out, checkpoint, figure, ends)
+        return both(lambda part: errors(model, recipe, part), problem, course)
 
     return method
 
@@ -217,6 +217,6 @@ def ours(problem: Problem, seed: int, checkpoint: Path) -> Scored:
         "held_out_error": [epoch.held_out_error for epoch in detector.history_],
     }
     test = frame.iloc[split.wider]
-    _, first, place = np.unique(pd.util.hash_pandas_object(test, index=False), return_index=True, return_inverse=True)
-    scores = detector.anomaly_score(test.iloc[first])[place]  # most rows are repeated, and have one score
+    _, first, inverse = np.unique(pd.util.hash_pandas_object(test, index=False), return_index=True, return_inverse=True)
+    scores = detector.anomaly_score(test.iloc[first])[inverse]  # most rows are repeated, and have one score
     return Scored(inside.held_out_scores(detector), scores, more)
