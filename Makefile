@@ -1,6 +1,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+CODE := src recording reproduction measurements benchmarks fuzz examples tests
 
 .PHONY: demo test check format lint types imports tests docs clean
 
@@ -27,12 +28,12 @@ test: venv check tests
 check: lint types imports
 
 format: venv
-	$(BIN)/ruff format src tests benchmarks examples fuzz
-	$(BIN)/ruff check --fix src tests benchmarks examples fuzz
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
 
 lint: venv
-	$(BIN)/ruff format --check src tests benchmarks examples fuzz
-	$(BIN)/ruff check src tests benchmarks examples fuzz
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
 
 types: venv
 	$(BIN)/mypy

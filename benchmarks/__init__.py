@@ -1,1 +1,1 @@
-"""Measurements on real data; they import memae, never the reverse."""
+"""The old name of `reproduction` and `measurements`; their results still lie here, in `results`."""

@@ -1,4 +1,4 @@
-"""Tries files of one format: `python -m fuzz images FILE…`; or inputs of a campaign, as `benchmarks fuzz` does."""
+"""Tries files of one format: `python -m fuzz images FILE…`; or inputs of a campaign, as `measurements fuzz` does."""
 
 import argparse
 from pathlib import Path

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks import adbench, datasets, protocol, records
-from benchmarks.datasets import Rows
 
+from measurements.adbench import jobs as adbench
+from measurements.adbench.detectors import DETECTORS, Detector
 from memae.errors import SourceError
+from recording import records
+from reproduction import datasets, protocol
+from reproduction.datasets import Rows
 
 
 def write(data: Path, name: str, values: np.ndarray, labels: np.ndarray) -> None:
@@ -65,7 +68,7 @@ def test_only_normal_rows_are_learned_and_every_other_row_is_tested(monkeypatch)
 def test_a_run_measures_a_detector(method, monkeypatch):
     if method != "ours":
         pytest.importorskip("pyod", reason="needs the extra bench")
-    from benchmarks.adbench import runs
+    from measurements.adbench import runs
 
     monkeypatch.setattr(datasets, "adbench", lambda name: {"1_line": table()}[name])
     found = runs.measure("1_line", method, seed=0)
@@ -78,7 +81,7 @@ def test_a_run_measures_a_detector(method, monkeypatch):
 
 
 def test_a_detector_that_says_nothing_ranks_in_the_middle(monkeypatch):
-    from benchmarks.adbench import runs
+    from measurements.adbench import runs
 
     class Silent:
         def fit(self, rows: np.ndarray) -> None: ...
@@ -87,14 +90,16 @@ def test_a_detector_that_says_nothing_ranks_in_the_middle(monkeypatch):
             return np.full(len(rows), np.nan)
 
     monkeypatch.setattr(datasets, "adbench", lambda _: table())
-    monkeypatch.setattr(runs, "_peer", lambda *_: Silent())
+    monkeypatch.setitem(runs.BY_KEY, "PCA", Detector("PCA", lambda *_: Silent()))
     found = runs.measure("1_line", "PCA", seed=0)
     assert found["auroc"] == 0.5
     assert found["scores_missing"] == 74
 
 
 def test_the_page_ranks_the_detectors_by_complete_seeds_alone(tmp_path, monkeypatch):
-    page = pytest.importorskip("benchmarks.adbench.page", reason="needs the extra bench")
+    pytest.importorskip("scikit_posthocs", reason="needs the extra bench")
+    from measurements.adbench import page
+
     monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(page, "PAGE", tmp_path / "quality.md")
     monkeypatch.setattr(page, "PICTURE", tmp_path / "quality" / "ranks.png")
@@ -102,12 +107,12 @@ def test_the_page_ranks_the_detectors_by_complete_seeds_alone(tmp_path, monkeypa
     page.render()
     assert not page.PAGE.exists()
     for name, best in (("2_b", "KNN"), ("10_a", "ours"), ("3_c", "ours")):
-        for method in adbench.METHODS:
+        for method in DETECTORS:
             for seed in range(adbench.SEEDS):
-                if name == "10_a" and seed == 4 and method == "VAE":
+                if name == "10_a" and seed == 4 and method.key == "VAE":
                     continue
-                place = adbench.METHODS.index(method)
-                auroc = (0.95 if method == best else 0.9 - place / 100) + seed / 1000
+                place = DETECTORS.index(method)
+                auroc = (0.95 if method.key == best else 0.9 - place / 100) + seed / 1000
                 job = adbench.job(name, method, seed)
                 figures = {"auroc": auroc, "average_precision": 0.5, "fit_seconds": 1.0 + place, "score_seconds": 0.1}
                 provenance = {"command": "c", "commit": "1234"}
@@ -124,7 +129,7 @@ def test_the_page_ranks_the_detectors_by_complete_seeds_alone(tmp_path, monkeypa
     assert figures["adbench/ours/auroc_minus_best_neural"]["value"] == pytest.approx(0.9348 - 0.8215, abs=1e-4)
     assert figures["adbench/ours/fit_time_vs_pyod_autoencoder"]["value"] == pytest.approx(1 / 9)
     assert page.PICTURE.stat().st_size > 5000
-    for job in adbench.unclean_jobs(["2_b", "3_c", "10_a"], adbench.METHODS, range(5)):
+    for job in adbench.unclean_jobs(["2_b", "3_c", "10_a"], DETECTORS, range(5)):
         told, share = job.arguments["method"] == "ours told", job.arguments["share"]
         small = job.arguments["name"] == "10_a"
         found = {"auroc": None if small else 0.9 - share * (0.1 if told else 0.5), "provenance": provenance}
@@ -157,7 +162,7 @@ def test_anomalies_among_the_training_rows_are_not_tested_and_all_else_stays():
 
 @pytest.mark.parametrize("method", ["ours", "ours told"])
 def test_a_detector_learns_from_rows_that_are_not_clean(method, monkeypatch):
-    from benchmarks.adbench import runs
+    from measurements.adbench import runs
 
     monkeypatch.setattr(datasets, "adbench", lambda name: {"1_line": table(1000, 100), "2_small": table()}[name])
     found = runs.measure_contaminated("1_line", method, share=0.2, seed=0)

@@ -9,21 +9,20 @@ from scipy.stats import multivariate_normal
 from sklearn.svm import OneClassSVM as OneClassSVMachine
 from torch import Tensor
 
-pytest.importorskip("benchmarks.baselines.kde")
-
-from benchmarks.baselines.dagmm import DeepAutoencodingGaussianMixture, mixture
-from benchmarks.baselines.dcn import DeepClusteringNetwork
-from benchmarks.baselines.descent import descend
-from benchmarks.baselines.dsebm import DeepStructuredEnergy
-from benchmarks.baselines.kde import BANDWIDTHS, KernelDensity
-from benchmarks.baselines.neighbours import NearestNeighbour
-from benchmarks.baselines.ocsvm import NU, OneClassSVM
-from benchmarks.baselines.pca import PrincipalComponents
-from benchmarks.baselines.pixelcnn import MIXTURE, PixelCNN, mixture_log_likelihood
-from benchmarks.baselines.vae import VariationalAutoencoder, divergence
+pytest.importorskip("reproduction.baselines.kde")
 
 from memae.metrics import auroc
 from memae.networks.convolutional import Layout
+from reproduction.baselines.dagmm import DeepAutoencodingGaussianMixture, mixture
+from reproduction.baselines.dcn import DeepClusteringNetwork
+from reproduction.baselines.descent import descend
+from reproduction.baselines.dsebm import DeepStructuredEnergy
+from reproduction.baselines.kde import BANDWIDTHS, KernelDensity
+from reproduction.baselines.neighbours import NearestNeighbour
+from reproduction.baselines.ocsvm import NU, OneClassSVM
+from reproduction.baselines.pca import PrincipalComponents
+from reproduction.baselines.pixelcnn import MIXTURE, PixelCNN, mixture_log_likelihood
+from reproduction.baselines.vae import VariationalAutoencoder, divergence
 
 SMALL = Layout((6, 4), ((2, 2), (2, 2)))
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks calibration`: how splits are drawn, what is counted, and the page, on made-up scores."""
+"""`python -m measurements calibration`: how splits are drawn, what is counted, and the page, on made-up scores."""
 
 import json
 from typing import Any
@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from benchmarks import calibration, records, trust_page
-from benchmarks.calibration import SPLITS, Held, halves, measured, told
 
+from measurements import calibration, trust_page
+from measurements.calibration import SPLITS, Held, drifts, halves, measured
 from memae.scoring.calibration import Calibration
+from recording import records
 
 RNG = np.random.default_rng(0)
 
@@ -33,10 +34,10 @@ def test_halves_keep_groups_whole_and_differ_by_seed() -> None:
 
 
 def test_splits_of_samples_keep_the_promise_and_those_of_videos_do_not() -> None:
-    alone = told(held().scores, np.arange(1200), 0.05)
+    alone = drifts(held().scores, np.arange(1200), 0.05)
     assert sum(map(calibration.inside, alone)) >= SPLITS - 4
     videos = held(8)
-    assert sum(map(calibration.inside, told(videos.scores, videos.group, 0.05))) < SPLITS / 2
+    assert sum(map(calibration.inside, drifts(videos.scores, videos.group, 0.05))) < SPLITS / 2
 
 
 def test_the_page_is_rendered_from_what_was_measured(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,12 +6,12 @@ from functools import partial
 
 import numpy as np
 import pytest
-from benchmarks import datasets, evaluate_video, frame_protocol
-from benchmarks.frame_protocol import by_video, without_edges
 from sklearn.metrics import roc_auc_score
 
 from memae.errors import InputError, OptionError, SourceError
 from memae.frames import spread_over_frames
+from reproduction import datasets, evaluate_video, frame_protocol
+from reproduction.frame_protocol import by_video, without_edges
 
 PED2 = [180, 180, 150, 180, 150, 180, 180, 180, 120, 150, 180, 180]
 AVENUE = [1439, 1211, 923, 947, 1007, 1283, 605, 36, 1175, 841, 472, 1271, 549, 507, 1001, 740, 426, 294, 248, 273, 76]
@@ -258,7 +258,7 @@ def command(*words):
     parser = argparse.ArgumentParser()
     evaluate_video.add_arguments(parser)
     arguments = parser.parse_args([str(word) for word in words])
-    arguments.run(arguments)
+    evaluate_video.main(arguments)
 
 
 def test_arrays_are_read_from_either_file(tmp_path):
@@ -292,7 +292,7 @@ def test_the_table_tells_what_does_not_exist():
 
 @pytest.mark.skipif(not (datasets.DATA / "UCSD_Anomaly_Dataset.v1p2").exists(), reason="needs UCSD Ped2")
 def test_the_command_judges_errors_of_ped2(tmp_path, capsys):
-    from benchmarks.video_sets import video_set
+    from reproduction.video_sets import video_set
 
     labels = [video_set("ped2").labels(index) for index in range(12)]
     assert [len(each) for each in labels] == PED2

@@ -18,13 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from benchmarks import fuzz as benchmark
-from benchmarks.fuzz import campaign, page
-from fuzz.__main__ import FORMATS
-from fuzz.formats import Format, taken
 from PIL import Image
 
 from fuzz import child, images, model_files, mutations, videos
+from fuzz.__main__ import FORMATS
+from fuzz.formats import Format, taken
+from measurements.fuzz import campaign, page
 from memae.checkpoint import Run as Checkpoint
 from memae.cli.score_table import scored
 from memae.cli.writing import write
@@ -160,7 +159,7 @@ def test_a_campaign_is_counted_and_rendered(monkeypatch: pytest.MonkeyPatch) -> 
     assert found["figures"]["fuzz/inputs"]["value"] == 9
     assert found["figures"]["fuzz/failures"]["value"] == 0
     assert found["formats"]["model_files"]["inputs"] == 9
-    assert set(benchmark.TARGETS) == set(found["figures"])
+    assert set(campaign.TARGETS) == set(found["figures"])
     told = "\n".join(page._lines(found | {"provenance": {"command": "c", "commit": "abc"}}))
     assert "**9** inputs: **0** failures" in told
     assert "| model files | 9 |" in told

@@ -11,10 +11,10 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pandas as pd
 import pytest
-from benchmarks.parity import page
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from measurements.parity import page
 from memae import ImageMemAE, TabularMemAE, VideoMemAE, load
 from memae.data.streams import View, read_source
 from memae.engines import with_openvino

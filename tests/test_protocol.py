@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from benchmarks import datasets
-from benchmarks.protocol import flagged, halves, top
 
 from memae.errors import SourceError
+from reproduction import datasets
+from reproduction.protocol import flagged, halves, top
 
 
 def test_the_learned_half_lends_its_normal_rows_and_the_other_half_is_the_test():

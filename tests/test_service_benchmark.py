@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmarks import records
-from benchmarks.service import page
-from benchmarks.service.load import offered
-from benchmarks.service.process import Rate, read
 from tests.goods import table
 
+from measurements.service import page
+from measurements.service.load import offered
+from measurements.service.process import Rate, read
 from memae import TabularMemAE
 from memae.service.app import Service
 from memae.service.limits import Limits
 from memae.service.server import Server, bound
+from recording import records
 
 WRK = """Running 5s test @ http://127.0.0.1:1/score
   1 threads and 64 connections
@@ -61,7 +61,7 @@ def test_requests_are_offered_at_a_rate() -> None:
 
 
 def test_a_server_that_goes_away_leaves_requests_unanswered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.service.load.PATIENCE", 0.1)
+    monkeypatch.setattr("measurements.service.load.PATIENCE", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         address = f"http://127.0.0.1:{listening.getsockname()[1]}/score"
         load = offered(address, b"{}", rate=50, seconds=0.3, connections=2)

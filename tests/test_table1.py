@@ -1,6 +1,7 @@
 """Table 1: the problems are the paper's, every method runs, and the page says what was recorded."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ import pytest
 pytest.importorskip("scipy")
 
 import torch
-from benchmarks import records
-from benchmarks.datasets import Images
-from benchmarks.protocol import one_class, tensor
-from benchmarks.recipe import Curve
-from benchmarks.table1 import METHODS, ONE_SEED, job, jobs, recipes, runs, seeds_of
-from benchmarks.table1.scores import SCORES
+
+from recording import records
+from reproduction.datasets import Images
+from reproduction.protocol import one_class, tensor
+from reproduction.recipe import Curve
+from reproduction.table1 import methods, recipes, runs
+from reproduction.table1.methods import OURS, OURS_WITHOUT_MEMORY, TABLE
+from reproduction.table1.scores import SCORES
 
 RANDOM = np.random.default_rng(0)
 LABELS = np.repeat(np.arange(10), 90).astype(np.uint8)
@@ -42,20 +45,23 @@ def test_problems_are_drawn_as_the_paper_says(normal, seed):
     assert not np.array_equal(problem.test, other.test)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [each.key for each in TABLE.methods])
 def test_every_method_runs_and_finds_another_stripe(method, monkeypatch, tmp_path):
     monkeypatch.setattr(runs, "load", lambda name: (IMAGES, "checksum"))
     monkeypatch.setattr(
-        runs, "EPOCHS", {name: {"mnist": 20 if name == "vae" else 4} for name in ("vae", "dsebm", "pixelcnn")}
+        methods, "EPOCHS", {name: {"mnist": 20 if name == "vae" else 4} for name in ("vae", "dsebm", "pixelcnn")}
     )
     monkeypatch.setitem(recipes.SETS, "mnist", recipes.SETS["mnist"].__class__(
         (1, 28, 28), recipes.SETS["mnist"].layout, 20, 60))  # fmt: skip
     if method.startswith("ours"):
-        more = {"n_items": 0, "warmup": 0} if method.endswith("memory") else {"n_items": 20, "warmup": 1}
-        monkeypatch.setitem(runs.METHODS, method, runs.ours(epochs=20, **more))
+        quick = (
+            replace(OURS_WITHOUT_MEMORY, run=runs.ours(epochs=20, n_items=0, warmup=0)),
+            replace(OURS, run=runs.ours(epochs=20, n_items=20, warmup=1)),
+        )
+        monkeypatch.setattr(methods, "TABLE", replace(TABLE, methods=quick))
     elif method == "pca_128":
         pytest.skip("the generated class has fewer images")
-    found = runs.measure("mnist", method, 4, 0, tmp_path / "run.checkpoint")
+    found = methods.measure("mnist", method, 4, 0, tmp_path / "run.checkpoint")
     assert found["data"] == "checksum"
     own = found["auroc"][found["score"]]
     assert own > 0.6 or method == "pixelcnn"  # to which a stripe elsewhere looks the same
@@ -68,7 +74,7 @@ def test_every_method_runs_and_finds_another_stripe(method, monkeypatch, tmp_pat
         assert found["epoch"] == int(np.argmin(found["held_out_error"])) + 1
     assert not list(tmp_path.glob("*.curve"))
     (tmp_path / "run.checkpoint").unlink(missing_ok=True)
-    again = runs.measure("mnist", method, 4, 0, tmp_path / "run.checkpoint")
+    again = methods.measure("mnist", method, 4, 0, tmp_path / "run.checkpoint")
     assert again["auroc"] == found["auroc"]  # same seed, same figures
 
 
@@ -120,7 +126,7 @@ def test_scores_are_what_they_say():
 
 
 def recorded(dataset: str, method: str, normal: int, seed: int, auroc: float, **more: Any) -> None:
-    one = job(dataset, method, normal, seed)
+    one = TABLE.job(TABLE.method(method), dataset, seed, normal)
     names = list(SCORES) if method == "ae" else ["squared"]
     found = {
         "score": "squared",
@@ -132,7 +138,9 @@ def recorded(dataset: str, method: str, normal: int, seed: int, auroc: float, **
 
 
 def test_the_page_has_the_means_the_differences_and_the_figures_of_the_scoreboard(tmp_path, monkeypatch):
-    page = pytest.importorskip("benchmarks.table1.page", reason="needs the extra bench")
+    pytest.importorskip("matplotlib", reason="needs the extra bench")
+    from reproduction.table1 import page
+
     monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(page, "PICTURES", tmp_path / "pictures")
     assert page.section() == ["## Table 1: images", "", *page.NOTES.read_text().splitlines()]
@@ -161,23 +169,23 @@ def test_the_page_has_the_means_the_differences_and_the_figures_of_the_scoreboar
 
 
 def test_jobs_are_every_method_class_and_seed_and_no_more():
-    found = jobs(["mnist", "cifar10"], METHODS, range(10), None)
-    names = [each.name for each in found]
-    assert len(set(names)) == len(names) == 10 * (3 * len(METHODS) + 3 * (len(METHODS) - 4) + 4)
-    assert len(list(seeds_of("cifar10", "vae"))) == 1
-    assert all(method in METHODS for _, method in ONE_SEED)
-    assert set(METHODS) == set(runs.METHODS)
-    wanted = jobs(["mnist"], ["ae"], [3], [7])
+    names = [each.name for each in TABLE.jobs()]
+    count = len(TABLE.methods)
+    assert len(set(names)) == len(names) == 10 * (3 * count + 3 * (count - 4) + 4)
+    assert len(TABLE.seeds(TABLE.method("vae"), "cifar10")) == 1
+    assert len({method.key for method in TABLE.methods}) == len({method.title for method in TABLE.methods}) == count
+    assert set(TABLE.cells) == set(recipes.SETS)
+    wanted = TABLE.jobs(["mnist"], [TABLE.method("ae")], [7], [3])
     assert [each.arguments for each in wanted] == [{"dataset": "mnist", "method": "ae", "normal": 3, "seed": 7}]
 
 
 def test_the_committed_page_is_what_the_runs_say(monkeypatch, tmp_path):
-    reproduce = pytest.importorskip("benchmarks.reproduce", reason="needs the extra bench")
     pytest.importorskip("matplotlib", reason="needs the extra bench")
-    from benchmarks import figures
-    from benchmarks.table1 import page
-    from benchmarks.table2 import page as table2
-    from benchmarks.table3 import page as table3
+    from reproduction import figures
+    from reproduction import page as reproduce
+    from reproduction.table1 import page
+    from reproduction.table2 import page as table2
+    from reproduction.table3 import page as table3
 
     shown = Path(reproduce.PAGE).read_text()
     summary = (records.RESULTS / "summary.json").read_text()

@@ -14,16 +14,19 @@ from sklearn.metrics import roc_auc_score
 pytest.importorskip("scipy")
 
 import torch
-from benchmarks import figures, records
-from benchmarks.baselines.conv2d import StackedFrames
-from benchmarks.baselines.conv3d import SpatioTemporal
-from benchmarks.table2 import METHODS, SCALES, job, jobs, recipes, runs, seeds_of
-from benchmarks.table2.runs import Problem, judged
-from benchmarks.video_sets import VideoSet
 from numpy.lib.stride_tricks import sliding_window_view
 
 from memae.data.videos import Video, videos_of_array
 from memae.networks.convolutional import Layout
+from recording import records
+from recording.commands import of_jobs
+from reproduction import figures
+from reproduction.baselines.conv2d import StackedFrames
+from reproduction.baselines.conv3d import SpatioTemporal
+from reproduction.table2 import methods, recipes, runs
+from reproduction.table2.methods import CONV2D, CONV3D, TABLE
+from reproduction.table2.runs import Problem, judged
+from reproduction.video_sets import VideoSet
 
 SIZE = (32, 32)
 LABELS = [np.arange(40) >= 20, np.arange(40) < 15]
@@ -58,8 +61,12 @@ def small(monkeypatch):
     monkeypatch.setattr(runs, "ROUNDS", 2)
     about = replace(recipes.SCALES["cpu"], size=SIZE, layout=Layout((4, 8), ((2, 2, 2), (2, 2, 2))), epochs=2, every=2)
     monkeypatch.setitem(recipes.SCALES, "cpu", about)
-    monkeypatch.setitem(runs.METHODS, "conv2d", runs.compared(lambda seed: StackedFrames(epochs=1, width=0.02), 10))
-    monkeypatch.setitem(runs.METHODS, "conv3d", runs.compared(lambda seed: SpatioTemporal(epochs=1, width=0.1), 32))
+    quick = {
+        CONV2D: runs.compared(lambda seed: StackedFrames(epochs=1, width=0.02), 10),
+        CONV3D: runs.compared(lambda seed: SpatioTemporal(epochs=1, width=0.1), 32),
+    }
+    own = tuple(replace(each, run=quick[each]) if each in quick else each for each in TABLE.methods)
+    monkeypatch.setattr(methods, "TABLE", replace(TABLE, methods=own))
 
 
 def test_a_frame_has_the_clip_centred_on_it_and_edges_the_nearest():
@@ -76,13 +83,14 @@ def test_a_frame_has_the_clip_centred_on_it_and_edges_the_nearest():
     assert np.allclose(found.maps[0], values, atol=1e-3)
 
 
-def test_every_method_has_a_run():
-    assert set(METHODS) == set(runs.METHODS)
+def test_every_method_is_there_once():
+    assert len({method.key for method in TABLE.methods}) == len(TABLE.methods)
+    assert {*methods.ROWS, *methods.ABLATED, *methods.PICTURED, *methods.SIZES.values()} == set(TABLE.methods)
 
 
-@pytest.mark.parametrize("method", [name for name in METHODS if not name.startswith("ours")])
+@pytest.mark.parametrize("method", [each.key for each in TABLE.methods if not each.key.startswith("ours")])
 def test_every_method_runs_and_says_the_same_again(method, tmp_path):
-    found = runs.measure("cpu", method, 0, tmp_path / "run.checkpoint")
+    found = methods.measure("cpu", method, 0, tmp_path / "run.checkpoint")
     assert json.loads(json.dumps(found)) == found
     assert [len(each.split()) for each in found["errors"]] == [40, 40]
     for name in ("frame", "map"):
@@ -98,7 +106,7 @@ def test_every_method_runs_and_says_the_same_again(method, tmp_path):
     assert not list(tmp_path.glob("*.curve"))
     for left in tmp_path.iterdir():
         left.unlink()
-    assert runs.measure("cpu", method, 0, tmp_path / "run.checkpoint")["auroc"] == found["auroc"]
+    assert methods.measure("cpu", method, 0, tmp_path / "run.checkpoint")["auroc"] == found["auroc"]
 
 
 def test_the_variants_differ_in_the_memory_alone():
@@ -120,21 +128,23 @@ def test_the_variants_differ_in_the_memory_alone():
 
 
 def test_jobs_are_those_of_the_tables():
-    assert {each.name.split("/")[2] for each in jobs("cpu", METHODS, None)} == set(METHODS)
-    assert len(jobs("256", METHODS, None)) == 5 * 7
-    assert not list(seeds_of("256", "ours"))
-    assert job("cpu", "ae", 1).name == "table2/ped2_cpu/ae/1"
-    assert len(jobs("cpu", ["conv2d"], [4])) == 1
-    assert set(SCALES) == set(recipes.SCALES)
+    assert {each.name.split("/")[2] for each in TABLE.jobs(["cpu"])} == {each.key for each in TABLE.methods}
+    assert len(TABLE.jobs(["256"])) == 5 * 7
+    assert not TABLE.seeds(methods.OURS, "256")
+    assert not TABLE.jobs(["256"], [methods.OURS], [0])
+    assert TABLE.job(methods.AE, "cpu", 1, 0).name == "table2/ped2_cpu/ae/1"
+    assert len(TABLE.jobs(["cpu"], [CONV2D], [4])) == 1
+    assert set(TABLE.cells) == set(recipes.SCALES)
 
 
 @pytest.mark.parametrize(("number", "count"), [(3, 4), (4, 8), (5, 3), (6, 3), (7, 5)])
 def test_each_figure_is_one_command(number, count, monkeypatch):
     asked, parser = [], argparse.ArgumentParser()
-    monkeypatch.setattr(figures, "run", lambda wanted, workers: asked.extend(wanted))
-    monkeypatch.setattr("benchmarks.reproduce.render", lambda: asked.append("page"))
-    figures.add_arguments(parser)
-    figures.main(parser.parse_args(["--only", str(number)]))
+    monkeypatch.setattr("recording.jobs.run", lambda wanted, workers: asked.extend(wanted))
+    monkeypatch.setattr(records, "summarise", lambda: None)
+    command = of_jobs("figures", "", "", figures.add_options, figures.chosen, lambda: asked.append("page"))
+    command.add_arguments(parser)
+    command.run(parser.parse_args(["--only", str(number)]))
     assert len(asked) == count + 1
     assert asked[-1] == "page"
 
@@ -143,7 +153,7 @@ def test_each_figure_is_one_command(number, count, monkeypatch):
 
 
 def recorded(method, seed, auroc, found, **more):
-    one = job("cpu", method, seed)
+    one = TABLE.job(TABLE.method(method), "cpu", seed, 0)
     named = {name: found["auroc"][name] | {"paper": auroc} for name in found["auroc"]}
     provenance = {"command": "x", "commit": f"c{seed}"}
     told = {"arguments": one.arguments, "provenance": provenance, "seconds": 120.0, "cpu_seconds": 60.0}
@@ -151,12 +161,14 @@ def recorded(method, seed, auroc, found, **more):
 
 
 def test_the_page_has_the_tables_and_the_figures_of_the_scoreboard(tmp_path, monkeypatch):
-    page = pytest.importorskip("benchmarks.table2.page", reason="needs the extra bench")
+    pytest.importorskip("matplotlib", reason="needs the extra bench")
+    from reproduction.table2 import page
+
     monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(page, "PICTURES", tmp_path / "pictures")
     monkeypatch.setattr(page, "VIDEOS", (0, 1))
     assert page.section() == []
-    found = runs.measure("cpu", "difference", 0, tmp_path / "run.checkpoint")
+    found = methods.measure("cpu", "difference", 0, tmp_path / "run.checkpoint")
     curve = {"curve": [None, 0.5, 0.95], "held_out_error": [3.0, 2.0, 1.0]}
     for seed in range(2):
         recorded("ae", seed, 0.90 + 0.01 * seed, found, **curve)

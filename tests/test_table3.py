@@ -3,12 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
-from benchmarks import datasets, records
-from benchmarks.datasets import Rows
-from benchmarks.table3 import COLUMNS, METHODS, jobs, recipes, runs
 
 from memae.metrics import auroc
 from memae.options import Epoch
+from recording import records
+from reproduction import datasets
+from reproduction.datasets import Rows
+from reproduction.table3 import methods, recipes, runs
+from reproduction.table3.methods import TABLE
 
 
 def frame(n: int = 1200) -> pd.DataFrame:
@@ -41,17 +43,17 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_method_has_a_row_and_every_row_a_method():
-    assert runs.METHODS.keys() == METHODS.keys()
-    found = [each.name for each in jobs(METHODS, None)]
+    assert len({method.key for method in TABLE.methods}) == len(TABLE.methods)
+    found = [each.name for each in TABLE.jobs()]
     assert len(found) == len(set(found))
-    assert len(found) == sum(METHODS.values()) + 6 * len(COLUMNS)
+    assert len(found) == sum(method.seeds["120"] for method in TABLE.methods) + 6 * (len(TABLE.cells) - 1)
     assert found.index("table3/memae_paper/0") < found.index("table3/ae/1") < found.index("table3/ae_118/0")
-    assert [each.name for each in jobs(["pca_2"], [4, 5])] == ["table3/pca_2/4"]
+    assert [each.name for each in TABLE.jobs(None, [TABLE.method("pca_2")], [4, 5])] == ["table3/pca_2/4"]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [each.key for each in TABLE.methods])
 def test_every_method_runs_and_gives_all_figures(method, tmp_path):
-    found = runs.measure(method, seed=0, columns=120, checkpoint=tmp_path / "checkpoint")
+    found = methods.measure(method, seed=0, columns=120, checkpoint=tmp_path / "checkpoint")
     assert found["sets"].keys() == {"paper", "all anomalies", "without duplicates"}
     for each in found["sets"].values():
         assert 0 <= each["auroc"] <= 1
@@ -79,7 +81,7 @@ def test_training_ends_on_a_plateau_of_the_held_out_error():
 def test_a_training_that_ended_keeps_its_last_epoch(monkeypatch, tmp_path):
     monkeypatch.setattr(recipes, "GAIN", 1.0)  # no gain is enough
     monkeypatch.setattr(recipes, "EPOCHS", 6)
-    found = runs.measure("ae", seed=0, columns=120, checkpoint=tmp_path / "checkpoint")
+    found = methods.measure("ae", seed=0, columns=120, checkpoint=tmp_path / "checkpoint")
     assert found["epoch"] == len(found["curve"]) == 4
 
 
@@ -116,13 +118,14 @@ def test_the_variants_of_memae_differ_by_their_memory_alone():
 
 
 def test_the_page_shows_every_method_and_the_figures_of_its_runs(monkeypatch, tmp_path):
-    page = pytest.importorskip("benchmarks.table3.page", reason="needs the extra bench")
+    pytest.importorskip("matplotlib", reason="needs the extra bench")
+    from reproduction.table3 import page
+
     monkeypatch.setattr(records, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(page, "PICTURES", tmp_path / "reproduce")
-    assert page.ROWS.keys() == METHODS.keys()
     assert page.section() == []
     f1 = {"ae": 0.94, "memae_paper": 0.95, "memae_authors": 0.96, "pca_2": 0.97, "ours": 0.98, "ae_longest": 0.9}
-    for each in jobs(f1, [0, 1, 2]):
+    for each in TABLE.jobs(None, map(TABLE.method, f1), [0, 1, 2]):
         seed, method = each.arguments["seed"], each.arguments["method"]
         flags = {key: {"precision": 0.5, "recall": 0.6, "f1": f1[method] + seed / 1000} for key in page.THRESHOLDS}
         sets = {key: {"auroc": 0.99, "average_precision": 0.9, **flags} for key in page.SETS}

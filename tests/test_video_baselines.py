@@ -5,17 +5,16 @@ import pytest
 import torch
 from torch import Tensor
 
-pytest.importorskip("benchmarks.baselines.descent")
-
-from benchmarks.baselines.conv2d import StackedFrames
-from benchmarks.baselines.conv3d import SpatioTemporal, prediction_weights
-from benchmarks.baselines.descent import descend
+pytest.importorskip("reproduction.baselines.descent")
 
 from memae.data.clips import Clips
 from memae.data.samples import InMemory, Selection
 from memae.data.videos import videos_of_array
 from memae.errors import TrainingError
 from memae.metrics import auroc
+from reproduction.baselines.conv2d import StackedFrames
+from reproduction.baselines.conv3d import SpatioTemporal, prediction_weights
+from reproduction.baselines.descent import descend
 
 SIDE = 32
 

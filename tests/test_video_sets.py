@@ -9,15 +9,16 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from benchmarks import __main__ as benchmarks
-from benchmarks import doctor, video_sets
-from benchmarks.datasets import DATA
-from benchmarks.doctor import diagnose, frames_of
-from benchmarks.video_sets import Counts, frame_number, gt_frames, video_set
 from PIL import Image
 from scipy.io import savemat
 
 from memae.errors import OptionError, SchemaError, SourceError
+from recording import commands
+from reproduction import doctor, video_sets
+from reproduction.commands import COMMANDS
+from reproduction.datasets import DATA
+from reproduction.doctor import diagnose, frames_of
+from reproduction.video_sets import Counts, frame_number, gt_frames, video_set
 
 ABNORMAL = np.array([False, False, True, True, True, False])  # the frames of every generated test video
 HEIGHT, WIDTH = 16, 24
@@ -421,9 +422,9 @@ class TestCommand:
         monkeypatch.setitem(video_sets.PUBLISHED, "ped2", COUNTS)
 
         def run(*arguments: str) -> tuple[int, str, str]:
-            monkeypatch.setattr(sys, "argv", ["benchmarks", "doctor", *arguments])
+            monkeypatch.setattr(sys, "argv", ["reproduction", "doctor", *arguments])
             try:
-                benchmarks.main()
+                commands.main("reproduction", "", COMMANDS)
             except SystemExit as stop:
                 return int(stop.code or 0), *capsys.readouterr()
             return 0, *capsys.readouterr()
@@ -468,7 +469,7 @@ class TestCommand:
         code, out, err = ran("avenue")
         assert (code, out) == (2, "")
         assert err.startswith(
-            f"benchmarks: {tmp_path / 'Avenue Dataset' / 'training_videos'} is missing; get avenue from"
+            f"reproduction: {tmp_path / 'Avenue Dataset' / 'training_videos'} is missing; get avenue from"
         )
 
 

@@ -155,7 +155,7 @@ def _epoch(
         random = _generator(options, number, 3, step)
         progress = (number + step / steps) / options.epochs
         x = batch.to(next(model.parameters()).device)
-        _learn(run, x, x if corrupt is None else corrupt(x, random), options, progress, random)
+        _learn(run, x, options, progress, random, corrupt)
         run.step, run.seconds = step + 1, time.monotonic() - began
         samples, loss, _, entropy = run.sums.tolist()
         in_use = int((run.meter.use > 0).sum()) if run.meter is not None else 0
@@ -178,22 +178,29 @@ def _denormals_are_zero() -> Iterator[None]:
 
 
 @_denormals_are_zero()
-def _learn(run: Run, x: Tensor, seen: Tensor, options: Options, progress: float, random: torch.Generator) -> None:
+def _learn(
+    run: Run,
+    x: Tensor,
+    options: Options,
+    progress: float,
+    random: torch.Generator,
+    corrupt: Corruption | None = None,
+) -> None:
     """One step of Adam on Eq. 10, and on what a pretext task adds to it.
 
     Args:
         run: what changes.
         x: samples to restore.
-        seen: what the model sees of them.
         options: how.
         progress: share of the training that is done.
-        random: samples the views of a pretext task.
+        random: samples what is corrupted, and the views of a pretext task.
+        corrupt: see `train`.
     """
     model = run.model
     model.train()
     for group in run.adam.param_groups:
         group["lr"] = options.learning_rate * (0.5 * (1 + math.cos(math.pi * progress)) if options.decay else 1.0)
-    found: Found = model(seen, random)
+    found: Found = model(x if corrupt is None else corrupt(x, random), random)
     error = reconstruction_error(model.pretext.target(x), found.x_hat, options.reduction)
     entropy = error.new_zeros(1) if found.recall is None else found.recall.entropy
     loss = objective(error, entropy, options.alpha)

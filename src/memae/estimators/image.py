@@ -31,7 +31,7 @@ from memae.scoring.fitting import kept_codes
 from memae.scoring.measures import CodeDistance, Error, Measure, RelativeError, Surprise
 from memae.spec import Spec, code_shape
 
-REFERENCE_BYTES = 2**26
+KEPT_BYTES = 2**26
 
 
 @with_parameters
@@ -136,7 +136,7 @@ class ImageMemAE(parameters.Image, Estimator):
             views = spec.pretext.rotations
             measures.append(Surprise(views))
         code = math.prod(code_shape(spec)) * views
-        wanted = REFERENCE_BYTES // (4 * code) if self.kept_samples is None else self.kept_samples
+        wanted = KEPT_BYTES // (4 * code) if self.kept_samples is None else self.kept_samples
         if wanted:
             order = torch.Generator().manual_seed(options.seed)
             batches = training.batches(scorer.chunk, order)

@@ -38,7 +38,7 @@ from memae.spec import Spec
 
 IN_MEMORY = 2**29
 """Bytes of features up to which a file is held in memory; a larger one streams."""
-REFERENCES = 10_000
+KEPT_ROWS = 10_000
 """Training rows that are kept to measure the distance to them: more cost time in scoring, and hardly tell more."""
 
 
@@ -220,7 +220,7 @@ class TabularMemAE(parameters.Tabular, Estimator):
 
     def _measures(self, training: Samples, options: Options, scorer: Scorer, held_out: Samples) -> list[Measure]:
         error = NormalizedError(expected_error(scorer, held_out)) if self.masked_columns else Error(options.reduction)
-        wanted = REFERENCES if self.kept_samples is None else self.kept_samples
+        wanted = KEPT_ROWS if self.kept_samples is None else self.kept_samples
         if not wanted:
             return [error]
         if isinstance(training, Streamed):
@@ -253,7 +253,7 @@ class TabularMemAE(parameters.Tabular, Estimator):
         """
         check_is_fitted(self, "scorer_")
         rows = torch.cat(list(self._raw(X)))
-        return updated(self, rows, epochs, REFERENCES if self.kept_samples is None else self.kept_samples)
+        return updated(self, rows, epochs, KEPT_ROWS if self.kept_samples is None else self.kept_samples)
 
     def contributions(self, X: Any) -> pd.DataFrame:
         """What each column adds to the anomaly score of each row; the columns are those of the user's table.

@@ -38,12 +38,12 @@ from memae.scoring.fitting import kept_positions
 from memae.scoring.measures import Error, Measure, PositionDistance, PositionError, PositionSurprise
 from memae.spec import Spec, code_shape
 
-PACES = (1, 2, 3)
+SPEEDS = (1, 2, 3)
 SHORTER_SIDE = 192
 """Pixels to which the shorter side of frames is scaled, if it is longer."""
 CLIPS = 4000
 """Training clips an epoch, about, where the step from one to the next is free."""
-REFERENCES = 2000  # known places; to look through more of them would take longer than the network
+KEPT_POSITIONS = 2000  # known places; to look through more of them would take longer than the network
 PER_CLIP = 4  # of a clip, where there are clips enough: neighbouring ones are alike
 IN_MEMORY = 2**31
 """Bytes of frames up to which files are held in memory; more are decoded in each pass."""
@@ -114,7 +114,7 @@ class VideoMemAE(parameters.Video, Estimator):
         streams = bool(videos) and videos[0].frames.is_meta
         room = BUFFER // (videos[0].frames[0].nbytes * len(videos)) if streams else None
         self.unit_ = pixel_unit(X)
-        advice = "Lower the length" + (", or set speeds=False (--no-speeds)" if len(self._paces()) > 1 else "")
+        advice = "Lower the length" + (", or set speeds=False (--no-speeds)" if len(self._speeds()) > 1 else "")
         training, held_out = ends(videos, self._film_length(), self._held_frames, room, advice)
         films = self._films(training)
         self.shape_ = (films.shape[0], self.length, *films.shape[2:])
@@ -140,12 +140,12 @@ class VideoMemAE(parameters.Video, Estimator):
         return Clips(training, length, max(free, 1) if self.step is None else self.step)
 
     def _film_length(self) -> int:
-        return span(self._paces() or (1,), self.length)
+        return span(self._speeds() or (1,), self.length)
 
-    def _paces(self) -> tuple[int, ...]:
+    def _speeds(self) -> tuple[int, ...]:
         """Those that are told; none where a layout is the paper's or has three strides a layer."""
         in_time = self.widths == "paper" or (self.strides is not None and any(len(each) == 3 for each in self.strides))
-        return () if in_time else PACES if self.speeds else PACES[:1]
+        return () if in_time else SPEEDS if self.speeds else SPEEDS[:1]
 
     def _held_frames(self, frames: int, videos: int) -> int:
         """How many frames at the end of a video of so many are held out: enough for the false-alarm rate."""
@@ -180,7 +180,7 @@ class VideoMemAE(parameters.Video, Estimator):
         return self.kind_.delay(self.scorer_)
 
     def _plan(self, prepared: Prepared) -> Plan:
-        shape, speeds = prepared.shape, self._paces()
+        shape, speeds = prepared.shape, self._speeds()
         known, space = (STACKED, shape[2:]) if speeds else (VIDEO, shape[1:])
         widths = known.widths if self.widths is None or self.widths == "paper" else tuple(self.widths)
         if self.strides is not None:
@@ -208,7 +208,7 @@ class VideoMemAE(parameters.Video, Estimator):
         measures: list[Measure] = [PositionError((height, width), frames, options.reduction)]
         if len(spec.pretext.speeds) > 1:
             measures.append(PositionSurprise())
-        wanted = REFERENCES if self.kept_samples is None else self.kept_samples
+        wanted = KEPT_POSITIONS if self.kept_samples is None else self.kept_samples
         if wanted:
             random = torch.Generator().manual_seed(options.seed)
             each = max(-(-wanted // len(training)), PER_CLIP)

@@ -1,0 +1,1 @@
+"""The service under load: how much it answers, how soon, and what it does when it is asked for more."""

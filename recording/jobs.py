@@ -1,0 +1,96 @@
+"""Many trainings at once: a process a core, a JSON file a run, and nothing done twice."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recording import pictures, records
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: `function(**arguments)` gives what was measured.
+
+    That is JSON-ready data, and pictures as arrays of grey levels (n, h, w), which become PNG files beside the record.
+
+    Args:
+        name: of its file below `benchmarks/results/runs`, without the ending: "table1/mnist/memae/3-0".
+        function: at the top of a module, for it runs in another process.
+        arguments: JSON-ready; a run recorded with others is done again.
+        resumes: whether the function also takes `checkpoint`, a path of its own from which it goes on when it was
+            broken off; the file is deleted when the job is done.
+    """
+
+    name: str
+    function: Callable[..., dict[str, Any]]
+    arguments: dict[str, Any] = field(default_factory=dict)
+    resumes: bool = False
+
+    @property
+    def path(self) -> Path:
+        """Where the record lies."""
+        return records.RESULTS / "runs" / f"{self.name}.json"
+
+    def record(self) -> dict[str, Any] | None:
+        """What was recorded with these arguments, if it was; of pictures their number."""
+        found = records.read(self.path)
+        return found if found and found["arguments"] == json.loads(json.dumps(self.arguments)) else None
+
+
+def run(jobs: Iterable[Job], workers: int = 2) -> list[dict[str, Any]]:
+    """The records of all jobs, in their order; those that are not there yet are run, `workers` at a time.
+
+    A job that fails does not stop the others; a run that is broken off goes on where it was.
+
+    Raises:
+        SystemExit: jobs have failed.
+    """
+    jobs = list(jobs)
+    missing = [job for job in jobs if job.record() is None]
+    if missing:
+        sys.stderr.write(f"{len(jobs) - len(missing)} of {len(jobs)} runs are recorded, {len(missing)} to go\n")
+    failed = []
+    with ProcessPoolExecutor(min(workers, len(missing)) or 1, get_context("spawn"), _one_core) as pool:
+        waiting = {pool.submit(_done, job): job for job in missing}
+        for count, future in enumerate(as_completed(waiting), 1):
+            job = waiting[future]
+            error = future.exception()
+            if error is not None:
+                failed.append(f"{job.name}: {type(error).__name__}: {error}")
+            line = failed[-1] if error is not None else f"{job.name}: {future.result():.0f} s"
+            sys.stderr.write(f"[{count}/{len(missing)}] {line}\n")
+    if failed:
+        raise SystemExit("\n".join([f"{len(failed)} of {len(missing)} runs failed:", *failed]))
+    return [record for job in jobs if (record := job.record()) is not None]
+
+
+def _one_core() -> None:
+    """Limits a process to one thread: as many processes as cores learn more than one process with as many threads."""
+    import torch  # noqa: PLC0415 (only the processes that train need it)
+
+    torch.set_num_threads(1)
+
+
+def _done(job: Job) -> float:
+    """Runs a job, writes its record, and gives the seconds it took."""
+    began, cpu = time.perf_counter(), time.process_time()
+    checkpoint = job.path.with_suffix(".checkpoint")
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    found = job.function(**job.arguments, **({"checkpoint": checkpoint} if job.resumes else {}))
+    seconds = time.perf_counter() - began
+    took = {"seconds": round(seconds, 2), "cpu_seconds": round(time.process_time() - cpu, 2)}
+    provenance = records.provenance(int(job.arguments.get("seed", 0)))
+    shown = {name: each for name, each in found.items() if isinstance(each, np.ndarray)}
+    rest = {name: each for name, each in found.items() if name not in shown}
+    counts = {"pictures": pictures.write(job.path, shown)} if shown else {}
+    records.write_run(job.path, {"arguments": job.arguments, "provenance": provenance, **took, **counts, **rest})
+    checkpoint.unlink(missing_ok=True)
+    return seconds

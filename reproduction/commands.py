@@ -1,0 +1,38 @@
+"""The commands of `python -m reproduction`."""
+
+from recording.commands import Command, of_jobs
+from reproduction import datasets, doctor, evaluate_video, figures, page
+from reproduction.table1.methods import TABLE as TABLE1
+from reproduction.table2.methods import TABLE as TABLE2
+from reproduction.table3.methods import TABLE as TABLE3
+from reproduction.tables import Table
+
+PAGE = "docs/reproduce.md"
+
+
+def _of_table(table: Table) -> Command:
+    return of_jobs(table.name, table.about, PAGE, table.add_options, table.chosen, page.render)
+
+
+COMMANDS = (
+    *map(_of_table, (TABLE1, TABLE2, TABLE3)),
+    of_jobs("figures", "The paper's Figures 3 to 7.", PAGE, figures.add_options, figures.chosen, page.render),
+    Command(
+        "evaluate-video",
+        "Judges frame errors of any model on a video set, under each protocol.",
+        evaluate_video.add_arguments,
+        evaluate_video.main,
+    ),
+    Command(
+        "doctor",
+        "Reads all of a video set and says what is missing, unreadable or mislabelled.",
+        doctor.add_arguments,
+        doctor.main,
+    ),
+    Command(
+        "fetch",
+        "Downloads MNIST or CIFAR-10 from where it is published, and checks it.",
+        datasets.add_arguments,
+        datasets.main,
+    ),
+)

@@ -1,0 +1,241 @@
+"""Readers for the data sets as their publishers lay them out; `MEMAE_DATA` says where, `../data` by default.
+
+What is read is held against checksums. Nothing is downloaded but by `python -m reproduction fetch`.
+"""
+
+import argparse
+import gzip
+import hashlib
+import os
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from memae.errors import SourceError
+from recording import records
+
+DATA = Path(os.environ.get("MEMAE_DATA", records.ROOT.parent / "data"))
+
+
+class Images(NamedTuple):
+    """Labelled images."""
+
+    pixels: NDArray[np.uint8]  # (n, h, w) or (n, h, w, 3)
+    labels: NDArray[np.uint8]  # (n,), 0 to 9
+
+
+class Rows(NamedTuple):
+    """A labelled table of numbers."""
+
+    values: NDArray[np.float64]  # (n, d)
+    labels: NDArray[np.int64]  # (n,), 1 for anomalies
+
+
+MNIST = {
+    "train-images-idx3-ubyte.gz": "6bbc9ace898e44ae57da46a324031adb",
+    "train-labels-idx1-ubyte.gz": "a25bea736e30d166cdddb491f175f624",
+    "t10k-images-idx3-ubyte.gz": "2646ac647ad5339dbf082846283269ea",
+    "t10k-labels-idx1-ubyte.gz": "27ae3e4e09519cfbb04c329615203637",
+}
+"""The files in `MNIST/raw` and the md5 of their decompressed content."""
+MNIST_URL = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+
+CIFAR10 = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin")
+"""The files in `cifar-10-batches-bin`: 10,000 rows of a label and 3 × 32 × 32 pixels."""
+CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
+CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"  # of the archive
+
+# Names of the columns, which the publisher's file does not have.
+KDDCUP_COLUMNS = [
+    "duration",
+    "protocol_type",
+    "service",
+    "flag",
+    "src_bytes",
+    "dst_bytes",
+    "land",
+    "wrong_fragment",
+    "urgent",
+    "hot",
+    "num_failed_logins",
+    "logged_in",
+    "num_compromised",
+    "root_shell",
+    "su_attempted",
+    "num_root",
+    "num_file_creations",
+    "num_shells",
+    "num_access_files",
+    "num_outbound_cmds",
+    "is_host_login",
+    "is_guest_login",
+    "count",
+    "srv_count",
+    "serror_rate",
+    "srv_serror_rate",
+    "rerror_rate",
+    "srv_rerror_rate",
+    "same_srv_rate",
+    "diff_srv_rate",
+    "srv_diff_host_rate",
+    "dst_host_count",
+    "dst_host_srv_count",
+    "dst_host_same_srv_rate",
+    "dst_host_diff_srv_rate",
+    "dst_host_same_src_port_rate",
+    "dst_host_srv_diff_host_rate",
+    "dst_host_serror_rate",
+    "dst_host_srv_serror_rate",
+    "dst_host_rerror_rate",
+    "dst_host_srv_rerror_rate",
+    "label",
+]
+
+KDDCUP_TEXT = ("protocol_type", "service", "flag")
+KDDCUP_FLAGS = ("land", "logged_in", "is_host_login", "is_guest_login")
+"""The seven columns that the publisher calls symbolic."""
+
+
+def kddcup(data: Path = DATA) -> pd.DataFrame:
+    """KDDCUP99 10 percent, 494,021 rows; `label` is 0 for attacks, the normal class of the protocol, 1 for the rest."""
+    frame = pd.read_csv(data / "kddcup99" / "kddcup.data_10_percent.gz", header=None, names=KDDCUP_COLUMNS)
+    frame["label"] = (frame["label"] == "normal.").astype(int)
+    return frame
+
+
+def mnist(data: Path = DATA) -> Images:
+    """MNIST, training images and then test images: 70,000 of 28 × 28.
+
+    Raises:
+        SourceError: a file is missing, or its content is not the publisher's.
+    """
+    parts = []
+    for name, expected in MNIST.items():
+        file = _found(data / "MNIST" / "raw" / name, "mnist")
+        try:
+            parts.append(gzip.decompress(file.read_bytes()))
+        except (OSError, EOFError) as error:
+            raise SourceError(f"{file} cannot be decompressed ({error}); fetch it again") from error
+        if md5(parts[-1]) != expected:
+            raise SourceError(f"{file} has the md5 {md5(parts[-1])}, MNIST has {expected}; fetch it again")
+    pixels = [np.frombuffer(part, np.uint8, offset=16).reshape(-1, 28, 28) for part in parts[0::2]]
+    labels = [np.frombuffer(part, np.uint8, offset=8) for part in parts[1::2]]
+    return Images(np.concatenate(pixels), np.concatenate(labels))
+
+
+def cifar10(data: Path = DATA) -> Images:
+    """CIFAR-10, training images and then test images: 60,000 of 32 × 32, RGB.
+
+    Copies are in use that are lossy and in another order, so that only the form is checked; results carry the checksum
+    of what they were measured on.
+
+    Raises:
+        SourceError: a file is missing, or has another form.
+    """
+    parts = []
+    for name in CIFAR10:
+        file = _found(data / "cifar-10-batches-bin" / name, "cifar10")
+        part = np.fromfile(file, np.uint8)
+        if len(part) != 10_000 * 3073:
+            raise SourceError(f"{file} has {len(part)} bytes, 10,000 images are {10_000 * 3073}; fetch it again")
+        parts.append(part.reshape(-1, 3073))
+    rows = np.concatenate(parts)
+    if rows[:, 0].max() > 9:
+        raise SourceError(f"{data} holds no CIFAR-10: there is a label {rows[:, 0].max()}, the last is 9")
+    return Images(np.ascontiguousarray(rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)), rows[:, 0].copy())
+
+
+def kddcup_features(columns: int = 120, data: Path = DATA) -> Rows:
+    """KDDCUP99 10 percent as numbers, its categories as one column a value; raw, not scaled.
+
+    Args:
+        columns: 121 has a column for each value of all seven symbolic columns; 120, the paper's number, leaves out the
+            one of is_host_login, which is constant; 119 num_outbound_cmds too, which is; 118 turns protocol_type,
+            service and flag alone into columns of values, and keeps the other symbolic ones as 0 and 1.
+        data: where the set lies.
+    """
+    if not 118 <= columns <= 121:
+        raise SourceError(f"KDDCUP99 has 118, 119, 120 or 121 columns, by how it is encoded; got {columns}")
+    frame = kddcup(data)
+    labels = frame.pop("label").to_numpy(dtype=np.int64)
+    symbolic = KDDCUP_TEXT if columns == 118 else (*KDDCUP_TEXT, *KDDCUP_FLAGS)
+    values = pd.get_dummies(frame, columns=list(symbolic), dtype=float)
+    constant = [name for name in ("num_outbound_cmds", "is_host_login_0") if name in values]
+    values = values.drop(columns={121: [], 120: constant[1:], 119: constant, 118: []}[columns])
+    return Rows(values.to_numpy(dtype=np.float64), labels)
+
+
+def adbench_names(data: Path = DATA) -> list[str]:
+    """Names of the tables of ADBench that are there, "2_annthyroid" among them.
+
+    Raises:
+        SourceError: there is none.
+    """
+    folder = data / "ADBench" / "Classical"
+    names = sorted((path.stem for path in folder.glob("*.npz")), key=lambda name: int(name.split("_")[0]))
+    if not names:
+        raise SourceError(
+            f"{folder} holds no .npz files; copy adbench/datasets/Classical of https://github.com/Minqi824/ADBench "
+            "there. The environment variable MEMAE_DATA names another folder"
+        )
+    return names
+
+
+def adbench(name: str, data: Path = DATA) -> Rows:
+    """One table of ADBench.
+
+    Raises:
+        SourceError: it is missing, or not such a table.
+    """
+    file = data / "ADBench" / "Classical" / f"{name}.npz"
+    if not file.is_file():
+        raise SourceError(f"{file} is missing; there are {', '.join(adbench_names(data))}")
+    with np.load(file, allow_pickle=False) as arrays:
+        values, labels = arrays["X"].astype(np.float64), arrays["y"].ravel().astype(np.int64)
+    if values.ndim != 2 or len(values) != len(labels) or not set(labels.tolist()) <= {0, 1}:
+        raise SourceError(f"{file} holds X {values.shape} and y {labels.shape}; expected (n, d) and n of 0 and 1")
+    return Rows(values, labels)
+
+
+def md5(content: bytes) -> str:
+    """The checksum that the publishers of these sets use."""
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()
+
+
+def _found(file: Path, name: str) -> Path:
+    if not file.is_file():
+        raise SourceError(
+            f"{file} is missing. `python -m reproduction fetch {name}` downloads it into {DATA}; "
+            "the environment variable MEMAE_DATA names another folder"
+        )
+    return file
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command line of `python -m reproduction fetch`."""
+    parser.add_argument("names", nargs="+", choices=("mnist", "cifar10"), metavar="SET", help="mnist, cifar10")
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Fetches the sets that are named."""
+    for name in arguments.names:
+        fetch(name)
+
+
+def fetch(name: str, data: Path = DATA) -> None:
+    """Downloads a set from where it is published, checks it and lays it out as the reader expects it."""
+    import pooch  # noqa: PLC0415 (an optional extra, that only this needs)
+
+    if name == "mnist":
+        for file, expected in MNIST.items():
+            pooch.retrieve(MNIST_URL + file, None, file, data / "MNIST" / "raw")
+            if md5(gzip.decompress((data / "MNIST" / "raw" / file).read_bytes())) != expected:
+                raise SourceError(f"{MNIST_URL}{file} is not MNIST's file any more; get it elsewhere")
+    else:
+        unpack = pooch.Untar(extract_dir=str(data))
+        pooch.retrieve(CIFAR10_URL, f"md5:{CIFAR10_MD5}", "cifar-10-binary.tar.gz", data, processor=unpack)
+    sys.stderr.write(f"{name} is in {data}\n")
