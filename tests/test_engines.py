@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from memae import engines
-from memae.engines import with_engine
+from memae.engines import runtimes
+from memae.engines.runtimes import with_engine
 from memae.errors import MissingExtraError, OptionError
 from memae.estimators import ImageMemAE, TabularMemAE, VideoMemAE, load
 from memae.scoring import Scaling, Scorer
@@ -102,7 +102,7 @@ def test_an_engine_whose_scores_differ_is_refused_and_torch_goes_on(detectors, m
 
         return network
 
-    monkeypatch.setattr(engines, "_onnxruntime", wrong)
+    monkeypatch.setattr(runtimes, "_onnxruntime", wrong)
     with pytest.raises(OptionError, match=r"onnxruntime.*differ by .* torch"):
         detector.use_engine("onnxruntime")
     assert np.array_equal(detector.anomaly_score(X), expected)

@@ -14,9 +14,9 @@ from memae import TabularMemAE, memory
 from memae.deployment import export
 from memae.deployment.checking import compare, undecided
 from memae.deployment.files import OnnxFile, OpenVinoFiles
-from memae.engines import with_onnxruntime
+from memae.engines.graphs import detector_as_onnx
+from memae.engines.runtimes import with_onnxruntime
 from memae.errors import MissingExtraError, OptionError, OutputError
-from memae.export import detector_as_onnx
 from memae.scoring.calibration import _below
 
 pytest.importorskip("onnxruntime")

@@ -17,7 +17,7 @@ from sklearn.datasets import load_digits
 from measurements.parity import page
 from memae import ImageMemAE, TabularMemAE, VideoMemAE, load
 from memae.data.streams import View, read_source
-from memae.engines import with_openvino
+from memae.engines.runtimes import with_openvino
 from memae.kinds import Notes
 from memae.report import survey
 from memae.report.looks import look_at

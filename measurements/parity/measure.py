@@ -14,7 +14,7 @@ import torch
 from measurements.parity.cases import CASES, Case
 from measurements.parity.page import KEY
 from measurements.parity.surfaces import SURFACES, in_python
-from memae.engines import sizes
+from memae.engines.runtimes import sizes
 from memae.errors import OptionError
 from recording import records
 from recording.records import figure

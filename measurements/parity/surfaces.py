@@ -19,10 +19,10 @@ from measurements.service.process import Table, serving
 from memae import VideoMemAE, load
 from memae.data.streams import View, read_source
 from memae.deployment import export
-from memae.engines import Run, with_openvino
+from memae.engines.graphs import ANSWERS, PLACES
+from memae.engines.runtimes import Run, with_openvino
 from memae.errors import OptionError
 from memae.estimators import Estimator
-from memae.export import ANSWERS, PLACES
 from memae.kinds import Notes
 from memae.report.looks import look_at
 from memae.scoring import Floats, calibration

@@ -7,7 +7,7 @@ import torch
 
 from measurements.speed.networks import SPECS, by_engine, in_torchs_layout, scorer_of, scoring
 from measurements.timing import Timing, interleaved, ratio
-from memae.engines import Engine
+from memae.engines.runtimes import Engine
 from memae.errors import OptionError
 from memae.spec import Spec
 

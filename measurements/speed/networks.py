@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from memae.checkpoint import Run
-from memae.engines import Engine, with_engine
+from memae.engines.runtimes import Engine, with_engine
 from memae.model import MemAE
 from memae.networks.convolutional import CIFAR10, MNIST, VIDEO
 from memae.networks.tabular import KDDCUP

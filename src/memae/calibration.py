@@ -1,3 +1,5 @@
-"""Alias of `memae.scoring.calibration`, for one release."""
+"""The former place of `memae.scoring.calibration`, for one release."""
 
-from memae.scoring.calibration import *  # noqa: F403
+from memae.moved import moved
+
+__getattr__ = moved(__name__, "memae.scoring.calibration")

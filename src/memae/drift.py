@@ -1,3 +1,5 @@
-"""Alias of `memae.scoring.drift`, for one release."""
+"""The former place of `memae.scoring.drift`, for one release."""
 
-from memae.scoring.drift import *  # noqa: F403
+from memae.moved import moved
+
+__getattr__ = moved(__name__, "memae.scoring.drift")

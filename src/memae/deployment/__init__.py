@@ -12,10 +12,10 @@ from torch import Tensor
 from memae.deployment.checking import Differences, compare, undecided
 from memae.deployment.description import Description, describe
 from memae.deployment.files import OnnxFile, OpenVinoFiles
-from memae.engines import TOLERANCE, required, specimens
+from memae.engines.graphs import detector_as_onnx
+from memae.engines.runtimes import TOLERANCE, required, specimens
 from memae.errors import OptionError
 from memae.estimators import Estimator
-from memae.export import detector_as_onnx
 from memae.files import check_writable
 from memae.scoring import Scorer, decoded_items
 

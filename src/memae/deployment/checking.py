@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from memae.data.samples import batched
-from memae.engines import TOLERANCE, Run, sizes
-from memae.export import ANSWERS
+from memae.engines.graphs import ANSWERS
+from memae.engines.runtimes import TOLERANCE, Run, sizes
 from memae.scoring import Scorer, Scores
 
 ENDS = (1, 3, 10)

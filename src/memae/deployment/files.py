@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Self
 
-from memae.engines import Run, openvino_core, required, with_onnxruntime, with_openvino
+from memae.engines.runtimes import Run, openvino_core, required, with_onnxruntime, with_openvino
 from memae.files import replacing
 
 ABOUT = "memae"

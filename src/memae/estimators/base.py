@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from memae.data.samples import Indexed, Samples, Selection, digest, mapped
-from memae.engines import Engine, with_engine
+from memae.engines.runtimes import Engine, with_engine
 from memae.errors import InputError, MemaeWarning, ModelFileError, OptionError
 from memae.estimators.accountable import Accountable
 from memae.estimators.devices import pick_device

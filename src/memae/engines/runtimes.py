@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from memae.engines.graphs import network_as_onnx
 from memae.errors import MissingExtraError, OptionError
-from memae.export import network_as_onnx
 from memae.model import Found
 from memae.scoring import Network, Scorer
 

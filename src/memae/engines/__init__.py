@@ -1,0 +1,1 @@
+"""Other engines than torch: a scorer as a graph (`graphs`), and what runs it (`runtimes`)."""
