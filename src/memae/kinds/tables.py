@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from memae.data.decoding import by_column, decoded
 from memae.data.table_files import TABLE_SUFFIXES, table_chunks
-from memae.data.tables import MAX_CATEGORIES, TableEncoder, trimmed
-from memae.errors import OptionError
+from memae.data.tables import MAX_CATEGORIES, TableEncoder, check_unique, trimmed
+from memae.errors import InputError, OptionError
 from memae.evidence import Cell, Contribution, Evidence, Explainer, plain
 from memae.kinds.kind import Kind, Labelled, Notes, Part, Sample, Truth, Words
 from memae.scoring import Floats, Scorer, decoded_items
@@ -62,6 +62,9 @@ class Tables(Kind):
         start = 0
         for table in tables:
             known = self.trimmed(table)
+            check_unique(known)
+            if not known.shape[1]:
+                raise InputError("the table has no columns; give at least one")
             yield Part({"row": range(start, start + len(table))}, self.encoder.encode(known), table)
             start += len(table)
             if notes is not None:
