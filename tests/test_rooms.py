@@ -52,7 +52,9 @@ def test_the_core_names_no_kind_of_data_and_no_pretext_task(path):
 
 
 def test_a_name_is_found_wherever_it_stands():
-    code = 'import memae.pretext.speeds\ndef image_of(x, clips=None):\n    """A table."""\n    return x.turns, "video"\n'
+    code = (
+        'import memae.pretext.speeds\ndef image_of(x, clips=None):\n    """A table."""\n    return x.turns, "video"\n'
+    )
     found = [text for _, text in names_in(code) if KNOWN_ELSEWHERE.search(text)]
     assert sorted(found) == ["clips", "image_of", "memae.pretext.speeds", "turns", "video"]
     assert not any(KNOWN_ELSEWHERE.search(text) for text in ("returns", "spaces", "stable", "clip_grad", "speeded"))

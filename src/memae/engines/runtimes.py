@@ -98,7 +98,7 @@ def _onnxruntime(scorer: Scorer, shape: tuple[int, ...]) -> Network:
 
 def _openvino(scorer: Scorer, shape: tuple[int, ...]) -> Network:
     if next(scorer.model.parameters()).dtype == torch.float64:
-        raise OptionError("engine 'openvino' computes in float32, tables are scored in float64; use onnxruntime")
+        raise OptionError("engine 'openvino' computes in float32, this model is scored in float64; use onnxruntime")
     return _of_arrays(scorer, with_openvino(network_as_onnx(scorer, shape)))
 
 
