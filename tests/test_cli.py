@@ -243,8 +243,8 @@ def test_evaluate_and_inspect(run: Run, cases: dict[str, Case], models: dict[str
     assert facts["kind"] == detector.kind
     measures = {"table": ["error", "distance"], "images": ["error", "surprise", "distance"], "video": ["error"]}
     assert list(facts["score"]["weights"]) == measures[kind]
-    kept = {"table": "rows", "images": "references"}.get(kind)
-    assert [name for name in ("references", "rows") if facts["score"][name]] == ([kept] if kept else [])
+    assert bool(facts["score"]["kept_samples"]) == ("distance" in measures[kind])
+    assert facts["score"]["kept_whole"] == (kind == "table")  # of images their codes
     assert facts["memory"]["items"] == 8
     assert sum(facts["memory"]["use"]) == pytest.approx(1, abs=1e-4)
     assert facts["calibration"]["threshold"] == detector.threshold_
