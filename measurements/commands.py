@@ -1,6 +1,6 @@
 """The commands of `python -m measurements`."""
 
-from measurements import calibration, house, trust_page, walkthrough
+from measurements import against, calibration, house, trust_page, walkthrough
 from measurements.adbench import jobs as adbench
 from measurements.adbench import page as adbench_page
 from measurements.fuzz import campaign
@@ -68,6 +68,12 @@ COMMANDS = (
         walkthrough.add_options,
         walkthrough.measure,
         walkthrough.render,
+    ),
+    Command(
+        "against",
+        "This checkout against another one: the ratio of their CPU seconds, task by task, in one interleaved run.",
+        against.add_arguments,
+        against.main,
     ),
     Command(
         "house",

@@ -57,7 +57,7 @@ def provenance(seed: int = 0, command: str | None = None) -> dict[str, Any]:
     return {
         "command": command or _command(),
         "seed": seed,
-        "commit": _commit(),
+        "commit": commit(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {"python": platform.python_version()} | _versions(),
         "machine": {
@@ -77,9 +77,11 @@ def _command() -> str:
     return " ".join([f"python -m {module}", *sys.argv[1:]])
 
 
-def _commit() -> str:
+def commit(root: Path = ROOT) -> str:
+    """The commit of a checkout; "-changed" follows where files of the code differ from it."""
+
     def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603, S607
+        return subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603, S607
 
     changed = git("status", "--porcelain", "--untracked-files=no", "--", *SOURCES)
     return git("rev-parse", "--short", "HEAD") + ("-changed" if changed else "")
