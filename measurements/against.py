@@ -36,7 +36,7 @@ class Checkout:
         environment = os.environ | {"PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"}
         command = [sys.executable, str(WORKER)]
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        self._process = subprocess.Popen(command, env=environment, cwd=root, **pipes)  # noqa: S603 (our own file)
+        self._process: subprocess.Popen[str] = subprocess.Popen(command, env=environment, cwd=root, **pipes)  # noqa: S603 (our own file)
         self.tasks = self._answer().split()
         if not self.tasks:
             self.close()

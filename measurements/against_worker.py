@@ -7,6 +7,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ RNG = np.random.default_rng(0)
 ROWS = RNG.normal(size=(20_000, 20))
 IMAGES = RNG.integers(0, 256, (400, 28, 28), dtype=np.uint8)
 VIDEO = RNG.integers(0, 256, (120, 96, 96), dtype=np.uint8)
-FEW = {"epochs": 2, "warmup": 1}
+FEW: dict[str, Any] = {"epochs": 2, "warmup": 1}
 
 
 def tasks() -> dict[str, Callable[[], object]]:
