@@ -121,9 +121,9 @@ def section() -> list[str]:
     lines += [
         f"![Decoded memory items of three settings, trained on {ITEMS}]({PICTURES.name}/figure3.png)",
         "",
-        f"*Trained on the digit {ITEMS} of MNIST; the {2 * COUNT} items that were read most, each decoded alone. Where "
-        "half of all items answer a query, as with a cosine without temperature, one alone is no picture; with ours a "
-        f"few answer, and some to a {ITEMS} that was turned.*",
+        f"*Trained on the digit {ITEMS} of MNIST; the {2 * COUNT} items that were read most, each decoded alone. If "
+        "half of all items answer a query, as with a cosine without temperature, a single one shows no digit. With "
+        f"ours a few answer, some of them to a rotated {ITEMS}.*",
         "",
         "## Figure 4: what becomes of an anomaly",
     ]
@@ -134,8 +134,8 @@ def section() -> list[str]:
             f"![Images of {other}, reconstructions by models trained on {normal}, and errors]"
             f"({PICTURES.name}/figure4_{normal}.png)",
             "",
-            f"*Trained on the digit {normal}, shown a {other}. Under each reconstruction its squared error, brighter = "
-            "larger, on one scale.*",
+            f"*Trained on the digit {normal}, shown a {other}. Below each reconstruction its squared error, on one "
+            "scale, brighter = larger.*",
         ]
     return lines
 
