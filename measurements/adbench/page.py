@@ -200,8 +200,8 @@ def unclean_page(unclean: pd.DataFrame) -> list[str]:
         "## Training rows that are not clean",
         "",
         "Anomalies of one half are added to the training rows, the other half is tested; the normal rows are always "
-        f"the same. {unclean['name'].nunique()} tables, those with enough anomalies for {FEWEST_CONTAMINATED} normal rows "
-        f"at the largest share; {unclean['seed'].nunique()} seeds. “Share given” is "
+        f"the same. {unclean['name'].nunique()} tables, those with enough anomalies for {FEWEST_CONTAMINATED} normal "
+        f"rows at the largest share; {unclean['seed'].nunique()} seeds. “Share given” is "
         "`TabularMemAE(contamination=share)`, which leaves out that share of the rows; all others take every row for "
         "normal.",
         "",

@@ -262,7 +262,7 @@ def drawn(scale: str, runs: Runs) -> list[str]:
             "",
             f"![Error maps of an abnormal frame]({PICTURES.name}/figure6_{scale}.png)",
             "",
-            "*Figure 6: an abnormal frame and the error map of each model; brightest is the highest value of each map.*",
+            "*Figure 6: an abnormal frame and the error map of each model; brightest is the highest value of a map.*",
         ]
     sizes = {items: runs[method] for items, method in SIZES.items() if method in runs}
     if len(sizes) > 2:
