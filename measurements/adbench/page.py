@@ -43,13 +43,13 @@ def render() -> None:
     origin = records.together(runs["provenance"].tolist(), command)
     parts = {"detectors": {"provenance": origin, "figures": scoreboard(runs)}}
     lines = page(runs)
-    draw(auroc)
+    plot(auroc)
     unclean = read_unclean(auroc.index)
     if not unclean.empty:
         origin = records.together(unclean["provenance"].tolist(), command)
         parts["unclean"] = {"provenance": origin, "figures": unclean_scoreboard(unclean)}
         lines += unclean_page(unclean)
-        draw_decay(unclean)
+        plot_decay(unclean)
     lines += ["", *NOTES.read_text(encoding="utf-8").splitlines()]
     records.write(records.RESULTS / "adbench.json", parts)
     records.summarise()
@@ -148,7 +148,7 @@ def each_table(auroc: pd.DataFrame) -> list[str]:
     return lines
 
 
-def draw(auroc: pd.DataFrame) -> None:
+def plot(auroc: pd.DataFrame) -> None:
     """Mean ranks, joined where they do not differ (Demšar, JMLR 2006)."""
     import scikit_posthocs  # noqa: PLC0415 (of the extra bench)
 
@@ -214,7 +214,7 @@ def unclean_page(unclean: pd.DataFrame) -> list[str]:
     return [*lines, "", f"![AUROC by share of anomalies]({DECAY.parent.name}/{DECAY.name})"]
 
 
-def draw_decay(unclean: pd.DataFrame) -> None:
+def plot_decay(unclean: pd.DataFrame) -> None:
     """AUROC by the share of anomalies."""
     figure = pictures.figure(6, 3.5)
     axes = figure.subplots()

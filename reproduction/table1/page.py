@@ -68,7 +68,7 @@ def section() -> list[str]:
             "",
             *by_class(dataset, rows),
         ]
-        if draw(dataset, rows):
+        if plot(dataset, rows):
             lines += ["", f"![AUROC and held-out error against epochs]({PICTURES.name}/curves_{dataset}.png)"]
     return [*lines, "", *NOTES.read_text(encoding="utf-8").splitlines()]
 
@@ -193,7 +193,7 @@ def by_class(dataset: str, rows: Rows) -> list[str]:
     return lines
 
 
-def draw(dataset: str, rows: Rows) -> bool:
+def plot(dataset: str, rows: Rows) -> bool:
     """Plots AUROC and held-out error against epochs, mean and range of the seeds; False if no run has a curve."""
     shown = {method: row for method, row in rows.items() if "curve" in row.runs[0][0]}
     if not shown:

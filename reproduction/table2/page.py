@@ -69,7 +69,7 @@ def section() -> list[str]:
     lines = ["## Tables 2 and 4: frames of UCSD Ped2"]
     for scale, runs in scales.items():
         lines += ["", f"### {TABLE.cells[scale]}", "", *table(runs), "", *other_scores(runs)]
-        lines += [*flagged(runs), *within(runs), *ablation(runs), *drawn(scale, runs)]
+        lines += [*flagged(runs), *within(runs), *ablation(runs), *plots(scale, runs)]
     lines += running_time()
     return [*lines, "", *NOTES.read_text(encoding="utf-8").splitlines()]
 
@@ -246,13 +246,13 @@ def running_time() -> list[str]:
 # ----------------------------------------------------------------------------------------------------------- pictures
 
 
-def drawn(scale: str, runs: Runs) -> list[str]:
+def plots(scale: str, runs: Runs) -> list[str]:
     """Figures 5, 6 and 7 of a scale, as far as their runs are recorded."""
     shown = {method: runs[method][0] for method in PICTURED if method in runs}
     lines = []
     if len(shown) > 1:
-        pictures.save(_draw_scores(shown), PICTURES / f"figure5_{scale}.png", 110)
-        pictures.save(_draw_maps(shown), PICTURES / f"figure6_{scale}.png", 110)
+        pictures.save(_plot_scores(shown), PICTURES / f"figure5_{scale}.png", 110)
+        pictures.save(_plot_maps(shown), PICTURES / f"figure6_{scale}.png", 110)
         lines += [
             "",
             f"![Normality along two test videos]({PICTURES.name}/figure5_{scale}.png)",
@@ -266,7 +266,7 @@ def drawn(scale: str, runs: Runs) -> list[str]:
         ]
     sizes = {items: runs[method] for items, method in SIZES.items() if method in runs}
     if len(sizes) > 2:
-        pictures.save(_draw_sizes(sizes), PICTURES / f"figure7_{scale}.png", 110)
+        pictures.save(_plot_sizes(sizes), PICTURES / f"figure7_{scale}.png", 110)
         lines += [
             "",
             f"![AUROC against the number of items]({PICTURES.name}/figure7_{scale}.png)",
@@ -280,7 +280,7 @@ def _errors(run: Run, video: int) -> NDArray[np.float64]:
     return np.array(run["errors"][video].split(), float)
 
 
-def _draw_scores(shown: dict[AnyMethod, Run]) -> "Figure":
+def _plot_scores(shown: dict[AnyMethod, Run]) -> "Figure":
     figure = pictures.figure(9, 4)
     for axes, video in zip(figure.subplots(len(VIDEOS), 1), VIDEOS, strict=True):
         for method, run in shown.items():
@@ -293,7 +293,7 @@ def _draw_scores(shown: dict[AnyMethod, Run]) -> "Figure":
     return figure
 
 
-def _draw_maps(shown: dict[AnyMethod, Run]) -> "Figure":
+def _plot_maps(shown: dict[AnyMethod, Run]) -> "Figure":
     figure = pictures.figure(9, 2.6)
     all_axes = figure.subplots(1, len(shown) + 1)
     first = next(iter(shown.values()))
@@ -311,7 +311,7 @@ def _picture(text: str) -> NDArray[np.uint8]:
     return np.asarray(Image.open(BytesIO(base64.b64decode(text))))
 
 
-def _draw_sizes(sizes: dict[int, list[Run]]) -> "Figure":
+def _plot_sizes(sizes: dict[int, list[Run]]) -> "Figure":
     figure = pictures.figure(5, 3)
     axes = figure.subplots()
     items = sorted(sizes)

@@ -35,7 +35,7 @@ def section() -> list[str]:
     encodings = by_columns()
     if encodings:
         lines += ["", *encodings]
-    if draw(rows):
+    if plot(rows):
         lines += ["", f"![F1 and held-out error against epochs]({PICTURES.name}/curves_kddcup.png)"]
     return [*lines, "", *NOTES.read_text(encoding="utf-8").splitlines()]
 
@@ -133,7 +133,7 @@ def by_columns() -> list[str]:
     return lines
 
 
-def draw(rows: Rows) -> bool:
+def plot(rows: Rows) -> bool:
     """Plots F1 of the test and held-out error against epochs, mean and range; False if no run has a curve."""
     shown = {method: rows[method] for method in ENDS if method in rows}
     if not shown:
