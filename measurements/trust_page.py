@@ -1,4 +1,4 @@
-"""Renders docs/trust.md from what `python -m measurements calibration` has recorded."""
+"""Renders docs/trust.md from the records of `python -m measurements calibration`."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -33,9 +33,9 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield (
         "Rendered by `python -m measurements calibration` from `benchmarks/results/calibration.json`, which has "
-        "commit, versions and machine. Inside the band, over all sets, rates and splits of samples: "
-        f"**{share['value']:.1%}** of {share['n']} (target ≥ {TARGET:.0%}). "
-        "No anomaly takes part in any of it, and no label but to take normal data."
+        "commit, versions and machine. Over all data sets, rates and splits by sample, the realised rate lies inside "
+        f"its band in **{share['value']:.1%}** of {share['n']} cases (target ≥ {TARGET:.0%}). "
+        "No anomaly is used, and labels only to select normal data."
     )
     yield from _promise()
     yield from _simulation(found["simulation"])
@@ -49,17 +49,17 @@ def _promise() -> Iterator[str]:
     yield "\n## What is promised\n"
     yield (
         "The threshold for a false-alarm rate α is the ⌊α (n + 1)⌋-th highest of n held-out normal scores. If new "
-        "normal samples are **exchangeable** with the held-out ones (any order of all of them would be as likely as "
-        "any other), a new one exceeds it with a probability of at most α: over all samples *and all drawings of the "
-        "held-out ones*. For one drawing, the rate that comes varies; the number of alarms among m new samples is "
-        "beta-binomial, whatever the scores look like, where no two are equal. Its 95 % interval is the *band* "
-        "(`memae.scoring.drift.promised_band`): it gets narrower with n and m, and with 100 held-out scores is wide."
+        "normal samples are **exchangeable** with the held-out ones (every order of all of them is equally likely), a "
+        "new one exceeds it with a probability of at most α, over all samples *and all choices of the held-out ones*. "
+        "For one choice, the realised rate varies: the number of alarms among m new samples is beta-binomial, whatever "
+        "the distribution of the scores, if no two are equal. Its 95 % interval is the *band* "
+        "(`memae.scoring.drift.promised_band`). It narrows with n and m; with 100 held-out scores it is wide."
     )
 
 
 def _simulation(found: dict[str, Any]) -> Iterator[str]:
     yield "\n## Simulation\n"
-    yield f"Scores of a known distribution (exponential), {ROUNDS} drawings of both parts for each line.\n"
+    yield f"Scores of a known distribution (exponential), {ROUNDS} samplings of both parts for each line.\n"
     yield "| held-out scores | new samples | promised | realised, mean | 95 % band | inside |"
     yield "|--:|--:|--:|--:|--:|--:|"
     for name, row in sorted(found["rows"].items(), key=lambda each: [float(word) for word in each[0].split()]):
@@ -68,15 +68,15 @@ def _simulation(found: dict[str, Any]) -> Iterator[str]:
         yield f"| {held_out} | {samples} | {float(rate):.0%} | {row['realised']:.2%} | {band} | {row['inside']:.1%} |"
     yield ""
     yield (
-        "A band of counts holds a little more than 95 %, since counts are whole numbers. "
+        "A band of counts covers a little more than 95 %, since counts are whole numbers. "
         "*False discoveries*: among what `discoveries` names at a rate of 10 % in batches of 950 normal samples and "
         f"50 anomalies, {found['false']:.1%} are normal, and {found['power']:.0%} of the anomalies are named."
     )
     follow = found["follow"]
     yield (
-        f"\n*Scores that follow each other*, each correlated by {MEMORY} with the one before, as those of frames are: "
-        f"taken as independent, the realised rate lies in its band in {follow['independent']:.0%} of the rounds; "
-        "counted as fewer by their correlation time, as `drift` does for video, in "
+        f"\n*Consecutive scores*, each with a correlation of {MEMORY} to the one before, like those of frames: if they "
+        f"are taken as independent, the realised rate lies in its band in {follow['independent']:.0%} of the rounds; "
+        "if they count as fewer, by their correlation time, as `drift` does for video, in "
         f"{follow['counted as fewer']:.0%}."
     )
 
@@ -84,8 +84,8 @@ def _simulation(found: dict[str, Any]) -> Iterator[str]:
 def _real(found: dict[str, Any]) -> Iterator[str]:
     yield "\n## Real data\n"
     yield (
-        f"A detector is trained once a set. Of the normal scores that it was not trained on, a random half sets the "
-        f"threshold and the other half is judged, {SPLITS} times.\n"
+        f"One detector is trained for each data set. Of the scores of normal samples that it was not trained on, a "
+        f"random half sets the threshold and the other half is tested, {SPLITS} times.\n"
     )
     yield "| data | split by | half | promised | realised, mean | lowest – highest | band, mean | inside | like |"
     yield "|---|---|--:|--:|--:|--:|--:|--:|--:|"
@@ -100,9 +100,9 @@ def _real(found: dict[str, Any]) -> Iterator[str]:
                 )
     yield ""
     yield (
-        "*Like*: what `drift` says of the halves. Splits at random make them exchangeable by construction: this shows "
-        "that thresholds, p-values and band are computed right on real scores, with their ties and tails. That "
-        "tomorrow's samples are like these it cannot show."
+        "*Like*: how often `drift` finds the halves alike. Random splits make them exchangeable by construction: this "
+        "shows that thresholds, p-values and band are computed correctly on real scores, with their ties and tails. It "
+        "cannot show that tomorrow's samples are like these."
     )
 
 
@@ -116,28 +116,28 @@ def _video(record: dict[str, Any]) -> Iterator[str]:
     realised = naive[most]["realised"]
     yield "\n## Video: frames are not independent\n"
     yield (
-        "Frames of one video are alike: its people, its light. Split by frame, both halves hold frames of the same "
-        "videos, and the promise holds. Split by video, as in use, the exchangeable things are videos, of which there "
-        f"are few: at a promised {float(most):.0%}, the share of flagged frames lay between {min(realised):.0%} and "
-        f"{max(realised):.0%}. The band for independent samples is then far too narrow "
+        "Frames of one video are alike: they show the same people in the same light. Split by frame, both halves hold "
+        "frames of the same videos, and the promise holds. Split by video, as in use, the exchangeable units are "
+        f"videos, of which there are few: at a promised {float(most):.0%}, the share of flagged frames lay between "
+        f"{min(realised):.0%} and {max(realised):.0%}. The band for independent samples is then far too narrow "
         f"({_of([each for row in naive.values() for each in row['inside']])} inside). "
         f"By its correlation time, a half of about {naive[most]['samples']} frames is worth "
-        f"{fewer[most]['independent']:.0f} independent ones; the band for so many is wide, and honest: "
+        f"{fewer[most]['independent']:.0f} independent ones. The band for so many is wide, and correct: "
         f"{_of([each for row in fewer.values() for each in row['inside']])} inside."
     )
     yield ""
     yield (
-        "So for a camera, the false-alarm rate of a model is known roughly unless many videos, of different hours, "
-        "were held out. Collect normal hours, look at `memae drift`, and `recalibrate` with them."
+        "So for a camera, the false-alarm rate of a model is known only roughly unless many videos, of different "
+        "hours, were held out. Collect hours of normal video, look at `memae drift`, and `recalibrate` with them."
     )
 
 
 def _own(found: dict[str, Any]) -> Iterator[str]:
     yield "\n## What `fit` itself promises\n"
     yield (
-        "`fit` holds out a tenth of its data, which also chooses the epoch, and calibrates on it. The same detectors, "
-        "with that calibration, on normal data that came from elsewhere: what was left of the training part, and the "
-        "publisher's test part.\n"
+        "`fit` holds out a tenth of its data, chooses the epoch by it, and calibrates on it. The table shows the same "
+        "detectors with that calibration on other normal data: the rest of the training part, and the publisher's "
+        "test part.\n"
     )
     yield "| data | normal data of | held-out scores | promised | realised | band | drift check |"
     yield "|---|---|--:|--:|--:|--:|---|"
@@ -149,4 +149,4 @@ def _own(found: dict[str, Any]) -> Iterator[str]:
                     f"{row['low']:.1%} – {row['high']:.1%} | {VERDICTS[row['verdict']]} |"
                 )
     yield ""
-    yield "Bands of video count frames as fewer; for the highest of few scores they say little."
+    yield "For video, bands count frames as fewer; at a threshold among the highest of few scores they say little."

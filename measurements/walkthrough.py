@@ -23,9 +23,9 @@ PAGE = records.ROOT / "docs" / "walkthrough.md"
 
 PARTS = {
     "A table: KDDCUP99": (
-        "KDDCUP99 10 percent, the rows in random order (seed 0); a half for training, of which only the attacks (the "
-        "normal class of the usual protocol, since they are 80 %); the other half for the test, `label` 0 = attack, "
-        "1 = the rest.",
+        "KDDCUP99 10 percent, the rows in random order (seed 0). The attacks of one half are for training: they are "
+        "80 %, and the normal class of the common protocol. The other half is for the test, `label` 0 = attack, 1 = "
+        "the rest.",
         [
             "memae fit table kdd/train.csv -o kdd.memae",
             "memae score kdd.memae kdd/test.csv --ignore label -o kdd.csv",
@@ -35,7 +35,7 @@ PARTS = {
         ],
     ),
     "Images: MNIST": (
-        "All training images of the digit 1 as PNGs in a folder; for the test all test images of 1 in `good/`, and 500 "
+        "All training images of the digit 1 as PNGs in a folder. The test has all test images of 1 in `good/`, and 500 "
         "others (seed 0) in a folder for each digit.",
         [
             "memae fit images mnist/train -o mnist.memae",
@@ -46,8 +46,8 @@ PARTS = {
         ],
     ),
     "Video: UCSD Ped2": (
-        "All of UCSD Ped2: 16 training videos in which people walk, 12 test videos in which others cycle, skate and "
-        "drive among them.",
+        "All of UCSD Ped2: 16 training videos of people walking, and 12 test videos in which others also cycle, skate "
+        "and drive.",
         [
             "memae fit video ped2/Train -o ped2.memae",
             "memae score ped2.memae ped2/Test -o ped2.csv --maps ped2/maps",
@@ -114,7 +114,7 @@ def write_page(data: Path, work: Path) -> None:
     lines = [
         "# The command line on real data",
         "",
-        "Written by `python -m measurements.walkthrough DATA WORK`, which prepares the files and runs each command; "
+        "Written by `python -m measurements walkthrough DATA WORK`, which prepares the files and runs each command; "
         f"on {datetime.now(UTC):%Y-%m-%d}, commit {commit.stdout.strip()}, {made}, "
         f"{platform.machine()}, {os.cpu_count()} cores shared with other work.",
     ]

@@ -1,6 +1,6 @@
 """Figures 3 to 7, one command each; here 3 and 4: what single items decode to, what AE and MemAE make of an anomaly.
 
-Figures 5, 6 and 7 are of runs of Table 2, and drawn with it.
+Figures 5, 6 and 7 are of runs of Table 2, and rendered with it.
 """
 
 import argparse
@@ -110,32 +110,32 @@ def _of_ours(problem: OneClass, anomalies: Grey, seed: int, checkpoint: Path) ->
 
 
 def section() -> list[str]:
-    """The lines of the page; draws the pictures."""
+    """The lines of the page; renders the pictures."""
     there = {
         (model, normal): found for normal in (*SHOWN, ITEMS) for model in MODELS if (found := _read(model, normal))
     }
     if len(there) < (len(SHOWN) + 1) * len(MODELS):
         return []
     lines = ["## Figure 3: what single items decode to", ""]
-    _draw_items({model: found["items"] for model in MODELS if "items" in (found := there[model, ITEMS])})
+    _plot_items({model: found["items"] for model in MODELS if "items" in (found := there[model, ITEMS])})
     lines += [
         f"![Decoded memory items of three settings, trained on {ITEMS}]({PICTURES.name}/figure3.png)",
         "",
-        f"*Trained on the digit {ITEMS} of MNIST; the {2 * COUNT} items that were read most, each decoded alone. Where "
-        "half of all items answer a query, as with a cosine without temperature, one alone is no picture; with ours a "
-        f"few answer, and some to a {ITEMS} that was turned.*",
+        f"*Trained on the digit {ITEMS} of MNIST; the {2 * COUNT} items that were read most, each decoded alone. If "
+        "half of all items answer a query, as with a cosine without temperature, a single one shows no digit. With "
+        f"ours a few answer, some of them to a rotated {ITEMS}.*",
         "",
         "## Figure 4: what becomes of an anomaly",
     ]
     for normal, other in SHOWN.items():
-        _draw_anomalies(normal, {model: there[model, normal] for model in MODELS})
+        _plot_anomalies(normal, {model: there[model, normal] for model in MODELS})
         lines += [
             "",
             f"![Images of {other}, reconstructions by models trained on {normal}, and errors]"
             f"({PICTURES.name}/figure4_{normal}.png)",
             "",
-            f"*Trained on the digit {normal}, shown a {other}. Under each reconstruction its squared error, brighter = "
-            "larger, on one scale.*",
+            f"*Trained on the digit {normal}, shown a {other}. Below each reconstruction its squared error, on one "
+            "scale, brighter = larger.*",
         ]
     return lines
 
@@ -151,7 +151,7 @@ def _name(model: str) -> str:
     return MODELS[model].name.replace("`", "")
 
 
-def _draw_items(items: dict[str, Grey]) -> None:
+def _plot_items(items: dict[str, Grey]) -> None:
     figure = pictures.figure(COUNT, 2.3 * len(items))
     parts = figure.subfigures(len(items), 1, squeeze=False)[:, 0]
     for part, (model, shown) in zip(parts, items.items(), strict=True):
@@ -162,7 +162,7 @@ def _draw_items(items: dict[str, Grey]) -> None:
     pictures.save(figure, PICTURES / "figure3.png", 80)
 
 
-def _draw_anomalies(normal: int, found: dict[str, dict[str, Grey]]) -> None:
+def _plot_anomalies(normal: int, found: dict[str, dict[str, Grey]]) -> None:
     anomalies = np.array(next(iter(found.values()))["anomalies"], float)
     rows: list[tuple[str, NDArray[Any], str, float]] = [("anomaly", anomalies, "gray", 255.0)]
     for model, each in found.items():

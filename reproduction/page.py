@@ -1,4 +1,4 @@
-"""Renders docs/reproduce.md from the runs that were recorded: a section a table and figure of the paper."""
+"""Renders docs/reproduce.md from the recorded runs: a section for each table and figure of the paper."""
 
 import sys
 
@@ -19,15 +19,15 @@ def render() -> None:
         "Rendered by `python -m reproduction table1`, `table2`, `table3` and `figures` from `benchmarks/results/runs`, "
         "where each run has its seed, commit, versions, machine and seconds.",
         "",
-        "To run it anew, in the repository's folder: `pip install -e '.[bench]'`; let the environment variable "
-        "`MEMAE_DATA` name the folder of the data sets (`python -m reproduction fetch mnist cifar10` downloads two of "
-        "them; a missing one is named with where to get it); then for instance `python -m reproduction table1 "
-        "--dataset mnist --methods ae --classes 1`. What is recorded is not run again: delete a record first. Each "
-        "command renders this page anew. A figure alone is `python -m reproduction figures --only N`, with N from 3 to "
-        "7.",
+        "To run it again, in the repository's folder: `pip install -e '.[bench]'`. Set the environment variable "
+        "`MEMAE_DATA` to the folder of the data sets; `python -m reproduction fetch mnist cifar10` downloads two of "
+        "them, and the error for a missing one says where to get it. Then run for instance `python -m reproduction "
+        "table1 --dataset mnist --methods ae --classes 1`. A recorded run is not repeated: delete its record first. "
+        "Each command renders this page again. `python -m reproduction figures --only N`, with N from 3 to 7, makes a "
+        "single figure.",
         "",
-        "Frame errors of any other model are judged under the same protocols by `python -m reproduction evaluate-video "
-        "errors.npy --dataset ped2` (or ped1, avenue, shanghaitech), which says what each protocol means; `python -m "
+        "`python -m reproduction evaluate-video errors.npy --dataset ped2` (or ped1, avenue, shanghaitech) evaluates "
+        "the frame errors of any other model under the same protocols, and says what each means. `python -m "
         "reproduction doctor ped2` says what is missing, unreadable or mislabelled in a video set.",
         "",
         "*Ours* is the estimator without options. It goes beyond the paper's method ([method.md](method.md#scores)); "

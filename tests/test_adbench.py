@@ -136,7 +136,7 @@ def test_the_page_ranks_the_detectors_by_complete_seeds_alone(tmp_path, monkeypa
         records.write(job.path, {"arguments": job.arguments, **found})
     page.render()
     rows = [line for line in page.PAGE.read_text().splitlines() if line.startswith("|")]
-    assert "| ours, told | 0.9000 | -0.0050 | -0.0100 | -0.0200 |" in rows
+    assert "| ours, share given | 0.9000 | -0.0050 | -0.0100 | -0.0200 |" in rows
     assert "| KNN | 0.9000 | -0.0250 | -0.0500 | -0.1000 |" in rows
     figures = records.read(tmp_path / "results" / "summary.json")
     assert figures["adbench/ours/auroc_loss_at_10_percent_contamination"]["value"] == pytest.approx(0.01)

@@ -100,7 +100,7 @@ def test_the_page_tells_what_was_recorded(tmp_path: Path, monkeypatch: pytest.Mo
     text = page.PAGE.read_text()
     assert text.startswith("before\n")
     assert text.endswith("<!-- end -->\nafter\n")
-    assert "| at half of the most: 99 % within | ≤ 50 ms | 38.5 ms |" in text
+    assert "| at half of the maximum rate: 99 % within | ≤ 50 ms | 38.5 ms |" in text
     assert "| gain of batches | ≥ 5 × | 15.0 × |" in text
     assert "400 → 402 MiB" in text
     assert records.read(tmp_path / "summary.json")["service/batching_gain"]["value"] == 15

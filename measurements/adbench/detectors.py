@@ -57,7 +57,7 @@ OURS = Detector(
 OURS_TOLD = Detector(
     "ours told",
     lambda _, seed, share: TabularMemAE(random_state=seed, contamination=share),
-    unclean="ours, told",
+    unclean="ours, share given",
 )
 """Ours, given the share of anomalies among its training rows."""
 KNN = _of_pyod("KNN", "knn", unclean="KNN")

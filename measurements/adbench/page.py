@@ -1,4 +1,4 @@
-"""docs/quality.md and its plot, and results/adbench.json, from the runs that were recorded."""
+"""docs/quality.md, its plots, and results/adbench.json, from the recorded runs."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,7 +17,7 @@ DECAY = PICTURE.with_name("unclean.png")
 
 
 def read() -> pd.DataFrame:
-    """All runs, a row each, of the seeds with which every method is recorded on every table that any was."""
+    """All runs, a row each, of the seeds for which every method is recorded on every recorded table."""
     runs = records.RESULTS / "runs" / "adbench"
     names = [path.name for path in runs.iterdir() if path.is_dir()] if runs.exists() else []
     kept = ("auroc", "average_precision", "fit_seconds", "score_seconds", "provenance")
@@ -43,13 +43,13 @@ def render() -> None:
     origin = records.together(runs["provenance"].tolist(), command)
     parts = {"detectors": {"provenance": origin, "figures": scoreboard(runs)}}
     lines = page(runs)
-    draw(auroc)
+    plot(auroc)
     unclean = read_unclean(auroc.index)
     if not unclean.empty:
         origin = records.together(unclean["provenance"].tolist(), command)
         parts["unclean"] = {"provenance": origin, "figures": unclean_scoreboard(unclean)}
         lines += unclean_page(unclean)
-        draw_decay(unclean)
+        plot_decay(unclean)
     lines += ["", *NOTES.read_text(encoding="utf-8").splitlines()]
     records.write(records.RESULTS / "adbench.json", parts)
     records.summarise()
@@ -57,7 +57,7 @@ def render() -> None:
 
 
 def by_table(runs: pd.DataFrame, figure: str) -> pd.DataFrame:
-    """A figure, mean of the seeds: a row a table, a column a method."""
+    """A figure, mean over the seeds: a row for each table, a column for each method."""
     return runs.pivot_table(figure, "table", "method", sort=False)[[detector.key for detector in DETECTORS]]
 
 
@@ -90,23 +90,23 @@ def page(runs: pd.DataFrame) -> list[str]:
     return [
         "# Tables that users judge by",
         "",
-        f"{len(auroc)} tables of [ADBench](https://github.com/Minqi824/ADBench), one class: 70 % of the normal rows "
-        "for training (at most 20,000, drawn by seed, so that the quadratic detectors finish), all other rows for the "
-        f"test; {counted}. All detectors are given the same rows, standardised by those for training, and have "
-        "their default settings: `TabularMemAE()`, and ten of PyOD. Rendered by `python -m measurements adbench`.",
+        f"{len(auroc)} tables of [ADBench](https://github.com/Minqi824/ADBench) as one-class problems: 70 % of the "
+        "normal rows for training (at most 20,000, sampled with the seed, so that the quadratic detectors finish), all "
+        f"other rows for the test; {counted}. All detectors get the same rows, standardised by the training rows, and "
+        "have their default settings: `TabularMemAE()`, and ten of PyOD. Rendered by `python -m measurements adbench`.",
         "",
-        "What `TabularMemAE()` is, one set of defaults for all, was chosen in prototypes on these tables (InternetAds "
-        "apart) with their labels in view, as the defaults of others were on tables of their own: to know how it does "
-        "elsewhere, look at tables that are not here.",
+        "`TabularMemAE()` has one set of defaults for all tables. It was chosen in prototypes on these tables (except "
+        "InternetAds) with their labels in view, as the defaults of others were on tables of their own. To see how it "
+        "does elsewhere, look at tables that are not here.",
         "",
         *ranking(runs, auroc),
         "",
-        "Ranks are of the mean AUROC of the seeds, 1 the best. ± is the standard deviation of the tables' mean over "
-        "the seeds. Seconds are medians over the tables, of a core of a shared machine.",
+        "Ranks are those of the mean AUROC over the seeds, 1 the best. ± is the standard deviation over the seeds of "
+        "the mean over the tables. Seconds are medians over the tables, on one core of a shared machine.",
         "",
         f"![mean ranks and critical difference]({PICTURE.parent.name}/{PICTURE.name})",
         "",
-        "Detectors that a bar joins do not differ significantly (Nemenyi's test after Friedman's, 5 %).",
+        "Detectors joined by a bar do not differ significantly (Nemenyi's test after Friedman's, 5 %).",
         "",
         *each_table(auroc),
     ]
@@ -148,7 +148,7 @@ def each_table(auroc: pd.DataFrame) -> list[str]:
     return lines
 
 
-def draw(auroc: pd.DataFrame) -> None:
+def plot(auroc: pd.DataFrame) -> None:
     """Mean ranks, joined where they do not differ (Demšar, JMLR 2006)."""
     import scikit_posthocs  # noqa: PLC0415 (of the extra bench)
 
@@ -199,10 +199,11 @@ def unclean_page(unclean: pd.DataFrame) -> list[str]:
         "",
         "## Training rows that are not clean",
         "",
-        "Half of the anomalies may be among the training rows, the other half is tested, always with the same normal "
-        f"rows. {unclean['name'].nunique()} tables, those with anomalies enough for {FEWEST_CONTAMINATED} normal rows "
-        f"and the largest share; {unclean['seed'].nunique()} seeds. “Told” is "
-        "`TabularMemAE(contamination=share)`, which leaves so many rows out; all others take every row for normal.",
+        "Anomalies of one half are added to the training rows, the other half is tested; the normal rows are always "
+        f"the same. {unclean['name'].nunique()} tables, those with enough anomalies for {FEWEST_CONTAMINATED} normal "
+        f"rows at the largest share; {unclean['seed'].nunique()} seeds. “Share given” is "
+        "`TabularMemAE(contamination=share)`, which leaves out that share of the rows; all others take every row for "
+        "normal.",
         "",
         f"| mean AUROC, and its change | clean | {' | '.join(f'{share:.0%}' for share in SHARES[1:])} |",
         "|---" * (len(SHARES) + 1) + "|",
@@ -213,7 +214,7 @@ def unclean_page(unclean: pd.DataFrame) -> list[str]:
     return [*lines, "", f"![AUROC by share of anomalies]({DECAY.parent.name}/{DECAY.name})"]
 
 
-def draw_decay(unclean: pd.DataFrame) -> None:
+def plot_decay(unclean: pd.DataFrame) -> None:
     """AUROC by the share of anomalies."""
     figure = pictures.figure(6, 3.5)
     axes = figure.subplots()

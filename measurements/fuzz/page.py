@@ -27,11 +27,11 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     origin = found["provenance"]
     yield "\n## Hostile files\n"
     yield (
-        f"`{origin['command']}` (commit {origin['commit']}) has tried **{inputs:,}** inputs: **{failures}** failures "
-        "(target: 0 of 100,000). Valid files of every kind are spoiled, in their bytes and in their structure, and "
-        "given to the functions behind `fit`, `score`, `evaluate`, `watch` and `inspect`, in processes of their own. "
-        "A failure is any error that is not one of memae's, a crash, more than 10 s of a core, more than 2 GiB of "
-        "memory beyond what the process had, and any word on stderr that is not memae's.\n"
+        f"`{origin['command']}` (commit {origin['commit']}) tried **{inputs:,}** inputs: **{failures}** failures "
+        "(target: 0 of 100,000). Valid files of every kind are corrupted, in their bytes and in their structure, and "
+        "passed to the functions behind `fit`, `score`, `evaluate`, `watch` and `inspect`, in separate processes. "
+        "A failure is an error that is not one of memae's, a crash, more than 10 s of core time, more than 2 GiB of "
+        "additional memory, or any output on stderr that is not memae's.\n"
     )
     yield "| format | inputs | taken | failures | s of a core | slowest input | memory, at most | what is tried |"
     yield "|---|--:|--:|--:|--:|--:|--:|---|"
@@ -43,6 +43,6 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
         )
     yield ""
     yield (
-        "*Taken*: at least one of the functions read the input to its end; the others were refused with a sentence. "
-        "What failed while this was built is held by `tests/test_fuzz.py`."
+        "*Taken*: at least one of the functions read the input to its end; the others were refused with an error of "
+        "one sentence. `tests/test_fuzz.py` holds the inputs that failed during development."
     )

@@ -1,4 +1,4 @@
-"""Renders docs/parity.md from what was recorded."""
+"""Renders docs/parity.md from its record."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -24,7 +24,7 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield (
         "Rendered by `python -m measurements parity` from `benchmarks/results/parity.json`, which has commit, versions "
-        "and machine. A small detector is trained for each data set; the same new samples then go through every "
+        "and machine. A small detector is trained for each data set; the same new samples are then scored on every "
         "surface. Largest relative difference of a score: "
         f"**{found['together']['figures'][KEY]['value']:.1e}** (target ≤ {TARGET:.0e})."
     )
@@ -37,12 +37,13 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
         yield f"| {surface} | " + " | ".join(_cell(case, surface) for case in cases) + " |"
     yield ""
     yield (
-        "Each score is held against that of the estimator in Python, given arrays or a DataFrame: the difference over "
-        "the score (of frames, whose scores have no zero, or the deviation of held-out scores if that is higher), the "
-        "largest over all samples; 0 is the same to the last bit. *Other alarms* are those that one "
-        "says and the other does not. HTTP is `memae serve` in a process of its own. Exported files are run by "
-        "[examples/onnx_alone.py](../examples/onnx_alone.py), which imports neither memae nor torch, and those of "
-        "OpenVINO by its lines for frames. The film is lossless: another decoder would make another sample of it."
+        "Each score is compared with that of the estimator in Python on arrays or a DataFrame: the difference divided "
+        "by the score (for frames, whose scores have no zero, or by the standard deviation of held-out scores if that "
+        "is higher), the largest over all samples; 0 is equality to the last bit. *Other alarms* are samples that only "
+        "one of the two flags. HTTP is `memae serve` in a separate process. "
+        "[examples/onnx_alone.py](../examples/onnx_alone.py), which imports neither memae nor torch, runs the exported "
+        "files; those of OpenVINO use its code for frames. The film is losslessly compressed, since decoders of lossy "
+        "formats may differ."
     )
     for case, title in zip(cases, TITLES.values(), strict=True):
         for surface, reason in case["refused"].items():

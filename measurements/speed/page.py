@@ -1,4 +1,4 @@
-"""Renders docs/speed.md and its pictures from what was recorded."""
+"""Renders docs/speed.md and its plots from the record."""
 
 import statistics
 from pathlib import Path
@@ -15,7 +15,7 @@ NOTES = Path(__file__).with_name("notes.md")
 
 TARGETS: dict[str, tuple[str, str, float]] = {
     "address_forward/share_of_bound/compiled": (
-        "addressing, share of the products, compiled",
+        "addressing, share of the bound, compiled",
         "≥",
         0.85,
     ),
@@ -40,7 +40,7 @@ TARGETS: dict[str, tuple[str, str, float]] = {
     "parquet/time_exponent": ("exponent of the time over the rows, 1 to 16 million", "≤", 1.05),
     "help_seconds": ("`memae --help`, seconds", "≤", 0.4),
 }
-"""What is measured, and what was to be reached."""
+"""What is measured → its name on the page and its target."""
 
 
 STYLE: dict[Any, Any] = {
@@ -77,8 +77,8 @@ def _head(found: dict[str, Any]) -> list[str]:
         "# Speed",
         "",
         "Written by `python -m measurements speed` from [the record](../benchmarks/results/speed.json). All variants",
-        "of a comparison run in turn in one process on one core; a figure is the ratio of their least CPU times, ± the",
-        "standard deviation of the ratio from round to round. The machine is shared with other work: absolute times",
+        "of a comparison take turns in one process on one core. A figure is the ratio of their least CPU times, ± the",
+        "standard deviation of the ratio over the rounds. The machine is shared with other work: absolute times",
         "mean little, and ratios vary by a tenth from run to run.",
         "",
         f"{'; '.join(sorted(machines))}; {', '.join(f'{name} {number}' for name, number in sorted(versions.items()))};",
@@ -107,8 +107,8 @@ def addressing(record: dict[str, Any]) -> list[str]:
     lines = [
         "## Addressing the memory",
         "",
-        "Share of the time that the matrix products alone take; `literal` writes Eq. 4 to 7 and 9 as they stand,",
-        "`authors` is their module as the paper describes it. B queries, N items, C channels.",
+        "Share of the bound: the time of the matrix products alone over the time of each form. `literal` writes Eq. 4",
+        "to 7 and 9 as printed, `authors` is their module as the paper describes it. B queries, N items, C channels.",
         "",
         "| | " + " | ".join(forms) + " |",
         "|---|" + "---:|" * len(forms),
@@ -143,8 +143,8 @@ def peers(record: dict[str, Any]) -> list[str]:
         "",
         f"Rows a second: {rows['fitted']:,} rows × {rows['epochs']} epochs to fit, {rows['scored']:,} to score, "
         f"{rows['features']} columns;",
-        "memae in the paper's setting: the defaults of `TabularMemAE()` do more, and take longer. The autoencoder has "
-        f"the same widths, batch, rate and epochs. {record['note']}.",
+        "memae has the paper's setting: the defaults of `TabularMemAE()` do more, and take longer. The autoencoder has "
+        f"the same widths, batch, learning rate and epochs. {record['note']}.",
         "",
         "| | fit | score |",
         "|---|---:|---:|",
@@ -161,7 +161,7 @@ def engines(record: dict[str, Any]) -> list[str]:
     lines = [
         "## Engines",
         "",
-        "Times faster than torch in its own layout, from raw samples to scores. `--engine torch` is channels-last.",
+        "Speed relative to torch in its default layout, from raw samples to scores. `--engine torch` is channels-last.",
         "",
         "| | eager ms | " + " | ".join(forms) + " |",
         "|---|---:|" + "---:|" * len(forms),
@@ -177,7 +177,7 @@ def streaming(record: dict[str, Any]) -> list[str]:
     lines = [
         "## Tables larger than memory",
         "",
-        "Parquet of float32 × 120, one epoch; CPU seconds and peak resident memory of the command.",
+        "Parquet with 120 columns of float32, one epoch; CPU seconds and peak resident memory of the command.",
         "",
         "| rows | fit s | fit GiB | score s | score GiB |",
         "|---:|---:|---:|---:|---:|",
@@ -215,7 +215,7 @@ def together(record: dict[str, Any]) -> list[str]:
     lines = [
         "## Trainings side by side",
         "",
-        "Samples a second that are learned, wall time: why the benchmarks run a training a core.",
+        "Training samples a second, wall time: the reason why measurements run one training on each core.",
         "",
         "| | batch | one process, two threads | two processes, a thread each | ratio |",
         "|---|---:|---:|---:|---:|",

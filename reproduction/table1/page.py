@@ -1,4 +1,4 @@
-"""Table 1 in docs/reproduce.md, its pictures, and results/table1.json, from the runs that were recorded."""
+"""Table 1 in docs/reproduce.md, its pictures, and results/table1.json, from the recorded runs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -39,7 +39,7 @@ Rows = dict[AnyMethod, Row]
 
 
 def read(dataset: str) -> Rows:
-    """The rows of a data set: methods of which all ten classes of one seed or more are recorded."""
+    """The rows of a data set: methods for which all ten classes of at least one seed are recorded."""
     found = {method: TABLE.recorded(method, dataset) for method in METHODS}
     return {method: Row(runs) for method, runs in found.items() if runs}
 
@@ -68,13 +68,13 @@ def section() -> list[str]:
             "",
             *by_class(dataset, rows),
         ]
-        if draw(dataset, rows):
+        if plot(dataset, rows):
             lines += ["", f"![AUROC and held-out error against epochs]({PICTURES.name}/curves_{dataset}.png)"]
     return [*lines, "", *NOTES.read_text(encoding="utf-8").splitlines()]
 
 
 def origin(rows: Rows) -> dict[str, Any]:
-    """Where the runs of a data set come from, as one."""
+    """The joint provenance of the runs of a data set."""
     origins = [run["provenance"] for row in rows.values() for each in row.runs for run in each]
     return records.together(origins, "python -m reproduction table1")
 
@@ -118,7 +118,7 @@ def _gaps(above: Row, below: Row) -> NDArray[np.float64]:
 
 
 def table(dataset: str, rows: Rows) -> list[str]:
-    """Every method beside the paper's figure."""
+    """Each method beside the paper's figure."""
     lines = [
         "| method | paper | here: AUROC, mean of 10 classes | 95 % interval | difference | average precision "
         "| best epoch on the test † | seconds a class |",
@@ -131,9 +131,9 @@ def table(dataset: str, rows: Rows) -> list[str]:
     return [
         *lines,
         "",
-        "± is the standard deviation over the seeds, the interval Student's for their mean; a seed draws the images, "
-        "the weights and the order. † chosen with the test's labels, so no result: it shows what the choice of the "
-        "epoch, made on held-out normal images, leaves. Seconds are of a core of a shared machine.",
+        "± is the standard deviation over the seeds, the interval Student's for their mean; a seed samples the images, "
+        "the weights and the order. † chosen with the test's labels, so not a result: it shows how much is lost by "
+        "choosing the epoch on held-out normal images. Seconds are those of one core of a shared machine.",
     ]
 
 
@@ -175,7 +175,7 @@ def paired(rows: Rows) -> list[str]:
 
 
 def other_scores(rows: Rows) -> list[str]:
-    """What other scores, or settings, make of the same runs; mean AUROC over classes and seeds."""
+    """The same runs under other scores or settings; mean AUROC over classes and seeds."""
     lines = ["AUROC of the same methods under other scores and settings, for comparison:", ""]
     for method, row in rows.items():
         first = row.runs[0][0]
@@ -193,8 +193,8 @@ def by_class(dataset: str, rows: Rows) -> list[str]:
     return lines
 
 
-def draw(dataset: str, rows: Rows) -> bool:
-    """AUROC and held-out error against epochs, mean and range of the seeds; whether there was anything to draw."""
+def plot(dataset: str, rows: Rows) -> bool:
+    """Plots AUROC and held-out error against epochs, mean and range of the seeds; False if no run has a curve."""
     shown = {method: row for method, row in rows.items() if "curve" in row.runs[0][0]}
     if not shown:
         return False

@@ -1,4 +1,4 @@
-"""Tables 2 and 4 and Figures 5 to 7 in docs/reproduce.md, and results/table2.json, from the runs that were recorded."""
+"""Tables 2 and 4 and Figures 5 to 7 in docs/reproduce.md, and results/table2.json, from the recorded runs."""
 
 import base64
 from io import BytesIO
@@ -42,7 +42,7 @@ QUOTED = {
     "TSC": 0.910,
     "StackRNN": 0.922,
 }
-"""Frame AUC on Ped2 of what Table 2 quotes and nobody runs here."""
+"""Frame AUC on Ped2 of the methods that Table 2 quotes and that are not run here."""
 TIMED = {"autoencoder": ("AE", 0.0266), "memae": ("MemAE", 0.0262)}
 """What is timed, and its seconds a frame of Ped2 in section 4.2 of the paper."""
 VIDEOS = (1, 3)
@@ -69,13 +69,13 @@ def section() -> list[str]:
     lines = ["## Tables 2 and 4: frames of UCSD Ped2"]
     for scale, runs in scales.items():
         lines += ["", f"### {TABLE.cells[scale]}", "", *table(runs), "", *other_scores(runs)]
-        lines += [*flagged(runs), *within(runs), *ablation(runs), *drawn(scale, runs)]
+        lines += [*flagged(runs), *within(runs), *ablation(runs), *plots(scale, runs)]
     lines += running_time()
     return [*lines, "", *NOTES.read_text(encoding="utf-8").splitlines()]
 
 
 def origin(scale: str, runs: Runs) -> Run:
-    """Where the runs of a scale come from, as one."""
+    """The joint provenance of the runs of a scale."""
     origins = [run["provenance"] for each in runs.values() for run in each]
     return records.together(origins, f"python -m reproduction table2 --scale {scale}")
 
@@ -115,11 +115,11 @@ def table(runs: Runs) -> list[str]:
     return [
         *lines,
         "",
-        "Frame AUROC is micro, over all frames together; `paper` scales each video by Eq. 11 and counts all 2010 "
-        "frames, `authors` the 1830 on which a clip of 16 is centred, *not normalised* takes errors as they are. Pixel "
-        "level is the criterion of Mahadevan et al. (40 % of the abnormal pixels), on errors as they are. ± is the "
-        "standard deviation over the seeds. † on every eighth clip, looked up with the test's labels, so no result. "
-        "Minutes of one core, of the longest run. Quoted figures are those of the paper's Table 2.",
+        "Frame AUROC is micro, over all frames together. `paper` scales each video by Eq. 11 and counts all 2010 "
+        "frames, `authors` only the 1830 on which a clip of 16 is centred; *not normalised* takes the errors "
+        "unscaled. Pixel level is the criterion of Mahadevan et al. (40 % of the abnormal pixels), on unscaled errors. "
+        "± is the standard deviation over the seeds. † on every eighth clip, chosen with the test's labels, so not a "
+        "result. Minutes are those of one core, for the longest run. Quoted figures are those of the paper's Table 2.",
     ]
 
 
@@ -147,7 +147,7 @@ def _over(values: list[float]) -> str:
 
 
 def other_scores(runs: Runs) -> list[str]:
-    """What other scores make of the same runs."""
+    """The same runs under other scores."""
     lines = ["The same models under other scores, protocol `paper`:", ""]
     for method in ROWS:
         names = (
@@ -158,32 +158,32 @@ def other_scores(runs: Runs) -> list[str]:
             lines.append(f"- {method.title}: {', '.join(each)}")
     lines += [
         "",
-        "*absolute* is the mean absolute error of the clip (the authors' score), *frame* the error of the frame alone "
-        "within its clip, *peak* the highest mean of that over an eighth of a side.",
+        "*absolute* is the mean absolute error of the clip (the authors' score), *frame* the error of the one frame "
+        "within its clip, *peak* the highest mean of that error over a window of an eighth of a side.",
     ]
     return lines if len(lines) > 4 else []
 
 
 def flagged(runs: Runs) -> list[str]:
-    """Frames over the threshold, where a detector has one and its record has the share."""
+    """Share of the frames above the threshold, for detectors that have one and whose record has the share."""
     rows = []
     for method in ROWS:
         shares = [run["flagged"] for run in runs.get(method, []) if "flagged" in run]
         normal, abnormal = (", ".join(f"{each[kind]:.2f}" for each in shares) for kind in ("normal", "abnormal"))
         rows += [f"| {method.title} | {normal} | {abnormal} |"] if shares else []
-    head = "Share of the test frames above the threshold, which held-out normal frames set; each seed:"
+    head = "Share of the test frames above the threshold that held-out normal frames set, for each seed:"
     return ["", head, "", "| | normal frames | abnormal frames |", "|---|---|---|", *rows] if rows else []
 
 
 def within(runs: Runs) -> list[str]:
-    """AUROC of the frames of each video alone, for the methods of Figure 5."""
+    """AUROC within each video, for the methods of Figure 5."""
     shown = {method.name: runs[method] for method in PICTURED if method in runs}
     if not shown:
         return []
     count = len(next(iter(shown.values()))[0]["errors"])
     lines = [
         "",
-        "AUROC within each test video, mean over the seeds; – where all frames are abnormal:",
+        "AUROC within each test video, mean over the seeds; – if all frames are abnormal:",
         "",
         f"| | {' | '.join(map(str, range(1, count + 1)))} |",
         f"|---|{'---|' * count}",
@@ -238,21 +238,21 @@ def running_time() -> list[str]:
         *rows,
         f"| MemAE over AE | {paper['memae'] / paper['autoencoder']:.3f} | {here['memae'] / here['autoencoder']:.3f} |",
         "",
-        "A frame costs one clip of 16 × 256 × 256; the least of repeated passes, by `python -m measurements speed "
-        "--only overhead` ([speed.md](speed.md#what-the-memory-adds)).",
+        "A frame costs one clip of 16 × 256 × 256. Least time of repeated passes, measured by `python -m measurements "
+        "speed --only overhead` ([speed.md](speed.md#what-the-memory-adds)).",
     ]
 
 
 # ----------------------------------------------------------------------------------------------------------- pictures
 
 
-def drawn(scale: str, runs: Runs) -> list[str]:
-    """Figures 5, 6 and 7 of a scale, as far as their runs are there."""
+def plots(scale: str, runs: Runs) -> list[str]:
+    """Figures 5, 6 and 7 of a scale, as far as their runs are recorded."""
     shown = {method: runs[method][0] for method in PICTURED if method in runs}
     lines = []
     if len(shown) > 1:
-        pictures.save(_draw_scores(shown), PICTURES / f"figure5_{scale}.png", 110)
-        pictures.save(_draw_maps(shown), PICTURES / f"figure6_{scale}.png", 110)
+        pictures.save(_plot_scores(shown), PICTURES / f"figure5_{scale}.png", 110)
+        pictures.save(_plot_maps(shown), PICTURES / f"figure6_{scale}.png", 110)
         lines += [
             "",
             f"![Normality along two test videos]({PICTURES.name}/figure5_{scale}.png)",
@@ -262,16 +262,16 @@ def drawn(scale: str, runs: Runs) -> list[str]:
             "",
             f"![Error maps of an abnormal frame]({PICTURES.name}/figure6_{scale}.png)",
             "",
-            "*Figure 6: an abnormal frame, and where each model finds it so; brightest is the highest value of each.*",
+            "*Figure 6: an abnormal frame and the error map of each model; brightest is the highest value of a map.*",
         ]
     sizes = {items: runs[method] for items, method in SIZES.items() if method in runs}
     if len(sizes) > 2:
-        pictures.save(_draw_sizes(sizes), PICTURES / f"figure7_{scale}.png", 110)
+        pictures.save(_plot_sizes(sizes), PICTURES / f"figure7_{scale}.png", 110)
         lines += [
             "",
             f"![AUROC against the number of items]({PICTURES.name}/figure7_{scale}.png)",
             "",
-            "*Figure 7: frame AUROC against the number of items, as the authors' code.*",
+            "*Figure 7: frame AUROC of MemAE, as the authors' code, against the number of items.*",
         ]
     return lines
 
@@ -280,7 +280,7 @@ def _errors(run: Run, video: int) -> NDArray[np.float64]:
     return np.array(run["errors"][video].split(), float)
 
 
-def _draw_scores(shown: dict[AnyMethod, Run]) -> "Figure":
+def _plot_scores(shown: dict[AnyMethod, Run]) -> "Figure":
     figure = pictures.figure(9, 4)
     for axes, video in zip(figure.subplots(len(VIDEOS), 1), VIDEOS, strict=True):
         for method, run in shown.items():
@@ -293,7 +293,7 @@ def _draw_scores(shown: dict[AnyMethod, Run]) -> "Figure":
     return figure
 
 
-def _draw_maps(shown: dict[AnyMethod, Run]) -> "Figure":
+def _plot_maps(shown: dict[AnyMethod, Run]) -> "Figure":
     figure = pictures.figure(9, 2.6)
     all_axes = figure.subplots(1, len(shown) + 1)
     first = next(iter(shown.values()))
@@ -311,7 +311,7 @@ def _picture(text: str) -> NDArray[np.uint8]:
     return np.asarray(Image.open(BytesIO(base64.b64decode(text))))
 
 
-def _draw_sizes(sizes: dict[int, list[Run]]) -> "Figure":
+def _plot_sizes(sizes: dict[int, list[Run]]) -> "Figure":
     figure = pictures.figure(5, 3)
     axes = figure.subplots()
     items = sorted(sizes)

@@ -1,4 +1,4 @@
-"""Table 3 in docs/reproduce.md, its picture, and results/table3.json, from the runs that were recorded."""
+"""Table 3 in docs/reproduce.md, its picture, and results/table3.json, from the recorded runs."""
 
 import functools
 import operator
@@ -14,7 +14,7 @@ PICTURES = records.ROOT / "docs" / "reproduce"
 NOTES = Path(__file__).with_name("notes.md")
 
 ENDS = {AE_LONGEST: AE, MEMAE_LONGEST: PAPER}
-"""Of the picture: trainings to the end, and the same that ended on a plateau."""
+"""For the plot: full trainings → the same methods whose training ended on a plateau."""
 PROTOCOL, SHARE = "paper", "top 20 %"
 SETS = {PROTOCOL: "paper's half", "all anomalies": "with all anomalies", "without duplicates": "without duplicates"}
 THRESHOLDS = {SHARE: "top 20 %", "true ratio": "true ratio", "held-out 1 %": "1 % of held-out"}
@@ -35,7 +35,7 @@ def section() -> list[str]:
     encodings = by_columns()
     if encodings:
         lines += ["", *encodings]
-    if draw(rows):
+    if plot(rows):
         lines += ["", f"![F1 and held-out error against epochs]({PICTURES.name}/curves_kddcup.png)"]
     return [*lines, "", *NOTES.read_text(encoding="utf-8").splitlines()]
 
@@ -64,7 +64,7 @@ def scoreboard(rows: Rows) -> dict[str, dict[str, float]]:
 
 
 def table(rows: Rows) -> list[str]:
-    """Every method beside the paper's figures."""
+    """Each method beside the paper's figures."""
     lines = [
         "| method | paper: precision / recall / F1 | here: precision / recall | F1, mean of the runs | difference "
         "| AUROC | runs | epochs | seconds a run |",
@@ -89,18 +89,18 @@ def table(rows: Rows) -> list[str]:
     return [
         *lines,
         "",
-        "The paper's protocol: a random half of the 494,021 rows to learn, its attacks alone, which are the normal "
-        "class; the other half is the test, and its fifth with the highest score is flagged. ± is the standard "
-        "deviation over the runs, each with its own halves. Seconds are of a core of a shared machine.",
+        "The paper's protocol: training uses the attacks, which are the normal class, of a random half of the 494,021 "
+        "rows. The other half is the test, and the fifth of it with the highest scores is flagged. ± is the standard "
+        "deviation over the runs, each with its own halves. Seconds are those of one core of a shared machine.",
     ]
 
 
 def honest(rows: Rows) -> list[str]:
     """What the protocol does not show: other thresholds, other tests."""
     lines = [
-        "### The honest page",
+        "### Beyond the protocol",
         "",
-        "F1 of the same scores at other thresholds, and AUROC and average precision on other tests of the same models:",
+        "F1 of the same scores at other thresholds; AUROC and average precision of the same models on other test sets:",
         "",
         f"| method | {' | '.join(f'F1, {title}' for title in THRESHOLDS.values())} | "
         f"{' | '.join(f'AUROC / AP, {title}' for title in SETS.values())} | F1 at the true ratio, without duplicates |",
@@ -133,8 +133,8 @@ def by_columns() -> list[str]:
     return lines
 
 
-def draw(rows: Rows) -> bool:
-    """F1 of the test and held-out error against epochs, mean and range; whether there was anything to draw."""
+def plot(rows: Rows) -> bool:
+    """Plots F1 of the test and held-out error against epochs, mean and range; False if no run has a curve."""
     shown = {method: rows[method] for method in ENDS if method in rows}
     if not shown:
         return False
