@@ -136,7 +136,7 @@ def test_report_and_explain_agree_to_the_last_bit(kind, request):
     assert [each.score for each in explained] == score.tolist()
     assert [each.p_value for each in explained] == p_value.tolist()
     assert [each.is_anomaly for each in explained] == flagged
-    parts = look_at(detector.kind_, detector, case.source, Notes()).scored()
+    parts = look_at(detector, detector.kind_, case.source, Notes()).scored()
     seen = Judged.joined(part.judged for part in parts)
     assert [column.tolist() for column in seen] == [score.tolist(), p_value.tolist(), flagged]
     found = survey(detector, case.source, 3)

@@ -113,7 +113,7 @@ def by_explaining(case: Case) -> Judged:
 def by_report(case: Case) -> Judged:
     """What `memae report` counts."""
     detector = load(case.model)
-    parts = look_at(detector.kind_, detector, case.source, Notes()).scored()
+    parts = look_at(detector, detector.kind_, case.source, Notes()).scored()
     judged = calibration.Judged.joined(part.judged for part in parts)
     return Judged(judged.score.numpy(), judged.is_anomaly.numpy())
 

@@ -72,15 +72,12 @@ def measured(data: str, seconds: float, folder: Path) -> dict[str, Any]:
             half = offered(service.score, table.body, most.requests_a_second / 2, seconds, CLIENTS)
         over, after = _overloaded(service, table, most.requests_a_second, seconds)
     end = "" if data == MAIN else f"/{data}"
-    errors = most.errors + _errors(half)
-    figures = {
-        f"service/errors{end}": figure(errors),
-        f"service/p99_ms_at_half_saturation{end}": figure(_p99(half.waited) * 1e3),
-        f"service/batching_gain{end}": figure(most.requests_a_second / single.requests_a_second),
-    }
-    refusals = over.took[over.status != 200]
     return {
-        "figures": figures,
+        "figures": {
+            f"service/errors{end}": figure(most.errors + _errors(half)),
+            f"service/p99_ms_at_half_saturation{end}": figure(_p99(half.waited) * 1e3),
+            f"service/batching_gain{end}": figure(most.requests_a_second / single.requests_a_second),
+        },
         "seconds": seconds,
         "clients": CLIENTS,
         "saturation": {**most._asdict(), "samples_a_batch": batches[0]},
@@ -91,15 +88,21 @@ def measured(data: str, seconds: float, folder: Path) -> dict[str, Any]:
             "most_ms": _most(half) * 1e3,
         },
         "memory_mib": {"saturation": held, "half": held_at_half},
-        "overload": {
-            "requests": len(over.status),
-            "accepted": int((over.status == 200).sum()),
-            "refused": int(np.isin(over.status, (429, 503)).sum()),
-            "otherwise": int((~np.isin(over.status, (200, 429, 503))).sum()) + over.unanswered,
-            "refusal_p99_ms": _p99(refusals) * 1e3,
-            "refusal_most_ms": float(refusals.max(initial=0)) * 1e3,
-            "recovered_after_seconds": _recovered(after),
-        },
+        "overload": _of_overload(over, after),
+    }
+
+
+def _of_overload(over: Load, after: Load) -> dict[str, Any]:
+    """What became of the requests, and when the service has recovered."""
+    refusals = over.took[over.status != 200]
+    return {
+        "requests": len(over.status),
+        "accepted": int((over.status == 200).sum()),
+        "refused": int(np.isin(over.status, (429, 503)).sum()),
+        "otherwise": int((~np.isin(over.status, (200, 429, 503))).sum()) + over.unanswered,
+        "refusal_p99_ms": _p99(refusals) * 1e3,
+        "refusal_most_ms": float(refusals.max(initial=0)) * 1e3,
+        "recovered_after_seconds": _recovered(after),
     }
 
 

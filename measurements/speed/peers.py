@@ -27,11 +27,8 @@ def arrays() -> tuple[Any, Any]:
     return X[label == 0][:FITTED], X[:SCORED]
 
 
-def measure() -> dict[str, Any]:
-    """Fits like for like: widths, epochs, batch and rate alike, the paper's MemAE; scores with each as its users do."""
-    warnings.simplefilter("ignore")
-    normal, X = arrays()
-    alike: dict[str, Any] = {"preprocessing": False, "batch_norm": False, "dropout_rate": 0.0, "verbose": 0}
+def alike() -> tuple[TabularMemAE, AutoEncoder]:
+    """The paper's MemAE and PyOD's autoencoder: widths, epochs, batch and rate alike."""
     ours = TabularMemAE.paper(
         widths=KDDCUP, scaling="standard", epochs=EPOCHS, batch_size=BATCH, learning_rate=1e-3, on_empty="strongest"
     )
@@ -43,8 +40,19 @@ def measure() -> dict[str, Any]:
         lr=1e-3,
         device="cpu",
         random_state=0,
-        **alike,
+        preprocessing=False,
+        batch_norm=False,
+        dropout_rate=0.0,
+        verbose=0,
     )
+    return ours, theirs
+
+
+def measure() -> dict[str, Any]:
+    """Fits like for like, see `alike`; scores with each as its users do."""
+    warnings.simplefilter("ignore")
+    normal, X = arrays()
+    ours, theirs = alike()
     fits = interleaved({"memae": lambda: ours.fit(normal), "autoencoder": lambda: theirs.fit(normal)}, 5)
     forest, ecod = IForest(random_state=0).fit(normal), ECOD().fit(normal)
     scores = interleaved(

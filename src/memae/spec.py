@@ -77,7 +77,7 @@ def build(spec: Spec) -> MemAE:
     memory = None if wanted is None else _memory(wanted, code)
     by_position = spec.task.by_position if wanted is None else wanted.per_position
     model = MemAE(encoder, memory, decoder, None if by_position else code, pretext)
-    return _laid_out(model, len(code) - 1)
+    return laid_out(model, spec)
 
 
 def _memory(spec: MemorySpec, code: tuple[int, ...]) -> Memory:
@@ -92,9 +92,13 @@ def _memory(spec: MemorySpec, code: tuple[int, ...]) -> Memory:
     )
 
 
-def _laid_out(model: MemAE, dimensions: int) -> MemAE:
-    """The model with its weights channel by channel, in which convolutions on a CPU are up to 1.4 times faster."""
+def laid_out(model: MemAE, spec: Spec) -> MemAE:
+    """The model with its weights channel by channel, in which convolutions on a CPU are up to 1.4 times faster.
+
+    Sums differ in their last bits from one layout to another.
+    """
     layouts = {2: torch.channels_last, 3: torch.channels_last_3d}
+    dimensions = len(code_shape(spec)) - 1
     return model.to(memory_format=layouts[dimensions]) if dimensions else model  # type: ignore[call-overload]
 
 

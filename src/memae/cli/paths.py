@@ -65,14 +65,14 @@ def _reads(source: Path, output: Path) -> bool:
 
     if output.exists() and output.samefile(source):
         return True
-    if not source.is_dir() or not (is_image(output) or is_video(output)):
+    readers = [find for reads, find in ((is_image, find_images), (is_video, find_videos)) if reads(output)]
+    if not source.is_dir() or not readers:
         return False
     if _inside(output, source):
         return True
     if output.exists():
         with suppress(MemaeError):  # what cannot be read is told by the command
-            found = find_videos(source) if is_video(output) else find_images(source)
-            return any(output.samefile(each) for each in found)
+            return any(output.samefile(each) for find in readers for each in find(source))
     return False
 
 

@@ -13,6 +13,8 @@ from memae.cli.unread import tell_unread, unread_paths
 if TYPE_CHECKING:
     import pandas as pd
 
+    from memae.estimators import Estimator
+
 Model = Annotated[Path, typer.Argument(help="Model file.", show_default=False)]
 Ignored = Annotated[list[str], typer.Option(help="Column that the model was not fitted with; repeat for each.")]
 FalseAlarms = Annotated[
@@ -52,7 +54,6 @@ def score(
     from memae.cli.paths import check_apart
     from memae.cli.score_table import discovered, scored
     from memae.cli.writing import check_ending, write
-    from memae.estimators import load
     from memae.kinds import Notes
     from memae.scoring.calibration import checked_rate
 
@@ -60,11 +61,7 @@ def score(
         raise typer.BadParameter("--json needs --output, since the rows go to stdout without it")
     check_apart(output, model, source)
     check_ending(output)
-    estimator = load(model)
-    if false_alarm_rate is not None:
-        estimator.recalibrate(false_alarm_rate=false_alarm_rate)
-    estimator.use_engine(engine)
-    notes = Notes()
+    estimator, notes = _loaded(model, false_alarm_rate, engine), Notes()
     rows: Iterable[pd.DataFrame] = scored(estimator, source, keep=keep, ignore=ignore, maps=maps, notes=notes)
     found = 0
     if fdr is not None:
@@ -74,17 +71,26 @@ def score(
     if fdr is not None:
         facts["discoveries"] = found
         sys.stderr.write(_of_discoveries(found, count, fdr, len(estimator.calibration_.scores)))
-    facts["unread"] = unread_paths(notes)
     for remark in notes.remarks:
         sys.stderr.write(f"memae: warning: {remark}\n")
     if as_json:
-        sys.stdout.write(json.dumps(facts) + "\n")
+        sys.stdout.write(json.dumps(facts | {"unread": unread_paths(notes)}) + "\n")
     elif output is not None:
         sys.stderr.write(f"{output}: {count} scored, {flagged} flagged (score above {estimator.threshold_:.4g})\n")
     if flagged > count / 2 and count >= MANY:
         told = f"{flagged} of {count} are flagged; if most should be normal, this data is unlike that of training"
         sys.stderr.write(f"{told}: see `memae drift {model} {source}`\n")
     tell_unread(notes)
+
+
+def _loaded(model: Path, false_alarm_rate: float | None, engine: Engine) -> "Estimator":
+    """The detector as the command line wants it."""
+    from memae.estimators import load
+
+    estimator = load(model)
+    if false_alarm_rate is not None:
+        estimator.recalibrate(false_alarm_rate=false_alarm_rate)
+    return estimator.use_engine(engine)
 
 
 def _of_discoveries(found: int, samples: int, rate: float, held_out: int) -> str:

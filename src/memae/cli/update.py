@@ -17,14 +17,12 @@ def update(
 
     Example: memae update model.memae normal-of-june.csv -o model-june.memae
     """
+    from memae.cli.loading import loaded_as
     from memae.cli.paths import check_apart
-    from memae.errors import OptionError
-    from memae.estimators import TabularMemAE, load
+    from memae.estimators import TabularMemAE
 
     check_apart(output, model, source)
-    detector = load(model)
-    if not isinstance(detector, TabularMemAE):
-        raise OptionError(f"{model} is a model for {detector.kind} data; only tables can be updated, fit it anew")
+    detector = loaded_as(TabularMemAE, model, "only tables can be updated, fit it anew")
     updated = detector.update(source, epochs=epochs)
     updated.save(output)
     sys.stdout.write(f"{output}: flags scores above {updated.threshold_:.4g} ({model}: {detector.threshold_:.4g})\n")

@@ -81,12 +81,11 @@ def watch(
 
 
 def _loaded(model: Path, false_alarm_rate: float | None, score_step: int | None) -> "VideoMemAE":
+    from memae.cli.loading import loaded_as
     from memae.errors import OptionError
-    from memae.estimators import VideoMemAE, load
+    from memae.estimators import VideoMemAE
 
-    detector = load(model)
-    if not isinstance(detector, VideoMemAE):
-        raise OptionError(f"{model} is a model for {detector.kind} data; only video can be watched, score it instead")
+    detector = loaded_as(VideoMemAE, model, "only video can be watched, score it instead")
     if score_step is not None:
         if score_step < 1:
             raise OptionError(f"score_step must be 1 clip or more; got {score_step}")

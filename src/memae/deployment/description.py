@@ -4,23 +4,11 @@ import json
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 
-from memae.data.tables import TableEncoder
-from memae.estimators import Estimator, ImageMemAE, TabularMemAE, VideoMemAE
+from memae.estimators import Estimator
+from memae.kinds.tables import Place
 
 FORMAT = 1
 """Version of the description."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a column of the user's table lies in a row of numbers."""
-
-    name: str
-    kind: str  # number or category
-    at: int  # position of its first number
-    fill: float | None = None  # of a number: what stands for a missing one
-    marked: bool = False  # whether the next position is 1 where one is missing, else 0
-    categories: tuple[str, ...] = ()  # each has a position, 1 or 0, and after them any other value; missing is ""
 
 
 @dataclass(frozen=True)
@@ -49,7 +37,6 @@ class Description:
 def describe(detector: Estimator) -> Description:
     """The description of a fitted detector."""
     scorer, calibration = detector.scorer_, detector.calibration_
-    video = detector if isinstance(detector, VideoMemAE) else None
     return Description(
         version("memae"),
         detector.kind,
@@ -58,19 +45,5 @@ def describe(detector: Estimator) -> Description:
         calibration.threshold(),
         calibration.false_alarm_rate,
         len(calibration.scores),
-        unit=detector.unit_ if isinstance(detector, ImageMemAE | VideoMemAE) else "numbers",
-        columns=_places(detector.encoder_) if isinstance(detector, TabularMemAE) else (),
-        score_step=video.score_step if video else 1,
-        smooth=video.smooth if video else 1,
-        held_out_scores=tuple(calibration.scores.tolist()) if video else (),
+        **detector.kind_.exported(calibration),
     )
-
-
-def _places(encoder: TableEncoder) -> tuple[Place, ...]:
-    places = []
-    for column, at in zip(encoder.columns, encoder.places.tolist(), strict=True):
-        if column.kind == "category":
-            places.append(Place(column.name, column.kind, at, categories=column.categories))
-        else:
-            places.append(Place(column.name, column.kind, at, fill=column.mean, marked=column.missing > 0))
-    return tuple(places)

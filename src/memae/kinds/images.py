@@ -19,6 +19,7 @@ from memae.evidence import Evidence, Explainer
 from memae.kinds.kind import Kind, Labelled, Names, Notes, Part, Sample, Words, paths_of
 from memae.kinds.pixel_units import check_unit, checked_size
 from memae.scoring import Scorer
+from memae.scoring.calibration import Calibration
 
 BATCH = 64
 """Images that are read at once."""
@@ -143,6 +144,10 @@ class Images(Kind):
         """The size that images are scaled to, or must have."""
         channels, height, width = self.shape
         return {"channels": channels, "height": height, "width": width, "scaled": self.scaled}
+
+    def exported(self, calibration: Calibration) -> dict[str, Any]:  # noqa: ARG002 (the graph has it)
+        """What pixels mean."""
+        return {"unit": self.unit}
 
 
 def opened(

@@ -37,6 +37,7 @@ class Words:
     distance: str
     surprise: str = ""
     limits: tuple[str, ...] = ()
+    chosen: str = ""  # which samples a report explains, where these are not the ones with the highest scores
     numbering: str = ""  # how samples are counted, where their names tell numbers
     unseen: Mapping[str, str] = field(default_factory=dict)  # measures that no picture shows
 
@@ -214,6 +215,14 @@ class Kind(ABC):
     @abstractmethod
     def about(self) -> dict[str, Any]:
         """What samples must look like, JSON-ready and in short."""
+
+    @abstractmethod
+    def exported(self, calibration: Calibration) -> dict[str, Any]:
+        """What a program besides must know to use an exported model, as fields of `deployment.Description`.
+
+        Args:
+            calibration: of the model.
+        """
 
     def item_rows(self, scorer: Scorer, numbers: Sequence[int], most: int) -> pd.DataFrame | None:  # noqa: ARG002
         """Memory items as rows in the user's columns, at most so many of these; None where items are no rows."""

@@ -17,6 +17,19 @@ from memae.errors import InputError, OptionError
 from memae.evidence import Cell, Contribution, Evidence, Explainer, plain
 from memae.kinds.kind import Kind, Labelled, Notes, Part, Sample, Truth, Words
 from memae.scoring import Floats, Scorer, decoded_items
+from memae.scoring.calibration import Calibration
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a column of the user's table lies in a row of numbers."""
+
+    name: str
+    kind: str  # number or category
+    at: int  # position of its first number
+    fill: float | None = None  # of a number: what stands for a missing one
+    marked: bool = False  # whether the next position is 1 where one is missing, else 0
+    categories: tuple[str, ...] = ()  # each has a position, 1 or 0, and after them any other value; missing is ""
 
 
 @dataclass(frozen=True)
@@ -159,6 +172,10 @@ class Tables(Kind):
         """The columns' names and kinds."""
         return {"columns": [{"name": column.name, "kind": column.kind} for column in self.encoder.columns]}
 
+    def exported(self, calibration: Calibration) -> dict[str, Any]:  # noqa: ARG002 (the graph has it)
+        """Where the columns lie in a row of numbers."""
+        return {"columns": _places(self.encoder)}
+
     def item_rows(self, scorer: Scorer, numbers: Sequence[int], most: int) -> pd.DataFrame | None:
         """Items as rows; of too many columns, those in which the items differ most."""
         features = decoded_items(scorer, torch.tensor(numbers))
@@ -167,6 +184,16 @@ class Tables(Kind):
         widest = widest.scatter_reduce(0, torch.from_numpy(self.encoder.owner), spread, "amax")
         chosen = widest.argsort(descending=True, stable=True)[:most].sort().values.tolist()
         return decoded(self.encoder, features).iloc[:, chosen]
+
+
+def _places(encoder: TableEncoder) -> tuple[Place, ...]:
+    places = []
+    for column, at in zip(encoder.columns, encoder.places.tolist(), strict=True):
+        if column.kind == "category":
+            places.append(Place(column.name, column.kind, at, categories=column.categories))
+        else:
+            places.append(Place(column.name, column.kind, at, fill=column.mean, marked=column.missing > 0))
+    return tuple(places)
 
 
 def _truth(column: "pd.Series[Any]", normal: Sequence[str]) -> Truth:

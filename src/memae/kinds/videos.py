@@ -61,6 +61,7 @@ class Videos(Kind):
         error="how badly the motion at a place is restored from memory",
         surprise="the odds, told from the memory's answer, that a place does not play as fast as it was filmed",
         distance="the distance of a place's code to the nearest known ones",
+        chosen="The peaks of the highest alarms, and of videos without one where there are few; the highest first. ",
         limits=(
             "The camera must stand as in training, and film at its frame rate: at half the rate everyone is twice as "
             "fast.",
@@ -290,6 +291,15 @@ class Videos(Kind):
         """The size that frames are scaled to, and how many there must be."""
         channels, frames, height, width = self.shape
         return {"channels": channels, "height": height, "width": width, "least_frames": frames}
+
+    def exported(self, calibration: Calibration) -> dict[str, Any]:
+        """What pixels mean, and how the scores of frames are made from those of clips, outside of the graph."""
+        return {
+            "unit": self.unit,
+            "score_step": self.score_step,
+            "smooth": self.smooth,
+            "held_out_scores": tuple(calibration.scores.tolist()),
+        }
 
 
 def footage(X: Any, channels: int, size: tuple[int, int] | None) -> Iterator[Footage]:

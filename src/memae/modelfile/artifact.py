@@ -21,7 +21,7 @@ from memae.modelfile.assembly import about, examples_of, scorer_of
 from memae.modelfile.migration import migrated
 from memae.options import Epoch, epoch_as_json
 from memae.scoring import Scorer
-from memae.spec import Spec
+from memae.spec import Spec, laid_out
 from memae.typed import typed
 
 FORMAT = 3
@@ -127,6 +127,8 @@ def _assemble(header: dict[str, Any], tensors: dict[str, Tensor]) -> Artifact:
     spec: Spec = typed(header["spec"], Spec)
     kept = {name: tensors.pop(name) for name in list(tensors) if name.startswith("examples.")}
     scorer = scorer_of(spec, header["scorer"], tensors)
+    if header["format"] > 2:  # as it was fitted, to the last bit; models of older files were always read as they lie
+        laid_out(scorer.model, spec)
     history: tuple[Epoch, ...] = typed(header["history"], tuple[Epoch, ...])
     best: int = typed(header["best"], int)
     if not 0 <= best < len(history):

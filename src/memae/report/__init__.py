@@ -80,7 +80,7 @@ def _sections(detector: Estimator, found: Survey, origin: Origin, words: Words) 
     if found.common is not None and found.common.rows > 1:
         sections["columns"] = in_common(found.common, words)
     return sections | {
-        "reasons": reasons(found.reasons, detector, words, video=films is not None),
+        "reasons": reasons(found.reasons, detector, words),
         "memory": atlas(detector, words),
         "health": health(detector, words),
         "origin": provenance(detector, found, origin, words),

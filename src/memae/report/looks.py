@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import torch
 
-from memae.estimators import Estimator, VideoMemAE
+from memae.estimators import Estimator, TabularMemAE, VideoMemAE
 from memae.estimators.examples import root_of, within
-from memae.kinds import Kind, Notes, Scored, Tables, Videos
+from memae.kinds import Kind, Notes, Scored, Tables
 from memae.kinds.kind import Sample
 from memae.report.films import Films, filmed
 from memae.report.tally import Common
@@ -83,9 +83,8 @@ class _Columns(Look):
 class _Alarms(Look):
     """Frames of videos: also their alarms, whose peaks are explained."""
 
-    def __init__(self, detector: Estimator, kind: Videos, source: Path, notes: Notes) -> None:
+    def __init__(self, detector: VideoMemAE, kind: Kind, source: Path, notes: Notes) -> None:
         super().__init__(detector, kind, source, notes)
-        assert isinstance(detector, VideoMemAE)  # noqa: S101 (its kind is that of video)
         self.watcher = detector
         self.films = self._kept = Films.of(detector)
 
@@ -108,16 +107,16 @@ class _Alarms(Look):
 
 
 @singledispatch
-def look_at(kind: Kind, detector: Estimator, source: Path, notes: Notes) -> Look:
+def look_at(detector: Estimator, kind: Kind, source: Path, notes: Notes) -> Look:
     """What a report looks at of this kind of data; see `Look`."""
     return Look(detector, kind, source, notes)
 
 
 @look_at.register
-def _(kind: Tables, detector: Estimator, source: Path, notes: Notes) -> Look:
+def _(detector: TabularMemAE, kind: Tables, source: Path, notes: Notes) -> Look:
     return _Columns(detector, kind, source, notes)
 
 
 @look_at.register
-def _(kind: Videos, detector: Estimator, source: Path, notes: Notes) -> Look:
+def _(detector: VideoMemAE, kind: Kind, source: Path, notes: Notes) -> Look:
     return _Alarms(detector, kind, source, notes)

@@ -55,11 +55,11 @@ def in_common(common: Common, words: Words) -> Html:
     return joined([heading(f"What flagged {words.many} have in common", lead), table(head, rows)])
 
 
-def reasons(found: Sequence[Reason], detector: Estimator, words: Words, *, video: bool) -> Html:
+def reasons(found: Sequence[Reason], detector: Estimator, words: Words) -> Html:
     """The section on the samples with the highest scores."""
-    lead = f"The {words.many} with the highest scores, the highest first, and what makes each unlike normal ones. "
-    if video:
-        lead = "The peaks of the highest alarms, and of videos without one where there are few; the highest first. "
+    lead = words.chosen or (
+        f"The {words.many} with the highest scores, the highest first, and what makes each unlike normal ones. "
+    )
     lead += "Look whether you see why: what you can explain, you can act on."
     lead += words.numbering
     unseen = [told for name, told in words.unseen.items() if name in detector.scorer_.measured]

@@ -60,7 +60,7 @@ def survey(detector: Estimator, source: Path, top: int, ignore: Sequence[str] = 
     if top < 1:
         raise OptionError(f"top must be 1 sample or more; got {top}")
     kind, notes = detector.kind_.ignoring(ignore), Notes()
-    look = look_at(kind, detector, source, notes)
+    look = look_at(detector, kind, source, notes)
     tally, best = Tally(detector.calibration_), Top(top)
     samples: dict[int, Sample] = {}  # the highest ones
     for part in look.scored():

@@ -6,7 +6,6 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from memae.service.served import Served
-from memae.service.tables import ServedTable
 from memae.service.uploads import FORM, JSON, TYPES
 
 
@@ -159,8 +158,8 @@ def of(shape: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
 
 def request_body(models: Iterable[Served[Any]]) -> dict[str, Any]:
     """What `/score` and `/explain` take; where there is one model for tables, with its columns and an example row."""
-    tables = [served for served in models if isinstance(served, ServedTable)]
-    row = tables[0].row_schema() if len(tables) == 1 else {"type": "object"}
+    tables = [(schema, served.example()) for served in models if (schema := served.row_schema())]
+    row = tables[0][0] if len(tables) == 1 else {"type": "object"}
     rows = {
         "type": "object",
         "required": ["rows"],
@@ -174,7 +173,7 @@ def request_body(models: Iterable[Served[Any]]) -> dict[str, Any]:
             }
         },
     }
-    example = {"rows": [tables[0].example() if tables else {"length": 1.5, "shop": "a"}]}
+    example = {"rows": [tables[0][1] if tables else {"length": 1.5, "shop": "a"}]}
     file = {"type": "string", "format": "binary"}
     form = {
         "type": "object",

@@ -104,6 +104,14 @@ class Served(ABC, Generic[E]):
         """The scores of a small request that needs no thread of its own; None where it does."""
         return None
 
+    def row_schema(self) -> Row | None:
+        """The JSON schema of a row; None where samples are no rows."""
+        return None
+
+    def example(self) -> Row | None:
+        """A row such as the model was fitted on; None where samples are no rows."""
+        return None
+
     @property
     def takes(self) -> str:
         """What is taken, in words."""
