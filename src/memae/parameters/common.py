@@ -70,17 +70,19 @@ class Common:
             'Initial items: "uniform" random numbers, encodings of "samples", or their "kmeans" centres.', panel=MEMORY
         ),
     ] = "kmeans"
-    warmup: Annotated[int | None, Setting("Epochs without memory before the items are initialised.", panel=MEMORY)] = None
-    revive: Annotated[bool, Setting("Reinitialise items that no query reads.", panel=MEMORY, flags=("--revive",))] = False
+    warmup: Annotated[int | None, Setting("Epochs without memory before the items are initialised.", panel=MEMORY)] = (
+        None
+    )
+    revive: Annotated[bool, Setting("Reinitialise items that no query reads.", panel=MEMORY, flags=("--revive",))] = (
+        False
+    )
     kept_samples: Annotated[
         int | None, Setting("Training samples kept to measure the distance to the nearest of them.", was="references")
     ] = None
     alpha: Annotated[float, Setting("Weight of the entropy in the training objective.")] = 0.0002
     reduction: Annotated[
         Reduction,
-        Setting(
-            'Reconstruction error: "sum" or "mean" of the squared errors of a sample, or mean "absolute" error.'
-        ),
+        Setting('Reconstruction error: "sum" or "mean" of the squared errors of a sample, or mean "absolute" error.'),
     ] = "sum"
     epochs: Annotated[int, Setting("Maximum number of passes over the training data.")] = 20
     batch_size: Annotated[int | None, Setting("Samples per training step.")] = None

@@ -51,9 +51,7 @@ class Image(Common):
     ] = None
     per_position: Annotated[
         bool,
-        Setting(
-            "Each item is the feature of one position, not a whole code.", panel=MEMORY, flags=("--per-position",)
-        ),
+        Setting("Each item is the feature of one position, not a whole code.", panel=MEMORY, flags=("--per-position",)),
     ] = False
     warmup: Annotated[
         int | None, Setting("Epochs without memory before the items are initialised; by default 2, but never all.")
@@ -84,5 +82,7 @@ class Image(Common):
             "0 for none."
         ),
     ] = 0.35
-    batch_size: Annotated[int | None, Setting("Images per training step; by default a fiftieth of all, 8 to 64.")] = None
+    batch_size: Annotated[int | None, Setting("Images per training step; by default a fiftieth of all, 8 to 64.")] = (
+        None
+    )
     learning_rate: float = 0.002
