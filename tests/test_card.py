@@ -120,7 +120,7 @@ def test_a_model_that_keeps_nothing_says_so() -> None:
 def test_distance_beside_a_plain_error() -> None:
     text = card(TabularMemAE(n_items=5, epochs=4, masked_columns=False).fit(ROWS), "m")
     assert "| the reconstruction error |" in text
-    assert "| the distance to the nearest known rows |" in text
+    assert "| the distance to the nearest kept rows |" in text
 
 
 def test_images_tell_which_pictures_are_in_the_file(images: ImageMemAE) -> None:

@@ -158,7 +158,7 @@ class Scorer(nn.Module):
         return functools.reduce(operator.add, added)
 
     def deviations(self, error_map: Tensor) -> Tensor:
-        """`Scores.error_map` as deviations of normalised elements; maps of positions and weighted sums are unchanged."""
+        """`Scores.error_map` as deviations of normalised elements; maps of positions and weighted sums as they are."""
         if self.by_position or self.weighs_parts:
             return error_map
         return self.measures[0].deviation(error_map)
