@@ -112,10 +112,10 @@ class Accountable:
             OptionError: the rate lies outside (0, 1).
         """
         check_is_fitted(self, "scorer_")
-        known = self.scorer_.calibration
-        rate = known.false_alarm_rate if known and false_alarm_rate is None else false_alarm_rate
+        current = self.scorer_.calibration
+        rate = current.false_alarm_rate if current and false_alarm_rate is None else false_alarm_rate
         rate = checked_rate(self.false_alarm_rate if rate is None else rate)
-        held_out = checked_scores(scores) if scores is not None or known is None else known.scores
+        held_out = checked_scores(scores) if scores is not None or current is None else current.scores
         calibration = Calibration(held_out, rate)
         if not calibration.can_keep():
             least = calibration.smallest_rate()

@@ -194,9 +194,9 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
             batch_size: samples per step.
             warmup: epochs without memory if the parameter is None.
         """
-        known = {field.name for field in fields(Options)} & set(self.get_params(deep=False)) - {"batch_size"}
+        names = {field.name for field in fields(Options)} & set(self.get_params(deep=False)) - {"batch_size"}
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        values = {name: getattr(self, name) for name in known}
+        values = {name: getattr(self, name) for name in names}
         if values["warmup"] is None:
             values["warmup"] = min(warmup, int(self.epochs) - 1)  # at least one epoch has the memory
         return Options(**values, seed=seed, batch_size=batch_size)

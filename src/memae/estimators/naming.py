@@ -40,9 +40,9 @@ def with_parameters(estimator: Kind) -> Kind:
 
 def _signature(make: Any, kind: type[Common]) -> inspect.Signature:
     """The signature of a constructor, in the order of `parameters_of`, with plain types as annotations."""
-    known = inspect.signature(make)
-    ordered = [known.parameters[each.name].replace(annotation=each.hint) for each in parameters_of(kind)]
-    return known.replace(parameters=[known.parameters["self"], *ordered])
+    signature = inspect.signature(make)
+    ordered = [signature.parameters[each.name].replace(annotation=each.hint) for each in parameters_of(kind)]
+    return signature.replace(parameters=[signature.parameters["self"], *ordered])
 
 
 def _former(old: str, new: str) -> property:

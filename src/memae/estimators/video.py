@@ -185,12 +185,12 @@ class VideoMemAE(parameters.Video, Estimator):
 
     def _plan(self, prepared: Prepared) -> Plan:
         shape, speeds = prepared.shape, self._speeds()
-        known, space = (STACKED, shape[2:]) if speeds else (VIDEO, shape[1:])
-        widths = known.widths if self.widths is None or self.widths == "paper" else tuple(self.widths)
+        layout, space = (STACKED, shape[2:]) if speeds else (VIDEO, shape[1:])
+        widths = layout.widths if self.widths is None or self.widths == "paper" else tuple(self.widths)
         if self.strides is not None:
             strides = tuple(tuple(stride) for stride in self.strides)
         else:
-            widths, strides = shortened(Layout(widths, known.strides[: len(widths)]), space)
+            widths, strides = shortened(Layout(widths, layout.strides[: len(widths)]), space)
         memory = self._memory(int(self.n_items), per_position=True)
         spec = Spec(shape, widths, strides, memory, SpeedSpec(speeds) if speeds else None)
         options = self._options(batch_size=int(self.batch_size), warmup=2 * int(self.epochs) // 3)

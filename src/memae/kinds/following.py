@@ -39,7 +39,7 @@ class JudgedClip(NamedTuple):
     score: float
     error_map: Tensor
     x_hat: Tensor
-    places: Tensor | None  # (rows, columns), float64: the score of each position; None without positions
+    positions: Tensor | None  # (rows, columns), float64: the score of each position; None without positions
 
 
 class Seen(NamedTuple):
@@ -47,7 +47,7 @@ class Seen(NamedTuple):
 
     frame: FrameScore  # before smoothing
     pixels: Tensor  # (c, h, w), raw
-    place: int  # index of the frame in the clip, or the clip's last index if the frame lies behind it
+    offset: int  # of the frame in the clip, or the last offset of the clip if the frame lies behind it
     clip: JudgedClip
 
 
@@ -71,8 +71,10 @@ def followed(scorer: Scorer, footage: Footage, length: int, cut: Cut) -> Iterato
     if not scorer.by_position:
         yield from seen
         return
-    for each, places in smoothed(((each, _places(each)) for each in seen), length):
-        frame = each.frame._replace(score=float(places.max()), error_map=shown(places[None], each.pixels.shape[1:])[0])
+    for each, positions in smoothed(((each, _positions(each)) for each in seen), length):
+        frame = each.frame._replace(
+            score=float(positions.max()), error_map=shown(positions[None], each.pixels.shape[1:])[0]
+        )
         yield each._replace(frame=frame)
 
 
@@ -90,14 +92,14 @@ def _nearest(scorer: Scorer, footage: Footage, length: int, cut: Cut) -> Iterato
 
     for frame, start, clip in spread_over_frames(_judged(scorer, cut(name, blocks())), length, lambda: count):
         time, pixels = waiting.popleft()
-        place = min(frame - start, length - 1)
-        part_of_map = clip.error_map[:, min(place, clip.error_map.shape[1] - 1)]
-        yield Seen(FrameScore(name, frame, time, clip.score, part_of_map), pixels, place, clip)
+        offset = min(frame - start, length - 1)
+        part_of_map = clip.error_map[:, min(offset, clip.error_map.shape[1] - 1)]
+        yield Seen(FrameScore(name, frame, time, clip.score, part_of_map), pixels, offset, clip)
 
 
-def _places(seen: Seen) -> Tensor:
-    assert seen.clip.places is not None  # noqa: S101 (the scorer has positions)
-    return seen.clip.places
+def _positions(seen: Seen) -> Tensor:
+    assert seen.clip.positions is not None  # noqa: S101 (the scorer has positions)
+    return seen.clip.positions
 
 
 def _judged(scorer: Scorer, clips: Iterator[tuple[int, Tensor]]) -> Iterator[tuple[int, JudgedClip]]:
@@ -105,8 +107,8 @@ def _judged(scorer: Scorer, clips: Iterator[tuple[int, Tensor]]) -> Iterator[tup
     starts: list[int] = []
     for together in chunks(clips, scorer.chunk, starts):
         (found,) = scorer.batched([together])
-        places = scorer.positions(found.measures).double() if scorer.by_position else [None] * len(together)
-        for each in zip(together, found.score.tolist(), found.error_map, found.x_hat, places, strict=True):
+        positions = scorer.positions(found.measures).double() if scorer.by_position else [None] * len(together)
+        for each in zip(together, found.score.tolist(), found.error_map, found.x_hat, positions, strict=True):
             yield starts.pop(0), JudgedClip(*each)
 
 
@@ -125,7 +127,7 @@ def scores_of_clips(scorer: Scorer, measures: Tensor, length: int, smooth: int, 
     """
     if scorer.by_position:
         maps = smoothed(((None, each) for each in scorer.positions(measures).double()), _clips_of(length, step))
-        scores = [float(places.max()) for _, places in maps]
+        scores = [float(positions.max()) for _, positions in maps]
     else:
         scores = scorer.score(measures).double().tolist()
     return np.array([score for _, score in smoothed(((None, score) for score in scores), _clips_of(smooth, step))])

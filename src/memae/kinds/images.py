@@ -98,8 +98,8 @@ class Images(Kind):
         """See `Kind.explained`."""
         start = 0
         for part in parts:
-            ((kind, known),) = part.names.items()
-            names = [str(name) if kind == "path" else f"{kind} {name}" for name in known]
+            ((kind, column),) = part.names.items()
+            names = [str(name) if kind == "path" else f"{kind} {name}" for name in column]
             chosen = [index for index in range(len(names)) if only is None or start + index in only]
             wanted = (names[index] for index in chosen)
             for piece in torch.split(part.raw[chosen], explainer.scorer.chunk) if chosen else ():
@@ -136,8 +136,8 @@ class Images(Kind):
 
     def map_files(self, source: Path, names: Names) -> list[Path]:
         """Paths of the images relative to the source, with ".png" appended."""
-        known = [path.relative_to(source) if path != source else Path(path.name) for path in names.get("path", ())]
-        return [path.with_suffix(f"{path.suffix}.png") for path in known]
+        paths = [path.relative_to(source) if path != source else Path(path.name) for path in names.get("path", ())]
+        return [path.with_suffix(f"{path.suffix}.png") for path in paths]
 
     def about(self) -> dict[str, Any]:
         """The size that images are scaled to or must have."""

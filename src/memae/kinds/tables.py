@@ -61,15 +61,15 @@ class Tables(Kind):
         """The rows of consecutive tables."""
         start = 0
         for table in tables:
-            known = self.trimmed(table)
-            check_unique(known)
-            if not known.shape[1]:
+            kept = self.trimmed(table)
+            check_unique(kept)
+            if not kept.shape[1]:
                 raise InputError("the table has no columns; give at least one")
-            yield Part({"row": range(start, start + len(table))}, self.encoder.encode(known), table)
+            yield Part({"row": range(start, start + len(table))}, self.encoder.encode(kept), table)
             start += len(table)
             if notes is not None:
-                notes.add_novel(self.encoder.novelties(known))
-            del table, known  # frees them before the next ones are read
+                notes.add_novel(self.encoder.novelties(kept))
+            del table, kept  # frees them before the next ones are read
 
     def trimmed(self, table: pd.DataFrame) -> pd.DataFrame:
         """A table without the columns that are left out."""

@@ -121,8 +121,8 @@ class Videos(Kind):
         count = 0
         for frames, times in video.blocks:
             self._check_frames(str(video.name), frames)
-            kind, known = "path" if isinstance(video.name, Path) else "video", [video.name] * len(frames)
-            names = {kind: known, "frame": range(count, count + len(frames)), "time": times.tolist()}
+            kind, column = "path" if isinstance(video.name, Path) else "video", [video.name] * len(frames)
+            names = {kind: column, "frame": range(count, count + len(frames)), "time": times.tolist()}
             held.append(Part(names, frames))
             count += len(frames)
             if count >= self.length:
@@ -282,8 +282,8 @@ class Videos(Kind):
 
     def map_files(self, source: Path, names: Names) -> list[Path]:  # noqa: ARG002 (images lie below it)
         """A folder for each video, with a file for each frame."""
-        known = zip(names.get("path", ()), names.get("frame", ()), strict=True)
-        return [Path(path.name) / f"{frame:06d}.png" for path, frame in known]
+        frames = zip(names.get("path", ()), names.get("frame", ()), strict=True)
+        return [Path(path.name) / f"{frame:06d}.png" for path, frame in frames]
 
     def map_folders(self, source: Path, maps: Path) -> Iterator[tuple[Path, Path]]:
         """The folder of all maps, and one for each video."""
@@ -345,9 +345,9 @@ def frame_evidence(explainer: Explainer, name: str, score: float, seen: Seen, it
     scorer, clip, x_hat = explainer.scorer, seen.clip.pixels, seen.clip.x_hat
     pixels, error_map = seen.pixels.clone(), seen.frame.error_map.clone()
     if not scorer.by_position:
-        return explainer.evidence(name, score, pixels, x_hat[:, seen.place].clone(), error_map, items)
-    place = min(seen.place, clip.shape[1] - 2)
-    motion = (clip[:, place + 1].float() - clip[:, place].float()).cpu()
+        return explainer.evidence(name, score, pixels, x_hat[:, seen.offset].clone(), error_map, items)
+    offset = min(seen.offset, clip.shape[1] - 2)
+    motion = (clip[:, offset + 1].float() - clip[:, offset].float()).cpu()
     motions = x_hat[-clip.shape[0] * (clip.shape[1] - 1) :]  # the last channels, after those of the frames
-    restored = motions.reshape(clip.shape[0], -1, *x_hat.shape[1:])[:, place] * (scorer.scaling.scale.cpu() / SHARPER)
+    restored = motions.reshape(clip.shape[0], -1, *x_hat.shape[1:])[:, offset] * (scorer.scaling.scale.cpu() / SHARPER)
     return explainer.evidence(name, score, pixels, restored, error_map, items, motion)

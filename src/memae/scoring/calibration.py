@@ -135,13 +135,13 @@ class Calibration(nn.Module):
         return self.smallest_rate() <= self.false_alarm_rate * (1 + 1e-9)
 
 
-def _below(known: Tensor, scores: Tensor) -> Tensor:
-    """Number of `known` scores, ascending, below each score: `torch.searchsorted` by operators that engines support."""
+def _below(ascending: Tensor, scores: Tensor) -> Tensor:
+    """Number of scores in `ascending` below each score: `torch.searchsorted` by operators that engines support."""
     count = torch.zeros_like(scores, dtype=torch.int64)
-    for power in reversed(range(len(known).bit_length())):
+    for power in reversed(range(len(ascending).bit_length())):
         further = count + 2**power
-        lower = ~(known[further.clamp_max(len(known)) - 1] >= scores)  # NaN is above all, as in searchsorted
-        count = torch.where((further <= len(known)) & lower, further, count)
+        lower = ~(ascending[further.clamp_max(len(ascending)) - 1] >= scores)  # NaN is above all, as in searchsorted
+        count = torch.where((further <= len(ascending)) & lower, further, count)
     return count
 
 

@@ -95,13 +95,13 @@ def drift(calibration: Calibration, scores: Tensor, *, correlated: bool = False)
     today = scores.detach().double().cpu().flatten()
     if not len(today):
         raise InputError("a drift check needs scores of today; got none")
-    known = calibration.scores.cpu()
+    held_out = calibration.scores.cpu()
     share = 1 / correlation_time(today) if correlated else 1.0
-    n, m = (max(round(len(each) * share), 1) for each in (known, today))
+    n, m = (max(round(len(each) * share), 1) for each in (held_out, today))
     realised = float((today > calibration.threshold()).double().mean())
     promised = calibration.promised()
     low, high = _band(promised, n, m, 0.95)
-    apart = kstwo.sf(ks_2samp(known.numpy(), today.numpy()).statistic, max(round(n * m / (n + m)), 1))
+    apart = kstwo.sf(ks_2samp(held_out.numpy(), today.numpy()).statistic, max(round(n * m / (n + m)), 1))
     alarms = _of_alarms(promised, n, m, realised)
     p_value = min(2 * min(float(apart), alarms), 1.0)
     verdict: Verdict = "like"
