@@ -79,11 +79,9 @@ class Run:
         except MemoryError:
             raise
         except Exception as error:  # a file can be wrong in any way
-            raise TrainingError(
-                f"{path} is not a checkpoint that can be read ({error}); delete it and train anew"
-            ) from error
+            raise TrainingError(f"{path} is not a readable checkpoint ({error}); delete it and train again") from error
         if not same:
-            raise TrainingError(f"{path} was written for other data or options; use those, or delete it and train anew")
+            raise TrainingError(f"{path} was written for other data or options; use those, or delete it and retrain")
 
     def _restore(self, header: dict[str, Any], state: dict[str, Tensor]) -> None:
         self.model.load_state_dict(_under("model.", state))

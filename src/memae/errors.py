@@ -10,7 +10,7 @@ Every message names the value, what was expected and what to do::
     ├── OptionError (ValueError)         an option has an invalid value
     │   └── ShrinkageError               no addressing weight can exceed the threshold λ
     ├── ModelFileError (ValueError)      not a model file, a damaged one, or one of a newer format
-    ├── TrainingError (RuntimeError)     training cannot go on
+    ├── TrainingError (RuntimeError)     training cannot continue
     ├── OutputError (OSError)            a result cannot be written; an existing file is left unchanged
     ├── ResourceError (MemoryError)      out of memory
     └── MissingExtraError (ImportError)  an optional package is not installed
@@ -84,7 +84,7 @@ class ModelFileError(MemaeError, ValueError):
 
 
 class TrainingError(MemaeError, RuntimeError):
-    """Training cannot go on."""
+    """Training cannot continue."""
 
 
 class OutputError(MemaeError, OSError):

@@ -79,7 +79,7 @@ class Lines:
         """Whether the file was new or empty."""
 
     def add(self, line: str) -> None:
-        """Writes a line at once."""
+        """Writes a line immediately."""
         try:
             self._file.write(f"{line}\n".encode())
         except OSError as error:

@@ -315,7 +315,7 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
                 f"the file holds a model for {source.kind} data, not {cls.kind}; load it with memae.load"
             )
         if source.scorer.calibration is None:
-            raise ModelFileError("the model is not calibrated; fit it anew")
+            raise ModelFileError("the model is not calibrated; refit it")
         estimator = cls(**parameters_of(source, cls))
         estimator._restore(source)
         best = source.history[source.best]

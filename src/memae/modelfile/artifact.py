@@ -89,7 +89,7 @@ def load(path: str | Path) -> Artifact:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError, ValueError) as error:
-        raise ModelFileError(f"{path} is damaged or not a model file ({error}); copy it again or fit anew") from error
+        raise ModelFileError(f"{path} is damaged or not a model file ({error}); copy it again or refit") from error
     if "memae" not in metadata:
         raise ModelFileError(
             f"{path} is a safetensors file, but not one of memae; give one that `memae fit` has written"
@@ -103,7 +103,7 @@ def load(path: str | Path) -> Artifact:
         raise ModelFileError(
             f"{path} has format {header['format']}, this memae ({version('memae')}) reads up to {FORMAT}; upgrade memae"
         )
-    raise ModelFileError(f"{path} is damaged: its checksum does not fit; copy it again or fit anew")
+    raise ModelFileError(f"{path} is damaged: its checksum does not match; copy it again or refit")
 
 
 @contextmanager
@@ -118,9 +118,7 @@ def doubted(path: str | Path) -> Iterator[None]:
     except MemoryError:
         raise
     except Exception as error:  # a header can be wrong in any way
-        raise ModelFileError(
-            f"{path} is damaged: its header does not fit ({error}); copy it again or fit anew"
-        ) from error
+        raise ModelFileError(f"{path} is damaged: its header is invalid ({error}); copy it again or refit") from error
 
 
 def _assemble(header: dict[str, Any], tensors: dict[str, Tensor]) -> Artifact:

@@ -46,7 +46,7 @@ class Drift:
         p_value = "p < 0.0001" if self.p_value < 1e-4 else f"p = {self.p_value:.2g}"
         return (
             f"the scores are {begin} ({p_value}): of {self.samples}{worth}, {self.realised:.2%} lie above "
-            f"the threshold, where {self.promised:.2%} were promised and {self.low:.2%} to {self.high:.2%} would be "
+            f"the threshold, where {self.promised:.2%} were promised and {self.low:.2%} to {self.high:.2%} are consistent with "
             f"chance{alone}{advice}"
         )
 
@@ -55,15 +55,15 @@ _WORDS: dict[Verdict, tuple[str, str]] = {
     "like": ("like at calibration", ""),
     "higher": (
         "higher than at calibration",
-        "; look at the highest: if they are normal, recalibrate with normal samples of today, or refit",
+        "; look at the highest: if they are normal, recalibrate with current normal samples, or refit",
     ),
     "lower": (
         "lower than at calibration",
-        "; the threshold may be missing anomalies: recalibrate with normal samples of today, or refit",
+        "; the threshold may miss anomalies: recalibrate with current normal samples, or refit",
     ),
     "spread": (
-        "spread otherwise than at calibration",
-        "; look at some: if they are normal, recalibrate with normal samples of today, or refit",
+        "spread differently than at calibration",
+        "; look at some: if they are normal, recalibrate with current normal samples, or refit",
     ),
 }
 
@@ -94,7 +94,7 @@ def drift(calibration: Calibration, scores: Tensor, *, correlated: bool = False)
 
     today = scores.detach().double().cpu().flatten()
     if not len(today):
-        raise InputError("a drift check needs scores of today; got none")
+        raise InputError("a drift check needs current scores; got none")
     held_out = calibration.scores.cpu()
     share = 1 / correlation_time(today) if correlated else 1.0
     n, m = (max(round(len(each) * share), 1) for each in (held_out, today))
