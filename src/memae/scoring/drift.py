@@ -46,8 +46,8 @@ class Drift:
         p_value = "p < 0.0001" if self.p_value < 1e-4 else f"p = {self.p_value:.2g}"
         return (
             f"the scores are {begin} ({p_value}): of {self.samples}{worth}, {self.realised:.2%} lie above "
-            f"the threshold, where {self.promised:.2%} were promised and {self.low:.2%} to {self.high:.2%} are consistent with "
-            f"chance{alone}{advice}"
+            f"the threshold, where {self.promised:.2%} were promised and {self.low:.2%} to {self.high:.2%} are "
+            f"consistent with chance{alone}{advice}"
         )
 
 
