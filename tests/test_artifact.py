@@ -215,7 +215,7 @@ def test_a_newer_format_asks_for_an_upgrade(written):
 )
 def test_a_header_that_does_not_fit_is_refused(written, change):
     rewritten(written, change)
-    with pytest.raises(ModelFileError, match="header does not fit"):
+    with pytest.raises(ModelFileError, match="header is invalid"):
         load(written)
 
 

@@ -120,7 +120,7 @@ def test_a_model_that_keeps_nothing_says_so() -> None:
 def test_distance_beside_a_plain_error() -> None:
     text = card(TabularMemAE(n_items=5, epochs=4, masked_columns=False).fit(ROWS), "m")
     assert "| the reconstruction error |" in text
-    assert "| the distance to the nearest known rows |" in text
+    assert "| the distance to the nearest kept rows |" in text
 
 
 def test_images_tell_which_pictures_are_in_the_file(images: ImageMemAE) -> None:
@@ -137,7 +137,7 @@ def test_images_tell_which_pictures_are_in_the_file(images: ImageMemAE) -> None:
 def test_video_says_where_its_promise_is_weak(watcher: VideoMemAE) -> None:
     text = card(watcher, "m")
     assert "are not exchangeable" in section(text, "What is flagged, and what that promises")
-    assert "another time or place the p-value is a guide" in section(text, "Limits")
+    assert "another time or site the p-value is a guide" in section(text, "Limits")
     assert cells(text)["learned"] == f"{watcher.learned_} clips"
 
 

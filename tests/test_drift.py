@@ -142,7 +142,7 @@ def test_few_or_constant_scores_have_a_verdict_and_none_have_not():
     assert drift(calibration, torch.zeros(1), correlated=True).independent == 1
     assert drift(calibration, torch.zeros(3), correlated=True).verdict == "like"
     assert drift(calibration, torch.zeros(300)).verdict != "like"
-    with pytest.raises(InputError, match="needs scores"):
+    with pytest.raises(InputError, match="needs current scores"):
         drift(calibration, torch.zeros(0))
     hopeless = Calibration(normal(5, 0), 0.05)  # cannot promise such a rate, and flags nothing
     assert drift(hopeless, normal(20, 1)).promised == 0

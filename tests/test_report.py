@@ -269,7 +269,7 @@ def test_images_are_shown_with_what_the_memory_answers(tmp_path: Path) -> None:
     assert any("as the memory makes it" in alt for alt in alts)
     assert sum(image["alt"] == image.get("title") for image in page.of("img")) >= 6 * 3  # neighbours, named
     assert {f"item {number}, decoded" for number in range(6)} <= set(alts)
-    assert "how far it lies from the images of the training" in page.text["reasons"]
+    assert "how far it lies from the training images" in page.text["reasons"]
     with pytest.raises(OptionError, match="ignore is for tables"):
         survey(detector, tmp_path / "new", 2, ["label"])
     with pytest.raises(OptionError, match="top must be 1 sample or more; got 0"):

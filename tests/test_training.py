@@ -495,7 +495,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path, damage):
         path.write_bytes(
             {"empty": b"", "garbage": b"\x07" * 500, "half": whole[: len(whole) // 2], "short": whole[:-1]}[damage]
         )
-    with pytest.raises(TrainingError, match="not a checkpoint that can be read"):
+    with pytest.raises(TrainingError, match="not a readable checkpoint"):
         trained(TABLE, Options(epochs=1), checkpoint=path, resume=True)
 
 

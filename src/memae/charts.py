@@ -1,6 +1,6 @@
 """Charts as inline SVG without a script: shapes stretch with the page, text keeps its size.
 
-Places along a chart are shares of its width, from 0 to 1.
+Positions along a chart are shares of its width, from 0 to 1.
 """
 
 from collections.abc import Sequence
@@ -12,24 +12,24 @@ from numpy.typing import NDArray
 from memae.markup import Html, joined, tag
 
 WIDTH, HEIGHT = 900, 180
-"""Units of the area that is drawn; a unit of the height is a pixel."""
+"""Size of the plot area in units; a unit of the height is a pixel."""
 LEAST = 2.5
-"""Pixels that a bar is high at least, so that a single sample among a million can be seen."""
+"""Minimum height of a bar in pixels, so that a single sample among a million can be seen."""
 LABELS = 18
-"""Pixels below the area for the text along it."""
+"""Pixels for the text below the plot area."""
 
 Floats = NDArray[np.float64]
 
 
 class Tick(NamedTuple):
-    """Text at a place along a chart."""
+    """Text at a position along a chart."""
 
     at: float
     text: str
 
 
 class Shade(NamedTuple):
-    """A stretch that is shaded."""
+    """A shaded stretch of a chart."""
 
     start: float
     end: float
@@ -40,19 +40,19 @@ class Bar(NamedTuple):
 
     start: float
     end: float
-    share: float  # of the height, 0 to 1; 0 for none
+    share: float  # height relative to the chart, 0 to 1; 0 for no bar
     flagged: bool
-    text: str  # shows up when it is pointed at
+    text: str  # tooltip
 
 
 def histogram(bars: Sequence[Bar], limit: Tick | None, ticks: Sequence[Tick], label: str, height: int = 120) -> Html:
-    """Bars over an axis, those that are flagged in another colour, and a dashed line at the limit.
+    """Bars over an axis, flagged ones in another colour, with a dashed line at the limit.
 
     Args:
         bars: from left to right.
-        limit: the dashed line and its text; None for none.
+        limit: position and text of the dashed line; None for none.
         ticks: along the axis.
-        label: the chart in a sentence, for those who cannot see it.
+        label: describes the chart in a sentence, for screen readers.
         height: of the bars, in pixels.
     """
     top = LABELS if limit is not None and limit.text else 4
@@ -60,7 +60,7 @@ def histogram(bars: Sequence[Bar], limit: Tick | None, ticks: Sequence[Tick], la
     base = tag("line", class_="axis", x1="0", x2="100%", y1=top + height, y2=top + height)
     mark = [] if limit is None else [_limit(limit, top, height)]
     words = [_text(tick, top + height + 14) for tick in ticks]
-    return _drawn(joined([*shapes, base, *mark, *words]), top + height + LABELS, label)
+    return _svg(joined([*shapes, base, *mark, *words]), top + height + LABELS, label)
 
 
 def _bar(bar: Bar, top: int, height: int) -> Html:
@@ -88,12 +88,12 @@ def _text(tick: Tick, y: int) -> Html:
     return tag("text", tick.text, x=f"{min(max(tick.at, 0), 1):.3%}", y=y, text_anchor=anchor)
 
 
-def _drawn(content: str, height: int, label: str) -> Html:
+def _svg(content: str, height: int, label: str) -> Html:
     return tag("svg", content, width="100%", height=height, role="img", aria_label=label)
 
 
 def timeline(scores: Floats, marked: NDArray[np.bool_], limit: float) -> Html:
-    """Scores over time as a curve, the marked stretches shaded, the threshold dashed."""
+    """Scores of frames `(t,)` as a curve over time, with marked stretches shaded and the threshold dashed."""
     step = 1 / max(len(scores) - 1, 1)
     shades = [Shade(start * step, end * step) for start, end in stretches(marked)]
     ticks = [Tick(0.0, "frame 0"), Tick(1.0, f"frame {len(scores) - 1}")]
@@ -103,7 +103,7 @@ def timeline(scores: Floats, marked: NDArray[np.bool_], limit: float) -> Html:
 
 
 def stretches(marked: Sequence[bool] | NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """First position of each marked stretch, and the first behind it.
+    """Start and end of each marked stretch; the end is the first index after it.
 
     Example:
         >>> stretches([False, True, True, False, True])
@@ -124,15 +124,15 @@ def curve(
     notes: Sequence[Tick] = (),
     height: int = HEIGHT,
 ) -> Html:
-    """Scores as a curve over an axis that starts at 0, or at the lowest if that is negative.
+    """Scores as a curve; the vertical axis starts at 0, or at the lowest score if that is negative.
 
     Args:
-        across: place of each score `(t,)`.
+        across: position of each score along the chart `(t,)`.
         scores: `(t,)`.
         limit: a score to mark by a dashed line.
         shades: stretches to mark.
         ticks: along the axis.
-        label: the chart in a sentence, for those who cannot see it.
+        label: describes the chart in a sentence, for screen readers.
         notes: above the curve.
         height: of the curve, in pixels.
     """
@@ -152,4 +152,4 @@ def curve(
         f'<polyline class="curve" points="{points}"/></svg>'
     )
     words = [*(_text(note, 12) for note in notes), *(_text(tick, top + height + 14) for tick in ticks)]
-    return _drawn(joined([Html(area), *words]), top + height + LABELS, label)
+    return _svg(joined([Html(area), *words]), top + height + LABELS, label)

@@ -1,4 +1,4 @@
-"""All that changes while training, and the file from which a training goes on."""
+"""The state of a training, and the checkpoint file to resume it from."""
 
 import json
 import math
@@ -18,7 +18,7 @@ from memae.options import Epoch, Options, epoch_as_json, epoch_from_json
 
 
 class Run:
-    """All that changes while training, so that a checkpoint is this and nothing else."""
+    """The complete state of a training: exactly what a checkpoint stores."""
 
     def __init__(self, model: MemAE, options: Options, identity: str, history: list[Epoch]) -> None:
         self.model = model
@@ -32,7 +32,7 @@ class Run:
         self.start_epoch()
 
     def start_epoch(self) -> None:
-        """Forgets the sums of the epoch before."""
+        """Resets the sums of the epoch."""
         memory = self.model.memory
         self.step = 0
         self.seconds = 0.0
@@ -40,7 +40,7 @@ class Run:
         self.meter = HealthMeter(len(memory.items)) if memory is not None else None
 
     def tensors(self) -> dict[str, Tensor]:
-        """Everything that is a tensor, by name."""
+        """All tensors of the state, by name, on the CPU."""
         state = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         state |= {f"best.{name}": value for name, value in self.best.items()}
         for number, values in self.adam.state_dict()["state"].items():
@@ -64,10 +64,10 @@ class Run:
             temporary.write_bytes(content)
 
     def load(self, path: Path) -> None:
-        """Goes back to where a checkpoint was written.
+        """Restores the state of a checkpoint.
 
         Raises:
-            TrainingError: it is none, is damaged, or was written for something else.
+            TrainingError: the file is not a checkpoint, is damaged, or was written for other data or options.
         """
         try:
             with safe_open(path, "pt") as file:
@@ -78,12 +78,10 @@ class Run:
                 self._restore(header, state)
         except MemoryError:
             raise
-        except Exception as error:  # what can be wrong with a file has no end
-            raise TrainingError(
-                f"{path} is not a checkpoint that can be read ({error}); delete it and train anew"
-            ) from error
+        except Exception as error:  # a file can be wrong in any way
+            raise TrainingError(f"{path} is not a readable checkpoint ({error}); delete it and train again") from error
         if not same:
-            raise TrainingError(f"{path} was written for other data or options; use those, or delete it and train anew")
+            raise TrainingError(f"{path} was written for other data or options; use those, or delete it and retrain")
 
     def _restore(self, header: dict[str, Any], state: dict[str, Tensor]) -> None:
         self.model.load_state_dict(_under("model.", state))
@@ -100,10 +98,10 @@ class Run:
         for name, value in flat.items():
             number, key = name.split(".")
             moments.setdefault(int(number), {})[key] = value
-        for place, parameter in enumerate(self.adam.param_groups[0]["params"]):
-            for key, value in moments.get(place, {}).items():
-                if value.shape == parameter.shape:  # the fused step goes through memory, not by index
-                    moments[place][key] = torch.empty_like(parameter).copy_(value)
+        for index, parameter in enumerate(self.adam.param_groups[0]["params"]):
+            for key, value in moments.get(index, {}).items():
+                if value.shape == parameter.shape:  # the fused step needs the memory layout of the parameter
+                    moments[index][key] = torch.empty_like(parameter).copy_(value)
         self.adam.load_state_dict(self.adam.state_dict() | {"state": moments})
 
 

@@ -25,7 +25,7 @@ Reals = NDArray[np.float64]
 
 
 class Figures(NamedTuple):
-    """What is compared."""
+    """The figures to compare."""
 
     auroc: float
     fit_seconds: float
@@ -73,9 +73,8 @@ def run(out: Path) -> Iterator[str]:
     head = ["AUROC", "AE", "MemAE", "AE fit", "MemAE fit", "AE / sample", "MemAE / sample"]
     title = "memae demo: what is normal, remembered"
     lead = (
-        "An autoencoder learns to reconstruct normal data; what it reconstructs badly is an anomaly. MemAE lets the "
-        "decoder see only what its memory of normal prototypes holds, so that an anomaly comes back as "
-        "something normal. "
+        "An autoencoder learns to reconstruct normal data; what it reconstructs badly is an anomaly. MemAE's decoder "
+        "sees only items of a memory of normal prototypes, so that an anomaly is reconstructed as something normal. "
         "Both were trained just now, on this machine, on normal data alone."
     )
     made = ", ".join(f"{name} {number}" for name, number in versions().items())
@@ -106,9 +105,9 @@ def _line(name: str, ae: Figures, memae: Figures) -> str:
 
 
 def _digits(blocks: list[str], out: Path) -> Generator[str, None, Pair]:
-    """Ten one-class problems; pictures of one of them. Returns mean figures of both models."""
+    """Ten one-class problems, with pictures of one of them. Returns the mean figures of both models."""
     data = load_digits()
-    found: list[Pair] = []
+    pairs: list[Pair] = []
     for digit in range(10):
         normal = data.images[data.target == digit]
         cut = len(normal) * 2 // 3
@@ -116,11 +115,11 @@ def _digits(blocks: list[str], out: Path) -> Generator[str, None, Pair]:
         anomalous = np.arange(len(test)) >= len(normal) - cut
         options: dict[str, Any] = {"widths": (32, 64), "strides": ((2, 2), (2, 2))}
         ae, memae = (_judge(ImageMemAE(n_items, **options), normal[:cut], test, anomalous) for n_items in (0, 30))
-        found.append((ae.figures, memae.figures))
-        yield _line(f"normal: {digit}", *found[-1])
+        pairs.append((ae.figures, memae.figures))
+        yield _line(f"normal: {digit}", *pairs[-1])
         if digit == SHOWN:
             blocks += _digit_blocks(ae, memae, test, anomalous, out)
-    mean_ae, mean_memae = (Figures(*np.mean([pair[model] for pair in found], axis=0).tolist()) for model in (0, 1))
+    mean_ae, mean_memae = (Figures(*np.mean([pair[model] for pair in pairs], axis=0).tolist()) for model in (0, 1))
     return mean_ae, mean_memae
 
 
@@ -139,12 +138,12 @@ def _digit_blocks(ae: Judged, memae: Judged, test: Reals, anomalous: NDArray[np.
     return [
         markup.heading(
             f"Digits: {SHOWN} is normal",
-            f"AE and MemAE saw {len(memae.detector.history_)} times the same images of {SHOWN}, and no other digit.",
+            f"AE and MemAE were trained for {len(memae.detector.history_)} epochs on images of {SHOWN} alone.",
         ),
         markup.figure(
             markup.labelled(shown),
-            f"The most anomalous digits. MemAE answers with the nearest {SHOWN} that it remembers; the brighter the "
-            "error, the less the pixel fits.",
+            f"The most anomalous digits. MemAE reconstructs the nearest {SHOWN} in its memory; a bright pixel has a "
+            "large error.",
         ),
         markup.figure(atlas, f"The {len(items)} items of the memory, each decoded alone: prototypes of {SHOWN}."),
     ]
@@ -180,15 +179,15 @@ def _table(blocks: list[str]) -> Generator[str, None, Pair]:
     p_values = detector.p_value(test.iloc[worst])
     parts = detector.contributions(test.iloc[worst])
     rows = []
-    for (_, part), place, p_value in zip(parts.iterrows(), worst, p_values, strict=True):
+    for (_, part), index, p_value in zip(parts.iterrows(), worst, p_values, strict=True):
         top = [f"{name} {share:.0%}" for name, share in (part / part.sum()).nlargest(3).items()]
-        kind = "malignant" if anomalous[place] else "benign"
-        rows.append([str(test.index[place]), kind, f"{memae.scores[place]:.1f}", f"{p_value:.3f}", ", ".join(top)])
+        kind = "malignant" if anomalous[index] else "benign"
+        rows.append([str(test.index[index]), kind, f"{memae.scores[index]:.1f}", f"{p_value:.3f}", ", ".join(top)])
     blocks += [
         markup.heading(
             "A table: breast cancer",
-            "Trained on 240 benign tumours. The rest of the benign ones and all malignant ones were scored; a score "
-            f"above {detector.threshold_:.1f} is flagged, which was set on held-out benign rows for 5 % false alarms.",
+            "Trained on 240 benign tumours; the other benign and all malignant tumours were scored. Scores above "
+            f"{detector.threshold_:.1f} are flagged, a threshold set on held-out benign rows for 5 % false alarms.",
         ),
         markup.table(["row", "truth", "score", "p-value", "what contributes most"], rows),
     ]
@@ -239,19 +238,19 @@ def _street(blocks: list[str]) -> Generator[str, None, Pair]:
     blocks += [
         markup.heading(
             "Video: a cyclist among walkers",
-            "A generated street: three videos of people walking were the training data. A frame is as anomalous as its "
-            "most anomalous place.",
+            "A generated street; the training data are three videos of people walking. The score of a frame is that of "
+            "its most anomalous position.",
         ),
         markup.figure(
             timeline(memae.scores, anomalous, memae.detector.threshold_),
             "MemAE's score of each frame. Shaded: someone cycles. Dashed: the threshold, from held-out normal video.",
         ),
-        markup.figure(markup.labelled(shown), "Frames " + ", ".join(map(str, at)) + " and where they do not fit."),
+        markup.figure(markup.labelled(shown), "Frames " + ", ".join(map(str, at)) + " and their heat maps."),
     ]
     return ae.figures, memae.figures
 
 
 def _heat(detector: VideoMemAE, video: Pixels) -> Pixels:
-    """The score of each place of each frame; twice the threshold is brightest."""
+    """The score of each position of each frame as a heat map; twice the threshold is brightest."""
     scores = torch.stack([frame.error_map[0] for frame in detector.frames(video)])
     return heat_colours((detector.calibration_.strength(scores) / 2).clip(0, 1).numpy())

@@ -1,4 +1,4 @@
-"""What can go wrong, as one tree.
+"""All errors, as one tree.
 
 Every message names the value, what was expected and what to do::
 
@@ -7,11 +7,11 @@ Every message names the value, what was expected and what to do::
     │   ├── SourceError                  a file or folder cannot be read
     │   ├── SchemaError                  the data differs from what the model was fitted on
     │   └── CellError (TypeError)        a cell of a table holds neither a number nor text
-    ├── OptionError (ValueError)         an option has a value that cannot work
-    │   └── ShrinkageError               no addressing weight could ever exceed the threshold λ
+    ├── OptionError (ValueError)         an option has an invalid value
+    │   └── ShrinkageError               no addressing weight can exceed the threshold λ
     ├── ModelFileError (ValueError)      not a model file, a damaged one, or one of a newer format
-    ├── TrainingError (RuntimeError)     training cannot go on
-    ├── OutputError (OSError)            a result cannot be written; what was there before is untouched
+    ├── TrainingError (RuntimeError)     training cannot continue
+    ├── OutputError (OSError)            a result cannot be written; an existing file is left unchanged
     ├── ResourceError (MemoryError)      out of memory
     └── MissingExtraError (ImportError)  an optional package is not installed
 
@@ -46,7 +46,7 @@ class MemaeError(Exception):
 
 
 def sentence(error: Exception) -> str:
-    r"""What an error says, on one line, without the words of scikit-learn that its checks expect on a second one.
+    r"""The message of an error on one line, without the second line that the checks of scikit-learn expect.
 
     Example:
         >>> sentence(MemaeError("the table has no rows; give some.\nFound array with 0 sample(s)"))
@@ -60,7 +60,7 @@ class InputError(MemaeError, ValueError):
 
 
 class SourceError(InputError):
-    """A file or folder cannot be read as what it was given for."""
+    """A file or folder cannot be read as the kind of data it was given as."""
 
 
 class SchemaError(InputError):
@@ -68,15 +68,15 @@ class SchemaError(InputError):
 
 
 class CellError(InputError, TypeError):
-    """A cell of a table holds neither a number nor text; scikit-learn wants a `TypeError` then."""
+    """A cell of a table holds neither a number nor text; scikit-learn expects a `TypeError`."""
 
 
 class OptionError(MemaeError, ValueError):
-    """An option has a value that cannot work."""
+    """An option has an invalid value."""
 
 
 class ShrinkageError(OptionError):
-    """No addressing weight could ever exceed the shrinkage threshold λ."""
+    """No addressing weight can exceed the shrinkage threshold λ."""
 
 
 class ModelFileError(MemaeError, ValueError):
@@ -84,11 +84,11 @@ class ModelFileError(MemaeError, ValueError):
 
 
 class TrainingError(MemaeError, RuntimeError):
-    """Training cannot go on."""
+    """Training cannot continue."""
 
 
 class OutputError(MemaeError, OSError):
-    """A result cannot be written; what was there before is untouched."""
+    """A result cannot be written; an existing file is left unchanged."""
 
 
 class ResourceError(MemaeError, MemoryError):
@@ -100,12 +100,12 @@ class MissingExtraError(MemaeError, ImportError):
 
 
 class MemaeWarning(UserWarning):
-    """Something works, but perhaps not as meant."""
+    """Something works, but perhaps not as intended."""
 
 
 @contextmanager
 def memory_guard(remedy: str) -> Iterator[None]:
-    """Turns the ways in which Python and torch say that memory ran out into one sentence with a remedy."""
+    """Converts out-of-memory errors of Python and torch into a `ResourceError` that names a remedy."""
     try:
         yield
     except ResourceError:

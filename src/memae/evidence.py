@@ -1,4 +1,4 @@
-"""Why a sample has its score: what the memory answered, what its items stand for, and what the score is made of."""
+"""Explains scores: the memory items that a sample addressed, their nearest training samples, and the error maps."""
 
 import math
 from collections.abc import Sequence
@@ -15,18 +15,18 @@ from memae.scoring import Scorer, decoded_items
 from memae.scoring.calibration import Calibration
 
 SHARPER = 4.0
-"""Changes from one frame to the next are small beside the frames, and shown so many times as strong."""
+"""Factor by which pictures amplify changes between frames, which are small compared to the frames."""
 BRIGHTEST = 0.5
-"""Deviation of a pixel, as a share of the full range, that heat maps show brightest: the same in every picture."""
+"""Deviation of a pixel, as a share of the full range, at which all heat maps are brightest."""
 
 
 @dataclass(frozen=True)
 class Neighbour:
-    """A training sample that lies near a memory item."""
+    """A training sample near a memory item."""
 
-    sample: str  # how the user knows it: "row 17", "good/003.png", "Train001 frame 42"
-    distance: float  # 1 − cosine of its code and the item, for items of positions the nearest of its positions
-    thumbnail: Tensor | None  # (c, h, w) uint8; None where none was kept (tables)
+    sample: str  # its name: "row 17", "good/003.png", "Train001 frame 42"
+    distance: float  # 1 − cosine similarity of its code and the item; for items of positions, the lowest over positions
+    thumbnail: Tensor | None  # (c, h, w) uint8; None if none is kept (tables)
 
 
 class Cell(NamedTuple):
@@ -41,9 +41,9 @@ class Item:
     """A memory item that a sample addressed."""
 
     number: int
-    weight: float  # share of the addressing weight, 0 … 1; mean over positions where items are of positions
-    decoded: Tensor | None  # (*shape), raw unit: what it decodes to alone; None where items are of positions
-    neighbours: tuple[Neighbour, ...]  # nearest first; empty where the model keeps none
+    weight: float  # addressing weight, 0 … 1; for items of positions the mean over positions
+    decoded: Tensor | None  # (*shape), raw unit: the item decoded alone; None for items of positions
+    neighbours: tuple[Neighbour, ...]  # nearest first; empty if the model keeps none
     row: tuple[Cell, ...] = ()  # tables: `decoded` in the user's columns
 
 
@@ -52,41 +52,41 @@ class Contribution:
     """What one column of a table adds to a score."""
 
     column: str
-    value: object  # as given; None where it is missing
+    value: object  # as given; None if missing
     expected: object  # as restored; None for missing
-    share: float  # of what all columns add; the shares sum to 1, or to 0 where nothing adds
+    share: float  # of the sum over all columns; the shares sum to 1, or to 0 if that sum is 0
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Why one sample has its score."""
+    """Explanation of one sample's score."""
 
     name: str  # "row 17", the path of an image, "video frame 12"
-    score: float  # higher = more anomalous; what `anomaly_score` gives
+    score: float  # `anomaly_score`; higher = more anomalous
     p_value: float
     threshold: float
     is_anomaly: bool
     sample: Tensor  # (*shape), raw; of video the frame (c, h, w)
-    reconstruction: Tensor  # of the sample, raw; of `motion` where that is restored
+    reconstruction: Tensor  # of the sample, raw; of `motion` if there is one
     error_map: Tensor  # (c, h, w) for pictures, (columns,) for tables
-    items: tuple[Item, ...]  # heaviest first; empty for a plain autoencoder
+    items: tuple[Item, ...]  # largest weight first; empty for a plain autoencoder
     contributions: tuple[Contribution, ...] = ()  # largest first; empty for pictures
-    motion: Tensor | None = None  # (c, h, w): change to the next frame, raw, where that is what is restored
-    heat: Tensor | None = None  # (h, w): the error map as shares of what pictures show brightest; None for tables
+    motion: Tensor | None = None  # (c, h, w), raw: change to the next frame, if the model restores motion
+    heat: Tensor | None = None  # (h, w): the heat map, 1 = brightest; None for tables
     span: tuple[float, float] = (0.0, 255.0)  # raw values of black and white
 
     def picture(self, raw: Tensor) -> Pixels:
-        """A sample, a reconstruction of one or a decoded item `(c, h, w)` as pixels."""
+        """A sample, a reconstruction or a decoded item `(c, h, w)` as pixels."""
         return pictures.drawn(raw, *self.span)
 
     def moved(self, change: Tensor) -> Pixels:
-        """`motion` or its reconstruction as pixels: grey where nothing changes, lighter where it gets lighter."""
+        """`motion` or its reconstruction as pixels: grey for no change, lighter where the frame gets lighter."""
         most = (self.span[1] - self.span[0]) / SHARPER
         return pictures.drawn(change, -most, most)
 
     @property
     def shown(self) -> tuple[tuple[str, Pixels], ...]:
-        """What there is to see, in the order to look at it, each with a word: nothing for tables."""
+        """Pictures with their names, in the order to show them; empty for tables."""
         if self.heat is None:
             return ()
         heat = ("error_map", pictures.heated(self.heat))
@@ -96,7 +96,7 @@ class Evidence:
         return sample, ("motion", self.moved(self.motion)), ("reconstruction", self.moved(self.reconstruction)), heat
 
     def as_json(self) -> dict[str, Any]:
-        """All of it as plain data; pictures as addresses of PNG data, None for tables."""
+        """The evidence as JSON-ready data; pictures as data URLs of PNG files, None for tables."""
         seen = dict.fromkeys(("sample", "motion", "reconstruction", "error_map"))
         return {
             "name": self.name,
@@ -133,7 +133,7 @@ class Evidence:
 
 
 def plain(value: object) -> str | int | float | bool | None:
-    """A value of a table as JSON has it: what is missing is None, what is neither number nor text is its text."""
+    """A value of a table as JSON-ready data: missing values become None, other types their text."""
     value = value.item() if hasattr(value, "item") else value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
@@ -142,27 +142,27 @@ def plain(value: object) -> str | int | float | bool | None:
 
 @dataclass(frozen=True)
 class Examples:
-    """The training samples that lie nearest to each memory item, as a model keeps them."""
+    """The training samples nearest to each memory item, as a model keeps them."""
 
-    index: Tensor  # (n, k), int32: positions in `names`, nearest first
+    index: Tensor  # (n, k), int32: indices into `names`, nearest first
     distance: Tensor  # (n, k), float32
     names: tuple[str, ...]
     thumbnails: Tensor | None = None  # (len(names), c, h, w), uint8
 
     def of(self, item: int) -> tuple[Neighbour, ...]:
-        """The neighbours of the item of this number."""
-        found = zip(self.index[item].tolist(), self.distance[item].tolist(), strict=True)
+        """The neighbours of an item, by its number."""
+        nearest = zip(self.index[item].tolist(), self.distance[item].tolist(), strict=True)
         thumbnails = self.thumbnails
         return tuple(
-            Neighbour(self.names[place], distance, None if thumbnails is None else thumbnails[place])
-            for place, distance in found
+            Neighbour(self.names[index], distance, None if thumbnails is None else thumbnails[index])
+            for index, distance in nearest
         )
 
 
 def heat(scorer: Scorer, error_map: Tensor) -> Tensor:
-    """Error maps `(…, c, h, w)` as shares of what pictures show brightest `(…, h, w)`, mean over colours.
+    """Error maps `(…, c, h, w)` as heat maps `(…, h, w)`, mean over channels; 1 is brightest.
 
-    That is a deviation of `BRIGHTEST`; where a map is the score of each position, twice the threshold.
+    1 is a deviation of `BRIGHTEST` or, for maps of scores of positions, twice the threshold.
     """
     if scorer.by_position:
         return calibrated(scorer).strength(error_map.mean(-3)) / 2
@@ -170,22 +170,24 @@ def heat(scorer: Scorer, error_map: Tensor) -> Tensor:
 
 
 def calibrated(scorer: Scorer) -> Calibration:
-    """The calibration of a scorer that has one."""
+    """The calibration of a calibrated scorer."""
     assert scorer.calibration is not None  # noqa: S101 (a fitted detector has one)
     return scorer.calibration
 
 
 @torch.no_grad()
 def likeness(scorer: Scorer, raw: Tensor) -> Tensor:
-    """Cosine of each sample's code and each memory item `(b, n)`; where items are of positions, the highest of any.
+    """Cosine similarity of each sample's code and each memory item `(b, n)`, on the CPU.
+
+    For items of positions it is the highest over the sample's positions.
 
     Args:
         scorer: with a memory.
-        raw: `(b, *shape)`; of longer training samples, what is scored of them counts.
+        raw: `(b, *shape)`; of longer training samples, the part that scoring takes.
     """
     scorer.eval()
     memory = scorer.model.memory
-    assert memory is not None  # noqa: S101 (asked for)
+    assert memory is not None  # noqa: S101 (see Args)
     x = scorer.normalise(raw.to(scorer.device))
     codes = scorer.model.encode(scorer.model.pretext.as_scored(x))
     cosines = unit(memory.items) @ unit(codes.reshape(*codes.shape[:2], -1), 1)  # (b, n, positions)
@@ -193,12 +195,12 @@ def likeness(scorer: Scorer, raw: Tensor) -> Tensor:
 
 
 class Explainer:
-    """Makes the evidence of samples from what a scorer says of them.
+    """Makes the evidence of samples.
 
     Args:
         scorer: trained and calibrated.
-        examples: the nearest training samples of its items, or None.
-        items: how many items to tell of each sample, at most.
+        examples: the training samples nearest to its items; None for none.
+        items: maximum number of items in each evidence.
     """
 
     def __init__(self, scorer: Scorer, examples: Examples | None = None, items: int = 5) -> None:
@@ -227,7 +229,7 @@ class Explainer:
         items: tuple[Item, ...],
         motion: Tensor | None = None,
     ) -> Evidence:
-        """One sample's evidence, with its p-value and what its map looks like; see `Evidence`."""
+        """The evidence of one sample, with p-value, flag and heat map; see `Evidence` for the arguments."""
         calibration, scaling = calibrated(self.scorer), self.scorer.scaling
         judged = calibration.judge(torch.tensor(score, dtype=torch.float64))
         pictured = error_map.ndim == 3
@@ -247,12 +249,12 @@ class Explainer:
         )
 
     def addressed(self, raw: Tensor) -> list[tuple[Item, ...]]:
-        """The heaviest items of each of the raw samples `(b, *shape)`."""
+        """The items with the largest weights of each of the raw samples `(b, *shape)`."""
         shrunk = self.scorer.addressed(raw) if self.items else None
         if shrunk is None:
             return [()] * len(raw)
         each = shrunk.weights.flatten(2).mean(2) if shrunk.weights.ndim > 2 else shrunk.weights
-        weights, numbers = (found.cpu() for found in each.topk(min(self.items, each.shape[1])))
+        weights, numbers = (top.cpu() for top in each.topk(min(self.items, each.shape[1])))
         wanted = sorted(set(numbers[weights > 0].tolist()))
         decoded: dict[int, Tensor] = {}
         if self.scorer.model.code_shape is not None and wanted:

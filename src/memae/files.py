@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and those that grow, by whole lines."""
+"""Atomic file writing: whole files, and logs that grow by whole lines."""
 
 import os
 import secrets
@@ -12,10 +12,10 @@ from memae.errors import OutputError
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Gives a temporary path beside `path` that takes its place when the block ends well.
+    """Yields a temporary path next to `path`, which replaces `path` when the block succeeds.
 
-    If the block raises (an error, an interrupt, a full disk) or the process is killed, the old file stays
-    as it was. The data is on the disk before the name changes.
+    If the block raises (an error, an interrupt, a full disk) or the process is killed, the old file stays unchanged.
+    The data is flushed to disk before the file is renamed.
 
     Args:
         path: the file to write or replace; its folder must exist.
@@ -51,13 +51,13 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 class Lines:
-    """A text file that grows by whole lines: whoever reads it, or kills this process, finds no half one.
+    """A text file that grows by whole lines: readers never see a partial line, even if this process is killed.
 
     Args:
-        path: the file, which goes on where it ended. What follows its last line break, as after a power cut, is cut.
+        path: the file, which is appended to. Text after its last line break, as after a power failure, is removed.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
 
     Example:
         >>> import tempfile
@@ -76,23 +76,23 @@ class Lines:
         except OSError as error:
             raise self._error(error) from error
         self.fresh = whole == 0
-        """Whether nothing was there."""
+        """Whether the file was new or empty."""
 
     def add(self, line: str) -> None:
-        """Writes a line at once."""
+        """Writes a line immediately."""
         try:
             self._file.write(f"{line}\n".encode())
         except OSError as error:
             raise self._error(error) from error
 
     def _whole(self) -> int:
-        """Bytes up to and with the last line break."""
+        """Number of bytes up to and including the last line break."""
         end = self._file.seek(0, os.SEEK_END)
         while end > 0:
             start = self._file.seek(max(end - 65536, 0))
-            found = self._file.read(end - start).rfind(b"\n")
-            if found >= 0:
-                return start + found + 1
+            offset = self._file.read(end - start).rfind(b"\n")
+            if offset >= 0:
+                return start + offset + 1
             end = start
         return 0
 
@@ -107,13 +107,13 @@ class Lines:
 
 
 def sweep(path: Path) -> None:
-    """Removes what processes that were killed while they replaced `path` left beside it."""
+    """Removes temporary files of `replacing(path)` that killed processes left behind."""
     for left in path.parent.glob(f".{path.name}.*.part"):
         left.unlink(missing_ok=True)
 
 
 def check_writable(path: str | Path) -> None:
-    """Fails now rather than after hours of training.
+    """Checks in advance that `path` can be written, to fail before hours of training.
 
     Raises:
         OutputError: the folder is missing or not writable, or `path` is a folder.

@@ -1,4 +1,4 @@
-"""Clips → frames, and the scores of frames put on one scale: section 4.2 and Eq. 11 of the paper."""
+"""Scores of frames from scores of clips, their smoothing and normalisation: section 4.2 and Eq. 11 of the paper."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -17,19 +17,19 @@ V = TypeVar("V", float, Tensor)
 def spread_over_frames(
     clips: Iterable[tuple[int, T]], length: int, count: Callable[[], int]
 ) -> Iterator[tuple[int, int, T]]:
-    """Gives each frame of a video the clip centred on it (section 4.2), or else the one whose centre is nearest.
+    """Assigns to each frame of a video the clip centred on it (section 4.2), or else the clip with the nearest centre.
 
     A clip of `length` frames from s is centred on frame s + length // 2. Frames before the first centre and after
-    the last get the first and the last clip (NOTE[DIFF] edge-frames: the paper is silent on them).
-    Works on a stream: a frame comes as soon as the clip after its own has come.
+    the last get the first and the last clip (NOTE[DIFF] edge-frames: not specified in the paper).
+    Works on a stream: a frame is yielded as soon as the clip after its own is there.
 
     Args:
-        clips: first frame of each clip, ascending, and what belongs to the clip.
-        length: frames a clip.
-        count: asked for the number of frames of the video when the clips have ended.
+        clips: number of the first frame of each clip, ascending, and a value of the clip.
+        length: frames per clip.
+        count: returns the number of frames of the video; called when the clips have ended.
 
     Yields:
-        frame, first frame of its clip, and what belongs to that clip.
+        number of a frame, number of the first frame of its clip, and the value of that clip.
 
     Example:
         >>> [clip for _, clip, _ in spread_over_frames([(0, "a"), (1, "b"), (2, "c")], 4, lambda: 6)]
@@ -49,9 +49,9 @@ def spread_over_frames(
 
 
 def normality(errors: Floats) -> Floats:
-    """Normality score p_u in [0, 1] of each frame of one whole video, higher = more normal; Eq. 11.
+    """Normality score p_u in [0, 1] of each frame of a whole video `(t,)`, higher = more normal; Eq. 11.
 
-    All 1 where every frame has the same error.
+    All scores are 1 if all frames have the same error.
 
     Example:
         >>> normality(np.array([1.0, 2.0, 3.0])).tolist()
@@ -62,9 +62,9 @@ def normality(errors: Floats) -> Floats:
 
 
 def causal(errors: Floats, low: float, high: float) -> Floats:
-    """Anomaly score in [0, 1] of each frame from the frames up to it alone: Eq. 11 for a stream that has no end.
+    """Anomaly score in [0, 1] of each frame from it and earlier frames only: Eq. 11 for endless streams.
 
-    Minimum and maximum start as those of held-out normal frames and widen as frames come.
+    Minimum and maximum start with those of held-out normal frames and are updated by each frame.
 
     Args:
         errors: error of each frame `(t,)`.
@@ -107,13 +107,13 @@ class Causal:
 
 
 def smoothed(scores: Iterable[tuple[T, V]], width: int) -> Iterator[tuple[T, V]]:
-    """Scores of the frames of one video, each as the mean over the `width` frames around it that are there.
+    """Centred moving average over the scores of one video's frames; at the edges over the frames that exist.
 
-    Works on a stream: a frame comes as soon as the last one of those around it has come.
+    Works on a stream: a frame is yielded as soon as the last frame of its window is there.
 
     Args:
-        scores: what belongs to a frame, and its score, in their order; or, instead of a score, one for each place.
-        width: frames, an odd number, else one more; 1 leaves scores as they are.
+        scores: a value and the score of each frame, in order; the score may be a tensor, one score per position.
+        width: frames in the window; an even number counts as the next odd one, 1 leaves scores unchanged.
 
     Example:
         >>> list(smoothed([("a", 0.0), ("b", 3.0), ("c", 6.0), ("d", 0.0)], 3))
@@ -130,7 +130,7 @@ def smoothed(scores: Iterable[tuple[T, V]], width: int) -> Iterator[tuple[T, V]]
         if seen > half:
             yield waiting.popleft(), _mean(around)
     while waiting:
-        # the scores before the frame that is next: half of them, less where the video is shorter
+        # scores before the next frame: half a window, or fewer in a short video
         before = min(seen - len(waiting), half)
         while len(around) > before + len(waiting):
             around.popleft()

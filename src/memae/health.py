@@ -1,4 +1,4 @@
-"""Is the memory well: use of its items, how many answer a query, dead and duplicate ones, collapse."""
+"""State of a memory: use of its items, items per query, dead and duplicate items, collapse."""
 
 from dataclasses import dataclass
 
@@ -13,17 +13,17 @@ class Health:
     """State of a memory over the queries of one pass."""
 
     items: int  # N
-    in_use: int  # items with a share of the reads above zero
-    dead: int  # items that no query read
+    in_use: int  # number of items that were read
+    dead: int  # number of items that were not read
     duplicates: int  # items within 1 % of an earlier item, relative to its length
-    effective: float  # mean over queries of exp(entropy): items that share an answer
-    survivors: float  # mean over queries of the items above λ
+    effective: float  # effective number of items per query: mean of exp(entropy)
+    survivors: float  # mean number of items per query with a weight above λ
     fallback_rate: float  # share of queries in which no weight exceeded λ
-    top_share: float  # share of the reads that the most used item has
+    top_share: float  # share of the reads of the most used item
 
     @property
     def collapse(self) -> str | None:
-        """What is wrong, in a sentence, or None: one item answers nearly everything, or none does."""
+        """A sentence with a remedy if one item gives nearly all read-outs or none exceeds λ; otherwise None."""
         if self.fallback_rate > 0.5:
             return (
                 f"no item exceeds the shrinkage threshold for {self.fallback_rate:.0%} of the queries; "
@@ -38,21 +38,21 @@ class Health:
 
 
 class HealthMeter:
-    """Adds up what a memory answers, batch by batch, without keeping the weights."""
+    """Accumulates statistics of a memory's read-outs, batch by batch, without keeping the weights."""
 
     def __init__(self, n: int) -> None:
         self.use = torch.zeros(n, dtype=torch.float64)
         self.sums = torch.zeros(4, dtype=torch.float64)  # queries, exp(entropy), survivors, fallbacks
 
     def add(self, recall: Recall) -> None:
-        """Counts one batch of answers."""
+        """Adds the statistics of one batch."""
         self.use += recall.use.double().cpu()
         parts = (recall.entropy.detach().exp(), recall.survivors, recall.fallback)
         sums = torch.stack([part.sum(dtype=torch.float64) for part in parts]).cpu()
         self.sums += torch.cat([torch.tensor([float(recall.fallback.numel())], dtype=torch.float64), sums])
 
     def health(self, memory: Memory) -> Health:
-        """The state of `memory` over what was added."""
+        """The state of `memory` over all batches added."""
         queries, effective, survivors, fallbacks = self.sums.tolist()
         share = self.share
         return Health(
@@ -68,12 +68,12 @@ class HealthMeter:
 
     @property
     def share(self) -> Tensor:
-        """Share of the reads that each item has `(n,)`, summing to 1 unless nothing was read."""
+        """Share of each item in the reads `(n,)`; sums to 1, or to 0 if nothing was read."""
         return self.use / self.use.sum().clamp_min(torch.finfo(self.use.dtype).tiny)
 
 
 def duplicates(items: Tensor) -> int:
-    """Number of items `(n, c)` that lie within 1 % of an earlier one, relative to that one's length.
+    """Number of items `(n, c)` that lie within 1 % of an earlier item, relative to its length.
 
     Example:
         >>> duplicates(torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.001]]))

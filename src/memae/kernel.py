@@ -1,8 +1,8 @@
-"""Reading a memory without the matrix of its weights: Eq. 3 to 7 and 9 in row chunks, backwards by recomputation.
+"""Reads a memory without its full matrix of weights: Eq. 3 to 7 and 9 in chunks of rows, recomputed in backward.
 
-For B queries and N items the weights are a B × N matrix, and automatic differentiation keeps several of them. Here a
-chunk of queries that fits into the cache is addressed, read and forgotten; the backward pass addresses it again. What
-is kept is the input.
+For B queries and N items the weights are a B × N matrix, and automatic differentiation keeps several of them. Here the
+weights of a chunk of queries, which fit into the cache, are discarded after reading, and the backward pass recomputes
+them. Only the input is kept.
 
 Over the items that survive the shrinkage, Eq. 6 and the renormalisation are a softmax of the logits s, so that
 ∂L/∂s = ŵ (a − Σ ŵ a) with a = ∂L/∂ŵ, and the entropy of Eq. 9 adds −s ∂L/∂E to a: no logarithm, no ε.
@@ -18,26 +18,27 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 CACHED = 2**19
-"""Weights a chunk on a CPU: 2 MiB in float32. Smaller chunks feed the matrix product too few rows, larger ones leave
-the cache between one pass over the weights and the next."""
+"""Weights per chunk on a CPU: 2 MiB in float32. Smaller chunks give the matrix product too few rows, larger ones do not
+stay in the cache between passes over the weights."""
 
 LARGE = 2**26
-"""The same on a GPU, where a small chunk would leave it idle."""
+"""Weights per chunk on a GPU, which small chunks would not keep busy."""
 
 FEW = 256
-"""Items below which weights lie item by item in memory, not query by query: sums over so few would be short loops."""
+"""Number of items below which weights are stored item by item, not query by query, since sums over few items would be
+short loops."""
 
 
 BOUND = 80.0
-"""Exponentials up to here, and sums of millions of them, are far from the limits of float32."""
+"""Exponents up to which exponentials, and sums of millions of them, are far from the limits of float32."""
 
 
 class Answer(NamedTuple):
-    """What B queries read, row by row."""
+    """The read-out of B queries."""
 
     read: Tensor  # (B, D), ŵ V
     empty: Tensor  # (B,), bool: no weight exceeded λ
-    entropy: Tensor  # (B,), nats; this and what follows is empty (0,) without statistics
+    entropy: Tensor  # (B,), nats; this and the following fields are (0,) without statistics
     survivors: Tensor  # (B,), items read
     use: Tensor  # (N,), sum of ŵ over the queries
 
@@ -58,14 +59,14 @@ def attend(
 
     Args:
         queries: `(B, C)`.
-        items: `(N, C)`, keys and values at once.
-        sharpness: 1 / τ, of no dimension.
+        items: `(N, C)`, both keys and values.
+        sharpness: 1 / τ, a scalar tensor.
         threshold: λ; weights that do not exceed it become 0, the others are scaled to sum 1.
-        cosine: whether d of Eq. 4 is the cosine similarity (Eq. 5), or the dot product.
-        strongest: whether a row in which none exceeds λ keeps its largest weight, or reads 0.
-        bounded: whether no d / τ exceeds ±`BOUND`, so that their exponentials can be summed as they are.
-        statistics: whether entropy, survivors and use are wanted; they cost a quarter of the time.
-        compiled: whether whole chunks run through `torch.compile`, which takes seconds once for a size.
+        cosine: whether d of Eq. 4 is the cosine similarity (Eq. 5); otherwise the dot product.
+        strongest: whether a row in which no weight exceeds λ keeps its largest weight; otherwise it reads 0.
+        bounded: whether all d / τ are known to lie within ±`BOUND`, so that softmax need not subtract the maximum.
+        statistics: whether to compute entropy, survivors and use, which takes a quarter of the time.
+        compiled: whether full chunks run through `torch.compile`, which takes seconds once per size.
     """
     how = _How(threshold, cosine, strongest, bounded, statistics, compiled)
     if torch.is_grad_enabled():
@@ -83,15 +84,15 @@ class _How(NamedTuple):
 
 
 def chunk_rows(items: int, device: torch.device) -> int:
-    """Queries that address the memory at once."""
+    """Number of queries per chunk."""
     rows = (CACHED if device.type == "cpu" else LARGE) // items
-    return max(rows // 64, 1) * 64  # other numbers cost the matrix product a tenth
+    return max(rows // 64, 1) * 64  # with other numbers the matrix product is a tenth slower
 
 
 def _normalised(queries: Tensor, items: Tensor, sharpness: Tensor, how: _How) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Queries and keys whose product is d / τ, and the lengths they had; a zero vector stays zero."""
+    """Queries and keys whose product is d / τ, and their former lengths; a zero vector stays zero."""
     if not how.cosine:
-        return queries, items * sharpness, sharpness, sharpness  # the lengths are never asked for
+        return queries, items * sharpness, sharpness, sharpness  # the lengths are not used
     lengths = [torch.linalg.vector_norm(each, dim=1, keepdim=True) for each in (queries, items)]
     of_queries, of_items = (length + (length == 0) for length in lengths)
     return queries / of_queries, items * (sharpness / of_items), of_queries, of_items
@@ -145,12 +146,12 @@ class _Attend(torch.autograd.Function):
 
 
 def _through_length(to_unit: Tensor, unit: Tensor, length: Tensor) -> Tensor:
-    """Gradient of vectors from that of their directions."""
+    """Gradient with respect to vectors, from the gradient with respect to their directions."""
     return to_unit.addcmul_(unit, torch.linalg.vecdot(unit, to_unit).unsqueeze(1), value=-1).div_(length)
 
 
 def _room(like: Tensor, rows: int, items: int) -> Tensor:
-    """Room for `(rows, columns of like)`, in the layout that suits so many items."""
+    """An empty tensor `(rows, columns of like)` in the faster layout for this number of items."""
     columns = like.shape[1]
     return like.new_empty(columns, rows).T if items < FEW else like.new_empty(rows, columns)
 
@@ -158,9 +159,9 @@ def _room(like: Tensor, rows: int, items: int) -> Tensor:
 def _chunks(
     queries: Tensor, keys: Tensor, buffers: int, compiled: bool
 ) -> Iterator[tuple[slice, Callable[..., Any], Tensor, Tensor]]:
-    """Which queries, how to run a function on them, their logits `(rows, N)`, and the last buffer of that shape.
+    """Yields for each chunk its slice of queries, a wrapper for functions, its logits `(rows, N)`, and the last buffer.
 
-    All chunks share the buffers. Only whole chunks run compiled, for each size would be compiled for itself.
+    All chunks share the buffers. The wrapper compiles only for full chunks, since each size needs its own compilation.
     """
     rows, count, items = chunk_rows(len(keys), keys.device), len(queries), len(keys)
     shared = _buffers(keys, buffers, items * min(rows, count))
@@ -179,9 +180,9 @@ _kept = threading.local()
 
 
 def _buffers(like: Tensor, count: int, size: int) -> list[Tensor]:
-    """Flat buffers of the type and device of `like`, which this thread keeps if they are small enough for the cache.
+    """Flat buffers with dtype and device of `like`; the thread reuses those that fit into the cache.
 
-    Fresh memory comes page by page, on a virtual machine at the cost of a tenth of the matrix products.
+    New memory is mapped page by page, which on a virtual machine takes a tenth of the time of the matrix products.
     """
     if like.device.type != "cpu" or size > CACHED:
         return [like.new_empty(size) for _ in range(count)]
@@ -194,7 +195,7 @@ def _buffers(like: Tensor, count: int, size: int) -> list[Tensor]:
 
 
 def _summary(logits: Tensor, room: Tensor, how: _How) -> tuple[Tensor, ...]:
-    """Weights of a chunk, not yet renormalised, and their sum `(rows, 1)`; which rows are empty; entropy, survivors."""
+    """Weights of a chunk before renormalisation, their sum `(rows, 1)`, and of each row empty, entropy, survivors."""
     w, total, peak, empty = _weights(logits, room, how)
     kept = w.sum(1, keepdim=True)
     kept = kept if how.strongest else kept + (kept == 0)
@@ -202,14 +203,14 @@ def _summary(logits: Tensor, room: Tensor, how: _How) -> tuple[Tensor, ...]:
         return w, kept, empty, kept[:0, 0], kept[:0, 0]
     log_total = total.log() if peak is None else total.log() + peak
     mean = torch.linalg.vecdot(w, logits) / kept.squeeze(1)
-    survivors = w.sign().sum(1)  # quicker than to count a mask
+    survivors = w.sign().sum(1)  # faster than counting a mask
     # log ŵ = s − log Σ exp − log kept
     entropy = ((log_total + kept.log()).squeeze(1) - mean).clamp_min(0) * (survivors > 0)
     return w, kept, empty, entropy, survivors.long()
 
 
 def _gradient(logits: Tensor, to_w: Tensor, to_entropy: Tensor | None, how: _How) -> tuple[Tensor, Tensor]:
-    """ŵ and ∂L/∂s of a chunk; what is constant in a row of ∂L/∂ŵ falls out, and so the logits stand for log ŵ."""
+    """ŵ and ∂L/∂s of a chunk. Logits may replace log ŵ, since constants in a row of ∂L/∂ŵ cancel."""
     a = to_w if to_entropy is None else to_w.addcmul_(logits, to_entropy, value=-1)
     w, *_ = _weights(logits, logits, how)
     kept = w.sum(1, keepdim=True)
@@ -218,20 +219,22 @@ def _gradient(logits: Tensor, to_w: Tensor, to_entropy: Tensor | None, how: _How
 
 
 def _weights(logits: Tensor, room: Tensor, how: _How) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
-    """Softmax weights that exceed λ, the others as 0, in `room`, which may be that of the logits.
+    """Softmax weights, 0 unless they exceed λ; written to `room`, which may be that of the logits.
 
-    Gives them, Σ exp over the peak and the peak, if one was needed, `(rows, 1)`, and which rows are empty `(rows,)`.
+    Returns:
+        the weights; Σ exp(logits − peak) `(rows, 1)`; the peak `(rows, 1)`, the maximum logit, or None for 0 if
+        `bounded`; and which rows are empty `(rows,)`.
     """
     by_mask = torch.compiler.is_compiling() or logits.device.type != "cpu"
     peak = None if how.bounded else logits.amax(1, keepdim=True)
     if by_mask:
         exp = (logits if peak is None else logits - peak).exp()
-    else:  # in place: fresh memory is dear
+    else:  # in place: new memory is expensive
         exp = torch.exp(logits, out=room) if peak is None else torch.sub(logits, peak, out=room).exp_()
     total = exp.sum(1, keepdim=True)
     w = exp / total if by_mask else exp.div_(total)
     if by_mask:
-        top = exp.amax(1, keepdim=True) / total  # in one pass with the sum
+        top = exp.amax(1, keepdim=True) / total  # fused with the sum
         empty = top <= how.threshold
         chosen = w > how.threshold
         chosen = chosen | (empty & (w == top)) if how.strongest else chosen
@@ -241,7 +244,7 @@ def _weights(logits: Tensor, room: Tensor, how: _How) -> tuple[Tensor, Tensor, T
     alone = None
     if how.strongest and bool(empty.any()):
         alone = w[empty] * (w[empty] == top[empty, None])
-    torch.threshold_(w, how.threshold, 0.0)  # a mask would cost as much as the matrix product
+    torch.threshold_(w, how.threshold, 0.0)  # a mask would take as long as the matrix product
     if alone is not None:
         w[empty] = alone
     return w, total, peak, empty

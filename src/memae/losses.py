@@ -19,7 +19,7 @@ def reconstruction_error(x: Tensor, x_hat: Tensor, reduction: Reduction = "sum")
         x: samples.
         x_hat: their reconstructions x̂, the same shape.
         reduction: "sum" of squares over the elements as Eq. 8, their "mean", or the mean "absolute" error
-            (the authors' code). It sets what the weight α of the entropy means.
+            (the authors' code). The meaning of the weight α of the entropy depends on it.
 
     Example:
         >>> reconstruction_error(torch.tensor([[0.0, 2.0]]), torch.tensor([[1.0, 0.0]]))
@@ -29,7 +29,7 @@ def reconstruction_error(x: Tensor, x_hat: Tensor, reduction: Reduction = "sum")
 
 
 def total_error(errors: Tensor, reduction: Reduction = "sum", dtype: torch.dtype | None = None) -> Tensor:
-    """R of each sample from the errors of its elements, `(b, …)` → `(b,)`, added up in `dtype`."""
+    """R of each sample from the errors of its elements, `(b, …)` → `(b,)`, accumulated in `dtype`."""
     each = errors.flatten(1)
     return each.sum(1, dtype=dtype) if reduction == "sum" else each.mean(1, dtype=dtype)
 
@@ -39,8 +39,8 @@ def objective(error: Tensor, entropy: Tensor, alpha: float) -> Tensor:
 
     Args:
         error: R of each sample `(b,)`.
-        entropy: E of each query `(b, *space)`; where a sample has several positions, their mean is its E
-            (NOTE[DIFF] positions: the paper does not say; the authors' code does so).
+        entropy: E of each query `(b, *space)`; E of a sample with several positions is their mean
+            (NOTE[DIFF] positions: not specified in the paper; as in the authors' code).
         alpha: α; 0.0002 in the paper.
 
     Example:

@@ -1,6 +1,6 @@
-"""Blocks of a self-contained HTML page: text, tables, pictures. Opens offline, wide and narrow, light and dark.
+"""Blocks of a self-contained HTML page that works offline, on wide and narrow screens, in light and dark mode.
 
-Whatever is no `Html` is escaped, so that names and values of the user's data cannot become markup.
+Any text that is not `Html` is escaped, so that names and values of the user's data cannot become markup.
 """
 
 from base64 import b64encode
@@ -40,37 +40,37 @@ svg line, svg polyline { vector-effect: non-scaling-stroke; }
 .normal { fill: var(--normal); } .flagged { fill: var(--alarm); }
 """
 PHOTO = 96
-"""Pixels of the shorter side from which on a picture counts as a photograph."""
+"""Minimum length of the shorter side, in pixels, of a picture that is shown as a photograph."""
 NOTHING_ELSE = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-"""What a page may load: the pictures and the style in it."""
+"""Content security policy: a page may load only the pictures and the style it contains."""
 
 
 class Html(str):
-    """Text that is markup already."""
+    """Text that is already markup."""
 
     __slots__ = ()
 
 
 def safe(text: str) -> Html:
-    """Markup as it is; any other text so that a browser shows just that."""
+    """Escapes text; markup stays unchanged."""
     if isinstance(text, Html):
         return text
-    return Html(escape(text.encode(errors="backslashreplace").decode()))  # names of files may be no Unicode
+    return Html(escape(text.encode(errors="backslashreplace").decode()))  # file names may be invalid Unicode
 
 
 def tag(name: str, *content: str, **attributes: str | int) -> Html:
-    """An element; `class_` is the attribute class, `aria_label` is aria-label.
+    """An element; the attribute `class_` becomes class, `aria_label` becomes aria-label.
 
     Example:
         >>> tag("p", "a < b", tag("b", "!"), class_="soft")
         '<p class="soft">a &lt; b<b>!</b></p>'
     """
-    told = "".join(f' {key.rstrip("_").replace("_", "-")}="{safe(str(value))}"' for key, value in attributes.items())
-    return Html(f"<{name}{told}>{''.join(map(safe, content))}</{name}>")
+    pairs = "".join(f' {key.rstrip("_").replace("_", "-")}="{safe(str(value))}"' for key, value in attributes.items())
+    return Html(f"<{name}{pairs}>{''.join(map(safe, content))}</{name}>")
 
 
 def joined(parts: Sequence[str]) -> Html:
-    """Parts after one another."""
+    """Concatenates parts."""
     return Html("".join(map(safe, parts)))
 
 
@@ -97,16 +97,16 @@ def heading(text: str, *paragraphs: str) -> Html:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], class_: str = "wide") -> Html:
-    """A table, which scrolls where it is wider than the page."""
+    """A table, which scrolls if it is wider than the page."""
     top = tag("tr", *(tag("th", cell, scope="col") for cell in head))
     body = (tag("tr", *(tag("td", cell) for cell in row)) for row in rows)
     return tag("div", tag("table", tag("thead", top), tag("tbody", *body)), class_=class_)
 
 
 def picture(pixels: Pixels, text: str, width: int | None = None, title: str | None = None) -> Html:
-    """An image shown `width` CSS pixels wide; `text` describes it to those who cannot see it, `title` shows up on it.
+    """An image, `width` CSS pixels wide, with `text` for screen readers and `title` as a tooltip.
 
-    Small ones show their pixels; large ones are photographs.
+    Small images are pixelated PNGs, large ones JPEGs.
     """
     large = min(pixels.shape[:2]) >= PHOTO
     size = f' width="{width}"' if width else ""
@@ -117,7 +117,7 @@ def picture(pixels: Pixels, text: str, width: int | None = None, title: str | No
 
 
 def photo_url(pixels: Pixels) -> str:
-    """Pixels `(h, w)` or `(h, w, 3)` as the address of a JPEG picture, a tenth as long as that of `data_url`."""
+    """Pixels `(h, w)` or `(h, w, 3)` as a data URL of a JPEG file, a tenth as long as that of `data_url`."""
     out = BytesIO()
     Image.fromarray(pixels).save(out, "JPEG", quality=88)
     return f"data:image/jpeg;base64,{b64encode(out.getvalue()).decode()}"
@@ -129,16 +129,16 @@ def figure(content: str, caption: str) -> Html:
 
 
 def labelled(rows: Sequence[tuple[str, str]]) -> Html:
-    """Pictures below each other, each with a word before it."""
+    """Pictures below each other, each with a name before it."""
     return tag("div", *(part for name, shown in rows for part in (tag("span", name), shown)), class_="rows")
 
 
 def strip(images: NDArray[np.uint8], columns: int, gap: int = 1, ground: int = 128) -> Pixels:
-    """Images `(n, h, w)` or `(n, h, w, 3)` side by side, `columns` a row, `gap` pixels apart."""
+    """Images `(n, h, w)` or `(n, h, w, 3)` in a grid with `columns` per row, `gap` pixels apart."""
     n, h, w, *rest = images.shape
     rows = -(-n // columns)
     sheet = np.full((rows * (h + gap) - gap, columns * (w + gap) - gap, *rest), ground, dtype=np.uint8)
-    for place, image in enumerate(images):
-        top, left = place // columns * (h + gap), place % columns * (w + gap)
+    for index, image in enumerate(images):
+        top, left = index // columns * (h + gap), index % columns * (w + gap)
         sheet[top : top + h, left : left + w] = image
     return sheet

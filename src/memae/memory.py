@@ -20,20 +20,20 @@ from memae.parameters import OnEmpty, Similarity
 
 
 class Shrunk(NamedTuple):
-    """What is left of addressing weights after hard shrinkage."""
+    """Addressing weights after hard shrinkage."""
 
-    weights: Tensor  # ŵ, same shape as w; sums to 1 over the items, or to 0 in a row left empty
+    weights: Tensor  # ŵ, same shape as w; sums to 1 over the items, or to 0 in an empty row
     empty: Tensor  # bool, shape of w without the item dimension: no weight exceeded λ
 
 
 class Recall(NamedTuple):
-    """What the memory answers to a code, and how.
+    """The memory read-out of codes, and statistics of the reading.
 
-    The last three are what training watches. In evaluation mode, where nobody asks, they are left out, of shape (0,):
-    they would cost a quarter of the time.
+    The last three fields are for training only. In evaluation mode they have shape (0,), which saves a quarter of the
+    time.
     """
 
-    read: Tensor  # ẑ, the shape of z
+    read: Tensor  # ẑ, same shape as z
     fallback: Tensor  # (b, *space), bool: no weight exceeded λ
     entropy: Tensor  # (b, *space), nats, of ŵ; Eq. 9
     survivors: Tensor  # (b, *space), items read by each query
@@ -59,7 +59,7 @@ def address(
         z: codes `(b, c, *space)`.
         items: the memory M `(n, c)`.
         similarity: d.
-        temperature: τ > 0; the paper has none, which is τ = 1 (NOTE[DIFF] temperature).
+        temperature: τ > 0; the paper has no temperature, that is τ = 1 (NOTE[DIFF] temperature).
 
     Returns:
         w `(b, n, *space)`, non-negative, summing to 1 over the items.
@@ -78,15 +78,14 @@ def address(
 def shrink(w: Tensor, threshold: float | Tensor, *, on_empty: OnEmpty = "strongest") -> Shrunk:
     """Hard shrinkage of addressing weights and renormalisation to sum 1; Eq. 6.
 
-    Computed by a mask, which is Eq. 6 exactly. The paper's Eq. 7 approximates it with an ε whose gradient is huge
-    just above λ and which is NaN at w = λ in half precision (NOTE[DIFF] mask).
+    A mask computes Eq. 6 exactly. The paper approximates it by Eq. 7, whose ε causes a huge gradient just above λ and
+    NaN at w = λ in half precision (NOTE[DIFF] mask).
 
     Args:
         w: addressing weights `(b, n, *space)`.
         threshold: λ; weights that do not exceed it become 0.
-        on_empty: what becomes of a row in which no weight exceeds λ. "strongest" keeps its largest weight (all of
-            them where several are equally large); "zero" leaves it empty, as Eq. 6 says: ẑ = 0, without gradient.
-            (NOTE[DIFF] empty-row)
+        on_empty: treatment of a row in which no weight exceeds λ. "strongest" keeps its largest weight (all of them in
+            a tie); "zero" leaves the row empty, as in Eq. 6: ẑ = 0, without gradient (NOTE[DIFF] empty-row).
 
     Example:
         >>> shrink(torch.tensor([[0.5, 0.3, 0.2]]), 0.25).weights
@@ -104,8 +103,8 @@ def shrink(w: Tensor, threshold: float | Tensor, *, on_empty: OnEmpty = "stronge
 def entropy(w: Tensor) -> Tensor:
     """Entropy in nats over the items of addressing weights `(b, n, *space)` → `(b, *space)`; Eq. 9.
 
-    The logarithm is clamped, so that w = 0 counts 0 and has a finite gradient.
-    The printed upper limit T of the sum is taken as N (NOTE[DIFF] entropy-limit).
+    The argument of the logarithm is clamped, so that w = 0 contributes 0 and has a finite gradient. The upper limit T
+    of the sum in the paper is read as N (NOTE[DIFF] entropy-limit).
 
     Example:
         >>> entropy(torch.tensor([[0.5, 0.5, 0.0]]))
@@ -115,29 +114,28 @@ def entropy(w: Tensor) -> Tensor:
 
 
 def largest_weight(n: int, similarity: Similarity, temperature: float) -> float:
-    """The bound that no addressing weight can exceed, whatever the code and the items.
+    """Upper bound of addressing weights over all codes and items.
 
-    A cosine lies in [−1, 1], so w ≤ 1 / (1 + (N − 1) exp(−2 / τ)). A dot product has no bound but 1.
+    A cosine lies in [−1, 1], so w ≤ 1 / (1 + (N − 1) exp(−2 / τ)). For the dot product the bound is 1.
     """
     return 1 / (1 + (n - 1) * math.exp(-2 / temperature)) if similarity == "cosine" else 1.0
 
 
 class Memory(nn.Module):
-    """N items of C channels that a code only addresses, sparsely: z → w → ŵ → ẑ = ŵM; Eq. 3 to 7.
+    """N items of C channels, which codes address sparsely: z → w → ŵ → ẑ = ŵM; Eq. 3 to 7.
 
     Args:
         n: number of items N.
-        channels: size C of an item, that of the code.
-        similarity: "cosine" as the paper or "dot" as the authors' code.
+        channels: size C of items and codes.
+        similarity: "cosine" as in the paper or "dot" as in the authors' code.
         temperature: τ, divides the similarity before the softmax.
-        learn_temperature: whether τ is trained (as its logarithm) or stays.
-        shrinkage: λ·N, so that it means the same for every N; the paper recommends 1 to 3.
-            0 switches it off.
+        learn_temperature: whether τ is trained (as its logarithm).
+        shrinkage: λ·N, which makes values comparable across N; the paper recommends 1 to 3, 0 switches it off.
         on_empty: see `shrink`.
 
     Raises:
-        OptionError: an argument out of its range.
-        ShrinkageError: no weight can ever exceed this λ, so that every row would be empty.
+        OptionError: an argument is out of range.
+        ShrinkageError: no weight can exceed λ, so every row would be empty.
 
     Example:
         >>> memory = Memory(50, 3)
@@ -173,38 +171,42 @@ class Memory(nn.Module):
         """The sparse addressing weights ŵ `(b, n, *space)` for codes z `(b, c, *space)`."""
         w = address(z, self.items, similarity=self.similarity, temperature=self.log_temperature.exp())
         threshold: float | Tensor = self.threshold
-        if torch.compiler.is_exporting():  # exporters round a number to float32, and a weight of λ would exceed it
+        if torch.compiler.is_exporting():  # a Python number would be rounded to float32, and a weight of λ exceed it
             threshold = torch.tensor(threshold, dtype=w.dtype)
         return shrink(w, threshold, on_empty=self.on_empty)
 
     def forward(self, z: Tensor) -> Recall:
         """Reads the memory with codes z `(b, c, *space)`."""
-        if torch.compiler.is_exporting():  # a graph for other engines takes the plain form, which they know
+        if torch.compiler.is_exporting():  # other engines support only standard operators
             return self._plain(z)
         exact = torch.promote_types(torch.promote_types(z.dtype, self.items.dtype), torch.float32)
         queries = z.movedim(1, 0).to(exact)  # (c, b, *space)
         queried = queries.shape[1:]
         cosine = self.similarity == "cosine"
-        found = attend(
+        attended = attend(
             queries.reshape(len(queries), -1).T,
             self.items.to(exact),
             self.log_temperature.neg().exp().to(exact),
             self.threshold,
             cosine=cosine,
             strongest=self.on_empty == "strongest",
-            # a GPU would have to be waited for to tell τ, and saves nothing by it
+            # on a GPU, reading τ would force a synchronisation, and the bound saves nothing there
             bounded=cosine and z.is_cpu and self.log_temperature.item() >= -math.log(BOUND),
             statistics=self.training,
             compiled=self.compiled,
         )
-        read = found.read.T.reshape(-1, *queried).movedim(0, 1).to(z.dtype)
-        watched = queried if self.training else (0,)
+        read = attended.read.T.reshape(-1, *queried).movedim(0, 1).to(z.dtype)
+        shape = queried if self.training else (0,)  # of the statistics
         return Recall(
-            read, found.empty.view(queried), found.entropy.view(watched), found.survivors.view(watched), found.use
+            read,
+            attended.empty.view(queried),
+            attended.entropy.view(shape),
+            attended.survivors.view(shape),
+            attended.use,
         )
 
     def _plain(self, z: Tensor) -> Recall:
-        """The same by the functions above, with the whole matrix of weights."""
+        """`forward` by the functions above, with the whole matrix of weights."""
         w, empty = self.weights(z)
         read = (w.movedim(1, -1) @ self.items.to(w.dtype)).movedim(-1, 1).to(z.dtype)
         return Recall(read, empty, entropy(w), (w > 0).sum(1), w.sum([0, *range(2, w.ndim)]))
@@ -231,14 +233,14 @@ def _check(n: int, similarity: str, temperature: float, shrinkage: float, on_emp
 
 
 def uniform_items(n: int, channels: int, generator: torch.Generator | None = None) -> Tensor:
-    """Items `(n, channels)` drawn uniformly from ±1/√C, as the authors' code starts."""
+    """Items `(n, channels)` sampled uniformly from ±1/√C, the initialisation of the authors' code."""
     return (torch.rand(n, channels, generator=generator) * 2 - 1) / math.sqrt(channels)
 
 
 def sampled_items(codes: Tensor, n: int, generator: torch.Generator | None = None) -> Tensor:
-    """Items `(n, c)` drawn from encodings `(m, c)` of training samples.
+    """Items `(n, c)` sampled from encodings `(m, c)` of training samples.
 
-    With fewer encodings than items they are drawn again and told apart by noise of 1 % of their spread.
+    If m < n, encodings are reused with noise of 1 % of their standard deviation.
     """
     rounds = [torch.randperm(len(codes), generator=generator) for _ in range(-(-n // len(codes)))]
     items = codes[torch.cat(rounds)[:n]].clone()
@@ -249,9 +251,9 @@ def sampled_items(codes: Tensor, n: int, generator: torch.Generator | None = Non
 
 
 def kmeans_items(codes: Tensor, n: int, generator: torch.Generator | None = None, rounds: int = 20) -> Tensor:
-    """Items `(n, c)`: centres of a k-means (Lloyd) of encodings `(m, c)`.
+    """Items `(n, c)`: centres of k-means (Lloyd) on encodings `(m, c)`.
 
-    Starts from sampled encodings; a centre that loses all its members moves to an encoding drawn anew.
+    It starts from sampled encodings; a centre without members moves to a random encoding.
     """
     items = sampled_items(codes, n, generator)
     for _ in range(rounds):

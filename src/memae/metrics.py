@@ -1,4 +1,4 @@
-"""How good are scores, given labels (1 or True = anomalous): arrays in, numbers out."""
+"""Quality of scores, given labels (1 or True = anomalous): arrays in, numbers out."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ class Estimate(NamedTuple):
     high: float
 
     def as_json(self) -> dict[str, float | None]:
-        """The three numbers, rounded; None for what cannot be told."""
+        """The three numbers, rounded; None for NaN."""
         return {name: None if math.isnan(each) else round(each, 6) for name, each in self._asdict().items()}
 
 
@@ -30,7 +30,7 @@ class Quality(NamedTuple):
 
     auroc: Estimate  # area under the ROC curve
     average_precision: Estimate
-    precision: Estimate  # at the threshold; NaN where nothing is flagged
+    precision: Estimate  # at the threshold; NaN if nothing is flagged
     recall: Estimate
     f1: Estimate
 
@@ -39,7 +39,7 @@ def checked(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], Fl
     """Labels as bool and scores as float64, both `(n,)`.
 
     Raises:
-        InputError: they differ in length, a score is not finite, or only one class is there.
+        InputError: they differ in length, a score is not finite, or there is only one class.
     """
     y, s = np.asarray(labels).astype(bool), np.asarray(scores, dtype=np.float64)
     if y.shape != s.shape or y.ndim != 1:
@@ -70,13 +70,13 @@ def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
 
 
 def quality(labels: ArrayLike, scores: ArrayLike, threshold: float, *, rounds: int = 500, seed: int = 0) -> Quality:
-    """All figures of samples that are independent of each other, with intervals from a stratified bootstrap.
+    """All figures for independent samples, with intervals from a stratified bootstrap.
 
     Args:
         labels: `(n,)`.
         scores: `(n,)`.
-        threshold: a score above it counts as flagged.
-        rounds: bootstrap rounds; normal and anomalous samples are drawn apart, each to its number.
+        threshold: scores above it are flagged.
+        rounds: bootstrap rounds, each with as many normal and as many anomalous samples as there are.
         seed: of the rounds.
 
     Example:
@@ -84,31 +84,31 @@ def quality(labels: ArrayLike, scores: ArrayLike, threshold: float, *, rounds: i
         0.5
     """
     y, s = checked(labels, scores)
-    # Equal scores form one group, and a round redraws how many samples of each class fall into each group: the same as
-    # redrawing samples, without sorting again.
+    # Equal scores form one group, and a round samples the number of samples of each class in each group. This equals
+    # resampling the samples, without sorting again.
     values, group = np.unique(s, return_inverse=True)
     flagged = values > threshold
     normal, anomalous = (np.bincount(group[y == label], minlength=len(values)).astype(float) for label in (False, True))
     rng = np.random.default_rng(seed)
-    drawn = [_figures(_redrawn(normal, rng), _redrawn(anomalous, rng), flagged) for _ in range(rounds)]
-    low, high = _interval(np.array(drawn))
+    resampled = [_figures(_resampled(normal, rng), _resampled(anomalous, rng), flagged) for _ in range(rounds)]
+    low, high = _interval(np.array(resampled))
     return Quality(*map(Estimate, _figures(normal, anomalous, flagged), low.tolist(), high.tolist()))
 
 
-def _interval(drawn: Floats) -> tuple[Floats, Floats]:
-    """The middle 95 % of each column of bootstrap figures, without rounds where one does not exist."""
-    never = np.isnan(drawn).all(0)
-    low, high = np.where(never, np.nan, np.nanquantile(np.where(never, 0.0, drawn), [0.025, 0.975], axis=0))
+def _interval(figures: Floats) -> tuple[Floats, Floats]:
+    """Ends of the middle 95 % of each column of bootstrap figures, ignoring NaN; NaN for columns of NaN alone."""
+    never = np.isnan(figures).all(0)
+    low, high = np.where(never, np.nan, np.nanquantile(np.where(never, 0.0, figures), [0.025, 0.975], axis=0))
     return low, high
 
 
-def _redrawn(counts: Floats, rng: np.random.Generator) -> Floats:
+def _resampled(counts: Floats, rng: np.random.Generator) -> Floats:
     total = int(counts.sum())
     return rng.multinomial(total, counts / total).astype(float)
 
 
 def _figures(normal: Floats, anomalous: Floats, flagged: NDArray[np.bool_]) -> list[float]:
-    """AUROC, average precision, precision, recall and F1 from the number of samples in each ascending score group."""
+    """AUROC, average precision, precision, recall and F1 from the class counts of each score group, ascending."""
     below = np.cumsum(normal) - normal
     area = float((anomalous * (below + normal / 2)).sum() / (normal.sum() * anomalous.sum()))
     hits, calls = np.cumsum(anomalous[::-1]), np.cumsum((anomalous + normal)[::-1])
@@ -125,24 +125,24 @@ def video_auroc(
 ) -> tuple[Estimate, Estimate]:
     """Frame AUROC of several videos: micro, over all frames together, and macro, the mean over videos.
 
-    Frames of one video depend on each other, so that the bootstrap redraws whole videos. The macro mean leaves out
-    videos whose frames are all of one class, where an AUROC does not exist.
+    Frames of one video are dependent, so the bootstrap resamples whole videos. The macro mean ignores videos whose
+    frames are all of one class, for which AUROC is undefined.
 
     Args:
-        labels: for each video, of its frames `(t,)`.
-        scores: the same.
+        labels: of the frames `(t,)` of each video.
+        scores: of the frames `(t,)` of each video.
         rounds: bootstrap rounds. The interval of a single video is NaN.
         seed: of the rounds.
 
     Raises:
-        InputError: numbers do not match, or no frame or only frames of one class.
+        InputError: labels and scores differ in number, or there are no frames or frames of only one class.
     """
     pairs = [(np.asarray(y, dtype=bool), np.asarray(s, dtype=np.float64)) for y, s in zip(labels, scores, strict=True)]
     checked(np.concatenate([y for y, _ in pairs]), np.concatenate([s for _, s in pairs]))
     own = np.array([roc_auc_score(y, s) if y.any() and not y.all() else np.nan for y, s in pairs])
 
     def micro(chosen: NDArray[np.int64]) -> float:
-        y, s = (np.concatenate([pairs[place][part] for place in chosen]) for part in (0, 1))
+        y, s = (np.concatenate([pairs[index][part] for index in chosen]) for part in (0, 1))
         return float(roc_auc_score(y, s)) if y.any() and not y.all() else float("nan")
 
     def macro(chosen: NDArray[np.int64]) -> float:
@@ -153,6 +153,6 @@ def video_auroc(
 
 def _over_videos(figure: Callable[[NDArray[np.int64]], float], videos: int, rounds: int, seed: int) -> Estimate:
     rng = np.random.default_rng(seed)
-    drawn = np.array([figure(rng.integers(videos, size=videos)) for _ in range(rounds)])
-    low, high = _interval(drawn) if videos > 1 else (np.nan, np.nan)  # one video tells nothing of others
+    figures = np.array([figure(rng.integers(videos, size=videos)) for _ in range(rounds)])
+    low, high = _interval(figures) if videos > 1 else (np.nan, np.nan)  # one video has no spread
     return Estimate(figure(np.arange(videos)), float(low), float(high))

@@ -11,25 +11,25 @@ from memae.pretext import Pretext, Views
 
 
 class Found(NamedTuple):
-    """What the model makes of b samples, of which it sees v views each; v = 1 without a pretext task."""
+    """Output of the model for b samples with v views each; v = 1 without a pretext task."""
 
     x_hat: Tensor  # x̂, the shape of `Pretext.target`
     recall: Recall | None  # None without a memory
-    codes: Tensor  # z, the queries: whole codes (v · b, c), or (v · b, c, *space) where each position is one
-    surprise: Tensor | None  # (b,) or (b, *space): how badly the pretext task is solved; None without one
+    codes: Tensor  # queries z: whole codes (v · b, c), or (v · b, c, *space) if each position is a query
+    surprise: Tensor | None  # (b,) or (b, *space): how badly the pretext task is solved; None without a task
     fallback: Tensor  # (b,), bool: some query of the sample found no item above λ
 
 
 class MemAE(nn.Module):
-    """Memory-augmented autoencoder; a plain one where `memory` is None or bypassed.
+    """Memory-augmented autoencoder; a plain autoencoder if `memory` is None or bypassed.
 
     Args:
         encoder: f_e, Eq. 1.
-        memory: what stands between, Eq. 3.
+        memory: Eq. 3.
         decoder: f_d, Eq. 2.
-        code_shape: `(c, *space)` of the encoder's output where the code is one query as a whole; None where each
-            of its positions is a query.
-        pretext: what is asked besides restoring; None for nothing, as in the paper.
+        code_shape: `(c, *space)` of the encoder's output if the whole code is one query; None if each of its positions
+            is a query.
+        pretext: pretext task besides reconstruction; None for none, as in the paper.
     """
 
     def __init__(
@@ -46,15 +46,15 @@ class MemAE(nn.Module):
         self.decoder = decoder
         self.code_shape = code_shape
         self.pretext = Pretext() if pretext is None else pretext
-        self.bypass = False  # a warm-up trains encoder and decoder alone
+        self.bypass = False  # True in the warm-up, which trains encoder and decoder alone
         self._compiled: _Compiled | None = None
 
     def forward(self, x: Tensor, random: torch.Generator | None = None) -> Found:
-        """Reconstructs samples from what the memory holds, Eq. 1 to 3: x → z → ẑ → x̂.
+        """Reconstructs samples from the memory, Eq. 1 to 3: x → z → ẑ → x̂.
 
         Args:
             x: `(b, *shape)`.
-            random: samples the views of a pretext task in training; None takes those of scoring.
+            random: samples the views of a pretext task in training; None takes the deterministic views of scoring.
         """
         queries, decode = self._coders(x)
         views = self.pretext.views(x, random)
@@ -65,7 +65,7 @@ class MemAE(nn.Module):
         return Found(x_hat, recall, z, self.pretext.surprise(read, views), _fallback(recall, x_hat))
 
     def encode(self, x: Tensor) -> Tensor:
-        """Samples as they are → queries z: `(b, c)`, or `(b, c, *space)` where each position is one."""
+        """Unchanged samples → queries z: `(b, c)`, or `(b, c, *space)` if each position is a query."""
         return self._queries(self.pretext.presented(Views(x)))
 
     def _queries(self, presented: Tensor) -> Tensor:
@@ -73,14 +73,14 @@ class MemAE(nn.Module):
         return z if self.code_shape is None else z.flatten(1)
 
     def decode(self, z: Tensor) -> Tensor:
-        """Codes, or what the memory answered to them, the shape of z → samples."""
+        """Codes or memory read-outs, the shape of z → samples, the shape of `Pretext.target`."""
         x_hat: Tensor = self.decoder(z if self.code_shape is None else z.reshape(-1, *self.code_shape))
         return x_hat
 
     def compile_batches(self, size: int) -> None:
         """Runs the model through `torch.compile` for training batches of `size` from now on; 0 ends it.
 
-        Other batches, and encoder and decoder in evaluation, stay as they are: each would be compiled for itself.
+        Batches of other sizes, and evaluation, are not compiled: each would need its own compilation.
         """
         self._compiled = None
         if size:
@@ -91,7 +91,7 @@ class MemAE(nn.Module):
 
     def _coders(self, batch: Tensor) -> tuple["Coder", "Coder"]:
         """Encoder and decoder for a batch of samples."""
-        # an exported graph must not come to `len`, a number, which would fix its batch
+        # An exported graph must not evaluate `len(batch)`: the number would fix its batch size.
         if self._compiled is not None and self.training and len(batch) == self._compiled.batch:
             return self._compiled.encode, self._compiled.decode
         return self._queries, self.decode
@@ -101,7 +101,7 @@ Coder = Callable[[Tensor], Tensor]
 
 
 class _Compiled(NamedTuple):
-    batch: int  # size of the batches that run through it
+    batch: int  # size of the batches that it takes
     encode: Coder
     decode: Coder
 
@@ -110,6 +110,6 @@ def _fallback(recall: Recall | None, x_hat: Tensor) -> Tensor:
     """Whether some query of a sample, in any of its views, found no item above λ: `(b,)`, bool."""
     if recall is None:
         return torch.zeros(x_hat.shape[:1], dtype=torch.bool, device=x_hat.device)
-    # by its shape: `len` is a number, which would fix the batch of an exported graph
+    # shape[0], since `len` would fix the batch size of an exported graph
     views_and_samples = recall.fallback.reshape(-1, x_hat.shape[0], *recall.fallback.shape[1:])
     return views_and_samples.movedim(1, 0).flatten(1).any(1)

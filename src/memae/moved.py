@@ -7,11 +7,11 @@ from typing import Any
 
 
 def moved(here: str, there: str) -> Callable[[str], Any]:
-    """A module's `__getattr__` that takes names from another module, with a warning.
+    """A module's `__getattr__` that takes names from another module, with a FutureWarning.
 
     Args:
-        here: the former module.
-        there: where its names are now; imported when the first is asked for.
+        here: name of the former module.
+        there: name of the module that has its names now; imported on first use.
     """
 
     def attribute(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""How to train, and what a training tells: plain data."""
+"""Options of a training and its reports, as plain data."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -12,23 +12,23 @@ from memae.typed import typed
 
 @dataclass(frozen=True)
 class Options:
-    """How to train.
+    """Options of a training.
 
     Args:
-        epochs: passes over the training samples, at most.
-        batch_size: samples a step.
+        epochs: maximum number of passes over the training samples.
+        batch_size: samples per step.
         learning_rate: of Adam; the paper's is 1e-4.
-        decay: whether the rate falls to 0 along half a cosine over all steps, or stays.
+        decay: whether the rate falls to 0 along half a cosine over all steps; otherwise it is constant.
         alpha: weight α of the entropy in Eq. 10.
         reduction: formula of R in Eq. 10.
         choose: which epoch's weights are kept: "lowest" held-out error, or the "last".
-        patience: stop after so many epochs without a lower held-out error; None never.
-        init: first items of the memory: "uniform", encodings of "samples", or their "kmeans" centres.
-        warmup: epochs in which the memory is bypassed, before its items are set (NOTE[DIFF] warm-up).
+        patience: stop after this many epochs without a lower held-out error; None for never.
+        init: initial items of the memory: "uniform", encodings of "samples", or their "kmeans" centres.
+        warmup: epochs in which the memory is bypassed, before its items are initialised (NOTE[DIFF] warm-up).
         revive: whether items that no query read in an epoch restart from encodings of training samples.
-        seed: of the order of samples and of the items.
+        seed: of all random numbers of the training.
         l1: weight of the codes' ℓ1 norm, added to Eq. 10 (the paper's AE-ℓ1, section 4.4.2).
-        compiled: whether encoder and decoder go through `torch.compile`; see `worth_compiling`.
+        compiled: whether encoder and decoder run through `torch.compile`; see `worth_compiling`.
     """
 
     epochs: int = 100
@@ -70,30 +70,30 @@ class Options:
 
 
 class Step(NamedTuple):
-    """One batch has been learned; the figures are means over the epoch so far."""
+    """Report after one training step; the figures are means over the epoch so far."""
 
     epoch: int
     step: int
     steps: int  # of the epoch
     loss: float
-    entropy: float  # nats a query
-    in_use: int  # items read so far in this epoch
+    entropy: float  # nats per query
+    in_use: int  # number of items read so far in this epoch
 
 
 class Epoch(NamedTuple):
-    """One pass over the training samples."""
+    """Report after one pass over the training samples."""
 
     epoch: int  # from 1
-    loss: float  # Eq. 10 and what a pretext task adds, mean over the training samples
-    error: float  # R, the same, of the views in training
-    entropy: float  # E, the same
-    held_out_error: float  # R, mean over held-out normal samples, of the views in scoring; see `held_out_error`
+    loss: float  # Eq. 10 plus the loss of the pretext task, mean over the training samples
+    error: float  # R, mean over the training samples, with the views of training
+    entropy: float  # E, mean over the training samples
+    held_out_error: float  # see `memae.training.held_out_error`; with the views of scoring
     health: Health | None  # of the memory over the epoch's queries
     seconds: float
 
 
 def chosen(history: list[Epoch], options: Options) -> Epoch:
-    """The epoch whose weights were kept: one after the warm-up, by the rule `options.choose`."""
+    """The epoch after the warm-up whose weights were kept, by `options.choose`."""
     return (
         min(history[options.warmup :], key=lambda epoch: epoch.held_out_error)
         if options.choose == "lowest"
@@ -107,6 +107,10 @@ def epoch_as_json(epoch: Epoch) -> dict[str, Any]:
 
 
 def epoch_from_json(data: dict[str, Any]) -> Epoch:
-    """The inverse of `epoch_as_json`; TypeError where it is something else."""
+    """The inverse of `epoch_as_json`.
+
+    Raises:
+        TypeError: `data` is not an epoch.
+    """
     epoch: Epoch = typed(data, Epoch)
     return epoch

@@ -1,4 +1,4 @@
-"""Raw samples and heat maps as pictures that a person can look at."""
+"""Converts raw samples and heat maps to pictures."""
 
 from base64 import b64encode
 from io import BytesIO
@@ -20,8 +20,8 @@ def drawn(raw: Tensor, low: float = 0.0, high: float = 255.0) -> Pixels:
 
     Args:
         raw: c is 1 or 3.
-        low: value drawn black, with all below.
-        high: value drawn white, with all above.
+        low: this value and lower ones become black.
+        high: this value and higher ones become white.
 
     Example:
         >>> drawn(torch.tensor([[[0.0, 0.5, 2.0]]]), 0.0, 1.0).tolist()
@@ -33,7 +33,7 @@ def drawn(raw: Tensor, low: float = 0.0, high: float = 255.0) -> Pixels:
 
 
 def heated(shares: Tensor) -> Pixels:
-    """Shares of the hottest `(h, w)` as pixels `(h, w, 3)`: black at 0, pale yellow at 1 and above."""
+    """A heat map `(h, w)` as pixels `(h, w, 3)`: black at 0, pale yellow at 1 and above."""
     return heat_colours(shares.double().nan_to_num(1.0).numpy())
 
 
@@ -45,7 +45,7 @@ def png(pixels: Pixels | NDArray[Any]) -> bytes:
 
 
 def data_url(pixels: Pixels) -> str:
-    """Pixels as the address of a picture that lies in the address itself, for JSON and HTML.
+    """Pixels as a data URL of a PNG file, for JSON and HTML.
 
     Example:
         >>> data_url(np.zeros((2, 2), dtype=np.uint8))[:30]

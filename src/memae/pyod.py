@@ -1,6 +1,6 @@
-"""The detector of tables with PyOD's conventions, for its tools and for code that was written for it.
+"""The detector for tables with PyOD's conventions, for use with its tools.
 
-Importing this room needs the extra `memae[pyod]`.
+Importing this module needs the extra `memae[pyod]`.
 
 References:
     Zhao, Nasrullah, Li, PyOD: A Python Toolbox for Scalable Outlier Detection, JMLR 20 (2019),
@@ -28,31 +28,29 @@ except ImportError as error:
 
 
 class TabularDetector(BaseDetector):  # type: ignore[misc]  # PyOD has no types
-    """`TabularMemAE` as a detector of PyOD: 1 for anomalies and 0 for the others, `contamination` sets the threshold.
+    """`TabularMemAE` as a PyOD detector: label 1 means anomalous, 0 normal, and `contamination` sets the threshold.
 
-    PyOD is given rows of which some may be anomalous, and told how many: `contamination` is the share of the training
-    rows that `labels_` marks. So it is also the share that is left out of training here; say `clean` where all rows are
-    normal and the share is only that of the rows to mark.
+    PyOD's training rows may contain anomalies. `contamination` is their share: `labels_` marks this share of the rows,
+    and training leaves it out. With `clean`, all rows are taken for normal and none is left out.
 
-    The threshold is PyOD's, a percentile of the scores of the training rows. A promise for rows to come is that of
-    memae, which is made on rows that were held out: `detector_.predict`, `detector_.p_value`, `detector_.recalibrate`.
+    The threshold is PyOD's, a percentile of the scores of the training rows. For a guarantee on new rows, use memae's
+    threshold, which is calibrated on held-out rows: `detector_.predict`, `detector_.p_value`, `detector_.recalibrate`.
 
     X is an array `(n, d)` or a DataFrame, whose columns of text are categories; values may be missing. `predict`,
     `predict_proba` and `predict_confidence` are those of PyOD.
 
     Args:
-        contamination: share of the training rows that may be anomalous, above 0 and at most 0.5, or a threshold of
-            PyThresh, of which memae takes no share.
-        detector: what is fitted, a clone of it; None takes the defaults. Its own `contamination` must stay 0.
+        contamination: share of the training rows that may be anomalous, above 0 and at most 0.5; or a threshold of
+            PyThresh, with which no rows are left out.
+        detector: a clone of it is fitted; None takes the defaults. Its own `contamination` must be 0.
         clean: whether all training rows are normal, so that none is left out.
 
     Attributes:
         detector_: the fitted `TabularMemAE`.
-        decision_scores_: scores of the training rows `(n,)`, higher = more anomalous. A row does not count among the
-            known rows to which its own distance is measured, as in PyOD's KNN; `decision_function` of the same row is
-            lower therefore.
+        decision_scores_: scores of the training rows `(n,)`, higher = more anomalous. As in PyOD's KNN, the distance of
+            a row to the kept rows ignores the row itself; `decision_function` of the same row is therefore lower.
         threshold_: score above which a row is an anomaly.
-        labels_: 1 for the training rows above it, 0 for the others `(n,)`.
+        labels_: 1 for training rows above the threshold, 0 for the others `(n,)`.
 
     Example:
         >>> from sklearn.datasets import load_breast_cancer
@@ -71,7 +69,7 @@ class TabularDetector(BaseDetector):  # type: ignore[misc]  # PyOD has no types
         self.clean = clean
 
     def fit(self, X: Any, y: object = None) -> Self:
-        """Learns most of the rows, and scores all of them.
+        """Trains on the rows that are not left out, and scores all rows.
 
         Args:
             X: training rows.
@@ -79,7 +77,7 @@ class TabularDetector(BaseDetector):  # type: ignore[misc]  # PyOD has no types
 
         Raises:
             InputError: the rows cannot be used.
-            OptionError: a parameter has a value that cannot work.
+            OptionError: a parameter has an invalid value.
         """
         self._set_n_classes(y)
         self.detector_ = self._unfitted().fit(X)
@@ -108,15 +106,15 @@ class TabularDetector(BaseDetector):  # type: ignore[misc]  # PyOD has no types
 
 
 def _scores_apart(detector: TabularMemAE, X: Any) -> Floats:
-    """Scores of rows that were trained on `(n,)`, none of which is its own neighbour.
+    """Scores of training rows `(n,)`, where no row is its own neighbour.
 
-    With itself among the nearest known rows, a row would seem to be closer to them than any new one.
+    With itself among its nearest kept rows, a training row would seem closer to them than any new row.
     """
     scorer = detector.scorer_
     measures = torch.cat([part.measures for part in detector.scores(X, maps=False)])
     if scorer.kept is not None:
         rows, distance = scorer.normalise(detector.encode(X)), scorer.measured.index("distance")
-        single = ~pd.DataFrame(rows.cpu().numpy()).duplicated(keep=False).to_numpy()  # others have one like themselves
+        single = ~pd.DataFrame(rows.cpu().numpy()).duplicated(keep=False).to_numpy()  # duplicates are real neighbours
         for at in torch.split(torch.from_numpy(np.flatnonzero(single)), scorer.chunk):
             measures[at, distance] = distance_to_others(rows[at.to(rows.device)], scorer.kept.items).to(measures)
     return np.asarray(scorer.score(measures).numpy(), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""A small frozen description of a model, from which it is built: what is stored in a model file beside the weights."""
+"""Descriptions of models, from which they are built; model files store them with the weights."""
 
 import math
 from dataclasses import dataclass
@@ -25,19 +25,19 @@ class MemorySpec:
     learn_temperature: bool = False
     shrinkage: float = 1.0
     on_empty: OnEmpty = "strongest"
-    per_position: bool = False  # an item holds the feature of one position instead of the whole code
+    per_position: bool = False  # each item is the feature of one position, not a whole code
 
 
 @dataclass(frozen=True)
 class Spec:
-    """All that is needed to build a model again, as data.
+    """Description of a model without its weights.
 
     Args:
         shape: of one sample: `(features,)`, `(c, h, w)` or `(c, t, h, w)`.
         widths: output size of the encoder's layers; the last is that of the code.
-        strides: of the convolutions, one tuple a layer; empty for fully connected layers.
+        strides: of the convolutions, one tuple per layer; empty for fully connected layers.
         memory: None for a plain autoencoder.
-        pretext: what the model is asked besides restoring; None for nothing, as in the paper.
+        pretext: pretext task besides reconstruction; None for none, as in the paper.
     """
 
     shape: tuple[int, ...]
@@ -48,12 +48,12 @@ class Spec:
 
     @property
     def task(self) -> PretextSpec:
-        """The pretext task; one that asks nothing where there is none."""
+        """The pretext task; a `PretextSpec` if there is none."""
         return PretextSpec() if self.pretext is None else self.pretext
 
 
 def build(spec: Spec) -> MemAE:
-    """The model that `spec` describes, with fresh weights from torch's default random generator.
+    """Builds the model of `spec` with fresh weights from torch's default random generator.
 
     Raises:
         OptionError: sizes, widths and strides do not fit together.
@@ -93,9 +93,9 @@ def _memory(spec: MemorySpec, code: tuple[int, ...]) -> Memory:
 
 
 def laid_out(model: MemAE, spec: Spec) -> MemAE:
-    """The model with its weights channel by channel, in which convolutions on a CPU are up to 1.4 times faster.
+    """The model with its weights in channels-last layout, in which CPU convolutions are up to 1.4 times faster.
 
-    Sums differ in their last bits from one layout to another.
+    Sums in the two layouts differ in their last bits.
     """
     layouts = {2: torch.channels_last, 3: torch.channels_last_3d}
     dimensions = len(code_shape(spec)) - 1

@@ -1,4 +1,4 @@
-"""Training as a generator of epochs: no callbacks, no object that outlives it."""
+"""Training as a generator of steps and epochs, without callbacks."""
 
 import functools
 import math
@@ -22,7 +22,7 @@ from memae.model import Found, MemAE
 from memae.options import Epoch, Options, Step
 
 Corruption = Callable[[Tensor, torch.Generator], Tensor]
-"""Normalised samples `(b, *shape)` → the same, less some of what they show."""
+"""(normalised samples `(b, *shape)`, generator) → the samples with a part erased, the same shape."""
 
 
 def train(
@@ -38,22 +38,22 @@ def train(
     identity: str = "",
     history: list[Epoch] | None = None,
 ) -> Iterator[Step | Epoch]:
-    """Trains `model` in place, yielding each step and each epoch; at the end it holds the chosen epoch's weights.
+    """Trains `model` in place and yields every step and epoch; at the end it has the chosen epoch's weights.
 
-    The same model, samples, options and thread count give the same weights, bit for bit, also when the training
-    was killed and resumed.
+    The same model, samples, options and thread count give the same weights to the bit, also if the training was killed
+    and resumed.
 
     Args:
         model: on the device to train on.
-        training: normal samples, ready for the network.
-        held_out: normal samples that are only looked at.
-        options: how.
-        corrupt: what becomes of samples before they are encoded, by random numbers; whole ones are to be restored.
-        checkpoint: file that is replaced every `every` seconds and when the training ends; None for none.
-        resume: go on from `checkpoint` if it exists.
+        training: normal samples, normalised.
+        held_out: normal samples, normalised, for the held-out error only.
+        options: of the training.
+        corrupt: applied to samples before they are encoded; the whole samples are to be restored.
+        checkpoint: file that is rewritten every `every` seconds and at the end; None for none.
+        resume: continue from `checkpoint` if it exists.
         every: seconds between checkpoints.
-        identity: describes data and options; a checkpoint with another one is refused.
-        history: receives all epochs, those before a resume too.
+        identity: describes data and options; a checkpoint with another identity is refused.
+        history: receives all epochs, including those before a resume.
 
     Raises:
         TrainingError: the loss is not finite, or the checkpoint does not fit.
@@ -83,13 +83,13 @@ def train(
 
 
 COMPILE = 2e13
-"""Operations of a training, about five minutes of a core, from which compiling it saves more than the half minute
-that it takes. Measured for samples `(c, h, w)`: their steps become 1.1 to 1.2 times faster. With three
-dimensions of space they do not change, without any they become slower."""
+"""Operations of a training (about five minutes on one core) above which compiling saves more than the half minute it
+takes. Measured for samples `(c, h, w)`, whose steps become 1.1 to 1.2 times faster. With three space dimensions the
+speed does not change; without any, steps become slower."""
 
 
 def worth_compiling(model: MemAE, shape: tuple[int, ...], samples: int, epochs: int) -> bool:
-    """Whether to compile a training: by the operations it takes, so that a resumed one decides alike.
+    """Whether to compile a training; depends on its operations alone, so that a resumed training decides the same.
 
     Args:
         model: on the device to train on.
@@ -114,7 +114,7 @@ def _doubled(x: Tensor) -> Tensor:
 
 @functools.cache
 def _compiler_works() -> bool:
-    """Whether this machine has what `torch.compile` needs: a C++ compiler, and Python's headers for it."""
+    """Whether `torch.compile` works on this machine; it needs a C++ compiler and Python's headers."""
     try:
         with warnings.catch_warnings(action="ignore"):
             torch.compile(_doubled)(torch.zeros(8))
@@ -132,15 +132,15 @@ def _finished(history: list[Epoch], options: Options) -> bool:
 
 
 def _generator(options: Options, epoch: int, purpose: int, step: int = 0) -> torch.Generator:
-    """Random numbers that depend on nothing but seed, epoch, purpose and step, so that any step can be done again."""
-    place = (options.seed * 1_000_003 + epoch) * 4 + purpose + step * 0x9E3779B97F4A7C15  # 2⁶⁴ / golden ratio
-    return torch.Generator().manual_seed(place % 2**63 if step else place)
+    """Random numbers that depend only on seed, epoch, purpose and step, so that any step can be repeated."""
+    seed = (options.seed * 1_000_003 + epoch) * 4 + purpose + step * 0x9E3779B97F4A7C15  # 2⁶⁴ / golden ratio
+    return torch.Generator().manual_seed(seed % 2**63 if step else seed)
 
 
 def _epoch(
     run: Run, training: Samples, held_out: Samples, options: Options, corrupt: Corruption | None
 ) -> Iterator[Step | Epoch]:
-    """One epoch, from wherever in it the run stands."""
+    """Continues or starts one epoch."""
     model, number = run.model, len(run.history)
     model.bypass = number < options.warmup
     if run.step == 0:
@@ -150,7 +150,7 @@ def _epoch(
     began = time.monotonic() - run.seconds
     batches = training.batches(options.batch_size, _generator(options, number, 0))
     for step, batch in enumerate(batches):
-        if step < run.step:  # learned before the checkpoint that this run resumed from
+        if step < run.step:  # done before the checkpoint
             continue
         random = _generator(options, number, 3, step)
         progress = (number + step / steps) / options.epochs
@@ -165,9 +165,9 @@ def _epoch(
 
 @contextmanager
 def _denormals_are_zero() -> Iterator[None]:
-    """Numbers near 1e-40 count as 0 meanwhile; a CPU takes a hundred times as long for them.
+    """Treats denormal numbers, near 1e-40, as 0 meanwhile: a CPU takes a hundred times as long for them.
 
-    They come from softmax weights far below the largest, and from Adam's moments of items that are read no more.
+    They arise in softmax weights far below the largest and in Adam's moments of items that are no longer read.
     """
     already = bool(torch.tensor(1e-40) * 1.0 == 0)
     torch.set_flush_denormal(True)
@@ -186,14 +186,14 @@ def _learn(
     random: torch.Generator,
     corrupt: Corruption | None = None,
 ) -> None:
-    """One step of Adam on Eq. 10, and on what a pretext task adds to it.
+    """One step of Adam on Eq. 10 plus the loss of the pretext task.
 
     Args:
-        run: what changes.
+        run: is updated.
         x: samples to restore.
-        options: how.
-        progress: share of the training that is done.
-        random: samples what is corrupted, and the views of a pretext task.
+        options: of the training.
+        progress: share of the training that is done, 0 to 1.
+        random: for the corruption and the views of the pretext task.
         corrupt: see `train`.
     """
     model = run.model
@@ -218,7 +218,7 @@ def _learn(
 
 
 def _close(run: Run, held_out: Samples, options: Options) -> Epoch:
-    """Looks at the held-out samples, records the epoch and keeps its weights if they are the best."""
+    """Ends an epoch: computes the held-out error, records the epoch, and keeps its weights if they are the best."""
     model, memory = run.model, run.model.memory
     samples, loss, error, entropy = run.sums.tolist()
     if not math.isfinite(loss):
@@ -244,7 +244,7 @@ def _close(run: Run, held_out: Samples, options: Options) -> Epoch:
 
 @torch.no_grad()
 def held_out_error(model: MemAE, held_out: Samples, options: Options) -> float:
-    """Mean reconstruction error R over held-out samples; with a pretext task times 1 + its mean surprise."""
+    """Mean reconstruction error R over held-out samples; with a pretext task, multiplied by 1 + its mean surprise."""
     model.eval()
     device = next(model.parameters()).device
     error, surprise = torch.zeros(2, dtype=torch.float64)
@@ -259,7 +259,7 @@ def held_out_error(model: MemAE, held_out: Samples, options: Options) -> float:
 
 
 def _prepare_items(run: Run, training: Samples, options: Options, number: int) -> None:
-    """Sets the first items when the memory comes into play; later, revives those that died in the last epoch."""
+    """Initialises the items at the end of the warm-up; later, restarts items that were not read in the last epoch."""
     memory = run.model.memory
     if memory is None or number < options.warmup:
         return
@@ -279,17 +279,17 @@ def _prepare_items(run: Run, training: Samples, options: Options, number: int) -
 
 @torch.no_grad()
 def _codes(model: MemAE, training: Samples, options: Options, number: int, count: int) -> Tensor:
-    """Queries `(count, c)` at most that the encoder makes of randomly sampled training samples, on the CPU."""
-    model.train()  # with the statistics of the batch, as the next step will see it
+    """Encodings `(m, c)`, m ≤ `count`, of random training samples as queries of the memory, on the CPU."""
+    model.train()  # BatchNorm with batch statistics, as in the next step
     device = next(model.parameters()).device
     order = _generator(options, number, 2)
-    found: list[Tensor] = []
+    parts: list[Tensor] = []
     total = 0
     for batch in training.batches(options.batch_size, order):
         z = model.encode(model.pretext.all_views(batch.to(device)).samples).movedim(1, -1)
         rows = z.reshape(-1, z.shape[-1]).cpu()
-        found.append(rows[torch.randperm(len(rows), generator=order)[: max(1, count // 8)]])
-        total += len(found[-1])
+        parts.append(rows[torch.randperm(len(rows), generator=order)[: max(1, count // 8)]])
+        total += len(parts[-1])
         if total >= count:
             break
-    return torch.cat(found)[:count]
+    return torch.cat(parts)[:count]

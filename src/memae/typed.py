@@ -1,4 +1,4 @@
-"""Plain data, as JSON has it → the types that a program expects, or a refusal: what a file says is not believed."""
+"""Converts untrusted JSON data to typed Python values, or refuses it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import is_dataclass
@@ -6,18 +6,18 @@ from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 LARGEST = 2**63
-"""Whole numbers of files lie below."""
+"""Whole numbers must lie below."""
 
 
 def typed(value: Any, hint: Any) -> Any:
-    """`value` as what `hint` says: dataclasses and named tuples of dicts, tuples of lists, all else as it is.
+    """Converts `value` to the type `hint`: dicts to dataclasses and named tuples, lists to tuples; others are checked.
 
     Args:
-        value: of JSON.
-        hint: a type, a union of some, a `Literal`, a tuple or sequence of one type, or `Any`.
+        value: JSON data.
+        hint: a type, a union, a `Literal`, a tuple or sequence of one type, or `Any`.
 
     Raises:
-        TypeError: it is something else.
+        TypeError: the value does not have this type.
 
     Example:
         >>> typed([2, 2], tuple[int, ...]), typed("sum", Literal["sum", "mean"])
@@ -57,9 +57,9 @@ def _any_of(value: Any, hints: Iterable[Any]) -> Any:
     raise _wrong(value, " or ".join(map(str, hints)))
 
 
-def _one_of(value: Any, known: tuple[Any, ...]) -> Any:
-    if isinstance(value, bool) or value not in known:
-        raise _wrong(value, " or ".join(map(repr, known)))
+def _one_of(value: Any, allowed: tuple[Any, ...]) -> Any:
+    if isinstance(value, bool) or value not in allowed:
+        raise _wrong(value, " or ".join(map(repr, allowed)))
     return value
 
 

@@ -1,1 +1,1 @@
-"""Other engines than torch: a scorer as a graph (`graphs`), and what runs it (`runtimes`)."""
+"""Engines other than torch: the export of a scorer as a graph (`graphs`), and its execution (`runtimes`)."""

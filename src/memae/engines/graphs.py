@@ -1,4 +1,4 @@
-"""A scorer as an ONNX graph, for other engines: its network alone, or everything from raw samples to p-values."""
+"""Exports a scorer as an ONNX graph: its network alone, or everything from raw samples to p-values."""
 
 import logging
 import warnings
@@ -18,7 +18,7 @@ PLACES = "places"
 
 
 class _Network(nn.Module):
-    """What a scorer needs of its network, as a module."""
+    """The outputs of the network that a scorer needs, as a module."""
 
     def __init__(self, scorer: Scorer) -> None:
         super().__init__()
@@ -48,9 +48,9 @@ class _Detector(nn.Module):
 def network_as_onnx(scorer: Scorer, shape: tuple[int, ...]) -> bytes:
     """The network of `scorer`, for samples of `shape`, as an ONNX file with its weights.
 
-    Its input `x` `(chunk, *shape)` are normalised samples, always `scorer.chunk` of them; its outputs are fields of
-    `Found`, by the names of `Scorer.needs`. The memory is exported by a mask, without an ε: the exporter would drop the
-    ε of Eq. 7 and leave 0 / 0 where a weight is exactly λ.
+    The input `x` `(chunk, *shape)` takes exactly `scorer.chunk` normalised samples. The outputs are the fields of
+    `Found` that `Scorer.needs` lists, under these names. The memory is exported with a mask, without an ε: the exporter
+    would drop the ε of Eq. 7, and weights of exactly λ would give 0 / 0.
 
     Raises:
         MissingExtraError: onnx and onnxscript are not installed.
@@ -63,12 +63,13 @@ def network_as_onnx(scorer: Scorer, shape: tuple[int, ...]) -> bytes:
 
 @torch.no_grad()
 def detector_as_onnx(scorer: Scorer, shape: tuple[int, ...]) -> bytes:
-    """Everything that `scorer` does to samples of `shape`, its calibration inside, as an ONNX file.
+    """The whole of `scorer`, for samples of `shape`, as an ONNX file with its calibration.
 
-    Its input `raw` `(batch, *shape)` are raw samples, any number of them, in the precision of `Scaling.center`; its
-    outputs, by the names of `ANSWERS`: score and p-value `(batch,)`, float64; whether the score exceeds the threshold
-    `(batch,)`, bool; and the error map of `Scores`. Where positions are scored, besides these scores as "places"
-    `(batch, rows, columns)`: what a frame of a video gets is the highest of their mean over the clips around.
+    The input `raw` `(batch, *shape)` takes any number of raw samples, in the precision of `Scaling.center`. The outputs
+    are named as in `ANSWERS`: score and p-value `(batch,)`, float64; whether the score exceeds the threshold
+    `(batch,)`, bool; and the error map of `Scores`. If positions are scored, a further output "places"
+    `(batch, rows, columns)` has their scores: a frame of a video gets the highest of their mean over the clips that
+    contain it.
 
     Raises:
         MissingExtraError: onnx and onnxscript are not installed.
@@ -80,7 +81,7 @@ def detector_as_onnx(scorer: Scorer, shape: tuple[int, ...]) -> bytes:
 
 
 def _as_onnx(module: nn.Module, example: Tensor, name: str, outputs: Sequence[str], batch: str | None = None) -> bytes:
-    """`module` for inputs like `example`, or any number of such samples if the number is given a name."""
+    """`module` as an ONNX file for inputs like `example`; with `batch`, a name, for any number of such samples."""
     try:
         import onnxscript  # noqa: F401, PLC0415 (an optional extra, which torch uses)
     except ImportError as error:
@@ -102,7 +103,7 @@ def _as_onnx(module: nn.Module, example: Tensor, name: str, outputs: Sequence[st
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without the exporter's words on packages that are not there."""
+    """Silences the exporter's messages about missing packages."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

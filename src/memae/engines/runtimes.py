@@ -1,4 +1,4 @@
-"""Faster engines for scoring on a CPU, each held against torch before it is used."""
+"""Faster engines for scoring on a CPU, each compared with torch before use."""
 
 from collections.abc import Callable
 from functools import cache
@@ -18,22 +18,22 @@ from memae.scoring import Network, Scorer
 Engine = Literal["torch", "onnxruntime", "openvino"]
 Array = NDArray[Any]
 Run = Callable[[Array], list[Array]]
-"""The one input of a graph → its outputs, in their order."""
+"""The single input of a graph → its outputs, in order."""
 
 TOLERANCE = 1e-5
-"""Relative difference between the scores of an engine and those of torch, at most."""
+"""Maximum relative difference between the scores of an engine and those of torch."""
 
 
 def with_engine(scorer: Scorer, shape: tuple[int, ...], engine: Engine) -> Scorer:
-    """The scorer with `engine` computing its network, if the scores are those of torch.
+    """A scorer whose network `engine` computes, if its scores agree with those of torch.
 
     Args:
-        scorer: on the CPU; otherwise the engine would leave its device idle.
+        scorer: on the CPU, like the engines.
         shape: of a sample.
         engine: "torch", "onnxruntime" or "openvino".
 
     Raises:
-        OptionError: an unknown engine, a scorer that is not on the CPU, or scores that differ.
+        OptionError: the engine is unknown, the scorer is not on the CPU, or the scores differ.
         MissingExtraError: the engine is not installed.
     """
     starters: dict[str, Callable[[Scorer, tuple[int, ...]], Network | None]] = {
@@ -56,7 +56,7 @@ def with_engine(scorer: Scorer, shape: tuple[int, ...], engine: Engine) -> Score
 
 @torch.no_grad()
 def specimens(scorer: Scorer, shape: tuple[int, ...], count: int) -> list[Tensor]:
-    """Generated raw samples: `count` that are restored badly, and as many well, whose errors are small beside them."""
+    """Two batches of generated raw samples `(count, *shape)`: one restored badly, one with small relative errors."""
     bad = torch.randn(count, *shape, generator=torch.Generator().manual_seed(0))
     scaling = scorer.scaling
     raw = bad.to(scaling.center) * scaling.scale + scaling.center
@@ -70,8 +70,8 @@ def _check(scorer: Scorer, other: Scorer, shape: tuple[int, ...], engine: str) -
     scorer.eval()
     other.eval()
     samples = specimens(scorer, shape, scorer.chunk)
-    expected, found = (torch.cat([each(part).score for part in samples]) for each in (scorer, other))
-    worst = float(((found - expected).abs() / sizes(scorer, expected)).max())
+    expected, actual = (torch.cat([each(part).score for part in samples]) for each in (scorer, other))
+    worst = float(((actual - expected).abs() / sizes(scorer, expected)).max())
     if not worst <= TOLERANCE:
         raise OptionError(
             f"engine {engine!r} gives scores that differ by {worst:.1g} from those of torch, more than "
@@ -80,15 +80,15 @@ def _check(scorer: Scorer, other: Scorer, shape: tuple[int, ...], engine: str) -
 
 
 def sizes(scorer: Scorer, scores: Tensor) -> Tensor:
-    """What differences of scores are relative to: the scores, or the lowest held-out one where it is higher.
+    """Denominators `(b,)` of relative differences of scores: their absolute values, but at least a lower bound.
 
-    Scores that are the highest of positions, each relative to its baseline, have no zero to be relative to: there the
-    deviation of the held-out ones, where it is higher.
+    The bound is the lowest absolute held-out score. Scores of positions, from which a baseline is subtracted, have no
+    natural zero; for them it is the standard deviation of the held-out scores.
     """
     least = 0.0
     if scorer.calibration is not None:
-        known = scorer.calibration.scores
-        least = float(known.std(correction=0) if scorer.by_position else known.abs().min())
+        held_out = scorer.calibration.scores
+        least = float(held_out.std(correction=0) if scorer.by_position else held_out.abs().min())
     return scores.double().abs().clamp_min(max(least, torch.finfo(torch.float64).tiny))
 
 
@@ -103,7 +103,7 @@ def _openvino(scorer: Scorer, shape: tuple[int, ...]) -> Network:
 
 
 def with_onnxruntime(model: bytes) -> Run:
-    """Runs an ONNX file.
+    """A function that runs an ONNX file.
 
     Raises:
         MissingExtraError: ONNX Runtime is not installed.
@@ -118,7 +118,7 @@ def with_onnxruntime(model: bytes) -> Run:
 
 
 def with_openvino(model: bytes, weights: bytes = b"") -> Run:
-    """Runs an ONNX file, or the .xml of OpenVINO with its .bin, in float32 at most.
+    """A function that runs an ONNX file, or an .xml of OpenVINO with its .bin, in float32.
 
     Raises:
         MissingExtraError: OpenVINO is not installed.
@@ -132,18 +132,18 @@ def with_openvino(model: bytes, weights: bytes = b"") -> Run:
     compiled = core.compile_model(core.read_model(model, weights), "CPU", exact)
 
     def run(x: Array) -> list[Array]:
-        found = compiled([x])
-        return [np.array(found[output]) for output in compiled.outputs]  # copies: the engine reuses its own
+        results = compiled([x])
+        return [np.array(results[output]) for output in compiled.outputs]  # copies: the engine reuses its buffers
 
     return run
 
 
 @cache
 def openvino_core() -> Any:
-    """The runtime of OpenVINO, one for the whole process and never dropped.
+    """The runtime of OpenVINO: a single one for the process, which is never released.
 
-    Its plugin gives the thread that loads it another stack for signals. Dropped on another thread, it frees that stack
-    and leaves it in use: the next Ctrl-C would end the process with a segmentation fault (OpenVINO 2026.4).
+    Its plugin gives the thread that loads it an alternative signal stack. If another thread releases the plugin, this
+    stack is freed but still in use, and the next Ctrl-C causes a segmentation fault (OpenVINO 2026.4).
 
     Raises:
         MissingExtraError: OpenVINO is not installed.
@@ -152,7 +152,7 @@ def openvino_core() -> Any:
 
 
 def required(package: str) -> Any:
-    """A package of the extra "engines".
+    """Imports a package of the extra "engines".
 
     Raises:
         MissingExtraError: it is not installed.
@@ -168,9 +168,9 @@ def _of_arrays(scorer: Scorer, run: Run) -> Network:
 
     def network(x: Tensor) -> Found:
         arrays = run(np.ascontiguousarray(x.numpy()))
-        found = dict(zip(names, map(torch.from_numpy, arrays), strict=True))
+        outputs = dict(zip(names, map(torch.from_numpy, arrays), strict=True))
         nothing = x[:0]
-        fallback, x_hat = found["fallback"], found["x_hat"]
-        return Found(x_hat, None, found.get("codes", nothing), found.get("surprise"), fallback)
+        fallback, x_hat = outputs["fallback"], outputs["x_hat"]
+        return Found(x_hat, None, outputs.get("codes", nothing), outputs.get("surprise"), fallback)
 
     return network

@@ -1,4 +1,4 @@
-"""Detectors with scikit-learn's conventions, one a kind of data."""
+"""Detectors with scikit-learn's conventions, one for each kind of data."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ __all__ = ["Estimator", "FrameScore", "ImageMemAE", "TabularMemAE", "VideoMemAE"
 
 
 def load(path: str | Path) -> Estimator:
-    """The detector that a model file holds; nothing in such a file can run code.
+    """Loads the detector of a model file; nothing in such a file can run code.
 
     Raises:
         ModelFileError: the file is missing, foreign, damaged, or of a newer format.

@@ -1,4 +1,4 @@
-"""What people ask of a detector after its score: how sure, why, and whether that still holds."""
+"""p-values, explanations, drift and recalibration: what a detector offers besides its score."""
 
 import warnings
 from abc import abstractmethod
@@ -19,20 +19,20 @@ from memae.scoring.drift import Drift, drift
 
 
 class Accountable:
-    """What every detector answers besides the score; to be inherited beside scikit-learn's classes."""
+    """What every detector offers besides the score; a mixin for scikit-learn's classes."""
 
     scorer_: Scorer
     examples_: Examples | None = None
     false_alarm_rate: float
-    correlated: ClassVar[bool] = False  # whether samples that follow each other are alike
+    correlated: ClassVar[bool] = False  # whether consecutive samples are correlated
 
     @property
     @abstractmethod
     def kind_(self) -> Kind:
-        """Reads, scores and explains samples as those of training."""
+        """Reads, scores and explains samples in the format of the training data."""
 
     def _reading(self, X: Any) -> tuple[Kind, Any]:
-        """What reads X, and what it is given of it."""
+        """The kind that reads X, and the data it takes."""
         return self.kind_, X
 
     def _judge(self, X: Any) -> Judged:
@@ -40,20 +40,19 @@ class Accountable:
         return Judged.joined(part.judged for part in kind.scored(self.scorer_, kind.open(given)))
 
     def anomaly_score(self, X: Any) -> Floats:
-        """Anomaly score of each sample `(n,)`, of video of each frame, one video after another.
+        """Anomaly score of each sample `(n,)`, or of each frame of video, one video after another.
 
-        Higher = more anomalous; Eq. 8, or what `Scorer` weighs with it.
+        Higher = more anomalous; Eq. 8, or the weighted sum of `Scorer`.
         """
         return self._judge(X).score.numpy()
 
     def explain(self, X: Any, *, items: int = 5, only: Collection[int] | None = None) -> Iterator[Evidence]:
-        """Why each sample has its score: one `Evidence` after the other, in constant memory.
+        """Explains the score of each sample: one `Evidence` after the other, in constant memory.
 
         Args:
             X: samples, as in `anomaly_score`.
-            items: memory items to tell of each, at most; the heaviest first.
-            only: positions of the samples (for video of the frames, all videos counted through) to explain; None for
-                all.
+            items: maximum number of memory items in each explanation, those with the largest weights first.
+            only: indices of the samples to explain (for video of the frames, counted over all videos); None for all.
 
         Raises:
             OptionError: `items` is negative.
@@ -72,14 +71,14 @@ class Accountable:
         return kind.explain(Explainer(self.scorer_, self.examples_, items), given, only)
 
     def p_value(self, X: Any) -> Floats:
-        """Conformal p-value of each sample `(n,)`: small = unlike the held-out normal samples."""
+        """Conformal p-value of each sample `(n,)`; small = unlike the held-out normal samples."""
         return self._judge(X).p_value.numpy()
 
     def discoveries(self, X: Any, rate: float) -> NDArray[np.bool_]:
-        """Which samples of a batch are anomalies `(n,)`, so that a share of `rate` of those named is normal on average.
+        """Flags samples of a batch `(n,)` such that on average at most a share of `rate` of the flagged is normal.
 
-        Where `predict` flags a share of all normal samples, however many anomalies there are, this looks at the whole
-        batch; see `memae.scoring.calibration.discoveries`.
+        `predict` bounds the share of normal samples that are flagged; this bounds the share of flagged samples that
+        are normal, given the whole batch. See `memae.scoring.calibration.discoveries`.
 
         Args:
             X: the batch, as in `anomaly_score`.
@@ -88,33 +87,35 @@ class Accountable:
         return discoveries(torch.from_numpy(self.p_value(X)), rate).numpy()
 
     def drift(self, X: Any) -> Drift:
-        """Whether the scores of samples, most of which should be normal, are still like those of the calibration.
+        """Tests whether scores of new samples, most of which should be normal, still match those of the calibration.
 
         Args:
-            X: samples of today, as in `anomaly_score`.
+            X: new samples, as in `anomaly_score`.
         """
         return self.drifted(self.anomaly_score(X))
 
     def drifted(self, scores: Floats) -> Drift:
-        """`drift` of anomaly scores that are known already, in the order of their samples."""
+        """`drift` of anomaly scores that are already computed, in the order of their samples."""
         return drift(self.calibration_, torch.from_numpy(scores), correlated=self.correlated)
 
     def recalibrate(self, scores: Floats | None = None, *, false_alarm_rate: float | None = None) -> Self:
-        """Sets a new false-alarm rate, or new scores of normal samples to keep it on, or both; nothing is refitted.
+        """Sets a new false-alarm rate, new calibration scores, or both; nothing is refitted.
+
+        Warns and sets the lowest possible rate if the scores are too few for the rate.
 
         Args:
-            scores: `anomaly_score` of normal samples that the model was not trained on; None keeps those known.
-            false_alarm_rate: share of normal samples that may be flagged; None keeps the one in use.
+            scores: `anomaly_score` of normal samples that the model was not trained on; None keeps the current scores.
+            false_alarm_rate: share of normal samples that may be flagged; None keeps the current rate.
 
         Raises:
-            InputError: these are no scores.
+            InputError: `scores` are not anomaly scores `(n,)`.
             OptionError: the rate lies outside (0, 1).
         """
         check_is_fitted(self, "scorer_")
-        known = self.scorer_.calibration
-        rate = known.false_alarm_rate if known and false_alarm_rate is None else false_alarm_rate
+        current = self.scorer_.calibration
+        rate = current.false_alarm_rate if current and false_alarm_rate is None else false_alarm_rate
         rate = checked_rate(self.false_alarm_rate if rate is None else rate)
-        held_out = checked_scores(scores) if scores is not None or known is None else known.scores
+        held_out = checked_scores(scores) if scores is not None or current is None else current.scores
         calibration = Calibration(held_out, rate)
         if not calibration.can_keep():
             least = calibration.smallest_rate()
@@ -130,7 +131,7 @@ class Accountable:
 
     @property
     def calibration_(self) -> Calibration:
-        """Scores of held-out normal samples, and the false-alarm rate to keep."""
+        """Scores of held-out normal samples and the false-alarm rate."""
         check_is_fitted(self, "scorer_")
         assert self.scorer_.calibration is not None  # noqa: S101 (fitted means calibrated)
         return self.scorer_.calibration

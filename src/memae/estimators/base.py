@@ -1,4 +1,4 @@
-"""What the three estimators share: scikit-learn's contract over training, scoring and the model file."""
+"""The base class of the three estimators: scikit-learn's contract for training, scoring and model files."""
 
 import json
 import math
@@ -37,7 +37,7 @@ from memae.training import Corruption, train, worth_compiling
 
 
 class Prepared(NamedTuple):
-    """Training data, read and split, before any network exists."""
+    """Training data, read and split."""
 
     shape: tuple[int, ...]  # of a sample
     center: Tensor
@@ -45,53 +45,52 @@ class Prepared(NamedTuple):
     training: Samples  # raw
     held_out: Samples  # raw
     checksum: str
-    named: Named  # how the user knows a sample for training
-    normal: Samples | None = None  # the held-out ones as they are scored, where training takes longer ones
+    named: Named  # names a training sample for the user
+    normal: Samples | None = None  # held-out samples as scored, if those of training are longer
 
 
 class Plan(NamedTuple):
-    """What is built, how it is trained, and what its score measures."""
+    """The network, its training and the measures of its score."""
 
     spec: Spec
     options: Options
     scaling: Scaling
     measures: Callable[[Scorer, Samples], Sequence[Measure]]
-    """A scorer with the trained network, and the held-out samples, raw → the measures, fitted on normal samples."""
-    corrupt: Corruption | None = None  # of samples before they are encoded, in training
+    """(scorer with the trained network, raw held-out samples) → measures, fitted on normal samples."""
+    corrupt: Corruption | None = None  # applied to training samples before they are encoded
 
 
 class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn has no types
     """A detector with scikit-learn's conventions: `predict` gives 1 for normal and −1 for anomalous samples.
 
-    `anomaly_score` is higher for the more anomalous, `score_samples` its negative. The attributes are those of the
-    three estimators' constructors.
+    `anomaly_score` is higher for more anomalous samples; `score_samples` is its negative.
     """
 
     kind: ClassVar[str]
     precision: ClassVar[torch.dtype] = torch.float32  # of scoring; training is always in float32
 
-    # ------------------------------------------------------------------ what a kind of data must say
+    # ------------------------------------------------------------------ what each kind of data implements
 
     @abstractmethod
     def _prepare(self, X: Any) -> Prepared:
-        """Reads and splits the training data, and keeps on `self` what scoring needs to read alike."""
+        """Reads and splits the training data; sets the attributes that scoring needs to read data the same way."""
 
     @abstractmethod
     def _plan(self, prepared: Prepared) -> Plan:
-        """Network, training and measures for these data, by the parameters."""
+        """Network, training and measures for these data, as the parameters say."""
 
     @abstractmethod
     def _encoding(self) -> dict[str, Any]:
-        """What `_prepare` kept, as JSON-ready data."""
+        """The attributes that `_prepare` set, as JSON-ready data."""
 
     @abstractmethod
     def _restore(self, source: Artifact) -> None:
-        """The inverse of `_encoding`, from a file that may hold anything."""
+        """The inverse of `_encoding`; the file is not trusted."""
 
     # ------------------------------------------------------------------ fitting
 
     def fit(self, X: Any, y: object = None) -> Self:  # noqa: ARG002 (scikit-learn's signature)
-        """Learns what is normal.
+        """Trains and calibrates the detector on normal samples.
 
         Args:
             X: normal samples; see the class.
@@ -99,7 +98,7 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
 
         Raises:
             InputError: the data cannot be used.
-            OptionError: a parameter has a value that cannot work.
+            OptionError: a parameter has an invalid value.
             TrainingError: the loss became NaN or infinite.
         """
         for _ in self.fit_steps(X):
@@ -109,13 +108,14 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
     def fit_steps(
         self, X: Any, *, checkpoint: str | Path | None = None, resume: bool = False, every: float = 10.0
     ) -> Iterator[Step | Epoch]:
-        """`fit` as a generator: yields each step and each epoch, and is done when it ends.
+        """`fit` as a generator: yields every step and epoch; the detector is fitted when it is exhausted.
 
         Args:
             X: normal samples; see the class.
-            checkpoint: file that is replaced while training, every `every` seconds. It stays when the training has
-                ended; delete it when the model is saved.
-            resume: go on from `checkpoint` if it exists; the weights become the same, bit for bit, as without a stop.
+            checkpoint: file that is rewritten every `every` seconds of training. It remains after training; delete it
+                once the model is saved.
+            resume: continue from `checkpoint` if it exists; the weights become the same to the bit as without the
+                interruption.
             every: seconds between checkpoints.
         """
         checked_rate(self.false_alarm_rate)
@@ -156,13 +156,13 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
         scorer, measured = balanced(scorer, plan.measures(scorer, normal), normal)
         self._settle(scorer, spec, history, chosen(history, options), prepared.checksum, artifact.versions())
         self.learned_ = len(training)
-        self.recalibrate(self._as_told(scorer, measured, prepared))
+        self.recalibrate(self._held_out_scores(scorer, measured, prepared))
         if self.keep_examples:
             self.examples_ = nearest_examples(self.scorer_, spec.shape, prepared.training, prepared.named, options.seed)
         self._warn_of_collapse()
 
-    def _as_told(self, scorer: Scorer, measures: Tensor, prepared: Prepared) -> Floats:  # noqa: ARG002 (video needs it)
-        """Scores of held-out samples as `anomaly_score` would give them, from their measures."""
+    def _held_out_scores(self, scorer: Scorer, measures: Tensor, prepared: Prepared) -> Floats:  # noqa: ARG002 (others)
+        """The `anomaly_score` of the held-out samples, from their measures."""
         return np.asarray(scorer.score(measures).numpy(), dtype=np.float64)
 
     def _settle(
@@ -188,21 +188,21 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
             warnings.warn(f"the memory has collapsed: {trouble}", MemaeWarning, stacklevel=3)
 
     def _options(self, *, batch_size: int, warmup: int) -> Options:
-        """The parameters that training knows.
+        """The options of training, from the parameters.
 
         Args:
-            batch_size: samples a step.
-            warmup: epochs without memory where none are named.
+            batch_size: samples per step.
+            warmup: epochs without memory if the parameter is None.
         """
-        known = {field.name for field in fields(Options)} & set(self.get_params(deep=False)) - {"batch_size"}
+        names = {field.name for field in fields(Options)} & set(self.get_params(deep=False)) - {"batch_size"}
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        values = {name: getattr(self, name) for name in known}
+        values = {name: getattr(self, name) for name in names}
         if values["warmup"] is None:
-            values["warmup"] = min(warmup, int(self.epochs) - 1)  # never all
+            values["warmup"] = min(warmup, int(self.epochs) - 1)  # at least one epoch has the memory
         return Options(**values, seed=seed, batch_size=batch_size)
 
     def _memory(self, items: int, *, per_position: bool = False) -> MemorySpec | None:
-        """The parameters that the memory knows; no items are no memory."""
+        """The memory's description, from the parameters; None for 0 items."""
         if items == 0:
             return None
         return MemorySpec(
@@ -216,9 +216,9 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
         )
 
     def _held_out_count(self, samples: int) -> int:
-        """How many of so many samples are held out: the share asked for, but enough for the false-alarm rate.
+        """Number of held-out samples out of `samples`: the requested share, or more if the false-alarm rate needs it.
 
-        NOTE[DIFF] held-out: the paper has a validation part for images alone; here every kind of data has one.
+        NOTE[DIFF] held-out: the paper has a validation set for images only; here every kind of data has one.
         """
         if samples < 2:
             raise InputError(f"{samples} sample given (n_samples={samples}); at least 2 are needed, and 100 make sense")
@@ -228,7 +228,7 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
         return int(np.clip(max(np.ceil(self.held_out * samples), min(promised, samples // 3)), 1, samples - 1))
 
     def _split(self, samples: Indexed) -> tuple[Selection, Selection]:
-        """Samples for training and held-out ones, drawn by the seed."""
+        """A random split into training and held-out samples."""
         index = self._permutation(len(samples))
         count = self._held_out_count(len(samples))
         return Selection(samples, index[count:]), Selection(samples, index[:count].sort().values)
@@ -239,12 +239,12 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
     # ------------------------------------------------------------------ scoring
 
     def _raw(self, X: Any) -> Iterator[Tensor]:
-        """Raw samples to score, in batches of any size."""
+        """Raw samples of X to score, in batches of any size."""
         kind, given = self._reading(X)
         return kind.raw(given)
 
     def scores(self, X: Any, *, maps: bool = True) -> Iterator[Scores]:
-        """Scores of X and, where wanted, error maps and reconstructions, batch by batch, in constant memory."""
+        """Scores of X, with error maps and reconstructions if `maps`, batch by batch, in constant memory."""
         check_is_fitted(self, "scorer_")
         return self.scorer_.batched(self._raw(X), maps=maps)
 
@@ -261,11 +261,11 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
         return np.where(self.decision_function(X) < 0, -1, 1)
 
     def use_engine(self, engine: Engine) -> Self:
-        """Lets another engine score from now on; it is not part of the model file.
+        """Scores with another engine from now on; the choice is not saved in the model file.
 
         Args:
             engine: "torch", or "onnxruntime" or "openvino", which need the extra `memae[engines]` and are several
-                times faster for images and video on a CPU. Their scores are compared with those of torch first.
+                times faster for images and video on a CPU. Its scores are first compared with those of torch.
 
         Raises:
             OptionError: the scores differ by more than 1e-5, or the model is not on the CPU.
@@ -283,10 +283,10 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
     # ------------------------------------------------------------------ the model file
 
     def save(self, path: str | Path) -> None:
-        """Writes a model file; see `memae.load`.
+        """Writes a model file, to be read by `memae.load`.
 
         Raises:
-            OutputError: it cannot be written; a file that was there stays.
+            OutputError: the file cannot be written; an existing file is then left unchanged.
         """
         check_is_fitted(self, "scorer_")
         parameters = {name: _plain(value) for name, value in self.get_params(deep=False).items()}
@@ -309,13 +309,13 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
 
     @classmethod
     def from_artifact(cls, source: Artifact) -> Self:
-        """The estimator that a model file holds, on the CPU."""
+        """The estimator of a model file, on the CPU."""
         if source.kind != cls.kind:
             raise ModelFileError(
                 f"the file holds a model for {source.kind} data, not {cls.kind}; load it with memae.load"
             )
         if source.scorer.calibration is None:
-            raise ModelFileError("the model is not calibrated; fit it anew")
+            raise ModelFileError("the model is not calibrated; refit it")
         estimator = cls(**parameters_of(source, cls))
         estimator._restore(source)
         best = source.history[source.best]
@@ -325,7 +325,7 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
 
 
 def check_kept_samples(wanted: int | None) -> None:
-    """Refuses a number of known samples that cannot be kept."""
+    """Refuses a negative number of kept samples."""
     if wanted is not None and wanted < 0:
         raise OptionError(f"kept_samples must be 0 or more, or None; got {wanted}")
 

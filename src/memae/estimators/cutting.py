@@ -1,4 +1,4 @@
-"""Videos → what trains and the ends that are held out, in memory or as a stream."""
+"""Splits videos into training parts and held-out ends, in memory or as a stream."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,7 +14,7 @@ from memae.kinds.following import Footage
 
 
 def scaled_size(parts: Iterator[Footage], shorter: int) -> tuple[int, int] | None:
-    """Height and width of the first frame, its shorter side scaled down to `shorter`; None where there is no frame."""
+    """Height and width of the first frame with its shorter side scaled down to `shorter`; None without frames."""
     first = next(parts, None)
     block = None if first is None else next(iter(first.blocks), None)
     if block is None:
@@ -31,19 +31,19 @@ def ends(
     room: int | None = None,
     advice: str = "Give longer ones",
 ) -> tuple[list[Video], list[Video]]:
-    """Each video cut in two: what trains, and the end that is held out; one too short for both trains as a whole.
+    """Cuts each video into a training part and a held-out end, without overlap.
 
-    No frame is in both.
+    A video that is too short for both is used for training as a whole.
 
     Args:
         videos: whole.
-        least: frames that either part must have.
-        held: how many frames to hold out of a video of so many, among so many videos.
-        room: frames of a video that may be held out, where more than `least`; None for any number.
-        advice: what to do where all videos are too short.
+        least: minimum frames of each part.
+        held: (frames of a video, number of videos) → frames to hold out.
+        room: maximum frames to hold out of a video, but no less than `least`; None for no maximum.
+        advice: end of the error message if all videos are too short.
 
     Raises:
-        SchemaError: nothing could be held out.
+        SchemaError: all videos are too short.
     """
     training, held_out = [], []
     for video in videos:
@@ -57,20 +57,22 @@ def ends(
         held_out.append(Video(video.name, video.frames[cut:], video.times[cut:]))
     if not held_out:
         longest = max((len(video.frames) for video in videos), default=0)
-        told = f"the longest video has {longest} frames; one of at least {2 * least} is needed"
-        raise SchemaError(f"{told} to train on its beginning and calibrate on its end. {advice}")
+        raise SchemaError(
+            f"the longest video has {longest} frames; one of at least {2 * least} is needed to train on its beginning "
+            f"and calibrate on its end. {advice}"
+        )
     return training, held_out
 
 
 def read_ends(parts: Iterable[Footage], videos: Sequence[Video], training: Sequence[Video]) -> list[Video]:
-    """What `ends` holds out of videos that are not in memory, read into it."""
-    found = []
+    """Reads the held-out ends of videos that `ends` has cut without their pixels into memory."""
+    held_out = []
     for part, whole, begin in zip(parts, videos, training, strict=True):
         if len(begin.frames) < len(whole.frames):
             blocks = between(part.blocks, len(begin.frames), len(whole.frames))
             frames, times = zip(*((frames.clone(), times) for frames, times in blocks), strict=True)
-            found.append(Video(whole.name, torch.cat(frames), torch.cat(times)))
-    return found
+            held_out.append(Video(whole.name, torch.cat(frames), torch.cat(times)))
+    return held_out
 
 
 def streamed(parts: Callable[[], Iterator[Footage]], clips: Clips, buffer: int) -> Streamed:
@@ -78,8 +80,8 @@ def streamed(parts: Callable[[], Iterator[Footage]], clips: Clips, buffer: int) 
 
     Args:
         parts: starts a new pass over the videos.
-        clips: of the same videos without their pixels, cut to what trains.
-        buffer: bytes.
+        clips: of the same videos, cut to their training parts, without pixels.
+        buffer: size of the shuffle buffer in bytes.
     """
 
     def decoded() -> Iterator[Tensor]:

@@ -1,4 +1,4 @@
-"""The training samples that a model keeps to explain with: those nearest to each memory item."""
+"""The training samples that a model keeps for explanations: those nearest to each memory item."""
 
 import math
 import os
@@ -18,69 +18,70 @@ from memae.evidence import Examples, likeness
 from memae.scoring import Scorer
 
 NEAREST = 3
-"""Samples that are kept for an item."""
+"""Samples kept per item."""
 SAMPLES, ELEMENTS = 4096, 2**27
-"""Training samples among which the nearest are looked for, and elements they have together, at most: to cost little."""
+"""Maximum number of training samples to search, and of their elements in total; bounds the cost."""
 SIDE = 48
-"""Pixels of the longer side of a kept picture, at most."""
+"""Maximum length of a thumbnail's longer side, in pixels."""
 
 Named = Callable[[int], str]
-"""The position of a training sample → how the user knows it."""
+"""Index of a training sample → its name for the user."""
 
 
 def nearest_examples(
     scorer: Scorer, shape: Sequence[int], training: Samples, named: Named, seed: int
 ) -> Examples | None:
-    """The training samples nearest to each memory item, out of some thousand drawn at random; None without a memory.
+    """The training samples nearest to each memory item, out of up to 4096 random ones; None without a memory.
 
-    Nothing else is drawn: neither training nor scores depend on it.
+    The sampling has its own random state: neither training nor scores depend on it.
 
     Args:
         scorer: trained.
         shape: of a sample.
-        training: raw; of video also films longer than a clip, of which the middle counts.
-        named: names a sample by its position in `training`.
-        seed: draws the samples.
+        training: raw; those of video may be longer than a clip, of which the middle is taken.
+        named: names a sample by its index in `training`.
+        seed: of the sampling.
     """
     memory = scorer.model.memory
     if memory is None:
         return None
-    cosines, places = torch.empty(len(memory.items), 0), torch.empty(len(memory.items), 0, dtype=torch.int64)
+    cosines, nearest = torch.empty(len(memory.items), 0), torch.empty(len(memory.items), 0, dtype=torch.int64)
     count = min(max(ELEMENTS // math.prod(shape), 1), SAMPLES)
     pictures: dict[int, Tensor] = {}
-    for numbers, batch in _drawn(training, count, scorer.chunk, seed):
+    for indices, batch in _sampled(training, count, scorer.chunk, seed):
         both = torch.cat([cosines, likeness(scorer, batch).float().T], 1)
-        which = torch.cat([places, numbers.expand(len(places), -1)], 1)
+        which = torch.cat([nearest, indices.expand(len(nearest), -1)], 1)
         cosines, order = both.topk(min(NEAREST, both.shape[1]))
-        places = which.gather(1, order)
-        pictures |= zip(numbers.tolist(), _thumbnails(scorer, batch), strict=False)
-    pool, index = np.unique(places.numpy(), return_inverse=True)
-    thumbnails = torch.stack([pictures[place] for place in pool.tolist()]) if pictures else None
-    names = tuple(named(place) for place in pool.tolist())
-    return Examples(torch.from_numpy(index).int().reshape(places.shape), (1 - cosines).clamp_min(0), names, thumbnails)
+        nearest = which.gather(1, order)
+        pictures |= zip(indices.tolist(), _thumbnails(scorer, batch), strict=False)
+    pool, inverse = np.unique(nearest.numpy(), return_inverse=True)
+    thumbnails = torch.stack([pictures[index] for index in pool.tolist()]) if pictures else None
+    names = tuple(named(index) for index in pool.tolist())
+    numbers = torch.from_numpy(inverse).int().reshape(nearest.shape)
+    return Examples(numbers, (1 - cosines).clamp_min(0), names, thumbnails)
 
 
-def _drawn(samples: Samples, count: int, size: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """So many of the samples, drawn at random, in their order: positions and samples, `size` at a time."""
-    drawn = sample_without_replacement(len(samples), min(count, len(samples)), random_state=seed)
-    wanted = torch.from_numpy(drawn).long().sort().values
+def _sampled(samples: Samples, count: int, size: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """`count` random samples in ascending order: their indices and the samples themselves, `size` at a time."""
+    random = sample_without_replacement(len(samples), min(count, len(samples)), random_state=seed)
+    wanted = torch.from_numpy(random).long().sort().values
     indexed = samples.samples if isinstance(samples, ReadAhead) else samples
     if isinstance(indexed, Selection):
-        for places in torch.split(wanted, size):
-            yield places, indexed.samples.take(indexed.index[places])
+        for indices in torch.split(wanted, size):
+            yield indices, indexed.samples.take(indexed.index[indices])
         return
     start = 0
     for batch in samples.batches(size):
-        places = wanted[(wanted >= start) & (wanted < start + len(batch))]
-        if len(places):
-            yield places, batch[places - start]
+        indices = wanted[(wanted >= start) & (wanted < start + len(batch))]
+        if len(indices):
+            yield indices, batch[indices - start]
         start += len(batch)
         if start > wanted[-1]:
             return
 
 
 def _thumbnails(scorer: Scorer, batch: Tensor) -> Sequence[Tensor]:
-    """Small pictures of raw images `(b, c, h, w)` or of the middle frames of clips; nothing for rows."""
+    """Thumbnails `(c, h, w)`, uint8, of raw images `(b, c, h, w)` or middle frames of clips; empty for rows."""
     if batch.ndim < 4:
         return ()
     images = batch if batch.ndim == 4 else batch[:, :, batch.shape[2] // 2]
@@ -93,13 +94,13 @@ def _thumbnails(scorer: Scorer, batch: Tensor) -> Sequence[Tensor]:
 
 
 def root_of(source: Any) -> Path:
-    """The folder that was given, or the one above all files that were: a model file need not tell where that lay."""
+    """The folder given, or the common parent of the files given; names relative to it keep its path out of a model."""
     paths = [Path(each).absolute() for each in (source if isinstance(source, list | tuple) else [source])]
     return Path(os.path.commonpath([each if each.is_dir() else each.parent for each in paths]))
 
 
 def within(root: Path, path: Path) -> str:
-    """`path` as seen from `root`; its name if it is the root itself.
+    """`path` relative to `root`; the name of `root` for the root itself.
 
     Example:
         >>> within(Path("/data/parts"), Path("/data/parts/good/003.png"))
@@ -108,9 +109,9 @@ def within(root: Path, path: Path) -> str:
     return path.absolute().relative_to(root).as_posix() if path.absolute() != root else root.name
 
 
-def frame_name(root: Path | None, films: Clips, place: int) -> str:
-    """How the user knows the frame in the middle of a training clip: its video, a path below `root`, and its number."""
-    video, start = films.origin[place].tolist()
+def frame_name(root: Path | None, films: Clips, index: int) -> str:
+    """Names the middle frame of a training clip: its video, a path relative to `root`, and the frame's number."""
+    video, start = films.origin[index].tolist()
     name = films.videos[video].name
-    known = f"video {name}" if root is None else within(root, Path(name))
-    return f"{known} frame {start + films.length // 2}"
+    shown = f"video {name}" if root is None else within(root, Path(name))
+    return f"{shown} frame {start + films.length // 2}"

@@ -32,22 +32,23 @@ from memae.scoring.measures import CodeDistance, Error, Measure, RelativeError, 
 from memae.spec import Spec, code_shape
 
 KEPT_BYTES = 2**26
+"""Size of the kept codes by default, at most."""
 
 
 @with_parameters
 @dataclass(eq=False, repr=False)
 class ImageMemAE(parameters.Image, Estimator):
-    """Detects anomalous images, and where in them.
+    """Detects anomalous images and locates the anomalies in them.
 
-    X is a folder (searched through), an image file, a list of files, or an array `(n, h, w)`, `(n, c, h, w)` or
-    `(n, h, w, c)`. PNG, JPEG, BMP and TIFF, 8 and 16 bit, grey and RGB. Arrays of uint8, uint16 and bool are grey
-    levels like files; arrays of floats are taken from the lowest to the highest value of the training data.
+    X is a folder (searched recursively), an image file, a list of files, or an array `(n, h, w)`, `(n, c, h, w)` or
+    `(n, h, w, c)`. Files are PNG, JPEG, BMP or TIFF, 8 or 16 bit, grey or RGB. Arrays of uint8, uint16 and bool are
+    grey levels, like files; arrays of floats are scaled by the lowest and the highest value of the training data.
 
     Args: see `memae.parameters.Image`.
 
     Attributes:
         scorer_: the trained `Scorer`.
-        history_: one `Epoch` a pass.
+        history_: an `Epoch` for each pass.
         health_: state of the memory in the chosen epoch.
         threshold_: anomaly score above which an image is flagged; `offset_` is its negative.
 
@@ -67,13 +68,13 @@ class ImageMemAE(parameters.Image, Estimator):
 
     @classmethod
     def paper(cls, **more: Any) -> Self:
-        """The paper's setting instead of the defaults, as far as it is disclosed and can work (see docs/method.md).
+        """A detector with the paper's settings, as far as they are published and work (see docs/method.md).
 
-        Cosine without temperature, λ = 1/N, items from random numbers, Eq. 10 and Eq. 8 alone; 100 items, the paper's
-        number for MNIST (for CIFAR-10: 500).
+        Cosine similarity without temperature, λ = 1/N, random initial items, and only Eq. 10 and Eq. 8; 100 items, the
+        paper's number for MNIST (500 for CIFAR-10).
 
         Args:
-            more: other parameters, and those of the paper to replace.
+            more: other parameters, which override those of the paper.
 
         Example:
             >>> ImageMemAE.paper(n_items=500).temperature
@@ -104,7 +105,7 @@ class ImageMemAE(parameters.Image, Estimator):
 
     @property
     def kind_(self) -> Images:
-        """Reads, scores and explains images as those of training."""
+        """Reads, scores and explains images in the format of the training data."""
         check_is_fitted(self, "scorer_")
         return Images(self.shape_, self.unit_, self.size is not None)
 
@@ -150,9 +151,9 @@ class ImageMemAE(parameters.Image, Estimator):
         self.unit_, self.shape_ = restored_pixels(source, self.size)
 
 
-def _image_name(root: Path | None, images: Indexed, training: Tensor, place: int) -> str:
-    """How the user knows a training image: its path below `root`, or its number in an array."""
-    number = int(training[place])
+def _image_name(root: Path | None, images: Indexed, training: Tensor, index: int) -> str:
+    """Names a training image: by its path relative to `root`, or by its number in an array."""
+    number = int(training[index])
     if root is None or not isinstance(images, ImageFiles):
         return f"image {number}"
     return within(root, images.paths[number])

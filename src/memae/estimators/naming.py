@@ -1,4 +1,4 @@
-"""What an estimator gets from the fields of its parameters: the Args of its docstring, its signature, former names."""
+"""Gives an estimator what follows from its parameter fields: docstring, signature and former names."""
 
 import inspect
 import re
@@ -11,11 +11,10 @@ Kind = TypeVar("Kind", bound=type[Common])
 
 
 def with_parameters(estimator: Kind) -> Kind:
-    """Finishes a dataclass that is an estimator.
+    """Class decorator for an estimator that is a dataclass.
 
-    The line "Args: …" of its docstring is replaced by what the fields say, and its signature has the order of
-    `parameters_of`. Its constructor, `set_params` and attributes take the names of an earlier release as well, with a
-    FutureWarning.
+    It replaces the line "Args: …" of the docstring by a list of the parameters, and orders the signature like
+    `parameters_of`. Constructor, `set_params` and attributes also accept former names, with a FutureWarning.
     """
     former = former_names(estimator)
     make, change = estimator.__init__, estimator.set_params  # type: ignore[attr-defined]  # scikit-learn's
@@ -34,16 +33,16 @@ def with_parameters(estimator: Kind) -> Kind:
     for old, new in former.items():
         setattr(estimator, old, _former(old, new))
     if estimator.__doc__:  # not under `python -OO`
-        told = f"Args:\n{described(estimator)}"
-        estimator.__doc__ = re.sub(r"^Args: .*$", lambda _: told, inspect.cleandoc(estimator.__doc__), flags=re.M)
+        arguments = f"Args:\n{described(estimator)}"
+        estimator.__doc__ = re.sub(r"^Args: .*$", lambda _: arguments, inspect.cleandoc(estimator.__doc__), flags=re.M)
     return estimator
 
 
 def _signature(make: Any, kind: type[Common]) -> inspect.Signature:
-    """The signature of a constructor, in the order of `parameters_of`, with types alone as annotations."""
-    known = inspect.signature(make)
-    ordered = [known.parameters[each.name].replace(annotation=each.hint) for each in parameters_of(kind)]
-    return known.replace(parameters=[known.parameters["self"], *ordered])
+    """The signature of a constructor, in the order of `parameters_of`, with plain types as annotations."""
+    signature = inspect.signature(make)
+    ordered = [signature.parameters[each.name].replace(annotation=each.hint) for each in parameters_of(kind)]
+    return signature.replace(parameters=[signature.parameters["self"], *ordered])
 
 
 def _former(old: str, new: str) -> property:

@@ -1,4 +1,4 @@
-"""What an estimator reads from a model file, checked against the model that is in it."""
+"""Reads an estimator's part of a model file and checks it against the model in that file."""
 
 from typing import Any, Literal, get_type_hints
 
@@ -13,28 +13,28 @@ from memae.typed import typed
 
 
 def parameters_of(source: Artifact, kind: type[Common]) -> dict[str, Any]:
-    """The parameters that a file has for an estimator, of the types of its fields, under the names of today.
+    """The estimator's parameters in a file, converted to the types of the fields, under their current names.
 
     Raises:
-        TypeError, KeyError: one is of another type, unknown, or there under its former name as well.
+        TypeError, KeyError: a parameter has the wrong type, is unknown, or is there under its former name as well.
     """
     hints = get_type_hints(kind.__init__, localns={"RandomState": RandomState})
     former = former_names(kind)
-    found: dict[str, Any] = {}
+    parameters: dict[str, Any] = {}
     for each, value in source.parameters.items():
         name = former.get(each, each)
-        if name in found:
+        if name in parameters:
             raise TypeError(f"{name} is there twice")
-        found[name] = typed(value, hints[name])
-    return found
+        parameters[name] = typed(value, hints[name])
+    return parameters
 
 
 def restored_columns(source: Artifact) -> TableEncoder:
     """The columns of a table's model.
 
     Raises:
-        ModelFileError: they give other features than the model has.
-        TypeError, KeyError: they are no columns.
+        ModelFileError: the columns do not fit the model's number of features, or a name occurs twice.
+        TypeError, KeyError: the file describes no valid columns.
     """
     encoder = TableEncoder.from_json(source.encoding["columns"])
     names = [column.name for column in encoder.columns]
@@ -44,15 +44,15 @@ def restored_columns(source: Artifact) -> TableEncoder:
 
 
 def restored_pixels(source: Artifact, size: Any) -> tuple[str, Any]:
-    """The unit of the pixels and the shape of the samples of a model for images or video.
+    """Pixel unit and sample shape of a model for images or video.
 
     Args:
-        source: what the file holds.
-        size: height and width to scale to, or anything else for none.
+        source: the file's contents.
+        size: height and width to scale to; anything but a tuple means no scaling.
 
     Raises:
-        ModelFileError: they do not belong to its model.
-        TypeError, KeyError: they are none.
+        ModelFileError: they do not fit the model.
+        TypeError, KeyError: they are missing or of the wrong type.
     """
     unit: str = typed(source.encoding["unit"], Literal["grey levels", "numbers"])
     shape: tuple[int, ...] = typed(source.encoding["shape"], tuple[int, ...])
@@ -65,24 +65,26 @@ def restored_pixels(source: Artifact, size: Any) -> tuple[str, Any]:
 
 
 def restored_format(source: Artifact) -> VideoFormat | None:
-    """The format of the training videos of a model; None where it does not tell.
+    """The format of the training videos of a model; None if the file has none.
 
     Raises:
-        ModelFileError: no video has it.
-        TypeError, KeyError: it is something else.
+        ModelFileError: a value of the format is out of range.
+        TypeError, KeyError: it is not a video format.
     """
-    known: VideoFormat | None = typed(source.encoding.get("video_format"), VideoFormat | None)
-    if known and not all(0 < each < 10**6 for each in known if each is not None):
-        raise ModelFileError(f"its videos have (height, width, rate) = {tuple(known)}")
-    return known
+    restored: VideoFormat | None = typed(source.encoding.get("video_format"), VideoFormat | None)
+    if restored and not all(0 < each < 10**6 for each in restored if each is not None):
+        raise ModelFileError(f"its videos have (height, width, rate) = {tuple(restored)}")
+    return restored
 
 
 def check_clips(shape: tuple[int, ...], channels: int, length: int, score_step: int, smooth: int) -> None:
-    """Whether frames become clips `(c, t, h, w)` as the model was fitted on.
+    """Refuses parameters that do not fit the model's clips `(c, t, h, w)`.
 
     Raises:
-        ModelFileError: they do not.
+        ModelFileError: they do not fit, or are out of range.
     """
     if (channels, length) != shape[:2] or not 1 <= score_step < 10**6 or not (1 <= smooth < 10**6 and smooth % 2):
-        told = f"length {length}, score_step {score_step} or smooth {smooth}"
-        raise ModelFileError(f"its {channels} channels, {told} do not fit clips of {shape}")
+        raise ModelFileError(
+            f"its {channels} channels, length {length}, score_step {score_step} or smooth {smooth} do not fit clips "
+            f"of {shape}"
+        )

@@ -39,7 +39,7 @@ from memae.spec import Spec
 IN_MEMORY = 2**29
 """Bytes of features up to which a file is held in memory; a larger one streams."""
 KEPT_ROWS = 10_000
-"""Training rows that are kept to measure the distance to them: more cost time in scoring, and hardly tell more."""
+"""Maximum of kept training rows by default: more slow down scoring and hardly change the scores."""
 
 
 @with_parameters
@@ -48,18 +48,18 @@ class TabularMemAE(parameters.Tabular, Estimator):
     """Detects anomalous rows of tables with numbers, categories and missing values.
 
     X is a DataFrame, an array `(n, d)`, or the path of a .csv or .parquet file; a file that does not fit into memory
-    streams. Columns of text are categories. Missing values are allowed in any column. Rows that repeat an earlier one
-    are learned once, unless they stream.
+    streams. Columns of text are categories. Missing values are allowed in any column. Duplicate rows are learned once,
+    unless they stream.
 
-    A row is anomalous if its columns do not go together, each restored from the others by way of the memory, or if it
-    lies far from all rows that are known. `PAPER` has the setting of the paper, whose score is the error alone.
+    A row is anomalous if its columns cannot be restored from each other through the memory, or if it lies far from the
+    kept training rows. `paper` gives the paper's settings, whose score is the reconstruction error alone.
 
     Args: see `memae.parameters.Tabular`.
 
     Attributes:
-        encoder_: how the columns became features (`TableEncoder`).
+        encoder_: the `TableEncoder` of columns to features.
         scorer_: the trained `Scorer`.
-        history_: one `Epoch` a pass.
+        history_: an `Epoch` for each pass.
         health_: state of the memory in the chosen epoch.
         threshold_: anomaly score above which a row is flagged; `offset_` is its negative.
 
@@ -75,16 +75,16 @@ class TabularMemAE(parameters.Tabular, Estimator):
     """
 
     kind = "table"
-    # The rounding of a matrix product depends on the row's place in the batch. Where an error is small beside the
-    # values, float32 would show it in the score (2e-5 on KDDCUP); convolutions do not have this.
+    # The rounding of a matrix product depends on the row's index in the batch. If the error is small compared to the
+    # values, float32 would show this in the score (2e-5 on KDDCUP). Convolutions do not have the problem.
     precision = torch.float64
 
     @classmethod
     def paper(cls, **more: Any) -> Self:
-        """The paper's setting instead of the defaults, as far as it is disclosed and can work (see docs/method.md).
+        """A detector with the paper's settings, as far as they are published and work (see docs/method.md).
 
         Args:
-            more: other parameters, and those of the paper to replace.
+            more: other parameters, which override those of the paper.
 
         Example:
             >>> TabularMemAE.paper().n_items
@@ -115,7 +115,7 @@ class TabularMemAE(parameters.Tabular, Estimator):
         else:
             frame = self._frame(X, reset=True)
             self.encoder_, rows = TableEncoder.fit([frame])
-            streams = False  # it lies in memory already
+            streams = False  # X is in memory already
 
             def chunks() -> Iterator[pd.DataFrame]:
                 return iter([frame])
@@ -144,17 +144,17 @@ class TabularMemAE(parameters.Tabular, Estimator):
         return Prepared((width,), center, scale, *split, partial(row_name, split[0], origin))
 
     def _cleaned(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, Tensor]:
-        """The rows that are not left out as anomalous, and their places; the encoder learns from these alone."""
+        """The rows that are not left out as anomalous, and their indices; refits the encoder on these rows."""
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        drawn = torch.Generator().manual_seed(seed)
-        keep = typical(self.encoder_.encode(frame), self.contamination, drawn)
+        random = torch.Generator().manual_seed(seed)
+        keep = typical(self.encoder_.encode(frame), self.contamination, random)
         clean = frame.iloc[keep.numpy()]
         self.encoder_, _ = TableEncoder.fit([clean])
         return clean, keep
 
     @property
     def kind_(self) -> Tables:
-        """Reads, scores and explains rows as those of training."""
+        """Reads, scores and explains rows in the format of the training data."""
         check_is_fitted(self, "scorer_")
         return Tables(self.encoder_, self.ignore)
 
@@ -164,12 +164,12 @@ class TabularMemAE(parameters.Tabular, Estimator):
         return replace(self.kind_, ignored=()), self._frame(X, reset=False)
 
     def encode(self, X: Any) -> Tensor:
-        """Rows of a DataFrame or array → features `(n, width)`, float64, as the scorer takes them."""
+        """Rows of a DataFrame or array → features `(n, width)`, float64, the scorer's input."""
         check_is_fitted(self, "encoder_")
         return self.encoder_.encode(self._frame(X, reset=False))
 
     def _frame(self, X: Any, *, reset: bool) -> pd.DataFrame:
-        """X as a table, checked against the one of fit by scikit-learn's rules."""
+        """X as a table, checked against the training table by scikit-learn's rules."""
         if hasattr(X, "toarray"):
             raise InputError("Sparse data was passed, but dense data is required; use X.toarray()")
         named = isinstance(X, pd.DataFrame)
@@ -180,7 +180,7 @@ class TabularMemAE(parameters.Tabular, Estimator):
             raise InputError(f"the table has no columns; give at least one.\n{least}")
         try:
             validate_data(self, frame if named else frame.to_numpy(), reset=reset, skip_check_array=True)
-        except ValueError as error:  # ours, and then scikit-learn's own words, which its users know
+        except ValueError as error:  # our message, then scikit-learn's, which its users know
             raise SchemaError(f"{self._difference(frame, named=named)}.\n{error}") from error
         if not len(frame):
             least = f"Found array with 0 sample(s) (shape={frame.shape}) while a minimum of 1 is required."
@@ -226,20 +226,20 @@ class TabularMemAE(parameters.Tabular, Estimator):
         if isinstance(training, Streamed):
             training = sampled(training, 2 * wanted, options.seed)
         order = torch.Generator().manual_seed(options.seed)
-        first = next(training.batches(wanted, order))[:wanted]  # distinct, in memory as in a sample
+        first = next(training.batches(wanted, order))[:wanted]  # distinct rows in either case
         return [error, RowDistance(scorer.normalise(first.to(scorer.device)))]
 
     def update(self, X: Any, *, epochs: int = 3) -> Self:
-        """A second detector that has also learned more normal rows, without a full retrain.
+        """Trains a copy of this detector on more normal rows, without a full retrain; this detector stays unchanged.
 
-        This one stays as it is: it is the way back. Training goes on for a few epochs with the new rows and the known
-        ones that the model keeps, so that these are not forgotten. Columns, scales and categories stay those of `fit`;
-        the threshold is set by new rows that are held out, so give rows as they come now, and clean ones:
-        `contamination` is of `fit` alone. All new rows are held in memory.
+        Training continues for a few epochs on the new rows together with the kept rows, so that these are not
+        forgotten. Columns, scales and categories stay those of `fit`. Held-out new rows set the threshold: give rows
+        that represent current data and contain no anomalies, since `contamination` applies to `fit` only. All new rows
+        are held in memory.
 
         Args:
             X: normal rows, as in `fit`.
-            epochs: passes over new and known rows.
+            epochs: passes over new and kept rows.
 
         Raises:
             InputError, SchemaError: see `fit`; the columns must be the same.
@@ -256,16 +256,16 @@ class TabularMemAE(parameters.Tabular, Estimator):
         return updated(self, rows, epochs, KEPT_ROWS if self.kept_samples is None else self.kept_samples)
 
     def contributions(self, X: Any) -> pd.DataFrame:
-        """What each column adds to the anomaly score of each row; the columns are those of the user's table.
+        """What each column of the user's table adds to the anomaly score of each row.
 
-        A column's part is how badly it follows from the others, and how far it lies from the nearest known rows.
+        A column adds its reconstruction error and its share of the distance to the nearest kept rows.
 
         Args:
             X: rows, as in `anomaly_score`.
 
         Returns:
-            a table `(n, columns)` that sums up to the scores, row by row; without kept rows and masked columns, as
-            often as there are features where `reduction` is a mean.
+            a table `(n, columns)` whose rows sum up to the scores. Without kept rows and masked columns, and with a
+            `reduction` that is a mean, they sum up to the score times the number of features.
         """
         given, rows = self._reading(X)
         names = [column.name for column in self.encoder_.columns]

@@ -1,4 +1,4 @@
-"""A fitted detector of tables and more normal rows → a second detector that knows both."""
+"""Trains a copy of a fitted detector for tables on more normal rows."""
 
 import copy
 import math
@@ -22,32 +22,34 @@ from memae.training import train
 Detector = TypeVar("Detector", bound=Estimator)
 
 GENTLE = 0.25
-"""Part of the learning rate: weights that know the old rows are to be moved, not replaced."""
+"""Factor on the learning rate: trained weights should be adjusted, not replaced."""
 
 
 def updated(detector: Detector, rows: Tensor, epochs: int, most: int) -> Detector:
-    """A copy of `detector` that has also learned `rows`; the detector itself stays as it is.
+    """A copy of `detector` trained on `rows` as well; the detector itself stays unchanged.
 
-    Training goes on for a few epochs with the new rows and the known ones that the model keeps, so that these are not
-    forgotten. The encoding, the scales and the weights of the measures stay; the threshold is set by new rows that are
-    held out. The copy names no training rows: the items have moved, and rows of two tables would have one number.
+    Training continues for a few epochs on the new rows together with the kept rows, so that these are not forgotten.
+    Encoding, scales and the weights of the measures stay. Held-out new rows set the threshold. The copy has no
+    examples: its items have changed, and row numbers of two tables would be ambiguous.
 
     Args:
         detector: fitted, with `kept_samples`.
         rows: new normal rows, encoded `(n, width)`.
-        epochs: passes over new and known rows.
-        most: rows that the model keeps, of both together, drawn at random.
+        epochs: passes over new and kept rows.
+        most: maximum number of rows that the copy keeps, sampled from both.
 
     Raises:
         OptionError: the model keeps no rows.
-        InputError: too few rows to set a threshold by.
+        InputError: too few rows for the threshold.
     """
     check_is_fitted(detector, "scorer_")
     if detector.scorer_.kept is None:
-        raise OptionError("update needs the known rows that a model keeps; this one was fitted with kept_samples=0")
+        raise OptionError(
+            "update needs kept training rows, but this model was fitted with kept_samples=0; fit it with more"
+        )
     other = copy.deepcopy(detector)
-    scorer = other.scorer_.replaced(network=None)  # an engine would go on computing the old network
-    known = detector.scorer_.kept.items
+    scorer = other.scorer_.replaced(network=None)  # an engine would still compute the old network
+    kept = detector.scorer_.kept.items
     learned, held_out = other._split(InMemory(rows))
     rate = detector.scorer_.calibration.false_alarm_rate if detector.scorer_.calibration else 1.0
     needed = math.ceil(1 / rate - 1e-9) - 1
@@ -57,27 +59,26 @@ def updated(detector: Detector, rows: Tensor, epochs: int, most: int) -> Detecto
             f"of {rate:g} needs {needed}; collect {3 * needed} rows or more, or recalibrate to a higher rate first"
         )
     fresh = rows[learned.index]
-    new = scorer.normalise(fresh[distinct(fresh)].to(known.device))
-    together = torch.cat([new, known])
-    together = together[distinct(together.cpu()).to(known.device)]
+    new = scorer.normalise(fresh[distinct(fresh)].to(kept.device))
+    together = torch.cat([new, kept])
+    together = together[distinct(together.cpu()).to(kept.device)]
     options = replace(
         other._options(batch_size=other._batch_size(len(together)), warmup=0),
         epochs=epochs,
         learning_rate=other.learning_rate * GENTLE,
         warmup=0,
-        init="uniform",  # the items stay: only the end of a warm-up sets them
+        init="uniform",  # without effect: items are only initialised after a warm-up
     )
     model = scorer.model.float()
     history: list[Epoch] = []
     training, watched = (
-        Selection(InMemory(part.float()))
-        for part in (together, scorer.normalise(rows[held_out.index].to(known.device)))
+        Selection(InMemory(part.float())) for part in (together, scorer.normalise(rows[held_out.index].to(kept.device)))
     )
     for _ in train(model, training, watched, options, history=history):
         pass
-    scorer.to(known.device, other.precision)
+    scorer.to(kept.device, other.precision)
     order = torch.randperm(len(together), generator=torch.Generator().manual_seed(options.seed))
-    rows_kept = RowDistance(together[order[:most].to(known.device)])
+    rows_kept = RowDistance(together[order[:most].to(kept.device)])
     measures = [rows_kept if isinstance(measure, RowDistance) else measure for measure in scorer.measures]
     scorer = scorer.replaced(measures=measures)
     checksum = digest([detector.checksum_.encode(), rows])
@@ -85,8 +86,8 @@ def updated(detector: Detector, rows: Tensor, epochs: int, most: int) -> Detecto
     history = [epoch._replace(epoch=before + epoch.epoch) for epoch in history]
     whole = (*detector.history_, *history)
     other._settle(scorer, other.spec_, whole, chosen(history, options), checksum, artifact.versions())
-    found = torch.cat([part.score for part in scorer.batched([rows[held_out.index]], maps=False)])
-    other.learned_ = detector.learned_ and detector.learned_ + len(new)  # 0 is unknown
-    other.recalibrate(np.asarray(found.numpy(), dtype=np.float64))
+    scores = torch.cat([part.score for part in scorer.batched([rows[held_out.index]], maps=False)])
+    other.learned_ = detector.learned_ and detector.learned_ + len(new)  # 0 means unknown
+    other.recalibrate(np.asarray(scores.numpy(), dtype=np.float64))
     other._warn_of_collapse()
     return other

@@ -40,38 +40,39 @@ from memae.spec import Spec, code_shape
 
 SPEEDS = (1, 2, 3)
 SHORTER_SIDE = 192
-"""Pixels to which the shorter side of frames is scaled, if it is longer."""
+"""Maximum length of the shorter side of frames, in pixels, by default."""
 CLIPS = 4000
-"""Training clips an epoch, about, where the step from one to the next is free."""
-KEPT_POSITIONS = 2000  # known places; to look through more of them would take longer than the network
-PER_CLIP = 4  # of a clip, where there are clips enough: neighbouring ones are alike
+"""Minimum of training clips per epoch if the step is chosen here, as far as the videos have them."""
+KEPT_POSITIONS = 2000  # by default; the search in more of them would take longer than the network
+PER_CLIP = 4  # kept positions of a clip, given enough clips: neighbouring positions are alike
 IN_MEMORY = 2**31
 """Bytes of frames up to which files are held in memory; more are decoded in each pass."""
 BUFFER = 2**28
-"""Bytes of clips that decoded files take for shuffling, and of frames that are held out."""
+"""Size in bytes of the shuffle buffer of files decoded in each pass, and of their held-out frames."""
 
 
 @with_parameters
 @dataclass(eq=False, repr=False)
 class VideoMemAE(parameters.Video, Estimator):
-    """Detects anomalous frames of videos, and where in them, from clips of neighbouring frames.
+    """Detects anomalous frames of videos and locates the anomalies in them, from clips of neighbouring frames.
 
     X is a video file, a folder of frames, a folder of such files or folders, an array `(t, h, w)`, `(t, c, h, w)` or
-    `(t, h, w, c)`, or a list of arrays. All scores are per frame, the videos one after another: a frame gets the score
-    of the clip centred on it, the frames at the edges that of the nearest clip.
+    `(t, h, w, c)`, or a list of arrays. All scores are per frame, one video after another: a frame gets the score of
+    the clip centred on it, frames at the edges that of the nearest clip.
 
-    By default the frames of a clip and what changes between them are the channels of one picture; for each of its
-    positions the memory restores both, and its answer tells how fast the clip is played. A frame has the score of its
-    most anomalous place, over all clips that hold it. `paper` gives the paper's network, which convolves in time.
+    By default the frames of a clip and their differences are the channels of one picture. Both are restored, and the
+    playback speed is predicted, from the memory read-out at each position. A frame's score is that of its most
+    anomalous position, over all clips that contain the frame. `paper` gives the paper's network, which convolves in
+    time.
 
     Args: see `memae.parameters.Video`.
 
     Attributes:
         scorer_: the trained `Scorer`, of clips.
-        history_: one `Epoch` a pass.
+        history_: an `Epoch` for each pass.
         health_: state of the memory in the chosen epoch.
         threshold_: anomaly score above which a frame is flagged; `offset_` is its negative.
-        format_: `VideoFormat` of the training videos; None where they differ, or were arrays.
+        format_: `VideoFormat` of the training videos; None if they differ or were arrays.
 
     References:
         Gong et al., ICCV 2019, section 4.2.
@@ -82,13 +83,13 @@ class VideoMemAE(parameters.Video, Estimator):
 
     @classmethod
     def paper(cls, **more: Any) -> Self:
-        """The paper's setting instead of the defaults, as far as it is disclosed and can work (see docs/method.md).
+        """A detector with the paper's settings, as far as they are published and work (see docs/method.md).
 
-        Clips of 16 frames convolved in time, cosine without temperature, λ = 1/N, items from random numbers, Eq. 10 and
-        Eq. 8 alone; frames of 128 × 128, a quarter of the paper's pixels.
+        Clips of 16 frames convolved in time, cosine similarity without temperature, λ = 1/N, random initial items, and
+        only Eq. 10 and Eq. 8; frames of 128 × 128, a quarter of the paper's pixels.
 
         Args:
-            more: other parameters, and those of the paper to replace.
+            more: other parameters, which override those of the paper.
 
         Example:
             >>> VideoMemAE.paper(size=(256, 256)).length
@@ -127,14 +128,14 @@ class VideoMemAE(parameters.Video, Estimator):
         return Prepared(self.shape_, center, scale, samples, held, checksum, names, normal)
 
     def _chosen_size(self, X: Any) -> tuple[int, int] | None:
-        """Height and width that frames are scaled to; None for theirs."""
+        """Height and width that frames are scaled to; None for no scaling."""
         if self.size not in ("native", None):
             return checked_size(self.size)
         self.size_ = None
         return None if self.size else scaled_size(self._footage(X), SHORTER_SIDE)
 
     def _films(self, training: Sequence[Video]) -> Clips:
-        """What is learned: clips, or the longer stretches from which those at other paces are taken as well."""
+        """Training samples: clips, or longer films from which clips of every speed can be taken."""
         length = self._film_length()
         free = sum(max(len(video.frames) - length + 1, 0) for video in training) // CLIPS
         return Clips(training, length, max(free, 1) if self.step is None else self.step)
@@ -143,19 +144,22 @@ class VideoMemAE(parameters.Video, Estimator):
         return span(self._speeds() or (1,), self.length)
 
     def _speeds(self) -> tuple[int, ...]:
-        """Those that are told; none where a layout is the paper's or has three strides a layer."""
+        """The speeds to predict, as filmed first; none for a network that convolves in time."""
         in_time = self.widths == "paper" or (self.strides is not None and any(len(each) == 3 for each in self.strides))
         return () if in_time else SPEEDS if self.speeds else SPEEDS[:1]
 
     def _held_frames(self, frames: int, videos: int) -> int:
-        """How many frames at the end of a video of so many are held out: enough for the false-alarm rate."""
+        """Number of held-out frames at the end of a video of `frames`, among so many videos.
+
+        It is the requested share, or more if the false-alarm rate needs it.
+        """
         clips = round(1 / self.false_alarm_rate) // max(videos, 1)
         needed = self.length + clips * self.score_step
         return max(round(self.held_out * frames), min(needed, frames // 3))
 
     @property
     def kind_(self) -> Videos:
-        """Reads, scores and explains frames as those of training."""
+        """Reads, scores and explains frames in the format of the training data."""
         check_is_fitted(self, "scorer_")
         return Videos(self.shape_, self.unit_, self.size_, self.score_step, self.smooth, self.format_)
 
@@ -163,30 +167,30 @@ class VideoMemAE(parameters.Video, Estimator):
         return footage(X, self.channels, self.size_)
 
     def frames(self, X: Any) -> Iterator[FrameScore]:
-        """The score of each frame of each video, as soon as it is known, in constant memory."""
+        """The score of each frame of each video, as soon as it is final, in constant memory."""
         return chain.from_iterable(map(self.follow, footage_of(self.kind_.open(X))))
 
     def follow(self, video: Footage) -> Iterator[FrameScore]:
-        """The score of each frame of one video whose frames may still be coming, as from a camera.
+        """The score of each frame of one video, which may be live, as from a camera.
 
         Args:
-            video: frames `(k, c, h, w)` of the model's size, in blocks of any number, in the unit of the training data.
+            video: blocks of frames `(k, c, h, w)`, any k, of the model's size and in the unit of the training data.
         """
         return self.kind_.follow(self.scorer_, video)
 
     @property
     def delay(self) -> int:
-        """Frames after a frame that must have come before `follow` gives its score, at most."""
+        """Maximum number of later frames that `follow` needs before it gives a frame's score."""
         return self.kind_.delay(self.scorer_)
 
     def _plan(self, prepared: Prepared) -> Plan:
         shape, speeds = prepared.shape, self._speeds()
-        known, space = (STACKED, shape[2:]) if speeds else (VIDEO, shape[1:])
-        widths = known.widths if self.widths is None or self.widths == "paper" else tuple(self.widths)
+        layout, space = (STACKED, shape[2:]) if speeds else (VIDEO, shape[1:])
+        widths = layout.widths if self.widths is None or self.widths == "paper" else tuple(self.widths)
         if self.strides is not None:
             strides = tuple(tuple(stride) for stride in self.strides)
         else:
-            widths, strides = shortened(Layout(widths, known.strides[: len(widths)]), space)
+            widths, strides = shortened(Layout(widths, layout.strides[: len(widths)]), space)
         memory = self._memory(int(self.n_items), per_position=True)
         spec = Spec(shape, widths, strides, memory, SpeedSpec(speeds) if speeds else None)
         options = self._options(batch_size=int(self.batch_size), warmup=2 * int(self.epochs) // 3)
@@ -204,7 +208,7 @@ class VideoMemAE(parameters.Video, Estimator):
         if not isinstance(spec.pretext, SpeedSpec):
             return [Error(options.reduction)]
         _, height, width = code_shape(spec)
-        frames = spec.shape[0] * spec.shape[1]  # restored as well, but the error is that of the motion, which follows
+        frames = spec.shape[0] * spec.shape[1]  # the first channels: restored, but only the motion after them is scored
         measures: list[Measure] = [PositionError((height, width), frames, options.reduction)]
         if len(spec.pretext.speeds) > 1:
             measures.append(PositionSurprise())
@@ -216,8 +220,8 @@ class VideoMemAE(parameters.Video, Estimator):
             measures.append(PositionDistance(kept_positions(scorer, batches, wanted, each, random)))
         return measures
 
-    def _as_told(self, scorer: Scorer, measures: Tensor, prepared: Prepared) -> Floats:
-        """Scores of held-out clips as those of the frames they are centred on."""
+    def _held_out_scores(self, scorer: Scorer, measures: Tensor, prepared: Prepared) -> Floats:
+        """The `anomaly_score` of the frames on which the held-out clips are centred."""
         assert isinstance(prepared.normal, Selection)  # noqa: S101 (`_prepare` made it)
         clips = prepared.normal.samples
         assert isinstance(clips, Clips)  # noqa: S101 (the same)
@@ -227,8 +231,8 @@ class VideoMemAE(parameters.Video, Estimator):
         return np.concatenate([scores_of_clips(scorer, each, *about) for each in videos])
 
     def _encoding(self) -> dict[str, Any]:
-        known = self.format_ and self.format_._asdict()
-        return {"unit": self.unit_, "shape": list(self.shape_), "video_format": known}
+        video_format = self.format_ and self.format_._asdict()
+        return {"unit": self.unit_, "shape": list(self.shape_), "video_format": video_format}
 
     def _restore(self, source: Artifact) -> None:
         self.unit_, self.shape_ = restored_pixels(source, self.size)

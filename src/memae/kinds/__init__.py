@@ -1,4 +1,4 @@
-"""Kinds of data: the only place above the readers and networks that knows which one it is."""
+"""Kinds of data: the only room above readers and networks that distinguishes tables, images and video."""
 
 from memae.kinds.images import Images
 from memae.kinds.kind import Kind, Labelled, Notes, Part, Scored, Words

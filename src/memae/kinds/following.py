@@ -1,4 +1,4 @@
-"""One video through a scorer of clips: its frames come, and the score of each follows."""
+"""Scores the frames of one video, which may be live, by a scorer of clips."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -16,64 +16,71 @@ from memae.scoring.scorer import shown
 
 
 class Footage(NamedTuple):
-    """One video: its frames `(k, c, h, w)` and their times come in blocks, once. They may still be coming."""
+    """One video as blocks of frames `(k, c, h, w)` and times, to be read once. It may be live."""
 
-    name: Path | str  # its path; or what else it is called
+    name: Path | str  # its path, or its name if it is not a file
     blocks: Blocks
 
 
 class FrameScore(NamedTuple):
-    """The anomaly of one frame of a video."""
+    """The anomaly score of one frame of a video."""
 
     video: str  # its path, or its number in a list of arrays
     frame: int  # from 0
     time: float  # seconds from the first frame
     score: float  # that of the clip centred on the frame, or the highest of its map; smoothed
-    error_map: Tensor  # (c, h, w): the frame's own part of that clip's error, or (1, h, w): the score of each place
+    error_map: Tensor  # (c, h, w): the frame's part of that clip's error map, or (1, h, w): the score of each position
 
 
 class JudgedClip(NamedTuple):
-    """A clip and what the scorer says of it."""
+    """A clip and its scores."""
 
     pixels: Tensor  # (c, length, h, w), raw
     score: float
     error_map: Tensor
     x_hat: Tensor
-    places: Tensor | None  # (rows, columns), float64, where each place is scored
+    positions: Tensor | None  # (rows, columns), float64: the score of each position; None without positions
 
 
 class Seen(NamedTuple):
-    """One frame, and the clip that has given it its score."""
+    """One frame and the clip that its score comes from."""
 
-    frame: FrameScore  # before scores are smoothed
+    frame: FrameScore  # before smoothing
     pixels: Tensor  # (c, h, w), raw
-    place: int  # of the frame in the clip, or the clip's last where the frame lies behind it
+    offset: int  # of the frame in the clip, or the last offset of the clip if the frame lies behind it
     clip: JudgedClip
 
 
 Cut = Callable[[str, Iterator[Tensor]], Iterator[tuple[int, Tensor]]]
-"""Name and frames of a video → first frame and pixels `(1, c, length, h, w)` of each clip to score."""
+"""(name, blocks of frames) of a video → number of the first frame and pixels `(1, c, length, h, w)` of each clip."""
 
 
 def followed(scorer: Scorer, footage: Footage, length: int, cut: Cut) -> Iterator[Seen]:
-    """Each frame of one video, as soon as the clips of `length` frames are judged that tell of it.
+    """Yields each frame of one video, which may be live, as soon as all clips that its score depends on are scored.
 
-    A frame has the score of the clip centred on it, and its own part of that clip's error. Where places are scored, its
-    map is the mean over the clips that hold it, and its score the highest of the map. The frames may still be coming,
-    as from a camera.
+    A frame gets the score of the clip centred on it, and its part of that clip's error map. If positions are scored,
+    its map is the mean over the clips that contain the frame, and its score is the highest of the map.
+
+    Args:
+        scorer: of clips.
+        footage: the video.
+        length: frames per clip.
+        cut: cuts the video into clips.
     """
     seen = _nearest(scorer, footage, length, cut)
     if not scorer.by_position:
         yield from seen
         return
-    for each, places in smoothed(((each, _places(each)) for each in seen), length):
-        frame = each.frame._replace(score=float(places.max()), error_map=shown(places[None], each.pixels.shape[1:])[0])
+    for each, positions in smoothed(((each, _positions(each)) for each in seen), length):
+        frame = each.frame._replace(
+            score=float(positions.max()), error_map=shown(positions[None], each.pixels.shape[1:])[0]
+        )
         yield each._replace(frame=frame)
 
 
 def _nearest(scorer: Scorer, footage: Footage, length: int, cut: Cut) -> Iterator[Seen]:
     """Each frame with the clip that is centred nearest to it."""
-    waiting: deque[tuple[float, Tensor]] = deque()  # time and pixels of the frames that have no score yet
+    waiting: deque[tuple[float, Tensor]] = deque()  # time and pixels of frames without a score
     name, count = str(footage.name), 0
 
     def blocks() -> Iterator[Tensor]:
@@ -85,23 +92,23 @@ def _nearest(scorer: Scorer, footage: Footage, length: int, cut: Cut) -> Iterato
 
     for frame, start, clip in spread_over_frames(_judged(scorer, cut(name, blocks())), length, lambda: count):
         time, pixels = waiting.popleft()
-        place = min(frame - start, length - 1)
-        part_of_map = clip.error_map[:, min(place, clip.error_map.shape[1] - 1)]
-        yield Seen(FrameScore(name, frame, time, clip.score, part_of_map), pixels, place, clip)
+        offset = min(frame - start, length - 1)
+        part_of_map = clip.error_map[:, min(offset, clip.error_map.shape[1] - 1)]
+        yield Seen(FrameScore(name, frame, time, clip.score, part_of_map), pixels, offset, clip)
 
 
-def _places(seen: Seen) -> Tensor:
-    assert seen.clip.places is not None  # noqa: S101 (asked before)
-    return seen.clip.places
+def _positions(seen: Seen) -> Tensor:
+    assert seen.clip.positions is not None  # noqa: S101 (the scorer has positions)
+    return seen.clip.positions
 
 
 def _judged(scorer: Scorer, clips: Iterator[tuple[int, Tensor]]) -> Iterator[tuple[int, JudgedClip]]:
-    """First frame of each clip, and what the scorer says of it."""
+    """Number of the first frame of each clip, and the clip with its scores."""
     starts: list[int] = []
     for together in chunks(clips, scorer.chunk, starts):
         (found,) = scorer.batched([together])
-        places = scorer.positions(found.measures).double() if scorer.by_position else [None] * len(together)
-        for each in zip(together, found.score.tolist(), found.error_map, found.x_hat, places, strict=True):
+        positions = scorer.positions(found.measures).double() if scorer.by_position else [None] * len(together)
+        for each in zip(together, found.score.tolist(), found.error_map, found.x_hat, positions, strict=True):
             yield starts.pop(0), JudgedClip(*each)
 
 
@@ -110,19 +117,22 @@ def scores_of_clips(scorer: Scorer, measures: Tensor, length: int, smooth: int, 
 
     Args:
         scorer: of clips.
-        measures: of its clips, `Scores.measures`.
-        length: frames a clip.
+        measures: `Scores.measures` of the video's clips.
+        length: frames per clip.
         smooth: frames over which scores are smoothed.
-        step: frames from one clip to the next.
+        step: frames from the start of one clip to the next.
+
+    Returns:
+        `(n,)` for n clips.
     """
     if scorer.by_position:
         maps = smoothed(((None, each) for each in scorer.positions(measures).double()), _clips_of(length, step))
-        scores = [float(places.max()) for _, places in maps]
+        scores = [float(positions.max()) for _, positions in maps]
     else:
         scores = scorer.score(measures).double().tolist()
     return np.array([score for _, score in smoothed(((None, score) for score in scores), _clips_of(smooth, step))])
 
 
 def _clips_of(frames: int, step: int) -> int:
-    """How many clips are centred on so many frames around one."""
+    """Number of clips centred within a window of `frames` frames around a clip's centre."""
     return 2 * (frames // 2 // step) + 1

@@ -22,7 +22,7 @@ from memae.scoring import Scorer
 from memae.scoring.calibration import Calibration
 
 BATCH = 64
-"""Images that are read at once."""
+"""Images read at once."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Images(Kind):
 
     Args:
         shape: `(c, h, w)` of an image.
-        unit: what pixel values mean; see `memae.kinds.pixel_units`.
-        scaled: whether images are scaled to that height and width, or must have it.
+        unit: of pixel values; see `memae.kinds.pixel_units`.
+        scaled: whether images are scaled to this height and width; otherwise they must have it.
     """
 
     shape: tuple[int, ...]
@@ -45,16 +45,16 @@ class Images(Kind):
         many="images",
         learned="images",
         error="how badly the image is restored from memory",
-        surprise="how badly it is told from the memory's answer which way up the image is",
-        distance="the distance of the image's code to the nearest known one",
+        surprise="how badly the image's rotation is predicted from the memory read-out",
+        distance="the distance of the image's code to the nearest kept code",
         limits=(
-            "Images must be taken as those of training: camera, distance, light and framing. Another light is an "
-            "anomaly to it.",
-            "Images are judged at the size that the network sees; a defect of few pixels there may be missed.",
+            "Images must be taken like those of training: camera, distance, light and framing. A change of light is an "
+            "anomaly to the model.",
+            "Images are scored at the size that the network sees; a defect of few pixels at that size may be missed.",
         ),
         unseen={
-            "surprise": "how badly it is told which way up the image is",
-            "distance": "how far it lies from the images of the training",
+            "surprise": "how badly its rotation is predicted",
+            "distance": "how far it lies from the training images",
         },
     )
     suffixes = IMAGE_SUFFIXES
@@ -66,7 +66,7 @@ class Images(Kind):
         return self._parts(images, torch.arange(len(images)), unread)
 
     def _opened(self, X: Any, notes: Notes | None = None) -> tuple[Indexed, dict[Path, str] | None]:
-        """Images to be taken, and what receives those that cannot be read; one that is given alone must be."""
+        """The images, and the dict that receives unreadable files; None if these are errors, as for a single file."""
         check_unit(self.unit, X.paths if isinstance(X, ImageFiles) else X)
         listed = paths_of(X)
         files = find_images(Path(X)) if isinstance(X, str | Path) else listed
@@ -81,15 +81,15 @@ class Images(Kind):
 
     def _read(self, images: Indexed, index: Tensor, unread: dict[Path, str] | None) -> Iterator[Part]:
         count = 0
-        for places in parts(index, BATCH) if len(index) else ():
-            pixels = images.take(places)
+        for indices in parts(index, BATCH) if len(index) else ():
+            pixels = images.take(indices)
             if tuple(pixels.shape[1:]) != self.shape:
                 raise SchemaError(
                     f"the model was fitted on images of (c, h, w) = {self.shape}, "
                     f"these have {tuple(pixels.shape[1:])}; scale them, or fit with a size"
                 )
             count += len(pixels)
-            yield Part(_names(images, places, unread or {}), pixels)
+            yield Part(_names(images, indices, unread or {}), pixels)
         if unread and not count:
             raise none_read(unread)
 
@@ -99,18 +99,18 @@ class Images(Kind):
         """See `Kind.explained`."""
         start = 0
         for part in parts:
-            ((kind, known),) = part.names.items()
-            names = [str(name) if kind == "path" else f"{kind} {name}" for name in known]
-            chosen = [place for place in range(len(names)) if only is None or start + place in only]
-            wanted = (names[place] for place in chosen)
+            ((kind, column),) = part.names.items()
+            names = [str(name) if kind == "path" else f"{kind} {name}" for name in column]
+            chosen = [index for index in range(len(names)) if only is None or start + index in only]
+            wanted = (names[index] for index in chosen)
             for piece in torch.split(part.raw[chosen], explainer.scorer.chunk) if chosen else ():
                 yield from explainer.batch(piece, list(islice(wanted, len(piece))))
             start += len(names)
 
     def explain(self, explainer: Explainer, X: Any, only: Collection[int] | None = None) -> Iterator[Evidence]:
-        """The same of a source, of which nothing is read that need not be explained."""
+        """See `Kind.explain`; only the images to explain are read."""
         images, _ = self._opened(X)
-        wanted = [place for place in range(len(images)) if only is None or place in only]
+        wanted = [index for index in range(len(images)) if only is None or index in only]
         return self.explained(explainer, self._parts(images, torch.tensor(wanted, dtype=torch.int64), None))
 
     def _again(self, source: Path, chosen: Sequence[Sample]) -> Iterator[tuple[Any, dict[int, int]]]:  # noqa: ARG002
@@ -120,7 +120,7 @@ class Images(Kind):
     def labelled(
         self, scorer: Scorer, source: Path, labels: str | None, normal: Sequence[str], notes: Notes
     ) -> Labelled:
-        """Scores of all images that can be read, and what their folders say of them."""
+        """Scores of all readable images, and their labels by folder."""
         if normal:
             raise OptionError("--normal is for tables")
         if labels is not None:
@@ -129,19 +129,19 @@ class Images(Kind):
             )
         paths: list[Path] = []
         scores = []
-        labels_from_layout(find_images(source), source)  # tells what is wrong with folders before anything is computed
+        labels_from_layout(find_images(source), source)  # raises errors of the layout before anything is computed
         for part in self.scored(scorer, self.open(source, notes=notes)):
             paths += part.names["path"]
             scores.append(part.judged.score.numpy())
         return Labelled([labels_from_layout(paths, source).astype(bool)], [np.concatenate(scores)])
 
     def map_files(self, source: Path, names: Names) -> list[Path]:
-        """The paths below the source, with another ending."""
-        known = [path.relative_to(source) if path != source else Path(path.name) for path in names.get("path", ())]
-        return [path.with_suffix(f"{path.suffix}.png") for path in known]
+        """Paths of the images relative to the source, with ".png" appended."""
+        paths = [path.relative_to(source) if path != source else Path(path.name) for path in names.get("path", ())]
+        return [path.with_suffix(f"{path.suffix}.png") for path in paths]
 
     def about(self) -> dict[str, Any]:
-        """The size that images are scaled to, or must have."""
+        """The size that images are scaled to or must have."""
         channels, height, width = self.shape
         return {"channels": channels, "height": height, "width": width, "scaled": self.scaled}
 
@@ -158,14 +158,14 @@ def opened(
     unread: dict[Path, str] | None = None,
     keep: bool = True,
 ) -> Indexed:
-    """Images of any source, of one size and number of channels; files that were opened already are as they are.
+    """Images of any source, converted to one size and number of channels.
 
     Args:
-        X: a folder, a file, a list of files, an array, or `ImageFiles`.
+        X: a folder, a file, a list of files, an array, or `ImageFiles`, which are returned unchanged.
         channels: 1 for grey, 3 for RGB; None for those of the source.
         size: height and width to scale to; None for those of the source.
         unread: see `ImageFiles`.
-        keep: whether decoded images may be kept, for further passes.
+        keep: whether decoded images may be cached for further passes.
     """
     if isinstance(X, ImageFiles):
         return X
@@ -179,9 +179,9 @@ def opened(
     return InMemory(pixels if size is None else resize(pixels, size))
 
 
-def _names(images: Indexed, places: Tensor, unread: dict[Path, str]) -> Names:
-    """What the images at these places are called, without those that could not be read."""
+def _names(images: Indexed, indices: Tensor, unread: dict[Path, str]) -> Names:
+    """Names of the images with these indices, without unreadable ones."""
     if not isinstance(images, ImageFiles):
-        return {"image": places.tolist()}
-    paths = [images.paths[place] for place in places.tolist()]
+        return {"image": indices.tolist()}
+    paths = [images.paths[index] for index in indices.tolist()]
     return {"path": [path for path in paths if path not in unread]}

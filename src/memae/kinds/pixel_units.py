@@ -1,4 +1,4 @@
-"""What the values of pixels mean, and how they become numbers from 0 to 1."""
+"""Units of pixel values, and their normalisation to 0 … 1."""
 
 from typing import Any
 
@@ -11,17 +11,17 @@ from memae.errors import OptionError, SchemaError
 
 
 def pixel_unit(X: Any) -> str:
-    """What pixel values mean: "grey levels" (files, and arrays of uint8, uint16 and bool) or "numbers"."""
+    """Unit of pixel values: "grey levels" (files, and arrays of uint8, uint16 and bool) or "numbers"."""
     first = X[0] if isinstance(X, list | tuple) and X else X
     dtype = str(getattr(getattr(first, "frames", first), "dtype", "uint8")).removeprefix("torch.")
     return "grey levels" if dtype in ("uint8", "uint16", "bool") else "numbers"
 
 
 def check_unit(fitted: str, X: Any) -> None:
-    """Refuses pixels whose values mean something else than those of training.
+    """Refuses pixels of another unit than the training data; see `pixel_unit`.
 
     Raises:
-        SchemaError: see `pixel_unit`.
+        SchemaError: the units differ.
     """
     unit = pixel_unit(X)
     if unit != fitted:
@@ -32,7 +32,7 @@ def checked_size(size: Any) -> tuple[int, int] | None:
     """Height and width to scale to, or None.
 
     Raises:
-        OptionError: it is something else.
+        OptionError: it is neither None nor two whole numbers above 0.
     """
     if size is None:
         return None
@@ -43,7 +43,7 @@ def checked_size(size: Any) -> tuple[int, int] | None:
 
 
 def pixel_range(unit: str, samples: Indexed) -> tuple[Tensor, Tensor]:
-    """Centre and scale that bring pixels to 0 … 1: by the grey levels' range, or by the lowest and highest number."""
+    """Centre and scale that bring pixels to 0 … 1: 0 and 255 for grey levels, else by the lowest and highest value."""
     if unit == "grey levels":
         return torch.tensor(0.0), torch.tensor(255.0)
     least, most = torch.tensor(torch.inf), torch.tensor(-torch.inf)

@@ -38,8 +38,8 @@ class Tables(Kind):
 
     Args:
         encoder: columns → features.
-        ignored: columns that are left out where they are there.
-        dropped: columns that are left out and must be there.
+        ignored: columns that are left out if present.
+        dropped: columns that are left out and must be present.
     """
 
     encoder: TableEncoder
@@ -51,13 +51,13 @@ class Tables(Kind):
         one="row",
         many="rows",
         learned="distinct rows",
-        error="how badly each column is restored from the others by way of the memory, over what is usual for it",
-        distance="the distance to the nearest known rows",
+        error="how badly each column is restored from the others through the memory, over its expected error",
+        distance="the distance to the nearest kept rows",
         limits=(
             "Columns must be those of training, with the same meaning and unit; names, order and type are checked.",
-            f"Of a column of text the {MAX_CATEGORIES} most frequent values are told apart; a value that training "
-            "never showed counts as unusual.",
-            "Single rows are judged: what is anomalous only in the order or the number of rows is not seen.",
+            f"Of a column of text, the {MAX_CATEGORIES} most frequent values are distinguished; a value never seen in "
+            "training counts as anomalous.",
+            "Rows are scored one by one: an anomaly in the order or the number of rows is not seen.",
         ),
         numbering=" Row 0 is the first below the header.",
     )
@@ -71,25 +71,25 @@ class Tables(Kind):
         return self.parts(tables, notes)
 
     def parts(self, tables: Iterator[pd.DataFrame], notes: Notes | None = None) -> Iterator[Part]:
-        """The rows of tables that follow each other."""
+        """The rows of consecutive tables."""
         start = 0
         for table in tables:
-            known = self.trimmed(table)
-            check_unique(known)
-            if not known.shape[1]:
+            kept = self.trimmed(table)
+            check_unique(kept)
+            if not kept.shape[1]:
                 raise InputError("the table has no columns; give at least one")
-            yield Part({"row": range(start, start + len(table))}, self.encoder.encode(known), table)
+            yield Part({"row": range(start, start + len(table))}, self.encoder.encode(kept), table)
             start += len(table)
             if notes is not None:
-                notes.add_novel(self.encoder.novelties(known))
-            del table, known  # or they would be held while the next are read
+                notes.add_novel(self.encoder.novelties(kept))
+            del table, kept  # frees them before the next ones are read
 
     def trimmed(self, table: pd.DataFrame) -> pd.DataFrame:
         """A table without the columns that are left out."""
         return trimmed(table, self.dropped, self.ignored)
 
     def ignoring(self, columns: Sequence[str]) -> Self:
-        """The same, which leaves out more columns, which must be there."""
+        """A copy that leaves out these columns as well, which must be present."""
         return replace(self, dropped=(*self.dropped, *columns))
 
     # -------------------------------------------------------------------------------------------------- explaining
@@ -99,30 +99,30 @@ class Tables(Kind):
     ) -> Iterator[Evidence]:
         """Evidence in the user's columns; see `Kind.explained`."""
         for part in parts:
-            places = [place for place, row in enumerate(part.names["row"]) if only is None or row in only]
-            for first in range(0, len(places), explainer.scorer.chunk):
-                chosen = places[first : first + explainer.scorer.chunk]
-                names = [f"row {part.names['row'][place]}" for place in chosen]
-                found = explainer.batch(part.raw[chosen], names)
-                yield from self._in_columns(self.trimmed(part.given).iloc[chosen], found)
+            indices = [index for index, row in enumerate(part.names["row"]) if only is None or row in only]
+            for first in range(0, len(indices), explainer.scorer.chunk):
+                chosen = indices[first : first + explainer.scorer.chunk]
+                names = [f"row {part.names['row'][index]}" for index in chosen]
+                evidence = explainer.batch(part.raw[chosen], names)
+                yield from self._in_columns(self.trimmed(part.given).iloc[chosen], evidence)
 
-    def _in_columns(self, rows: pd.DataFrame, found: list[Evidence]) -> Iterator[Evidence]:
-        """The evidence of rows, told in the user's columns."""
+    def _in_columns(self, rows: pd.DataFrame, evidence: list[Evidence]) -> Iterator[Evidence]:
+        """The evidence of rows, converted from features to the user's columns."""
         given = rows.astype(object).where(rows.notna(), None).to_numpy()
-        expected = decoded(self.encoder, torch.stack([each.reconstruction for each in found])).to_numpy()
-        adds = by_column(self.encoder, torch.stack([each.error_map for each in found]).numpy())
-        known = {item.number: item.decoded for each in found for item in each.items if item.decoded is not None}
+        expected = decoded(self.encoder, torch.stack([each.reconstruction for each in evidence])).to_numpy()
+        adds = by_column(self.encoder, torch.stack([each.error_map for each in evidence]).numpy())
+        items = {item.number: item.decoded for each in evidence for item in each.items if item.decoded is not None}
         cells: dict[int, tuple[Cell, ...]] = {}
-        if known:
-            table = decoded(self.encoder, torch.stack(list(known.values())))
-            told = (tuple(map(Cell, table.columns, row)) for row in table.to_numpy())
-            cells = dict(zip(known, told, strict=True))
-        for place, each in enumerate(found):
+        if items:
+            table = decoded(self.encoder, torch.stack(list(items.values())))
+            item_rows = (tuple(map(Cell, table.columns, row)) for row in table.to_numpy())
+            cells = dict(zip(items, item_rows, strict=True))
+        for index, each in enumerate(evidence):
             yield replace(
                 each,
-                error_map=torch.from_numpy(adds[place]),
+                error_map=torch.from_numpy(adds[index]),
                 items=tuple(replace(item, row=cells[item.number]) for item in each.items),
-                contributions=self._contributions(given[place], expected[place], adds[place]),
+                contributions=self._contributions(given[index], expected[index], adds[index]),
             )
 
     def _contributions(
@@ -132,14 +132,14 @@ class Tables(Kind):
         shares = adds / (total or 1.0)
         names = [column.name for column in self.encoder.columns]
         return tuple(
-            Contribution(names[place], plain(given[place]), plain(expected[place]), float(shares[place]))
-            for place in np.argsort(-adds, kind="stable")
+            Contribution(names[column], plain(given[column]), plain(expected[column]), float(shares[column]))
+            for column in np.argsort(-adds, kind="stable")
         )
 
     def contributions(self, scorer: Scorer, X: Any) -> Floats:
         """What each column adds to the score of each row of a source `(n, columns)`."""
-        found = [by_column(self.encoder, each.error_map.numpy()) for each in scorer.batched(self.raw(X))]
-        return np.concatenate(found)
+        parts = [by_column(self.encoder, each.error_map.numpy()) for each in scorer.batched(self.raw(X))]
+        return np.concatenate(parts)
 
     def _again(self, source: Path, chosen: Sequence[Sample]) -> Iterator[tuple[Any, dict[int, int]]]:
         yield source, {sample["row"]: number for number, sample in enumerate(chosen)}
@@ -149,15 +149,15 @@ class Tables(Kind):
     def labelled(
         self, scorer: Scorer, source: Path, labels: str | None, normal: Sequence[str], notes: Notes
     ) -> Labelled:
-        """Scores of all rows, and what a column says of them."""
+        """Scores of all rows, and their labels from a column."""
         if labels is None:
             raise OptionError("a table needs --labels COLUMN, the column that tells normal from anomalous rows")
         kind = self.ignoring([labels])
-        known, scores = [], []
+        truths, scores = [], []
         for part in kind.scored(scorer, kind.open(source, notes=notes)):
-            known.append(_truth(part.given[labels], normal))
+            truths.append(_truth(part.given[labels], normal))
             scores.append(part.judged.score.numpy())
-        truth = np.concatenate(known)
+        truth = np.concatenate(truths)
         if normal and truth.all():
             raise OptionError(f"no row has the label {' or '.join(normal)} in column {labels!r}; see --normal")
         return Labelled([truth], [np.concatenate(scores)])
@@ -177,7 +177,7 @@ class Tables(Kind):
         return {"columns": _places(self.encoder)}
 
     def item_rows(self, scorer: Scorer, numbers: Sequence[int], most: int) -> pd.DataFrame | None:
-        """Items as rows; of too many columns, those in which the items differ most."""
+        """Items as rows, in the `most` columns in which they differ most."""
         features = decoded_items(scorer, torch.tensor(numbers))
         spread = (features / scorer.scaling.scale.cpu()).std(0, correction=0).double()
         widest = torch.zeros(len(self.encoder.columns)).double()
@@ -197,7 +197,7 @@ def _places(encoder: TableEncoder) -> tuple[Place, ...]:
 
 
 def _truth(column: "pd.Series[Any]", normal: Sequence[str]) -> Truth:
-    """True where a row is anomalous."""
+    """Whether each row is anomalous `(n,)`."""
     if normal:
         return (~column.map(str).isin(normal)).to_numpy()
     values = set(column.unique().tolist())

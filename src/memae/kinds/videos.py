@@ -1,4 +1,4 @@
-"""Frames of videos, each scored by the clips around it."""
+"""Frames of videos, scored by the clips around them."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,9 +28,9 @@ from memae.scoring import Floats, Scorer
 from memae.scoring.calibration import Calibration
 
 TOGETHER, WITH_MAPS = 1024, 32
-"""Frames that are told of at once, and where each has a map."""
+"""Frames per part, without and with maps."""
 APART = 1.0
-"""Seconds that frames to explain lie apart at least: neighbours have the same reasons."""
+"""Minimum distance of frames to explain, in seconds: neighbours have the same explanation."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class Videos(Kind):
 
     Args:
         shape: `(c, length, h, w)` of a clip.
-        unit: what pixel values mean; see `memae.kinds.pixel_units`.
-        size: height and width that frames are scaled to; None for theirs.
-        score_step: frames from the start of one clip that is scored to the next.
-        smooth: frames around a frame whose mean score it gets.
-        format: of the training videos, if it is known.
+        unit: of pixel values; see `memae.kinds.pixel_units`.
+        size: height and width that frames are scaled to; None for no scaling.
+        score_step: frames from the start of one scored clip to the next.
+        smooth: frames over which scores are smoothed.
+        format: of the training videos; None if unknown.
     """
 
     shape: tuple[int, ...]
@@ -58,16 +58,16 @@ class Videos(Kind):
         one="frame",
         many="frames",
         learned="clips",
-        error="how badly the motion at a place is restored from memory",
-        surprise="the odds, told from the memory's answer, that a place does not play as fast as it was filmed",
-        distance="the distance of a place's code to the nearest known ones",
+        error="how badly the motion at a position is restored from memory",
+        surprise="the odds, predicted from the memory read-out, that a position plays at another speed than recorded",
+        distance="the distance of a position's code to the nearest kept codes",
         chosen="The peaks of the highest alarms, and of videos without one where there are few; the highest first. ",
         limits=(
-            "The camera must stand as in training, and film at its frame rate: at half the rate everyone is twice as "
-            "fast.",
-            "Frames resemble those around them, and the held-out ones are the ends of the training videos. For another "
-            "time or place the p-value is a guide and not a promise: measure the false-alarm rate there before it is "
-            "relied on.",
+            "The camera must stand as in training and record at the same frame rate: at half the rate everyone is "
+            "twice as fast.",
+            "Neighbouring frames are alike, and the held-out frames are the ends of the training videos. At another "
+            "time or site the p-value is a guide, not a guarantee: measure the false-alarm rate there before relying "
+            "on it.",
         ),
     )
     suffixes = VIDEO_SUFFIXES
@@ -75,12 +75,12 @@ class Videos(Kind):
 
     @property
     def channels(self) -> int:
-        """Of a frame."""
+        """Channels of a frame."""
         return self.shape[0]
 
     @property
     def length(self) -> int:
-        """Frames a clip."""
+        """Frames per clip."""
         return self.shape[1]
 
     # ------------------------------------------------------------------------------------------------------ reading
@@ -88,7 +88,7 @@ class Videos(Kind):
     def open(self, X: Any, *, notes: Notes | None = None) -> Iterator[Part]:
         """Frames, named by their video, number and time; see `Kind.open`.
 
-        A video that is damaged further on ends where the damage is.
+        The frames of a damaged video end where the damage begins.
         """
         check_unit(self.unit, X)
         videos = footage(X, self.channels, self.size)
@@ -96,7 +96,7 @@ class Videos(Kind):
         return self._open(self._compared(videos), None if len(paths) == 1 else notes)
 
     def _compared(self, videos: Iterable[Footage]) -> Iterator[Footage]:
-        """The same; warns of those that were filmed in another way than the training videos."""
+        """The same videos; warns of those whose format differs from the training videos."""
         for video in videos:
             if isinstance(video.name, Path):
                 warn_if_unlike(video.name, self.format)
@@ -117,13 +117,13 @@ class Videos(Kind):
             raise none_read(notes.unread)
 
     def parts(self, video: Footage) -> Iterator[Part]:
-        """The frames of one video, the first of them when there are enough for a clip."""
+        """The frames of one video; yields none before there are enough for a clip."""
         held: list[Part] = []
         count = 0
         for frames, times in video.blocks:
             self._check_frames(str(video.name), frames)
-            kind, known = "path" if isinstance(video.name, Path) else "video", [video.name] * len(frames)
-            names = {kind: known, "frame": range(count, count + len(frames)), "time": times.tolist()}
+            kind, column = "path" if isinstance(video.name, Path) else "video", [video.name] * len(frames)
+            names = {kind: column, "frame": range(count, count + len(frames)), "time": times.tolist()}
             held.append(Part(names, frames))
             count += len(frames)
             if count >= self.length:
@@ -135,8 +135,10 @@ class Videos(Kind):
     def _check_frames(self, name: str, frames: Tensor) -> None:
         expected, found = (self.shape[0], *self.shape[2:]), tuple(frames.shape[1:])
         if found != expected:
-            told = f"the model was fitted on frames of (c, h, w) = {expected}, {name} has {found}"
-            raise SchemaError(f"{told}; scale it, or fit with a size")
+            raise SchemaError(
+                f"the model was fitted on frames of (c, h, w) = {expected}, {name} has {found}; scale it, or fit with "
+                "a size"
+            )
 
     def _too_short(self, name: str, frames: int) -> SchemaError:
         return SchemaError(f"{name} has {frames} frames, the model needs {self.length} (its clip length) or more")
@@ -148,10 +150,14 @@ class Videos(Kind):
                 yield clip
 
     def clips(self, name: str, blocks: Iterator[Tensor]) -> Iterator[tuple[int, Tensor]]:
-        """First frame and pixels of each clip to score of a video.
+        """Number of the first frame and pixels `(1, c, length, h, w)` of each clip to score in a video.
+
+        Args:
+            name: of the video, for error messages.
+            blocks: frames `(k, c, h, w)`.
 
         Raises:
-            SchemaError: frames are of another size, or too few.
+            SchemaError: frames have another size, or are too few.
         """
         count = 0
 
@@ -175,13 +181,13 @@ class Videos(Kind):
         nothing = torch.empty(0)
         for video in footage_of(parts):
             frames = self.follow(scorer, video)
-            if not maps:  # those of many frames would take more memory than the video
+            if not maps:  # drops them: they would take more memory than the video
                 frames = (frame._replace(error_map=nothing) for frame in frames)
             while together := list(islice(frames, WITH_MAPS if maps else TOGETHER)):
-                yield _told(scorer, video.name, together, maps=maps)
+                yield _judged(scorer, video.name, together, maps=maps)
 
     def follow(self, scorer: Scorer, video: Footage) -> Iterator[FrameScore]:
-        """The score of each frame of one video, which may still be coming."""
+        """The score of each frame of one video, which may be live."""
         return (seen.frame._replace(score=score) for seen, score in self._smoothed(scorer, video))
 
     def _smoothed(self, scorer: Scorer, video: Footage) -> Iterator[tuple[Seen, float]]:
@@ -190,12 +196,11 @@ class Videos(Kind):
         return smoothed(((each, each.frame.score) for each in seen), self.smooth)
 
     def delay(self, scorer: Scorer) -> int:
-        """Frames after a frame that must have come before `follow` gives its score, at most.
+        """Maximum number of later frames that `follow` needs before it gives a frame's score.
 
-        Half a clip lies after the frame on which it is centred, the next clip tells that none lies nearer,
-        `Scorer.chunk` clips are computed at once, and half of the frames over which scores are smoothed lie after it,
-        as does half a clip where the clips that hold a frame share its map. Frames before the first centre wait for the
-        first clips besides.
+        The terms: half a clip after the frame it is centred on; the next clip, which shows that no centre is nearer;
+        `Scorer.chunk` clips, which are computed at once; half of the smoothing window; with positions, another half
+        clip, since the map is a mean over clips. Frames before the first centre also wait for the first clips.
         """
         shared = self.length // 2 if scorer.by_position else 0
         later = self.length - self.length // 2 - 1 + shared
@@ -207,7 +212,7 @@ class Videos(Kind):
     def explained(
         self, explainer: Explainer, parts: Iterator[Part], only: Collection[int] | None = None
     ) -> Iterator[Evidence]:
-        """Evidence of frames, counted through all videos; see `Kind.explained`."""
+        """Evidence of frames, whose indices count over all videos; see `Kind.explained`."""
         number = -1
         for video in footage_of(parts):
             name = str(video.name) if isinstance(video.name, Path) else f"video {video.name}"
@@ -217,7 +222,7 @@ class Videos(Kind):
                 number += 1
                 if only is not None and number not in only:
                     continue
-                if seen.clip.pixels is not clip:  # several frames may have one clip
+                if seen.clip.pixels is not clip:  # several frames may share a clip
                     clip = seen.clip.pixels
                     (items,) = explainer.addressed(clip[None])
                 yield frame_evidence(explainer, f"{name} frame {seen.frame.frame}", score, seen, items)
@@ -230,15 +235,15 @@ class Videos(Kind):
             yield [path], frames
 
     def most_anomalous(self, names: Names, scores: Floats, top: int) -> list[int]:
-        """Frames, no two of a video within `APART` seconds."""
+        """See `Kind.most_anomalous`; no two frames of a video lie within `APART` seconds."""
         chosen: list[int] = []
-        told: dict[Any, list[float]] = {}
-        for place in np.argsort(-scores, kind="stable").tolist():
+        times: dict[Any, list[float]] = {}
+        for index in np.argsort(-scores, kind="stable").tolist():
             if len(chosen) == top:
                 break
-            others, seconds = told.setdefault(names["path"][place], []), names["time"][place]
+            others, seconds = times.setdefault(names["path"][index], []), names["time"][index]
             if all(abs(seconds - other) >= APART for other in others):
-                chosen.append(place)
+                chosen.append(index)
                 others.append(seconds)
         return chosen
 
@@ -247,7 +252,7 @@ class Videos(Kind):
     def labelled(
         self, scorer: Scorer, source: Path, labels: str | None, normal: Sequence[str], notes: Notes
     ) -> Labelled:
-        """Scores and labels of all frames of the videos that can be read whole."""
+        """Scores and labels of all frames of the videos that can be read completely."""
         if normal:
             raise OptionError("--normal is for tables")
         found: dict[Path, list[Floats]] = {}
@@ -261,7 +266,7 @@ class Videos(Kind):
         return Labelled(truth, list(whole.values()))
 
     def more_figures(self, found: Labelled, calibration: Calibration) -> dict[str, Any]:
-        """How well frames are ordered where the scores of videos are put on one scale, and where they are not."""
+        """Frame AUROC with scores normalised per video, normalised causally, and not normalised."""
         low, high = float(calibration.scores[0]), float(calibration.scores[-1])
         ways: dict[str, Callable[[Floats], Floats]] = {
             "per_video": lambda scores: 1 - normality(scores),
@@ -277,18 +282,18 @@ class Videos(Kind):
     # ----------------------------------------------------------------------------------------------------- pictures
 
     def map_files(self, source: Path, names: Names) -> list[Path]:  # noqa: ARG002 (images lie below it)
-        """A folder a video, a file a frame."""
-        known = zip(names.get("path", ()), names.get("frame", ()), strict=True)
-        return [Path(path.name) / f"{frame:06d}.png" for path, frame in known]
+        """A folder for each video, with a file for each frame."""
+        frames = zip(names.get("path", ()), names.get("frame", ()), strict=True)
+        return [Path(path.name) / f"{frame:06d}.png" for path, frame in frames]
 
     def map_folders(self, source: Path, maps: Path) -> Iterator[tuple[Path, Path]]:
-        """That for all maps, and one a video."""
+        """The folder of all maps, and one for each video."""
         yield maps, source
         for video in find_videos(source):
             yield maps / video.name, video
 
     def about(self) -> dict[str, Any]:
-        """The size that frames are scaled to, and how many there must be."""
+        """The size of frames, and the minimum number of frames of a video."""
         channels, frames, height, width = self.shape
         return {"channels": channels, "height": height, "width": width, "least_frames": frames}
 
@@ -321,7 +326,7 @@ def footage(X: Any, channels: int, size: tuple[int, int] | None) -> Iterator[Foo
 
 
 def footage_of(parts: Iterable[Part]) -> Iterator[Footage]:
-    """The videos that consecutive frames belong to."""
+    """Groups consecutive frames into videos; each starts with frame 0."""
     number = 0
 
     def video(part: Part) -> tuple[int, Path | str]:
@@ -333,8 +338,8 @@ def footage_of(parts: Iterable[Part]) -> Iterator[Footage]:
         yield Footage(name, ((part.raw, torch.tensor(part.names["time"], dtype=torch.float64)) for part in group))
 
 
-def _told(scorer: Scorer, video: Path | str, frames: Sequence[FrameScore], *, maps: bool) -> Scored:
-    """Frames of one video as they are judged."""
+def _judged(scorer: Scorer, video: Path | str, frames: Sequence[FrameScore], *, maps: bool) -> Scored:
+    """Frames of one video with p-values and flags."""
     names: Names = {
         "path" if isinstance(video, Path) else "video": [video] * len(frames),
         "frame": [frame.frame for frame in frames],
@@ -346,13 +351,13 @@ def _told(scorer: Scorer, video: Path | str, frames: Sequence[FrameScore], *, ma
 
 
 def frame_evidence(explainer: Explainer, name: str, score: float, seen: Seen, items: tuple[Item, ...]) -> Evidence:
-    """The evidence of one frame: of the frame itself or, where that is what is restored, of its change to the next."""
+    """The evidence of one frame: for the frame itself or, if the model restores motion, for its change to the next."""
     scorer, clip, x_hat = explainer.scorer, seen.clip.pixels, seen.clip.x_hat
     pixels, error_map = seen.pixels.clone(), seen.frame.error_map.clone()
     if not scorer.by_position:
-        return explainer.evidence(name, score, pixels, x_hat[:, seen.place].clone(), error_map, items)
-    place = min(seen.place, clip.shape[1] - 2)
-    motion = (clip[:, place + 1].float() - clip[:, place].float()).cpu()
-    motions = x_hat[-clip.shape[0] * (clip.shape[1] - 1) :]  # they come last, after frames if those are restored too
-    restored = motions.reshape(clip.shape[0], -1, *x_hat.shape[1:])[:, place] * (scorer.scaling.scale.cpu() / SHARPER)
+        return explainer.evidence(name, score, pixels, x_hat[:, seen.offset].clone(), error_map, items)
+    offset = min(seen.offset, clip.shape[1] - 2)
+    motion = (clip[:, offset + 1].float() - clip[:, offset].float()).cpu()
+    motions = x_hat[-clip.shape[0] * (clip.shape[1] - 1) :]  # the last channels, after those of the frames
+    restored = motions.reshape(clip.shape[0], -1, *x_hat.shape[1:])[:, offset] * (scorer.scaling.scale.cpu() / SHARPER)
     return explainer.evidence(name, score, pixels, restored, error_map, items, motion)

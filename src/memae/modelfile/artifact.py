@@ -25,31 +25,31 @@ from memae.spec import Spec, laid_out
 from memae.typed import typed
 
 FORMAT = 3
-"""Version of the file format; files of a higher one are refused, those of 1 and 2 are read by `migration`."""
+"""Version of the file format; newer files are refused, those of formats 1 and 2 go through `migration`."""
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """All that a fitted detector is."""
+    """Everything that a fitted detector consists of."""
 
     kind: str  # table, image or video
     spec: Spec
     scorer: Scorer
     parameters: dict[str, Any]  # of the estimator
-    encoding: dict[str, Any]  # how the kind's raw data become samples
+    encoding: dict[str, Any]  # how raw data become samples
     history: tuple[Epoch, ...]
-    best: int  # position in it of the epoch whose weights were kept
+    best: int  # index in `history` of the epoch whose weights were kept
     checksum: str  # sha256 of the training data
-    versions: dict[str, str]  # of what it was fitted with
-    examples: Examples | None = None  # the training samples that are kept to explain with
-    learned: int = 0  # training samples; 0 where an older file does not say
+    versions: dict[str, str]  # package → version at the time of fitting
+    examples: Examples | None = None  # training samples kept for explanations
+    learned: int = 0  # number of training samples; 0 if unknown (older files)
 
 
 def save(artifact: Artifact, path: str | Path) -> None:
     """Writes a model file, whole or not at all.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
     scorer = artifact.scorer
     tensors = {name: value.detach().cpu().contiguous() for name, value in scorer.state_dict().items()}
@@ -69,7 +69,7 @@ def save(artifact: Artifact, path: str | Path) -> None:
     if artifact.examples is not None:
         header["examples"] = list(artifact.examples.names)
         tensors |= _tensors(artifact.examples)
-    # One entry, since safetensors does not keep the order of several; and bytes, so that a full disk is an OSError.
+    # One entry, since safetensors does not keep the order of several; bytes, so that a full disk raises OSError.
     content = serialise(tensors, {"memae": json.dumps(header | {"sha256": seal(header, tensors)}, sort_keys=True)})
     with replacing(path) as temporary:
         temporary.write_bytes(content)
@@ -89,7 +89,7 @@ def load(path: str | Path) -> Artifact:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError, ValueError) as error:
-        raise ModelFileError(f"{path} is damaged or not a model file ({error}); copy it again or fit anew") from error
+        raise ModelFileError(f"{path} is damaged or not a model file ({error}); copy it again or refit") from error
     if "memae" not in metadata:
         raise ModelFileError(
             f"{path} is a safetensors file, but not one of memae; give one that `memae fit` has written"
@@ -103,24 +103,22 @@ def load(path: str | Path) -> Artifact:
         raise ModelFileError(
             f"{path} has format {header['format']}, this memae ({version('memae')}) reads up to {FORMAT}; upgrade memae"
         )
-    raise ModelFileError(f"{path} is damaged: its checksum does not fit; copy it again or fit anew")
+    raise ModelFileError(f"{path} is damaged: its checksum does not match; copy it again or refit")
 
 
 @contextmanager
 def doubted(path: str | Path) -> Iterator[None]:
-    """While a header is read, of which nothing is believed: whatever goes wrong is damage.
+    """Context for reading an untrusted header: reports any error but MemoryError as damage to the file.
 
     Raises:
-        ModelFileError: something went wrong, unless memory ran out.
+        ModelFileError: reading failed.
     """
     try:
         yield
     except MemoryError:
         raise
-    except Exception as error:  # what can be wrong with a header has no end
-        raise ModelFileError(
-            f"{path} is damaged: its header does not fit ({error}); copy it again or fit anew"
-        ) from error
+    except Exception as error:  # a header can be wrong in any way
+        raise ModelFileError(f"{path} is damaged: its header is invalid ({error}); copy it again or refit") from error
 
 
 def _assemble(header: dict[str, Any], tensors: dict[str, Tensor]) -> Artifact:
@@ -149,19 +147,19 @@ def _assemble(header: dict[str, Any], tensors: dict[str, Tensor]) -> Artifact:
 
 
 def _tensors(examples: Examples) -> dict[str, Tensor]:
-    """What a file holds of them besides their names."""
-    found = {"examples.index": examples.index, "examples.distance": examples.distance}
-    return found if examples.thumbnails is None else found | {"examples.thumbnails": examples.thumbnails}
+    """The tensors of examples by their names in the file."""
+    tensors = {"examples.index": examples.index, "examples.distance": examples.distance}
+    return tensors if examples.thumbnails is None else tensors | {"examples.thumbnails": examples.thumbnails}
 
 
 def seal(header: dict[str, Any], tensors: dict[str, Tensor]) -> str:
-    """Checksum of header and tensors, against damage that leaves the file readable."""
+    """Checksum of header and tensors, which detects damage that leaves the file readable."""
     forms = {name: f"{value.dtype} {tuple(value.shape)}" for name, value in tensors.items()}
     text = json.dumps([header, forms], sort_keys=True)
     return digest([text.encode(), *(tensors[name] for name in sorted(tensors))])
 
 
 def versions() -> dict[str, str]:
-    """Versions of what scores depend on."""
+    """Versions of the packages that scores depend on."""
     names = ("memae", "torch", "numpy", "safetensors")
     return {"python": platform.python_version()} | {name: version(name) for name in names}

@@ -1,7 +1,7 @@
-"""The parts of a model from the header and the tensors of its file, of which nothing is believed.
+"""Builds a model from the header and tensors of its file; validates everything in the file before use.
 
-A file is damaged, or made to do harm: sizes are compared before memory is taken for them, and all that would fail only
-when something is scored is refused here.
+A file may be damaged or malicious: sizes are checked before memory is allocated, and whatever would fail only in
+scoring is refused here.
 """
 
 import math
@@ -24,9 +24,9 @@ from memae.spec import Spec, build, code_shape
 from memae.typed import typed
 
 ELEMENTS = 2**28
-"""Elements of a sample, at most: three colours of 89 million pixels."""
+"""Maximum number of elements of a sample: 89 million RGB pixels."""
 TOGETHER = 2**24
-"""Elements of all samples that are computed at once, at most, where these are several."""
+"""Maximum number of elements of a chunk of several samples."""
 FLOATS = (torch.float32, torch.float64)
 
 Tensors = Mapping[str, Tensor]
@@ -34,7 +34,7 @@ Tensors = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class MeasureAbout:
-    """What a header says of a measure: its class, and the arguments that are no tensors."""
+    """Description of a measure in the header: its class and the arguments that are not tensors."""
 
     type: str
     arguments: dict[str, Any]
@@ -42,16 +42,16 @@ class MeasureAbout:
 
 @dataclass(frozen=True)
 class About:
-    """What a header says of its scorer."""
+    """Description of the scorer in the header."""
 
     chunk: int
     calibrated: bool
     measures: tuple[MeasureAbout, ...]
-    limit: float | None = None  # None for none
+    limit: float | None = None  # of normalised values
 
 
 def about(scorer: Scorer) -> dict[str, Any]:
-    """What a header says of a scorer, see `About`, as JSON has it."""
+    """The description of a scorer for the header, JSON-ready; see `About`."""
     return {
         "chunk": scorer.chunk,
         "calibrated": scorer.calibration is not None,
@@ -61,30 +61,30 @@ def about(scorer: Scorer) -> dict[str, Any]:
 
 
 def scorer_of(spec: Spec, header: Any, tensors: Tensors) -> Scorer:
-    """The scorer that a file describes.
+    """Builds the scorer of a file.
 
     Args:
         spec: of its model.
-        header: what the file says of it, see `About`.
-        tensors: by their names in its state.
+        header: description of the scorer, see `About`.
+        tensors: by their names in the scorer's state.
 
     Raises:
-        ModelFileError: header and tensors do not belong together.
-        TypeError, ValueError, KeyError, RuntimeError: what else may be wrong with a file.
+        ModelFileError: header and tensors do not fit together.
+        TypeError, ValueError, KeyError, RuntimeError: the file is wrong in another way.
     """
-    told: About = typed(header, About)
-    _check_sizes(spec, told)
+    described: About = typed(header, About)
+    _check_sizes(spec, described)
     model = _model(spec, _under("model.", tensors))
     dtype = next(model.parameters()).dtype
-    scaling = _scaling(spec, _under("scaling.", tensors), math.inf if told.limit is None else told.limit)
-    measures = [_measure(each, _under(f"measures.{at}.", tensors)) for at, each in enumerate(told.measures)]
+    scaling = _scaling(spec, _under("scaling.", tensors), math.inf if described.limit is None else described.limit)
+    measures = [_measure(each, _under(f"measures.{at}.", tensors)) for at, each in enumerate(described.measures)]
     for measure in measures:
         measure.check(spec.task.target(spec.shape), code_shape(spec), dtype)
     balance = _balance(_under("balance.", tensors), measures, code_shape(spec))
     calibration = None
-    if told.calibrated:
+    if described.calibrated:
         calibration = Calibration(tensors["calibration.scores"], float(tensors["calibration.rate"]))
-    scorer = Scorer(model, scaling, measures, balance, calibration, chunk=told.chunk)
+    scorer = Scorer(model, scaling, measures, balance, calibration, chunk=described.chunk)
     scorer.load_state_dict(tensors)
     scorer.eval()
     return scorer
@@ -101,14 +101,14 @@ def _check_sizes(spec: Spec, about: About) -> None:
 
 
 def _model(spec: Spec, tensors: Tensors) -> MemAE:
-    """The model, whose weights are still to be loaded; memory is taken when their sizes are known to agree."""
+    """The model without its weights; memory is allocated only after the sizes of the weights are checked."""
     dtype = tensors["decoder.0.weight"].dtype
     _expect(dtype in FLOATS, f"the weights are of type {dtype}")
     with torch.device("meta"):
         model = build(spec).to(dtype)
     for name, value in model.state_dict().items():
-        found = tensors[name]
-        _expect(found.shape == value.shape, f"{name} has {tuple(found.shape)} elements, not {tuple(value.shape)}")
+        shape = tensors[name].shape
+        _expect(shape == value.shape, f"{name} has {tuple(shape)} elements, not {tuple(value.shape)}")
     model.pretext.check(_under("pretext.", tensors))
     return model.to_empty(device="cpu")
 
@@ -122,20 +122,20 @@ def _scaling(spec: Spec, tensors: Tensors, limit: float) -> Scaling:
 
 
 def _measure(about: MeasureAbout, tensors: Tensors) -> Measure:
-    """A measure by its name, with arguments of the types that its constructor names."""
-    known = {each.__name__: each for each in MEASURES}
-    _expect(about.type in known, f"there is no measure {about.type!r:.60}")
-    constructor: Any = known[about.type].__init__
+    """A measure by its class name; its arguments must have the types of the constructor."""
+    classes = {each.__name__: each for each in MEASURES}
+    _expect(about.type in classes, f"there is no measure {about.type!r:.60}")
+    constructor: Any = classes[about.type].__init__
     hints = get_type_hints(constructor)
     arguments = {name: typed(value, hints[name]) for name, value in about.arguments.items()}
-    return known[about.type](**arguments, **tensors)
+    return classes[about.type](**arguments, **tensors)
 
 
 def _balance(tensors: Tensors, measures: Sequence[Measure], code: tuple[int, ...]) -> Balance:
     weights, baseline = tensors.get("weights"), tensors.get("baseline")
-    places = {measure.by_position for measure in measures}
-    _expect(len(places) == 1, "some measures have positions, others have none")
-    wanted = (len(measures), *code[1:]) if places.pop() else None
+    by_position = {measure.by_position for measure in measures}
+    _expect(len(by_position) == 1, "some measures have positions, others have none")
+    wanted = (len(measures), *code[1:]) if by_position.pop() else None
     _expect(weights is None or weights.shape == (len(measures),), "the weights do not fit the measures")
     _expect((None if baseline is None else tuple(baseline.shape)) == wanted, "the baseline does not fit the measures")
     return Balance(weights, baseline)
@@ -146,15 +146,16 @@ def _under(prefix: str, tensors: Tensors) -> dict[str, Tensor]:
 
 
 def examples_of(names: Any, tensors: Tensors, items: int) -> Examples | None:
-    """The training samples that a file keeps, with `names` as its header has them; None for none.
+    """The training samples that a file keeps; None for none.
 
     Args:
-        names: of the samples.
+        names: of the samples, from the header.
         tensors: by their names in the file, which begin with "examples.".
-        items: of the model's memory.
+        items: number of items of the model's memory.
 
     Raises:
-        ModelFileError: they do not belong together.
+        ModelFileError: names and tensors do not fit together.
+        TypeError: the names are not text.
     """
     if not tensors:
         return None

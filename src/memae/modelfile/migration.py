@@ -1,7 +1,7 @@
-"""Model files of older formats, as the present one has them: what they hold is the same, its names have changed.
+"""Converts headers and tensors of older model files to the current format; only names have changed.
 
-Format 1 had no training samples to explain with. Up to format 2 a file named the pretext tasks and the measures by
-which of their numbers and tensors were there, and the estimators' parameters had older names.
+Format 1 had no training samples for explanations. Up to format 2, the pretext task and the measures followed from the
+entries and tensors that were present, and parameters of estimators had former names.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 TASKS = {"turns": "rotations", "columns": "columns", "paces": "speeds"}
-"""Numbers of a spec that asked for a pretext task → those of the task."""
+"""Former entry of a spec for a pretext task → field of the task's spec."""
 TENSORS = {
     "model.compass.": "model.pretext.head.",
     "model.hiding.owner": "model.pretext.owner",
@@ -22,11 +22,11 @@ TENSORS = {
     "weights": "balance.weights",
     "level": "balance.baseline",
 }
-"""Beginnings of the names of tensors."""
+"""Former prefix or name of tensors → current one."""
 
 
 def migrated(header: dict[str, Any], tensors: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Header and tensors of a file of any format that can be read, in the present one.
+    """Header and tensors of a file of any known format, in the current format.
 
     Args:
         header: without its checksum.
@@ -49,7 +49,7 @@ def migrated(header: dict[str, Any], tensors: Mapping[str, Tensor]) -> tuple[dic
 def _measures(
     scorer: Mapping[str, Any], asked: Mapping[str, Any], shape: Sequence[int], tensors: Mapping[str, Tensor]
 ) -> tuple[list[dict[str, Any]], str]:
-    """The measures, and the name of the kept samples of the last of them, if there are any."""
+    """Descriptions of the measures, and the tensor name of the kept samples, which belong to the last measure."""
     reduction = {"reduction": scorer["reduction"]}
     by_position = bool(asked["paces"])
     found: list[tuple[str, dict[str, Any]]] = []

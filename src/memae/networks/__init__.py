@@ -1,1 +1,1 @@
-"""Encoders and decoders; the paper's four as named constants."""
+"""Encoders and decoders; the paper's four layouts as named constants."""

@@ -16,7 +16,7 @@ class Layout(NamedTuple):
     """Output channels and strides of the encoder's layers; the decoder mirrors them."""
 
     widths: tuple[int, ...]
-    strides: tuple[tuple[int, ...], ...]  # one number a dimension
+    strides: tuple[tuple[int, ...], ...]  # of each layer, one number per space dimension
 
 
 MNIST = Layout((32, 16, 8), ((2, 2), (2, 2), (3, 3)))
@@ -26,13 +26,13 @@ CIFAR10 = Layout((64, 128, 128, 256), ((2, 2),) * 4)
 """Conv2(3,2,64)-Conv2(3,2,128)-Conv2(3,2,128)-Conv2(3,2,256) and its mirror, 32 × 32 RGB; N = 500."""
 
 GREY = Layout((16, 64, 96), MNIST.strides)
-"""Ours for small grey images: MNIST's strides, and channels where they cost little, in the last layers."""
+"""Ours for small grey images: MNIST's strides, with more channels in the last layers, where they cost little."""
 
 VIDEO = Layout((96, 128, 256, 256), ((2, 2, 2),) * 4)
 """Conv3(3,2,96)-Conv3(3,2,128)-Conv3(3,2,256)-Conv3(3,2,256) and its mirror, 16 grey frames; N = 2000."""
 
 VIDEO_AUTHORS = Layout((96, 128, 256, 256), ((1, 2, 2), (2, 2, 2), (2, 2, 2), (2, 2, 2)))
-"""The same with the first stride of the authors' code, which keeps all frames in the first layer."""
+"""`VIDEO` with the first stride of the authors' code, which keeps all frames in the first layer."""
 
 
 STACKED = Layout((32, 64, 96, 96), ((2, 2), (2, 2), (2, 2), (1, 1)))
@@ -40,9 +40,9 @@ STACKED = Layout((32, 64, 96, 96), ((2, 2), (2, 2), (2, 2), (1, 1)))
 
 
 def default_layout(channels: int, space: Sequence[int], *, paper: bool = False) -> Layout:
-    """The image network that fits: `GREY` for small grey images, CIFAR-10's for all others.
+    """The image network for a size: based on `GREY` for small grey images, on `CIFAR10` for all others.
 
-    Larger images get further layers, until the code is 8 × 8 or less; smaller ones fewer.
+    Larger images get more layers, until the code is 8 × 8 or less; smaller ones get fewer.
 
     Args:
         channels: 1 for grey, 3 for RGB.
@@ -60,7 +60,7 @@ def default_layout(channels: int, space: Sequence[int], *, paper: bool = False) 
 
 
 def shortened(layout: Layout, space: Sequence[int]) -> Layout:
-    """`layout` less the last layers for which a side of `space` is too small; one layer stays in any case."""
+    """`layout` without the last layers for which a side of `space` is too small; at least one layer stays."""
     while len(layout.widths) > 1 and not _fits(space, layout):
         layout = Layout(layout.widths[:-1], layout.strides[:-1])
     return layout
@@ -71,10 +71,10 @@ def _fits(space: Sequence[int], layout: Layout) -> bool:
 
 
 def sizes(space: Sequence[int], strides: Sequence[Sequence[int]]) -> list[tuple[int, ...]]:
-    """Spatial size before the first layer and after each, ending with that of the code.
+    """Spatial size before the first layer and after each layer; the last is that of the code.
 
     Raises:
-        OptionError: a side is too small: a layer would stride over a single element.
+        OptionError: strides are invalid, or a side is so small that a layer would stride over a single element.
 
     Example:
         >>> sizes((28, 28), MNIST.strides)
@@ -131,8 +131,8 @@ def encoder(channels: int, space: Sequence[int], layout: Layout) -> nn.Sequentia
 def decoder(channels: int, space: Sequence[int], layout: Layout) -> nn.Sequential:
     """The mirror of `encoder`: `(b, widths[-1], *code)` → `(b, channels, *space)`, exactly that size.
 
-    Each transposed convolution is padded by what its convolution's stride cut off, so that any size comes back
-    without cropping. BatchNorm and LeakyReLU after each but the last.
+    Output padding replaces what the stride of the mirrored convolution cut off, so that any size is restored without
+    cropping. BatchNorm and LeakyReLU follow each layer but the last.
     """
     steps = sizes(space, layout.strides)
     convolution, norm = (

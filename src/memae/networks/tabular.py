@@ -11,11 +11,11 @@ KDDCUP = (60, 30, 10, 3)
 """The paper's widths for 120 features: FC(120, 60)-FC(60, 30)-FC(30, 10)-FC(10, 3); N = 50."""
 
 WIDE = (128, 32)
-"""Widths for hidden columns to be restored: one of many columns must be told from all others, however few there are."""
+"""Widths for masked columns: restoring one column from the others needs a wide network even for few columns."""
 
 
 def default_widths(features: int) -> tuple[int, ...]:
-    """Widths for a table of any number of features, in the paper's proportions: KDDCUP for 120.
+    """Widths for any number of features in the paper's proportions, `KDDCUP` for 120.
 
     Example:
         >>> default_widths(120), default_widths(30)
@@ -28,7 +28,7 @@ def encoder(features: int, widths: Sequence[int]) -> nn.Sequential:
     """Linear layers `(b, features)` → `(b, widths[-1])`, each followed by Tanh.
 
     Raises:
-        OptionError: no widths, or one below 1.
+        OptionError: there are no widths, or a width is below 1.
     """
     if not widths or min(widths) < 1:
         raise OptionError(f"widths must be one or more numbers above 0; got {tuple(widths)}")

@@ -1,7 +1,7 @@
-"""What can be set, each setting written once: the estimators and `memae fit` are made from the same fields.
+"""All settings, each defined once: the constructors of the estimators and the options of `memae fit` come from here.
 
-Nothing heavy is imported here, so that `memae --help` stays fast. `Common` has what all kinds of data share; a kind
-adds its own, and says anew what is different for it.
+Nothing heavy is imported here, so that `memae --help` stays fast. `Common` has the settings that all kinds of data
+share; each kind adds its own and overrides what differs.
 """
 
 from memae.parameters.common import (

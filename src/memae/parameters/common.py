@@ -1,4 +1,4 @@
-"""What every kind of data has: the closed choices, and the settings that all three detectors share."""
+"""Settings that all three detectors share, and the closed choices among them."""
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
@@ -31,7 +31,7 @@ class Common:
         "init": "uniform",
         "warmup": 0,
     }
-    """Where the paper's setting differs from the defaults; each kind adds its own."""
+    """The paper's values where they differ from the defaults; each kind adds its own."""
 
     n_items: Annotated[int | None, Setting("Items of the memory; 0 is a plain autoencoder.", panel=MEMORY)] = None
     _: KW_ONLY
@@ -40,7 +40,7 @@ class Common:
         Setting(
             "Channels of the encoder's layers.",
             cli="Repeat for each layer.",
-            api='By default a network for the size; "paper" takes that of the paper.',
+            api='By default chosen by the size of the samples; "paper" takes the network of the paper.',
             panel=NETWORK,
             flags=("--width",),
             option=list[int] | None,
@@ -51,7 +51,8 @@ class Common:
         Setting('Similarity of code and item: "cosine" (the paper) or "dot" (the authors\' code).', panel=MEMORY),
     ] = "cosine"
     temperature: Annotated[
-        float, Setting("Divides the similarity; the lower, the fewer items answer. The paper's is 1.", panel=MEMORY)
+        float,
+        Setting("Divides the similarity; the lower, the fewer items are read. The paper's value is 1.", panel=MEMORY),
     ] = 0.03
     learn_temperature: Annotated[
         bool, Setting("Train the temperature.", panel=MEMORY, flags=("--learn-temperature",))
@@ -61,46 +62,48 @@ class Common:
     ] = 1.0
     on_empty: Annotated[
         OnEmpty,
-        Setting('What a query reads whose weights all fall below λ: the "strongest" item, or "zero".', panel=MEMORY),
+        Setting('What a query reads if no weight exceeds λ: the "strongest" item, or "zero".', panel=MEMORY),
     ] = "strongest"
     init: Annotated[
         Init,
         Setting(
-            'First items: "uniform" random numbers, encodings of "samples", or their "kmeans" centres.', panel=MEMORY
+            'Initial items: "uniform" random numbers, encodings of "samples", or their "kmeans" centres.', panel=MEMORY
         ),
     ] = "kmeans"
-    warmup: Annotated[int | None, Setting("Epochs without memory before the items are set.", panel=MEMORY)] = None
-    revive: Annotated[bool, Setting("Restart items that nothing reads.", panel=MEMORY, flags=("--revive",))] = False
+    warmup: Annotated[int | None, Setting("Epochs without memory before the items are initialised.", panel=MEMORY)] = (
+        None
+    )
+    revive: Annotated[bool, Setting("Reinitialise items that no query reads.", panel=MEMORY, flags=("--revive",))] = (
+        False
+    )
     kept_samples: Annotated[
-        int | None, Setting("Training samples whose codes are kept to measure the distance to them.", was="references")
+        int | None, Setting("Training samples kept to measure the distance to the nearest of them.", was="references")
     ] = None
     alpha: Annotated[float, Setting("Weight of the entropy in the training objective.")] = 0.0002
     reduction: Annotated[
         Reduction,
-        Setting(
-            'Reconstruction error: the squared error as "sum" or "mean" over a sample, or the mean "absolute" error.'
-        ),
+        Setting('Reconstruction error: "sum" or "mean" of the squared errors of a sample, or mean "absolute" error.'),
     ] = "sum"
-    epochs: Annotated[int, Setting("Passes over the training data, at most.")] = 20
-    batch_size: Annotated[int | None, Setting("Samples a step.")] = None
+    epochs: Annotated[int, Setting("Maximum number of passes over the training data.")] = 20
+    batch_size: Annotated[int | None, Setting("Samples per training step.")] = None
     learning_rate: Annotated[float, Setting("Learning rate of Adam.")] = 0.001
-    decay: Annotated[bool, Setting("Let the learning rate fall to 0 over the training.")] = True
+    decay: Annotated[bool, Setting("Let the learning rate fall to 0 during training.")] = True
     choose: Annotated[Choice, Setting('Keep the epoch with the "lowest" held-out error, or the "last".')] = "lowest"
     patience: Annotated[
-        int | None, Setting("Stop after so many epochs without a lower held-out error; by default never.")
+        int | None, Setting("Stop after this many epochs without a lower held-out error; by default never.")
     ] = None
     held_out: Annotated[
         float,
         Setting(
             "Share of the samples held out to choose the epoch and to calibrate.",
-            api="More is taken where the false-alarm rate needs it.",
+            api="More are held out if the false-alarm rate needs them.",
         ),
     ] = 0.1
     false_alarm_rate: Annotated[float, Setting("Share of normal samples that may be flagged.")] = 0.05
     keep_examples: Annotated[
         bool,
         Setting(
-            "Keep small pictures of the training samples that lie nearest to each item, to explain scores with.",
+            "Keep thumbnails of the training samples nearest to each item, to explain scores.",
             api="See `explain`.",
             panel=GENERAL,
             was="keep_samples",

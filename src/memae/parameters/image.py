@@ -20,23 +20,23 @@ class Image(Common):
         "epochs": 40,
         "batch_size": 64,
     }
-    """What the paper says, and the rate and epochs with which its Table 1 is reproduced here."""
+    """The paper's values; batch size and epochs are those that reproduce its Table 1 here."""
 
     n_items: Annotated[
         int | None,
-        Setting("Items of the memory; 0 is a plain autoencoder; by default half as many as images, 10 to 500."),
+        Setting("Items of the memory; 0 is a plain autoencoder; by default half the number of images, 10 to 500."),
     ] = None
     _: KW_ONLY
     size: Annotated[
         tuple[int, int] | None,
         Setting(
-            "Height and width to scale to; by default those of the images, which must agree.",
+            "Height and width to scale to; by default those of the images, which must then be equal.",
             panel=NETWORK,
             metavar="H W",
         ),
     ] = None
     channels: Annotated[
-        int | None, Setting("1 for grey, 3 for RGB; by default 3 where a training image has colour.", panel=NETWORK)
+        int | None, Setting("1 for grey, 3 for RGB; by default 3 if any training image has colour.", panel=NETWORK)
     ] = None
     strides: Annotated[
         Sequence[Sequence[int]] | None,
@@ -51,38 +51,38 @@ class Image(Common):
     ] = None
     per_position: Annotated[
         bool,
-        Setting(
-            "An item holds the feature of one position, not the whole code.", panel=MEMORY, flags=("--per-position",)
-        ),
+        Setting("Each item is the feature of one position, not a whole code.", panel=MEMORY, flags=("--per-position",)),
     ] = False
     warmup: Annotated[
-        int | None, Setting("Epochs without memory before the items are set; by default 2, if there are more.")
+        int | None, Setting("Epochs without memory before the items are initialised; by default 2, but never all.")
     ] = None
     criterion: Annotated[
         Criterion,
-        Setting('Score by the "error" alone (the paper), or "relative" to the contrast of the image, blurred.'),
+        Setting('Score by the "error" alone (the paper), or by the blurred error "relative" to the image\'s contrast.'),
     ] = "relative"
     rotations: Annotated[
         bool,
         Setting(
-            "Also score how badly an image's rotation is predicted from the memory's answer.",
-            api="That weighs nothing where normal images look the same in every orientation.",
+            "Also score how badly an image's rotation is predicted from the memory read-out.",
+            api="Its weight is 0 if normal images look the same in every orientation.",
             was="turns",
         ),
     ] = True
     kept_samples: Annotated[
         int | None,
         Setting(
-            "Training images whose codes are kept, so that the score also counts the distance to the nearest of them; "
-            "0 for none, by default as many as 64 MiB hold."
+            "Training images whose codes are kept; the score then includes the distance to the nearest of them. 0 for "
+            "none, by default as many as fit into 64 MiB."
         ),
     ] = None
     erase: Annotated[
         float,
         Setting(
-            "Side, as a share of the image's, of the block that is erased from training images, to be restored; 0 for "
-            "none."
+            "Side, as a share of the image's, of the block that is erased from training images and must be restored; "
+            "0 for none."
         ),
     ] = 0.35
-    batch_size: Annotated[int | None, Setting("Images a step; by default a fiftieth of them, 8 to 64.")] = None
+    batch_size: Annotated[int | None, Setting("Images per training step; by default a fiftieth of all, 8 to 64.")] = (
+        None
+    )
     learning_rate: float = 0.002

@@ -1,4 +1,4 @@
-"""A setting, as the field of a dataclass describes it, and what is made of all of them."""
+"""What the field of a dataclass says about a setting, and the parameter lists and docstrings made from all fields."""
 
 import warnings
 from collections.abc import Mapping
@@ -11,40 +11,40 @@ from memae.errors import OptionError
 
 GENERAL, NETWORK, MEMORY, TRAINING = "Options", "Network", "Memory", "Training"
 PANELS = (GENERAL, NETWORK, MEMORY, TRAINING)
-"""Groups of settings, in the order in which signatures and docstrings have them."""
+"""Groups of settings, in the order of signatures and docstrings."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What is known of one setting besides its type and its default, which its field has.
+    """Everything about one setting except its type and default, which are those of its field.
 
-    A kind of data says what is different for it; what it leaves empty is as `Common` has it.
+    A kind of data overrides what differs; what it leaves empty is inherited from `Common`.
     """
 
-    help: str = ""  # a sentence or two, for everybody
+    help: str = ""  # one or two sentences, for command line and docstring
     panel: str = ""  # one of PANELS
-    cli: str = ""  # what only the command line needs to add
-    api: str = ""  # what only the docstring of the estimator needs to add
-    flags: tuple[str, ...] = ()  # of the command line, where they do not follow from the name
-    option: Any = None  # type of the command line's value, where it is not the field's
+    cli: str = ""  # added on the command line only
+    api: str = ""  # added in the estimator's docstring only
+    flags: tuple[str, ...] = ()  # of the command line, if they do not follow from the name
+    option: Any = None  # type of the command line's value, if it is not the field's
     metavar: str = ""
     was: str = ""  # the name in earlier releases
 
 
 class Parameter(NamedTuple):
-    """A field of a kind of data, with its setting."""
+    """A setting of a kind of data as a parameter of its estimator."""
 
     name: str
-    hint: Any  # type
+    hint: Any  # its type
     default: Any
-    positional: bool  # all others are given by name
+    positional: bool  # the others are keyword-only
     setting: Setting
 
 
 def parameters_of(kind: type[Any]) -> tuple[Parameter, ...]:
-    """The parameters of a kind of data: what can be positional first, then panel by panel.
+    """The parameters of a kind of data: positional ones first, then panel by panel.
 
-    In each panel, those that no other kind has come first.
+    In each panel, the settings that `Common` lacks come first.
 
     Example:
         >>> from memae.parameters import Tabular
@@ -52,64 +52,64 @@ def parameters_of(kind: type[Any]) -> tuple[Parameter, ...]:
         ['n_items', 'ignore', 'scaling']
     """
     shared = {each.name for each in fields([above for above in kind.__mro__ if is_dataclass(above)][-1])}
-    found = [
+    parameters = [
         Parameter(each.name, _hint(each.type), each.default, not each.kw_only, _setting(kind, each.name))
         for each in fields(kind)
     ]
 
-    def place(each: Parameter) -> tuple[bool, int, bool]:
+    def rank(each: Parameter) -> tuple[bool, int, bool]:
         return not each.positional, PANELS.index(each.setting.panel), each.name in shared
 
-    return tuple(sorted(found, key=place))
+    return tuple(sorted(parameters, key=rank))
 
 
 def _setting(kind: type[Any], name: str) -> Setting:
-    """What a kind of data says of a field; where it is silent, what the class above it says."""
-    known: dict[str, Any] = {}
+    """The setting of a field, merged over the classes: a subclass overrides what it does not leave empty."""
+    merged: dict[str, Any] = {}
     for above in reversed(kind.__mro__):
-        for told in get_args(get_annotations(above).get(name))[1:]:
-            known |= {what: value for what, value in vars(told).items() if value} if isinstance(told, Setting) else {}
-    return Setting(**({"panel": TRAINING} | known))
+        for note in get_args(get_annotations(above).get(name))[1:]:
+            merged |= {what: value for what, value in vars(note).items() if value} if isinstance(note, Setting) else {}
+    return Setting(**({"panel": TRAINING} | merged))
 
 
 def _hint(annotation: Any) -> Any:
-    """The type that an annotation names, without what it says besides."""
+    """The type of an annotation, without the metadata of `Annotated`."""
     hint = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
     return hint.__forward_arg__ if isinstance(hint, ForwardRef) else hint
 
 
 def described(kind: type[Any], indent: str = "    ") -> str:
-    """The parameters of a kind of data as a docstring lists them below "Args:"."""
+    """The parameters of a kind of data, formatted for the section "Args:" of a docstring."""
     shape: dict[str, Any] = {"width": 120, "initial_indent": indent, "subsequent_indent": 2 * indent}
-    told = ((name, setting) for name, _, _, _, setting in parameters_of(kind))
+    settings = ((name, setting) for name, _, _, _, setting in parameters_of(kind))
     return "\n".join(
-        fill(f"{name}: {about.help[0].lower()}{about.help[1:]} {about.api}".rstrip(), **shape) for name, about in told
+        fill(f"{name}: {each.help[0].lower()}{each.help[1:]} {each.api}".rstrip(), **shape) for name, each in settings
     )
 
 
 def former_names(kind: type[Any]) -> dict[str, str]:
-    """Names of earlier releases, which still work, and what each is called now."""
+    """Parameter names of earlier releases, which still work → their current names."""
     return {each.setting.was: each.name for each in parameters_of(kind) if each.setting.was}
 
 
 def renamed(former: Mapping[str, str], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments under the names of today, with a warning for each of an earlier release.
+    """Arguments under their current names; warns of each former name.
 
     Args:
         former: see `former_names`.
         given: arguments by name.
 
     Raises:
-        OptionError: one is given under both of its names.
+        OptionError: an argument is given under both names.
     """
-    found = dict(given)
+    current = dict(given)
     for old, new in former.items():
-        if old not in found:
+        if old not in current:
             continue
-        if new in found:
+        if new in current:
             raise OptionError(f"{new} and {old} are the same parameter; leave out {old}, its former name")
         warnings.warn(
             f"{old} is now called {new}; the former name goes in the next release", FutureWarning, stacklevel=3
         )
-        found[new] = found.pop(old)
-    return found
+        current[new] = current.pop(old)
+    return current

@@ -21,18 +21,18 @@ class Tabular(Common):
         "epochs": 60,
         "batch_size": 1024,
     }
-    """What the paper says of its Table 3, the batch of the protocol that it follows, and the most epochs of ours."""
+    """The paper's values for its Table 3, the batch size of the protocol it follows, and our maximum of epochs."""
 
     n_items: Annotated[
         int | None,
-        Setting("Items of the memory; 0 is a plain autoencoder; by default half as many as rows, 10 to 200."),
+        Setting("Items of the memory; 0 is a plain autoencoder; by default half the number of rows, 10 to 200."),
     ] = None
     _: KW_ONLY
     ignore: Annotated[
         Sequence[str],
         Setting(
-            "Columns to leave out, in training and, where they are there, in scoring.",
-            cli="Repeat for each.",
+            "Columns to leave out in training and, if present, in scoring.",
+            cli="Repeat for each column.",
             panel=GENERAL,
             option=list[str],
         ),
@@ -40,7 +40,7 @@ class Tabular(Common):
     scaling: Annotated[
         Scaling,
         Setting(
-            'Features to mean 0 and deviation 1 ("standard"), cut off at 8 deviations, or to 0 … 1 ("minmax").',
+            'Scale features to mean 0 and deviation 1, clamped to ±8 ("standard"), or to 0 … 1 ("minmax").',
             panel=GENERAL,
         ),
     ] = "standard"
@@ -48,42 +48,44 @@ class Tabular(Common):
         Sequence[int] | Literal["paper"] | None,
         Setting(
             "Output sizes of the encoder's layers.",
-            api='By default a wide network; "paper" takes the paper\'s proportions.',
+            api='By default a wide network; "paper" scales the paper\'s network to the number of features.',
         ),
     ] = None
     temperature: float = 0.05
     warmup: Annotated[
-        int | None, Setting("Epochs without memory before the items are set; by default 3, if there are more.")
+        int | None, Setting("Epochs without memory before the items are initialised; by default 3, but never all.")
     ] = None
     masked_columns: Annotated[
         bool,
         Setting(
             "Mask columns and restore them from the others.",
-            api="They are masked at random in training and in turn in scoring, and the score counts each column's "
-            "error over its expected one. Without it, the score is the error as `reduction` says.",
+            api="Training masks columns at random, scoring masks each in turn, and the score divides each feature's "
+            "error by its expected error. Without masking, the error follows `reduction`.",
             was="hide",
         ),
     ] = True
     kept_samples: Annotated[
         int | None,
         Setting(
-            "Distinct training rows kept in the model, so that the score also counts the distance to the nearest of "
-            "them; by default 10,000 at most. With 0, the model holds no row of the table."
+            "Distinct training rows kept in the model; the score then includes the distance to the nearest of them. By "
+            "default up to 10,000; with 0, the model holds no row of the table."
         ),
     ] = None
     contamination: Annotated[
         float,
         Setting(
-            "Share of the rows that may be anomalous, below 0.5; so many are left out, those farthest from the others.",
-            api="Held-out rows are left out as well: where fewer are anomalous, more normal rows are flagged than "
-            "`false_alarm_rate` says. Not for files that stream.",
+            "Share of the rows that may be anomalous, below 0.5; this share, the rows farthest from the others, is "
+            "left out.",
+            api="This includes rows that would be held out: if fewer are anomalous, more normal rows are flagged than "
+            "`false_alarm_rate` allows. Not for files that stream.",
         ),
     ] = 0.0
     epochs: int = 10
     batch_size: Annotated[
-        int | None, Setting("Rows a step; by default a tenth of them, 16 to 256, and up to 1024 for large tables.")
+        int | None,
+        Setting("Rows per training step; by default a tenth of all, 16 to 256, and up to 1024 for large tables."),
     ] = None
     learning_rate: float = 0.01
     keep_examples: Annotated[
-        bool, Setting("Keep the numbers of the training rows that lie nearest to each item, to explain scores with.")
+        bool, Setting("Keep the row numbers of the training rows nearest to each item, to explain scores.")
     ] = False

@@ -22,7 +22,7 @@ class Video(Common):
         "epochs": 30,
         "batch_size": 4,
     }
-    """What the paper says, at the size, rate and epochs with which its Table 2 is reproduced here."""
+    """The paper's values; size, step, batch size and epochs are those that reproduce its Table 2 here."""
 
     n_items: Annotated[
         int, Setting("Items of the memory, each the feature of one position; 0 is a plain autoencoder.")
@@ -31,15 +31,15 @@ class Video(Common):
     size: Annotated[
         tuple[int, int] | Literal["native"] | None,
         Setting(
-            "Height and width to scale to; by default the shorter side becomes 192, if it is longer.",
-            api='"native" keeps those of the frames.',
+            "Height and width to scale to; by default a shorter side above 192 pixels becomes 192.",
+            api='"native" keeps the size of the frames.',
             panel=NETWORK,
             option=tuple[int, int] | None,
             metavar="H W",
         ),
     ] = None
     channels: Annotated[int, Setting("1 for grey (the paper), 3 for RGB.", panel=NETWORK)] = 1
-    length: Annotated[int, Setting("Frames a clip.", panel=NETWORK)] = 9
+    length: Annotated[int, Setting("Frames per clip.", panel=NETWORK)] = 9
     strides: Annotated[
         Sequence[Sequence[int]] | None,
         Setting(
@@ -51,12 +51,13 @@ class Video(Common):
         ),
     ] = None
     warmup: Annotated[
-        int | None, Setting("Epochs without memory before the items are set; by default two thirds of all epochs.")
+        int | None,
+        Setting("Epochs without memory before the items are initialised; by default two thirds of all epochs."),
     ] = None
     step: Annotated[
         int | None,
         Setting(
-            "Frames from the start of one training clip to the next; by default 1, of long videos so many that an "
+            "Frames from the start of one training clip to the next; by default 1, for long videos more, so that an "
             "epoch has 4000 to 8000 clips."
         ),
     ] = None
@@ -64,14 +65,14 @@ class Video(Common):
         int,
         Setting(
             "Frames from the start of one scored clip to the next.",
-            api="Frames between get the score of the nearest clip.",
+            api="Frames in between get the score of the nearest clip.",
         ),
     ] = 1
     speeds: Annotated[
         bool,
         Setting(
-            "Also score the odds that a clip plays at another speed than filmed.",
-            api="They are predicted from the memory's answer, for two and three times as fast. Not for networks that "
+            "Also score the odds that a clip is not played at its original speed.",
+            api="The speed (original, double or triple) is predicted from the memory read-out. Not for networks that "
             "convolve in time.",
             was="paces",
         ),
@@ -79,17 +80,17 @@ class Video(Common):
     kept_samples: Annotated[
         int | None,
         Setting(
-            "Positions of training clips whose codes are kept, so that the score also counts the distance to the "
-            "nearest of them; 0 for none, by default 2000.",
+            "Positions of training clips whose codes are kept; the score then includes the distance to the nearest of "
+            "them. 0 for none, by default 2000.",
             api="Not for networks that convolve in time.",
         ),
     ] = None
     smooth: Annotated[
-        int, Setting("Frames around a frame whose mean score it gets, an odd number; 1 leaves scores as they are.")
+        int, Setting("Length of the moving average over the scores of frames, an odd number; 1 for none.")
     ] = 15
     epochs: int = 12
-    batch_size: Annotated[int, Setting("Clips a step.")] = 8
+    batch_size: Annotated[int, Setting("Clips per training step.")] = 8
     held_out: Annotated[
-        float, Setting("Share of each video, its end, held out to choose the epoch and to calibrate.")
+        float, Setting("Share at the end of each video held out to choose the epoch and to calibrate.")
     ] = 0.1
     false_alarm_rate: Annotated[float, Setting("Share of normal frames that may be flagged.")] = 0.05

@@ -1,8 +1,8 @@
-"""What a model is asked besides restoring what it sees; `Pretext` itself asks nothing, which is the paper.
+"""Pretext tasks: what a model solves besides reconstruction. `Pretext` itself is no task, as in the paper.
 
-A pretext task is solved from what the memory answers: who knows the normal samples solves it, and an anomaly is
-answered as if it were normal, so that the task goes wrong. A new task is one file here: its `PretextSpec`, which is
-stored, and its `Pretext`, which computes.
+A pretext task is solved from the memory read-out. That works for normal samples and fails for anomalies, whose read-out
+consists of normal items. A new task is one module here, with a `PretextSpec`, which is stored, and a `Pretext`, which
+computes.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,66 +14,69 @@ from torch import Tensor, nn
 
 
 class Views(NamedTuple):
-    """Samples as the model sees them."""
+    """Transformed samples, the input of the model."""
 
     samples: Tensor  # (v · b, …): all samples in one view, then all in the next
-    key: Tensor | None = None  # what was done to each, where that varies: a mask, a speed
-    per_sample: int = 1  # v, the views of a sample from which its reconstruction is put together
+    key: Tensor | None = None  # the transformation of each, if it varies: a mask, a speed
+    per_sample: int = 1  # number of views that are combined to a sample's reconstruction
 
 
 class Pretext(nn.Module):
-    """No pretext task: the model sees a sample and restores it (the paper)."""
+    """No pretext task: the model restores the sample that it sees, as in the paper. Base class of all tasks."""
 
     def views(self, x: Tensor, random: torch.Generator | None = None) -> Views:  # noqa: ARG002 (subclasses sample)
         """The views of samples `(b, *shape)` that a forward pass takes.
 
         Args:
             x: samples.
-            random: samples the views in training; None takes those of scoring, without chance.
+            random: samples the views in training; None takes the deterministic views of scoring.
         """
         return Views(x)
 
     def all_views(self, x: Tensor) -> Views:
-        """The views whose codes the memory's first items and kept codes come from, without chance."""
+        """The deterministic views whose codes initialise memory items and are kept for distances."""
         return self.views(x)
 
     def presented(self, views: Views) -> Tensor:
-        """What the encoder sees of views. Of `Views(x)` that is everything: x as it is, nothing masked."""
+        """The encoder's input for views; for `Views(x)` the whole x, with nothing masked."""
         return views.samples
 
     def as_scored(self, x: Tensor) -> Tensor:
-        """The samples to score inside of training samples, which may be longer."""
+        """The part of training samples that scoring takes; they may be longer than samples to score."""
         return x
 
     def target(self, x: Tensor) -> Tensor:
-        """What x̂ is the reconstruction of."""
+        """What x̂ reconstructs, `(b, *target)`."""
         return x
 
     def restored(self, decode: Callable[[Tensor], Tensor], read: Tensor, count: int, views: Views) -> Tensor:  # noqa: ARG002
-        """The reconstructions x̂ of `count` samples from what the memory answered to the codes of their views."""
+        """The reconstructions x̂ `(count, *target)` from the memory read-out of the views of `count` samples."""
         return decode(read)
 
     def surprise(self, read: Tensor, views: Views) -> Tensor | None:  # noqa: ARG002 (nothing is predicted)
-        """How badly the task is solved from what the memory answered, `(b,)` or `(b, h, w)`; None without one."""
+        """How badly the task is solved from the memory read-out, `(b,)` or `(b, h, w)`; None without a task."""
         return None
 
     def loss(self, surprise: Tensor, error: Tensor) -> Tensor:
-        """What the surprise adds to the objective, Eq. 10.
+        """The term that the surprise adds to the objective, Eq. 10.
 
-        It is weighed by the reconstruction error itself `(b,)`, so that both count alike whatever the data's size and
-        scale.
+        Its weight is the mean reconstruction error, so that both count alike for data of any size and scale.
+
+        Args:
+            surprise: see `surprise`.
+            error: R of each sample `(b,)`.
         """
         return error.detach().mean() * surprise.mean()
 
     def restored_well(self, raw: Tensor, x_hat: Tensor) -> Tensor:  # noqa: ARG002 (clips need them)
-        """Raw samples with small errors, to compare engines with: the reconstructions x̂ of other samples `raw`."""
+        """Raw samples that the model restores well, for comparing engines: here x̂, the reconstructions of `raw`."""
         return x_hat
 
     def check(self, tensors: Mapping[str, Tensor]) -> None:
-        """Refuses tensors of a model file that a task cannot have.
+        """Refuses tensors of a model file that do not fit the task.
 
         Args:
-            tensors: by their names in the state of this module.
+            tensors: by their names in this module's state.
 
         Raises:
             ValueError: they do not fit.
@@ -82,24 +85,24 @@ class Pretext(nn.Module):
 
 @dataclass(frozen=True)
 class PretextSpec:
-    """A pretext task as data, without weights; this one describes none."""
+    """A pretext task as data, without weights. This base class describes no task."""
 
     @property
     def by_position(self) -> bool:
-        """Whether the task is solved at each position of the code, which then is no query as a whole."""
+        """Whether the task is solved at each position of the code, so that positions are queries, not whole codes."""
         return False
 
     @property
     def views(self) -> int:
-        """Views from which a reconstruction is put together, which take as much memory as so many samples."""
+        """Number of views that are combined to a reconstruction; a sample takes as much memory as that many samples."""
         return 1
 
     def presented(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Shape of what the encoder sees of a sample of `shape`."""
+        """Shape of the encoder's input for a sample of `shape`."""
         return shape
 
     def target(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Shape of what the decoder restores of a sample of `shape`."""
+        """Shape of the decoder's output for a sample of `shape`."""
         return shape
 
     def build(self, code: tuple[int, ...], shape: tuple[int, ...]) -> Pretext:  # noqa: ARG002 (subclasses need them)
@@ -110,5 +113,5 @@ class PretextSpec:
         """Refuses samples of a shape that the task cannot take.
 
         Raises:
-            ValueError: it cannot.
+            ValueError: the shape does not fit.
         """

@@ -1,8 +1,8 @@
 """Masked columns of a table, which are restored from the others.
 
-Who knows normal rows knows what one column says of another. An autoencoder that sees a column can copy it, and copies
-what is anomalous too; one that does not see it must remember. Masked autoencoders do so (He et al., CVPR 2022; for
-tables MCM, Yin et al., ICLR 2024). Not in the MemAE paper.
+An autoencoder that sees a column can copy it, even if it is anomalous. One that does not see it must have learned how
+columns depend on each other in normal rows. This is the idea of masked autoencoders (He et al., CVPR 2022; for tables
+MCM, Yin et al., ICLR 2024). Not in the MemAE paper.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,30 +15,30 @@ from torch import Tensor
 from memae.pretext import Pretext, PretextSpec, Views
 
 GROUPS = 4
-"""Into how many groups the columns are divided, at most, that are masked one after the other."""
+"""Maximum number of groups of columns; scoring masks one group at a time."""
 ROUNDS = 2
-"""How often they are divided anew; a restored value is the mean over the rounds."""
+"""Number of random divisions into groups; a restored value is the mean over them."""
 SHARE = 0.6
-"""Highest probability of a column to be masked in training; that of a row's columns is uniform from 0 up to it."""
+"""Highest probability of masking a column in training; each row's probability is uniform in [0, SHARE]."""
 
 
 @dataclass(frozen=True)
 class ColumnSpec(PretextSpec):
-    """Columns of a table are masked.
+    """Masks columns of a table.
 
     Args:
-        columns: number of features of each column, in their order; a column is masked as a whole.
+        columns: number of features of each column, in order; a column is masked as a whole.
     """
 
     columns: tuple[int, ...]
 
     @property
     def views(self) -> int:
-        """One for each group of columns that is masked."""
+        """One for each group of columns, in all rounds."""
         return ROUNDS * len(torch.arange(len(self.columns)).chunk(GROUPS))
 
     def presented(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The features, and which of them are masked."""
+        """The features and their mask: `(d,)` → `(2 d,)`."""
         return (2 * shape[0],)
 
     def build(self, code: tuple[int, ...], shape: tuple[int, ...]) -> Pretext:  # noqa: ARG002 (no weights)
@@ -46,16 +46,16 @@ class ColumnSpec(PretextSpec):
         return MaskedColumns(self.columns)
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Refuses what is no row of these columns."""
+        """Refuses samples that are not rows of these columns."""
         if not self.columns or min(self.columns) < 1 or (sum(self.columns),) != shape:
             raise ValueError("columns do not fit")
 
 
 class MaskedColumns(Pretext):
-    """Masks columns, in training at random, in scoring group by group, and restores each from the views that mask it.
+    """Masks columns, at random in training and group by group in scoring, and restores each where it is masked.
 
     Args:
-        columns: number of features of each column, in their order.
+        columns: number of features of each column, in order.
     """
 
     owner: Tensor
@@ -63,7 +63,7 @@ class MaskedColumns(Pretext):
 
     def __init__(self, columns: Sequence[int]) -> None:
         super().__init__()
-        cpu: dict[str, Any] = {"device": "cpu"}  # wherever the weights are: these are no weights, but known numbers
+        cpu: dict[str, Any] = {"device": "cpu"}  # also under the device "meta": these are constants, not weights
         owner = torch.repeat_interleave(torch.arange(len(columns), **cpu), torch.tensor(columns, **cpu))
         order = torch.Generator().manual_seed(0)
         permutations = [torch.randperm(len(columns), generator=order, **cpu) for _ in range(ROUNDS)]
@@ -72,25 +72,25 @@ class MaskedColumns(Pretext):
         self.register_buffer("masks", torch.stack([torch.isin(owner, group) for group in groups]))  # (v, d), bool
 
     def views(self, x: Tensor, random: torch.Generator | None = None) -> Views:
-        """Rows with random columns masked; without chance each row once a mask, one mask after the other."""
+        """Rows with random columns masked; with `random` None, all rows once for each mask, `(v · b, d)`."""
         if random is not None:
             return Views(x, self.sampled(len(x), random))
         masked = self.masks[:, None].expand(-1, x.shape[0], -1).flatten(0, 1)
         return Views(x.repeat(len(self.masks), 1), masked, len(self.masks))
 
     def all_views(self, x: Tensor) -> Views:
-        """Rows with nothing masked."""
+        """Rows without masks."""
         return Views(x)
 
     def sampled(self, rows: int, random: torch.Generator) -> Tensor:
-        """Random masks for so many rows of training: `(rows, d)`, bool."""
+        """Random masks `(rows, d)`, bool, for training."""
         columns = int(self.owner[-1]) + 1
         share = SHARE * torch.rand(rows, 1, generator=random)
         masked = torch.rand(rows, columns, generator=random) < share
         return masked.to(self.owner.device)[:, self.owner]
 
     def presented(self, views: Views) -> Tensor:
-        """The features that are not masked, and which are, `(b, d)` → `(b, 2 d)`.
+        """The features, 0 where masked, and the mask: `(b, d)` → `(b, 2 d)`.
 
         Example:
             >>> mask = torch.tensor([[True, False]])
@@ -102,7 +102,7 @@ class MaskedColumns(Pretext):
         return torch.cat([x.masked_fill(masked, 0.0), masked.to(x.dtype)], 1)
 
     def restored(self, decode: Callable[[Tensor], Tensor], read: Tensor, count: int, views: Views) -> Tensor:  # noqa: ARG002
-        """Each feature from the views that masked it, `(v · b, d)` → `(b, d)`; of random masks all features."""
+        """The mean of each feature over the views that mask it, `(b, d)`; with random masks, x̂ as decoded."""
         x_hat = decode(read)
         if views.per_sample == 1:
             return x_hat

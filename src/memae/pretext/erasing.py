@@ -1,4 +1,4 @@
-"""Samples of which a block is erased, so that a network learns to restore what it does not see."""
+"""Erases a block of training samples, so that a network learns to restore what it does not see."""
 
 from dataclasses import dataclass
 
@@ -8,18 +8,18 @@ from torch import Tensor
 from memae.errors import OptionError
 
 OFTEN = 0.7
-"""Share of the samples that lose a block."""
+"""Share of the samples in which a block is erased."""
 
 
 @dataclass(frozen=True)
 class Erasing:
-    """Erases a block of most samples before they are encoded; what is reconstructed is the whole sample.
+    """Erases a block of most samples before they are encoded; the model must reconstruct the whole sample.
 
     Args:
-        share: side of the block over that of the sample, 0 or more and below 1.
+        share: side of the block over the side of the sample, 0 or more and below 1.
 
     Raises:
-        OptionError: the share is out of its range.
+        OptionError: the share is out of range.
     """
 
     share: float
@@ -29,27 +29,27 @@ class Erasing:
             raise OptionError(f"erase must be a share of the side, 0 or more and below 1; got {self.share}")
 
     def __call__(self, x: Tensor, random: torch.Generator) -> Tensor:
-        """Samples `(b, c, *space)` as they are encoded; with a share of 0 as they are."""
+        """Samples `(b, c, *space)` with erased blocks; unchanged if the share is 0."""
         return erased(x, self.share, random) if self.share else x
 
 
 def erased(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Samples `(b, c, *space)` of which a block, somewhere, has the colour of some element; some stay whole.
+    """Samples `(b, c, *space)` with a random block filled by the colour of a random element; some stay whole.
 
-    So a block is often of what lies behind, and a part of the object is gone.
+    The colour is often that of the background, so that a part of the object seems to be missing.
 
     Args:
-        x: samples; they are not changed.
-        share: side of the block over that of the sample.
-        generator: on the CPU, samples which, where, and the colour.
+        x: samples; not changed in place.
+        share: side of the block over the side of the sample.
+        generator: on the CPU; samples whether and where a block is erased, and its colour.
 
     Example:
         >>> erased(torch.tensor([[[0.0, 3.0, 0.0]]]), 0.4, torch.Generator().manual_seed(0))
         tensor([[[0., 3., 0.]]])
     """
     samples = len(x)
-    gone = torch.rand(samples, generator=generator) < OFTEN
-    mask = gone.reshape(samples, *[1] * (x.ndim - 1))
+    erases = torch.rand(samples, generator=generator) < OFTEN
+    mask = erases.reshape(samples, *[1] * (x.ndim - 1))
     for axis, side in enumerate(x.shape[2:], 2):
         length = max(round(share * side), 1)
         start = torch.randint(side - length + 1, (samples, 1), generator=generator)
@@ -57,6 +57,6 @@ def erased(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
         inside = (position >= start) & (position < start + length)
         mask = mask & inside.reshape(samples, *[side if each == axis else 1 for each in range(1, x.ndim)])
     elements = x.flatten(2)
-    one = torch.randint(elements.shape[2], (samples,), generator=generator).to(x.device)
-    colour = elements[torch.arange(samples, device=x.device), :, one].reshape(samples, -1, *[1] * (x.ndim - 2))
+    index = torch.randint(elements.shape[2], (samples,), generator=generator).to(x.device)
+    colour = elements[torch.arange(samples, device=x.device), :, index].reshape(samples, -1, *[1] * (x.ndim - 2))
     return torch.where(mask.to(x.device), colour, x)

@@ -1,8 +1,7 @@
-"""Rotated images, and how well their rotation is predicted from the memory read-out.
+"""Rotated images, whose rotation is predicted from the memory read-out.
 
-Who knows the normal images knows which way up they are; the rotation of an anomaly is predicted badly (Golan and
-El-Yaniv, Deep Anomaly Detection Using Geometric Transformations, NeurIPS 2018; Hendrycks et al., NeurIPS 2019). Not in
-the MemAE paper.
+A model of normal images predicts their rotation well, and that of anomalies badly (Golan and El-Yaniv, Deep Anomaly
+Detection Using Geometric Transformations, NeurIPS 2018; Hendrycks et al., NeurIPS 2019). Not in the MemAE paper.
 """
 
 import math
@@ -17,7 +16,7 @@ from memae.pretext import Pretext, PretextSpec, Views
 
 @dataclass(frozen=True)
 class RotationSpec(PretextSpec):
-    """Images are rotated.
+    """Rotates images and predicts the rotation.
 
     Args:
         rotations: number of rotations, 2 or 4, that the rotation head predicts from the memory read-out.
@@ -30,16 +29,16 @@ class RotationSpec(PretextSpec):
         return Rotations(math.prod(code), self.rotations)
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Refuses what is no image, and quarters of images that are not square."""
+        """Refuses samples that are not images, and 4 rotations of images that are not square."""
         if len(shape) != 3 or self.rotations not in (2, 4) or self.rotations > rotations_of(shape[1:]):
             raise ValueError(f"{self.rotations} rotations do not fit samples of {shape}")
 
 
 class Rotations(Pretext):
-    """Shows images in every rotation, restores the upright ones, and predicts the rotation of each.
+    """Encodes images in every rotation, restores the upright ones, and predicts the rotation of each.
 
     Args:
-        features: of a whole code.
+        features: number of features of a whole code.
         rotations: 2 or 4.
     """
 
@@ -49,11 +48,11 @@ class Rotations(Pretext):
         self.head = nn.Linear(features, rotations)
 
     def views(self, x: Tensor, random: torch.Generator | None = None) -> Views:  # noqa: ARG002 (all of them, always)
-        """Images in every rotation, upright first."""
+        """Images in every rotation, upright first: `(rotations · b, c, h, w)`."""
         return Views(rotated(x, self.rotations))
 
     def restored(self, decode: Callable[[Tensor], Tensor], read: Tensor, count: int, views: Views) -> Tensor:  # noqa: ARG002
-        """The reconstructions of the upright images; the others are only told apart."""
+        """The reconstructions of the upright images; of the others only the rotation is predicted."""
         return decode(read[:count])
 
     def surprise(self, read: Tensor, views: Views) -> Tensor | None:  # noqa: ARG002 (their order is known)
@@ -62,12 +61,12 @@ class Rotations(Pretext):
 
 
 def rotations_of(space: Sequence[int]) -> int:
-    """Number of rotations of an image `(h, w)` that keep its size: 4 if it is square, else 2."""
+    """Number of rotations that keep the size `(h, w)` of an image: 4 if it is square, else 2."""
     return 4 if space[0] == space[1] else 2
 
 
 def rotated(x: Tensor, rotations: int) -> Tensor:
-    """Images `(b, c, h, w)` → `(rotations · b, c, h, w)`: all of them upright, then all rotated once, and so on.
+    """Images `(b, c, h, w)` → `(rotations · b, c, h, w)`: all upright, then all rotated once, and so on.
 
     Example:
         >>> rotated(torch.tensor([[[[1.0, 2.0]]]]), 2).flatten(1).tolist()
@@ -77,9 +76,9 @@ def rotated(x: Tensor, rotations: int) -> Tensor:
 
 
 def cross_entropy(logits: Tensor, rotations: int) -> Tensor:
-    """How badly rotations are predicted, `(rotations · b, rotations)` → `(b,)`, nats, mean over the rotations.
+    """Cross-entropy of predicted rotations in nats, mean over the rotations: `(rotations · b, rotations)` → `(b,)`.
 
-    A guess has log(rotations).
+    A uniform guess has log(rotations).
 
     Example:
         >>> cross_entropy(torch.zeros(4, 2), 2)

@@ -1,6 +1,6 @@
-"""Clips as pictures of motion, and how well their playback speed is predicted from the memory read-out.
+"""Clips as pictures of motion, whose playback speed is predicted from the memory read-out.
 
-Who knows normal motion knows its speed; what moves otherwise is taken for a clip that was played faster, or not known
+A model of normal motion predicts its speed well; abnormal motion is taken for a faster clip, or its speed is uncertain
 (Georgescu et al., Anomaly Detection in Video via Self-Supervised and Multi-Task Learning, CVPR 2021, for detected
 objects; here for each position of a frame). Not in the MemAE paper.
 """
@@ -15,26 +15,26 @@ from torch.nn.functional import adaptive_avg_pool2d
 from memae.pretext import Pretext, PretextSpec, Views
 
 SHARPER = 4.0
-"""Differences of neighbouring frames are small beside the frames themselves."""
+"""Factor on differences of neighbouring frames, which are small compared to the frames."""
 GROUND = 0.02
-"""What a position counts without motion, where the mean position counts 1: nothing there shows a speed."""
+"""Weight of a position without motion, which shows no speed; the mean weight of motion is 1."""
 SMALL = 1e-3
-"""Nats of surprise below which there is little to learn."""
+"""Minimum mean surprise, in nats, that the loss is normalised by: below, there is little to learn."""
 
 
 @dataclass(frozen=True)
 class SpeedSpec(PretextSpec):
-    """The frames of a clip, and what changes between them, are the channels of one picture; its speed is predicted.
+    """Makes frames of a clip and their differences the channels of one picture, and predicts the playback speed.
 
     Args:
-        speeds: how many times as fast clips are played; the first is 1, as filmed. With 1 alone nothing is predicted.
+        speeds: playback speeds as multiples of the original; the first is 1. With 1 alone, nothing is predicted.
     """
 
     speeds: tuple[int, ...]
 
     @property
     def by_position(self) -> bool:
-        """At each position."""
+        """True: the speed is predicted at each position."""
         return True
 
     def presented(self, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -52,21 +52,21 @@ class SpeedSpec(PretextSpec):
         return Speeds(code[0], self.speeds, shape[1])
 
     def check(self, shape: tuple[int, ...]) -> None:
-        """Refuses what is no clip, and clips of one frame or one row."""
+        """Refuses samples that are not clips, and clips of one frame, row or column."""
         if len(shape) != 4 or min(shape[1:]) < 2:
             raise ValueError("only clips have speeds")
 
 
 class Speeds(Pretext):
-    """Shows clips as filmed and at another speed, restores those as filmed, and predicts the speed at each position.
+    """Encodes clips at original and other speed, restores the former, and predicts the speed at each position.
 
-    In training the clips are cut from longer ones, here called films, from the middle of which a clip of every speed
-    can be taken; see `span`.
+    Training samples are longer clips, here called films, from whose middle a clip of every speed can be taken; see
+    `span`.
 
     Args:
-        features: of a position of the code.
-        speeds: the first is 1, as filmed; −1 is backwards.
-        length: frames of a clip.
+        features: number of features of a position of the code.
+        speeds: the first is 1, the original speed; −1 is backwards.
+        length: frames per clip.
     """
 
     def __init__(self, features: int, speeds: Sequence[int], length: int) -> None:
@@ -76,9 +76,9 @@ class Speeds(Pretext):
         self.head = nn.Conv2d(features, len(speeds), 1)
 
     def views(self, x: Tensor, random: torch.Generator | None = None) -> Views:
-        """Clips as they are; of films `(b, c, span, h, w)` the clips as filmed and then at another speed each.
+        """Clips unchanged; films `(b, c, span, h, w)` as clips at original speed, then each at another speed.
 
-        The key is the index in `speeds` of each film's other speed `(b,)`, which without chance go in turn.
+        For films, the key `(b,)` is the index in `speeds` of the other speed; with `random` None, they take turns.
         """
         if x.shape[2] <= self.length:
             return Views(x)
@@ -89,58 +89,58 @@ class Speeds(Pretext):
             key = 1 + torch.arange(x.shape[0]) % others
         steps = torch.arange(self.length) - self.length // 2
         frames = [x.shape[2] // 2 + self.speeds[other] * steps for other in key.tolist()]
-        played = [film[:, places] for film, places in zip(x, frames, strict=True)]
+        played = [film[:, indices] for film, indices in zip(x, frames, strict=True)]
         return Views(torch.cat([self.as_scored(x), torch.stack(played)]), key)
 
     def presented(self, views: Views) -> Tensor:
-        """Frames, motion and positions of clips, as the channels of one picture."""
+        """Frames, motion and pixel coordinates of clips as the channels of one picture."""
         return with_positions(stacked(views.samples))
 
     def as_scored(self, x: Tensor) -> Tensor:
-        """The clips in the middle of films `(b, c, frames, h, w)`, as filmed: `(b, c, length, h, w)`."""
+        """The clips in the middle of films at original speed, `(b, c, frames, h, w)` → `(b, c, length, h, w)`."""
         start = (x.shape[2] - self.length) // 2
         return x[:, :, start : start + self.length]
 
     def target(self, x: Tensor) -> Tensor:
-        """Frames and motion of the clips."""
+        """Frames and motion of the clips at original speed."""
         return stacked(self.as_scored(x))
 
     def restored(self, decode: Callable[[Tensor], Tensor], read: Tensor, count: int, views: Views) -> Tensor:  # noqa: ARG002
-        """The reconstructions of the clips as filmed; the others are only told apart."""
+        """The reconstructions of the clips at original speed; of the others only the speed is predicted."""
         return decode(read[:count])
 
     def surprise(self, read: Tensor, views: Views) -> Tensor | None:
-        """Of clips `log_odds` `(b, h, w)`, of films `cross_entropy` `(b,)`; None where there is one speed alone."""
+        """`log_odds` `(b, h, w)` of clips or `cross_entropy` `(b,)` of films; for clips None with a single speed."""
         if views.key is not None:
             return self.cross_entropy(read, views)
         return self.log_odds(read) if len(self.speeds) > 1 else None
 
     def loss(self, surprise: Tensor, error: Tensor) -> Tensor:
-        """In the unit of the surprise besides, for most speeds are predicted from the start."""
+        """See `Pretext.loss`; also divided by the mean surprise, for most speeds are predicted well from the start."""
         return super().loss(surprise, error) / surprise.detach().mean().clamp_min(SMALL)
 
     def restored_well(self, raw: Tensor, x_hat: Tensor) -> Tensor:  # noqa: ARG002 (frames and motion are no clip)
-        """Clips in which nothing moves."""
+        """Clips without motion: the first frame of `raw`, repeated."""
         return raw[:, :, :1].expand_as(raw)
 
     def log_probability(self, read: Tensor) -> Tensor:
-        """Of each speed at each position `(b, speeds, h, w)`, from what was read `(b, c, h, w)`."""
+        """Log-probability of each speed at each position `(b, speeds, h, w)`, from the read-out `(b, c, h, w)`."""
         logits: Tensor = self.head(read)
         return logits.log_softmax(1)
 
     def log_odds(self, read: Tensor) -> Tensor:
-        """Log-odds that a position is not played as filmed `(b, h, w)`: how surprising it is, and how ordinary.
+        """Log-odds that a position is not played at original speed `(b, h, w)`.
 
-        The logarithm of a likelihood ratio, which is the best test of one against the other (Neyman and Pearson, 1933).
+        It is the logarithm of a likelihood ratio, the most powerful test statistic (Neyman and Pearson, 1933).
         """
         predicted = self.log_probability(read)
         return predicted[:, 1:].logsumexp(1) - predicted[:, 0]
 
     def cross_entropy(self, read: Tensor, views: Views) -> Tensor:
-        """How badly the speeds of films are predicted `(b,)`, nats, mean over positions by how much moves there.
+        """Cross-entropy of the predicted speeds of films `(b,)` in nats; mean over positions, weighted by motion.
 
         Args:
-            read: what the memory answered to the views `(2b, c, h, w)`.
+            read: memory read-out of the views `(2b, c, h, w)`.
             views: of films.
         """
         assert views.key is not None  # noqa: S101 (films have one)
@@ -155,7 +155,7 @@ class Speeds(Pretext):
 
 
 def motion(clips: Tensor) -> Tensor:
-    """What changes from each frame to the next, `(b, c, t, h, w)` → `(b, c · (t − 1), h, w)`."""
+    """Amplified differences of consecutive frames, `(b, c, t, h, w)` → `(b, c · (t − 1), h, w)`."""
     return clips.diff(dim=2).mul(SHARPER).flatten(1, 2)
 
 
@@ -165,20 +165,20 @@ def stacked(clips: Tensor) -> Tensor:
 
 
 def with_positions(pictures: Tensor) -> Tensor:
-    """Pictures with the row and the column of each pixel, −1 to 1, as two channels more: `(b, c + 2, h, w)`.
+    """Adds the row and column of each pixel, −1 to 1, as two channels: `(b, c + 2, h, w)`.
 
-    How fast people walk and how large they are depends on where they are (Liu et al., An intriguing failing of
+    Size and speed of people in a picture depend on their position (CoordConv: Liu et al., An intriguing failing of
     convolutional neural networks and the CoordConv solution, NeurIPS 2018).
     """
     height, width = pictures.shape[2:]
     rows = torch.linspace(-1, 1, height, dtype=pictures.dtype, device=pictures.device)
     columns = torch.linspace(-1, 1, width, dtype=pictures.dtype, device=pictures.device)
-    where = torch.stack([rows[:, None].expand(-1, width), columns.expand(height, -1)])
-    return torch.cat([pictures, where.expand(pictures.shape[0], -1, -1, -1)], 1)
+    coordinates = torch.stack([rows[:, None].expand(-1, width), columns.expand(height, -1)])
+    return torch.cat([pictures, coordinates.expand(pictures.shape[0], -1, -1, -1)], 1)
 
 
 def span(speeds: Sequence[int], length: int) -> int:
-    """Frames of a film from which a clip of every speed can be taken; its middle is that of all of them.
+    """Number of frames of a film from which a clip of every speed can be taken, all centred on the film's middle.
 
     Example:
         >>> span((1, 2, 3, -1), 9)

@@ -1,4 +1,4 @@
-"""What a score means: higher = more anomalous. From raw samples to scores, thresholds and p-values."""
+"""From raw samples to scores (higher = more anomalous), thresholds and p-values."""
 
 from memae.scoring.scorer import Floats, Network, Scaling, Scorer, Scores, chunk_size, decoded_items
 

@@ -1,4 +1,4 @@
-"""How measures are weighed against each other, by held-out normal samples alone."""
+"""Weights of the measures in the score, fitted on held-out normal samples."""
 
 from collections.abc import Sequence
 from typing import Self
@@ -10,11 +10,12 @@ from memae.scoring.measures import Measure
 
 
 class Balance(nn.Module):
-    """Measures of samples → one value, at each position where they have positions.
+    """Weighted sum of k measures, at each position if they have positions.
 
     Args:
-        weights: of the k measures `(k,)`; None lets the first count alone.
-        baseline: what measures are at each position besides their mean over all positions, `(k, h, w)`; None for none.
+        weights: `(k,)`; None takes the first measure alone.
+        baseline: subtracted from the measures at each position `(k, h, w)`: their normal deviation from the mean over
+            all positions; None for none.
     """
 
     weights: Tensor | None
@@ -28,14 +29,14 @@ class Balance(nn.Module):
     @classmethod
     @torch.no_grad()
     def fit(cls, measures: Sequence[Measure], normal: Tensor) -> Self:
-        """Weighs each measure in its standard deviation over normal samples, by how far it can be trusted.
+        """Weights each measure by its trust over its standard deviation on normal samples.
 
-        Where measures have positions, those of the highest position of each sample count; and the mean at each
-        position, less that of all positions, becomes the baseline: where people walk close by, more moves than where
-        they walk far off.
+        For measures with positions, the standard deviation is that of each sample's highest position, and the baseline
+        is the mean at each position minus the mean over all positions: people close to the camera cause more motion
+        than people far away.
 
         Args:
-            measures: k of them.
+            measures: k of them; a single one gets no weight.
             normal: their values for held-out normal samples, `(n, k)` or `(n, k, h, w)`.
         """
         baseline = None
@@ -47,11 +48,11 @@ class Balance(nn.Module):
         highest = normal if normal.ndim == 2 else normal.flatten(2).amax(2)
         deviation = highest.std(0, correction=0)
         weights = (1 / torch.where(deviation > 0, deviation, 1.0)).double()
-        trust = [measure.trust(normal[:, place]).to(weights) for place, measure in enumerate(measures)]
+        trust = [measure.trust(normal[:, index]).to(weights) for index, measure in enumerate(measures)]
         return cls(weights * torch.stack(trust), baseline)
 
     def forward(self, values: Tensor) -> Tensor:
-        """The weighed sum of measures `(b, k, …)` → `(b, …)`."""
+        """The weighted sum of measures: `(b, k)` → `(b,)`, or `(b, k, h, w)` → `(b, h, w)`."""
         if self.baseline is not None:
             values = values - self.baseline
         if self.weights is None:

@@ -1,4 +1,4 @@
-"""How sure: held-out normal scores give thresholds and conformal p-values.
+"""Thresholds and conformal p-values from the scores of held-out normal samples.
 
 References:
     Bates et al., Testing for outliers with conformal p-values, Annals of Statistics 51 (2023),
@@ -17,7 +17,7 @@ from memae.errors import InputError, OptionError
 
 
 class Judged(NamedTuple):
-    """What a calibration says of the scores of n samples; `Calibration.judge` makes it, and nothing else does."""
+    """Scores of n samples with their p-values and flags; made by `Calibration.judge` alone."""
 
     score: Tensor  # (n,), float64, higher = more anomalous
     p_value: Tensor  # (n,), float64
@@ -25,7 +25,7 @@ class Judged(NamedTuple):
 
     @classmethod
     def joined(cls, parts: Iterable[Self]) -> Self:
-        """All parts as one; none are no samples."""
+        """Concatenates parts; without parts, the result has no samples."""
         columns = list(zip(*parts, strict=True))
         if not columns:
             return cls(torch.zeros(0).double(), torch.zeros(0).double(), torch.zeros(0, dtype=torch.bool))
@@ -33,17 +33,17 @@ class Judged(NamedTuple):
 
 
 class Calibration(nn.Module):
-    """Scores of held-out normal samples, and the false-alarm rate to keep.
+    """Scores of held-out normal samples and the false-alarm rate.
 
-    Both the rate and the scores can be exchanged after training; the model stays as it is.
+    Both can be replaced after training, without a change to the model.
 
     Args:
         scores: anomaly scores of normal samples that the model was not trained on `(n,)`.
         false_alarm_rate: share of normal samples that may be flagged, in (0, 1).
 
     Raises:
-        InputError: no scores, or one that is not finite.
-        OptionError: a rate outside (0, 1).
+        InputError: there are no scores, or a score is not finite.
+        OptionError: the rate lies outside (0, 1).
 
     Example:
         >>> calibration = Calibration(torch.arange(99.0), false_alarm_rate=0.05)
@@ -55,9 +55,9 @@ class Calibration(nn.Module):
         tensor([False,  True])
     """
 
-    scores: Tensor
+    scores: Tensor  # (n,), float64, ascending
     rate: Tensor
-    limit: Tensor  # the threshold at that rate
+    limit: Tensor  # the threshold at this rate
 
     def __init__(self, scores: Tensor, false_alarm_rate: float = 0.05) -> None:
         super().__init__()
@@ -68,8 +68,8 @@ class Calibration(nn.Module):
             raise InputError("calibration scores must be finite; the model or the held-out data hold NaN or infinity")
         self.register_buffer("scores", scores.sort().values)
         self.register_buffer("rate", torch.tensor(checked_rate(false_alarm_rate), dtype=torch.float64))
-        # a buffer, since an exported graph would round a number to float32, which the held-out score that is the
-        # threshold may exceed
+        # A buffer: an exported graph would round a Python number to float32, and the held-out score that is the
+        # threshold might exceed it.
         self.register_buffer("limit", torch.tensor(self.threshold(), dtype=torch.float64), persistent=False)
 
     @property
@@ -78,78 +78,85 @@ class Calibration(nn.Module):
         return float(self.rate)
 
     def judge(self, scores: Tensor) -> Judged:
-        """The one decision: p-value and flag of each score, in float64, on the device of `scores`.
+        """p-value and flag of each score `(n,)`, in float64, on the device of `scores`; the only place that decides.
 
-        A score that is not a number is flagged: an exported graph, which runs this too, refuses nothing.
+        NaN is flagged, since an exported graph, which includes this, cannot raise errors.
         """
         score = scores.detach().double()
         return Judged(score, self.p_value(score), ~(score <= self.limit.to(score.device)))
 
     def p_value(self, scores: Tensor) -> Tensor:
-        """Conformal p-values: (1 + number of held-out scores as high) / (n + 1), float64, shape and device of `scores`.
+        """Conformal p-values (1 + number of held-out scores ≥ score) / (n + 1).
 
-        A normal sample gets p ≤ α with probability at most α, if it is exchangeable with the held-out ones.
+        They are float64, with the shape and on the device of `scores`. A normal sample that is exchangeable with the
+        held-out ones gets p ≤ α with probability at most α.
         """
         search = _below if torch.compiler.is_exporting() else torch.searchsorted
         below = search(self.scores, scores.detach().to(self.scores))
         return (1 + len(self.scores) - below).double().to(scores.device) / (len(self.scores) + 1)
 
     def strength(self, scores: Tensor) -> Tensor:
-        """Scores on a scale from 0, the lowest held-out one or less, to 1, the threshold, and beyond; for pictures."""
+        """Scores rescaled for pictures: 0 up to the lowest held-out score, 1 at the threshold, more above it."""
         low, high = float(self.scores[0]), self.threshold()
         return ((scores - low) / max(high - low, torch.finfo(scores.dtype).tiny)).clamp_min(0)
 
     def threshold(self, rate: float | None = None) -> float:
-        """The score above which a sample is flagged at a false-alarm rate, which is p-value ≤ rate.
+        """The score above which a sample is flagged (p-value ≤ rate).
 
-        Infinite where fewer than 1 / rate − 1 held-out scores are known: the promise cannot be kept then.
+        Infinite with fewer than 1 / rate − 1 held-out scores, which are too few to guarantee the rate.
+
+        Args:
+            rate: false-alarm rate in (0, 1); None takes that of the calibration.
         """
         allowed = self._allowed(rate)
         return float(self.scores[-allowed]) if allowed else math.inf
 
     def promised(self, rate: float | None = None) -> float:
-        """Share of normal samples that the threshold flags: the rate, rounded down to what so many scores can tell.
+        """Expected share of normal samples that are flagged: the rate, rounded down to a multiple of 1 / (n + 1).
 
-        Less where scores are equal.
+        Less if held-out scores are tied.
+
+        Args:
+            rate: see `threshold`.
         """
         return self._allowed(rate) / (len(self.scores) + 1)
 
     def _allowed(self, rate: float | None) -> int:
-        """How many held-out scores may be as high as the threshold or higher."""
+        """Number of held-out scores at or above the threshold, without ties."""
         rate = self.false_alarm_rate if rate is None else checked_rate(rate)
         return min(math.floor(rate * (len(self.scores) + 1) + 1e-9), len(self.scores))
 
     def smallest_rate(self) -> float:
-        """The lowest false-alarm rate that so many held-out scores can promise."""
+        """The lowest false-alarm rate that n held-out scores can guarantee: 1 / (n + 1)."""
         return 1 / (len(self.scores) + 1)
 
     def can_keep(self) -> bool:
-        """Whether so many held-out scores can promise the false-alarm rate in use."""
+        """Whether there are enough held-out scores to guarantee the false-alarm rate."""
         return self.smallest_rate() <= self.false_alarm_rate * (1 + 1e-9)
 
 
-def _below(known: Tensor, scores: Tensor) -> Tensor:
-    """How many of `known`, ascending, are lower than each score: `torch.searchsorted` by what every engine can do."""
+def _below(ascending: Tensor, scores: Tensor) -> Tensor:
+    """Number of scores in `ascending` below each score: `torch.searchsorted` by operators that engines support."""
     count = torch.zeros_like(scores, dtype=torch.int64)
-    for power in reversed(range(len(known).bit_length())):
+    for power in reversed(range(len(ascending).bit_length())):
         further = count + 2**power
-        lower = ~(known[further.clamp_max(len(known)) - 1] >= scores)  # NaN is above all, as there
-        count = torch.where((further <= len(known)) & lower, further, count)
+        lower = ~(ascending[further.clamp_max(len(ascending)) - 1] >= scores)  # NaN is above all, as in searchsorted
+        count = torch.where((further <= len(ascending)) & lower, further, count)
     return count
 
 
 def discoveries(p_values: Tensor, rate: float) -> Tensor:
-    """Which samples of a batch are anomalies, so that of those named a share of `rate` at most is normal, on average.
+    """Flags samples of a batch such that on average at most a share of `rate` of the flagged samples is normal.
 
-    The procedure of Benjamini and Hochberg: a sample is judged by its p-value and by how many others have low ones.
-    Conformal p-values all depend on the same held-out scores, and it keeps its promise (Bates et al., Theorem 2).
+    This is the procedure of Benjamini and Hochberg, whose limit for p-values depends on all p-values of the batch. The
+    guarantee also holds for conformal p-values, which all depend on the same held-out scores (Bates et al., Theorem 2).
 
     Args:
         p_values: of the whole batch `(m,)`.
         rate: the false-discovery rate, in (0, 1).
 
     Returns:
-        bool, `(m,)`.
+        flags `(m,)`, bool.
 
     Example:
         >>> discoveries(torch.tensor([0.01, 0.02, 0.03, 0.5]), 0.05)
@@ -164,7 +171,12 @@ def discoveries(p_values: Tensor, rate: float) -> Tensor:
 
 
 def fewest_discoveries(held_out: int, samples: int, rate: float) -> int:
-    """How many of so many samples must lie above all held-out scores together for `discoveries` to name any.
+    """Number of samples above all held-out scores without which `discoveries` flags none.
+
+    Args:
+        held_out: number of held-out scores.
+        samples: number of samples in the batch.
+        rate: the false-discovery rate.
 
     Example:
         >>> fewest_discoveries(held_out=99, samples=1000, rate=0.1)
@@ -174,22 +186,26 @@ def fewest_discoveries(held_out: int, samples: int, rate: float) -> int:
 
 
 def checked_rate(rate: float, name: str = "false-alarm") -> float:
-    """`rate` if it lies in (0, 1)."""
+    """`rate` as a float.
+
+    Raises:
+        OptionError: it lies outside (0, 1).
+    """
     if not 0 < rate < 1:
         raise OptionError(f"the {name} rate must lie between 0 and 1, both excluded; got {rate}")
     return float(rate)
 
 
 def checked_scores(scores: object) -> Tensor:
-    """Anomaly scores `(n,)` of any form of array.
+    """Anomaly scores `(n,)` of any array type as float64.
 
     Raises:
-        InputError: they are something else, for instance the samples.
+        InputError: they are not one-dimensional and numeric, for instance samples instead of scores.
     """
-    found = scores.detach().cpu().numpy() if isinstance(scores, Tensor) else np.asarray(scores)
-    if found.ndim != 1 or found.dtype.kind not in "fiu":
+    array = scores.detach().cpu().numpy() if isinstance(scores, Tensor) else np.asarray(scores)
+    if array.ndim != 1 or array.dtype.kind not in "fiu":
         raise InputError(
             "recalibrate takes anomaly scores of normal samples, numbers (n,), as anomaly_score gives them; "
-            f"got {type(scores).__name__} of shape {found.shape}"
+            f"got {type(scores).__name__} of shape {array.shape}"
         )
-    return torch.from_numpy(found.astype(np.float64))
+    return torch.from_numpy(array.astype(np.float64))

@@ -1,4 +1,4 @@
-"""Whether the promise still holds: are today's scores of normal samples like those of the calibration?
+"""Drift check: whether new scores of normal samples still match those of the calibration.
 
 References:
     Vovk, Conditional validity of inductive conformal predictors, ACML 2012: the realised rate is beta-distributed.
@@ -17,23 +17,23 @@ from memae.scoring.calibration import Calibration
 
 Verdict = Literal["like", "higher", "lower", "spread"]
 LEVEL = 0.01
-"""How often scores that are like those of the calibration may be told to be not."""
+"""Significance level: probability of a drift verdict without drift."""
 WINDOW = 5.0
-"""Correlation times over which autocorrelations are summed up; beyond, they are noise."""
+"""Number of correlation times over which autocorrelations are summed; beyond, they are noise."""
 
 
 @dataclass(frozen=True)
 class Drift:
-    """How scores of today compare with those of the calibration."""
+    """Comparison of new scores with those of the calibration."""
 
     verdict: Verdict  # "like", "higher" or "lower" than at calibration, or with another "spread"
-    p_value: float  # how often scores that are like those of the calibration differ as much
-    realised: float  # share of today's scores above the threshold
-    promised: float  # that share over all calibrations and samples, if normal scores are what they were
-    low: float  # the band in which `realised` then lies with 95 %
+    p_value: float  # probability of a difference at least this large without drift
+    realised: float  # share of the new scores above the threshold
+    promised: float  # expected share above the threshold without drift
+    low: float  # lower and upper end of the band that contains `realised` with 95 % probability without drift
     high: float
     samples: int
-    independent: int  # as many independent ones they are worth
+    independent: int  # effective sample size: as many independent scores tell as much
 
     @property
     def sentence(self) -> str:
@@ -46,8 +46,8 @@ class Drift:
         p_value = "p < 0.0001" if self.p_value < 1e-4 else f"p = {self.p_value:.2g}"
         return (
             f"the scores are {begin} ({p_value}): of {self.samples}{worth}, {self.realised:.2%} lie above "
-            f"the threshold, where {self.promised:.2%} were promised and {self.low:.2%} to {self.high:.2%} would be "
-            f"chance{alone}{advice}"
+            f"the threshold, where {self.promised:.2%} were promised and {self.low:.2%} to {self.high:.2%} are "
+            f"consistent with chance{alone}{advice}"
         )
 
 
@@ -55,30 +55,30 @@ _WORDS: dict[Verdict, tuple[str, str]] = {
     "like": ("like at calibration", ""),
     "higher": (
         "higher than at calibration",
-        "; look at the highest: if they are normal, recalibrate with normal samples of today, or refit",
+        "; look at the highest: if they are normal, recalibrate with current normal samples, or refit",
     ),
     "lower": (
         "lower than at calibration",
-        "; the threshold may be missing anomalies: recalibrate with normal samples of today, or refit",
+        "; the threshold may miss anomalies: recalibrate with current normal samples, or refit",
     ),
     "spread": (
-        "spread otherwise than at calibration",
-        "; look at some: if they are normal, recalibrate with normal samples of today, or refit",
+        "spread differently than at calibration",
+        "; look at some: if they are normal, recalibrate with current normal samples, or refit",
     ),
 }
 
 
 def drift(calibration: Calibration, scores: Tensor, *, correlated: bool = False) -> Drift:
-    """Compares scores of today, most of which should be normal, with those of the calibration.
+    """Compares new scores, most of which should be normal, with those of the calibration.
 
-    Two tests share the level of 1 %: of Kolmogorov and Smirnov, whether the scores are distributed alike; and, since
-    alarms are made of the highest scores alone, whether more or fewer of them exceed the threshold than chance allows.
+    Two tests share the level of 1 %: the Kolmogorov–Smirnov test compares the distributions; the second tests whether
+    more or fewer scores exceed the threshold than chance allows, since alarms depend on the highest scores alone.
 
     Args:
         calibration: held-out scores and threshold.
-        scores: of today `(m,)`.
-        correlated: whether scores that follow each other are alike, as those of frames. All then count as fewer, by the
-            correlation time of today's.
+        scores: new scores `(m,)`.
+        correlated: whether consecutive scores are correlated, as those of frames. Both sample sizes are then divided by
+            the correlation time of the new scores.
 
     Raises:
         InputError: no scores.
@@ -94,14 +94,14 @@ def drift(calibration: Calibration, scores: Tensor, *, correlated: bool = False)
 
     today = scores.detach().double().cpu().flatten()
     if not len(today):
-        raise InputError("a drift check needs scores of today; got none")
-    known = calibration.scores.cpu()
+        raise InputError("a drift check needs current scores; got none")
+    held_out = calibration.scores.cpu()
     share = 1 / correlation_time(today) if correlated else 1.0
-    n, m = (max(round(len(each) * share), 1) for each in (known, today))
+    n, m = (max(round(len(each) * share), 1) for each in (held_out, today))
     realised = float((today > calibration.threshold()).double().mean())
     promised = calibration.promised()
     low, high = _band(promised, n, m, 0.95)
-    apart = kstwo.sf(ks_2samp(known.numpy(), today.numpy()).statistic, max(round(n * m / (n + m)), 1))
+    apart = kstwo.sf(ks_2samp(held_out.numpy(), today.numpy()).statistic, max(round(n * m / (n + m)), 1))
     alarms = _of_alarms(promised, n, m, realised)
     p_value = min(2 * min(float(apart), alarms), 1.0)
     verdict: Verdict = "like"
@@ -115,9 +115,9 @@ def drift(calibration: Calibration, scores: Tensor, *, correlated: bool = False)
 
 
 def promised_band(calibration: Calibration, samples: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Where the share of flagged ones among so many new normal samples lies, with at least this probability.
+    """Band that contains the flagged share of `samples` new normal samples with probability `confidence` or more.
 
-    Exact for scores without ties: over calibrations and samples, the number of flagged ones is beta-binomial.
+    Exact for scores without ties: over calibrations and samples, the number of flagged samples is beta-binomial.
 
     Example:
         >>> low, high = promised_band(Calibration(torch.arange(999.0), 0.05), 1000)
@@ -135,7 +135,7 @@ def _band(promised: float, n: int, m: int, confidence: float) -> tuple[float, fl
 
 
 def _of_alarms(promised: float, n: int, m: int, realised: float) -> float:
-    """How often so many of m samples are flagged, or a share as unusual on the other side."""
+    """Two-sided p-value of a share `realised` of flagged samples among m; 1 if none can be flagged."""
     if not promised:
         return 1.0
     flagged = _flagged(promised, n, m)
@@ -144,16 +144,16 @@ def _of_alarms(promised: float, n: int, m: int, realised: float) -> float:
 
 
 def _flagged(promised: float, n: int, m: int) -> Any:
-    """How many of m new normal samples are flagged, over calibrations of n scores: a distribution of SciPy's."""
+    """SciPy distribution of the number of flagged samples among m normal ones, over calibrations of n scores."""
     from scipy.stats import betabinom  # noqa: PLC0415 (slow to import)
 
     return betabinom(m, promised * (n + 1), (1 - promised) * (n + 1))
 
 
 def correlation_time(scores: Tensor) -> float:
-    """How many consecutive scores `(m,)` tell as much as an independent one: 1 + 2 Σ of the autocorrelations.
+    """Number of consecutive scores `(m,)` that tell as much as an independent one: 1 + 2 Σ of the autocorrelations.
 
-    The sum goes up to the first lag that is `WINDOW` times what has been summed up; a constant series counts as 1.
+    The sum stops at the first lag that is at least `WINDOW` times the sum so far; a constant series has the value 1.
 
     Example:
         >>> correlation_time(torch.randn(10000, generator=torch.Generator().manual_seed(0))) < 1.1

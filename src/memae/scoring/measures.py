@@ -1,7 +1,7 @@
-"""Ways to be unlike normal, each the larger the more anomalous: errors, the surprise of a pretext task, distances.
+"""Measures of abnormality, higher = more anomalous: errors, the surprise of a pretext task, distances.
 
-A new measure is one class here. What it keeps of normal samples are buffers, given at construction; `fitting` computes
-them.
+A new measure is one class here. What it learns from normal samples is computed by `fitting`, given at construction and
+stored in buffers.
 """
 
 import math
@@ -19,61 +19,65 @@ from memae.parameters import Reduction
 from memae.scoring.neighbours import distance_to_nearest
 
 LEAST_EXPECTED = 0.05
-"""Normalised error that is expected of an element at least: what was always met exactly may vary a little."""
+"""Minimum expected error of a normalised element: small deviations are tolerated even where held-out errors are 0."""
 CERTAIN = 0.01
-"""Nats of surprise below which differences hardly count: the model is sure either way."""
+"""Surprise in nats below which differences hardly count: the model is certain anyway."""
 CONTRAST = 0.01
-"""Variance of elements, of a range of 1, that a sample counts as having at least: a flat one has none."""
+"""Minimum variance of a sample in `RelativeError`, for elements in a range of 1: a flat sample has none."""
 
 
 class Measured(NamedTuple):
-    """What a measure says of b samples."""
+    """Values of a measure for b samples."""
 
     value: Tensor  # (b,), or of each position (b, h, w); higher = more anomalous
-    parts: Tensor | None = None  # (b, *shape): that of each element; None where that cannot be told
+    parts: Tensor | None = None  # (b, *target): the part of each element; None if the value has no such parts
 
 
 class Measure(nn.Module, ABC):
-    """One way to be unlike normal."""
+    """A measure of how unlike normal samples are."""
 
     name: ClassVar[str]  # error, surprise or distance
     by_position: ClassVar[bool] = False  # whether each position of the code has a value
-    has_parts: ClassVar[bool] = False  # whether it tells what each element adds
-    needs: ClassVar[tuple[str, ...]] = ()  # fields of `Found` besides x̂ and the fallback
+    has_parts: ClassVar[bool] = False  # whether each element has a part
+    needs: ClassVar[tuple[str, ...]] = ()  # fields of `Found` it uses besides x̂ and the fallback
 
     @abstractmethod
     def forward(self, target: Tensor, found: Found) -> Measured:
-        """The measure of samples, by what the network was to restore of them and what it has found.
+        """Measures b samples.
 
         Args:
-            target: `Pretext.target` of the normalised samples `(b, *target)`; without a pretext task the samples.
-            found: by the network.
+            target: `Pretext.target` of the normalised samples `(b, *target)`, which x̂ reconstructs; without a pretext
+                task the samples.
+            found: output of the network.
         """
 
     def trust(self, normal: Tensor) -> Tensor:
-        """How far the measure counts, 0 to 1, by its values for held-out normal samples `(n, …)`."""
+        """Factor on the measure's weight, 0 to 1, from its values for held-out normal samples `(n,)` or `(n, h, w)`."""
         return normal.new_ones(())
 
     def added(self, measured: Measured) -> Tensor:
-        """What elements add to the value `(b, *shape)`."""
-        assert measured.parts is not None  # noqa: S101 (asked of measures that have parts)
+        """What elements add to the value, `(b, *target)`: they sum up to it, unless the measure is not additive."""
+        assert measured.parts is not None  # noqa: S101 (called for measures with parts only)
         return measured.parts
 
     def deviation(self, parts: Tensor) -> Tensor:
-        """`Measured.parts` as deviations of normalised elements, for pictures."""
+        """`Measured.parts` `(b, *target)` as deviations of normalised elements, for pictures."""
         return parts
 
     def about(self) -> dict[str, Any]:
-        """The arguments that are no tensors, as JSON has them."""
+        """The constructor's arguments that are not tensors, JSON-ready."""
         return {}
 
     def check(self, target: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:
-        """Refuses what does not fit a model; ValueError where it does not.
+        """Refuses a measure that does not fit a model.
 
         Args:
-            target: shape of what is restored of a sample.
+            target: shape of `Pretext.target` of a sample.
             code: shape `(c, *space)` of a code.
             dtype: of the model.
+
+        Raises:
+            ValueError: it does not fit.
         """
 
 
@@ -81,7 +85,7 @@ class Error(Measure):
     """Reconstruction error of a sample, Eq. 8.
 
     Args:
-        reduction: see `reconstruction_error`.
+        reduction: "sum" or "mean" of squared errors, or mean "absolute" error; see `memae.losses`.
     """
 
     name = "error"
@@ -92,38 +96,38 @@ class Error(Measure):
         self.reduction: Reduction = reduction
 
     def forward(self, target: Tensor, found: Found) -> Measured:
-        """The error, and that of each element."""
+        """The error `(b,)`, and that of each element."""
         errors = error_map(target, found.x_hat, self.reduction)
-        # The sum runs in float64: over a large sample, float32 would lose what the parity test promises.
+        # The sum runs in float64: over a large sample, float32 would fail the parity test.
         return Measured(total_error(errors, self.reduction, torch.float64), errors)
 
     def added(self, measured: Measured) -> Tensor:
-        """Their errors, or their shares of a mean."""
+        """The elements' errors, or their shares of a mean."""
         parts = super().added(measured)
         return parts / (1 if self.reduction == "sum" else parts[0].numel())
 
     def deviation(self, parts: Tensor) -> Tensor:
-        """The absolute difference of sample and reconstruction."""
+        """The absolute difference between sample and reconstruction."""
         return parts if self.reduction == "absolute" else parts.sqrt()
 
     def about(self) -> dict[str, Any]:
-        """The formula."""
+        """The reduction."""
         return {"reduction": self.reduction}
 
 
 class RelativeError(Measure):
-    """Blurred error of a sample relative to its contrast, in which an edge that is a little off counts little.
+    """Blurred error of a sample relative to its contrast; slightly displaced edges count little.
 
-    The difference is blurred by two means over 3 elements a side and squared. The value is the root of the sum of
-    squares of that, in which few large ones count more than many small ones, over the sample's sum of squared
-    deviations from its mean, so that one of high contrast counts no more than others. Not in the paper.
+    Two moving averages over 3 elements per axis blur the difference, which is then squared to errors e. The value is
+    √Σe², in which a few large errors count more than many small ones, divided by the sample's sum of squared deviations
+    from its mean, so that samples of high contrast do not score higher. Not in the paper.
     """
 
     name = "error"
     has_parts = True
 
     def forward(self, target: Tensor, found: Found) -> Measured:
-        """The error, and the blurred squared one of each element."""
+        """The value `(b,)`, and the blurred squared error of each element."""
         blur = avg_pool2d if target.ndim == 4 else avg_pool3d
         errors = blur(blur(target - found.x_hat, 3, 1, 1), 3, 1, 1).square()
         flat = target.flatten(1)
@@ -132,17 +136,17 @@ class RelativeError(Measure):
         return Measured(total / (variance * flat.shape[1]), errors)
 
     def deviation(self, parts: Tensor) -> Tensor:
-        """The blurred difference of sample and reconstruction."""
+        """The absolute blurred difference between sample and reconstruction."""
         return parts.sqrt()
 
     def check(self, target: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:  # noqa: ARG002
-        """Refuses samples without space."""
+        """Refuses samples without space dimensions."""
         if len(target) == 1:
-            raise ValueError(f"elements without neighbours, as those of {target}, have no relative error")
+            raise ValueError(f"the relative error needs samples with space dimensions; those of {target} have none")
 
 
 class NormalizedError(Measure):
-    """Sum of the absolute errors of the elements, each over the error that is expected of it. Not in the paper.
+    """Sum of the elements' absolute errors, each divided by its expected error. Not in the paper.
 
     Args:
         expected: mean absolute error of each element over held-out normal samples `(*shape)`; see
@@ -158,25 +162,25 @@ class NormalizedError(Measure):
         self.register_buffer("expected", expected)
 
     def forward(self, target: Tensor, found: Found) -> Measured:
-        """The error, and that of each element."""
+        """The sum `(b,)`, and the normalised error of each element."""
         errors = error_map(target, found.x_hat, "absolute") / self.expected
         return Measured(total_error(errors, "sum", torch.float64), errors)
 
     def check(self, target: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:  # noqa: ARG002
-        """Refuses errors of other elements."""
+        """Refuses expected errors of another shape."""
         if self.expected.shape != target or not self.expected.is_floating_point():
             raise ValueError("the expected errors do not fit")
 
 
 class PositionError(Measure):
-    """Reconstruction error at each position of the code, mean over some channels and over the position's elements.
+    """Mean reconstruction error at each position of the code, over the scored channels and the position's elements.
 
     Not in the paper.
 
     Args:
-        positions: rows and columns of the code.
-        first: of the channels of x̂ that count; the ones before are restored, but not scored.
-        reduction: squared errors, or "absolute" ones.
+        positions: height and width of the code.
+        first: first scored channel of x̂; channels before it are restored, but not scored.
+        reduction: "absolute" for absolute errors, else squared ones.
     """
 
     name = "error"
@@ -194,11 +198,11 @@ class PositionError(Measure):
         return Measured(adaptive_avg_pool2d(errors, self.positions))
 
     def about(self) -> dict[str, Any]:
-        """Size, channels and formula."""
+        """Positions, first channel and reduction."""
         return {"positions": list(self.positions), "first": self.first, "reduction": self.reduction}
 
     def check(self, target: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:  # noqa: ARG002
-        """Refuses channels that are not there, and other positions than those of the code."""
+        """Refuses a channel that x̂ lacks, and positions other than those of the code."""
         if len(target) != 3 or not 0 <= self.first < target[0]:
             raise ValueError(f"channel {self.first} does not fit samples restored as {target}")
         if self.positions != code[1:]:
@@ -208,10 +212,10 @@ class PositionError(Measure):
 class Surprise(Measure):
     """ln(1 + surprise / 0.01) of a pretext task with several outcomes; see `Pretext.surprise`.
 
-    It counts by the share of the task that the model solves on normal samples: not at all where it only guesses.
+    Its trust is how well the model solves the task on normal samples: 0 if it only guesses.
 
     Args:
-        outcomes: among which the model guesses.
+        outcomes: number of outcomes that the model predicts among.
     """
 
     name = "surprise"
@@ -221,48 +225,48 @@ class Surprise(Measure):
         super().__init__()
         self.outcomes = outcomes
 
-    def forward(self, target: Tensor, found: Found) -> Measured:  # noqa: ARG002 (of what was found alone)
-        """The measure `(b,)`."""
+    def forward(self, target: Tensor, found: Found) -> Measured:  # noqa: ARG002 (the surprise alone counts)
+        """The logarithm `(b,)`, float64."""
         assert found.surprise is not None  # noqa: S101 (needed)
         return Measured((found.surprise.double() / CERTAIN).log1p())
 
     def trust(self, normal: Tensor) -> Tensor:
-        """1 for a task that is always solved, 0 for one that is guessed."""
+        """1 for a task that is always solved, 0 for one that is only guessed."""
         surprise = CERTAIN * normal.expm1().mean()
         return (1 - surprise / math.log(self.outcomes)).clamp_min(0)
 
     def about(self) -> dict[str, Any]:
-        """The outcomes."""
+        """The number of outcomes."""
         return {"outcomes": self.outcomes}
 
     def check(self, target: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:  # noqa: ARG002
-        """Refuses a task in which there is nothing to guess."""
+        """Refuses a task with fewer than two outcomes."""
         if self.outcomes < 2:
-            raise ValueError(f"{self.outcomes} outcomes leave nothing to guess")
+            raise ValueError(f"a surprise needs 2 outcomes or more; got {self.outcomes}")
 
 
 class PositionSurprise(Measure):
-    """Surprise of a pretext task that is solved at each position, as it is; see `Pretext.surprise`."""
+    """Surprise of a pretext task that is solved at each position; see `Pretext.surprise`."""
 
     name = "surprise"
     by_position = True
     needs = ("surprise",)
 
-    def forward(self, target: Tensor, found: Found) -> Measured:  # noqa: ARG002 (of what was found alone)
+    def forward(self, target: Tensor, found: Found) -> Measured:  # noqa: ARG002 (the surprise alone counts)
         """The surprise of each position `(b, h, w)`."""
         assert found.surprise is not None  # noqa: S101 (needed)
         return Measured(found.surprise)
 
 
 class Kept(Measure, ABC):
-    """Distance to the nearest of kept normal samples, or of their codes.
+    """Distance to the nearest kept normal samples, or to their codes.
 
     Args:
-        items: the samples, normalised, or codes; the last dimension but one counts them.
+        items: m normalised samples or codes, `(m, d)`, or of v views `(v, m, d)`.
     """
 
     name = "distance"
-    of_samples: ClassVar[bool] = False  # whether whole samples are kept, not codes
+    of_samples: ClassVar[bool] = False  # whether samples are kept, not codes
     items: Tensor
 
     def __init__(self, items: Tensor) -> None:
@@ -275,13 +279,13 @@ class Kept(Measure, ABC):
 
 
 class RowDistance(Kept):
-    """Distance of rows to the nearest kept rows `(m, d)`, which are normalised; see `distance_to_nearest`."""
+    """Distance of rows to the nearest kept normalised rows `(m, d)`; see `distance_to_nearest`."""
 
     has_parts = True
     of_samples = True
 
-    def forward(self, target: Tensor, found: Found) -> Measured:  # noqa: ARG002 (of the rows alone)
-        """The distance, and what each feature adds to it."""
+    def forward(self, target: Tensor, found: Found) -> Measured:  # noqa: ARG002 (the rows alone count)
+        """The distance `(b,)`, float64, and what each feature adds to it `(b, d)`."""
         distance = distance_to_nearest(target, self.items)
         return Measured(distance.value.double(), distance.shares)
 
@@ -291,15 +295,15 @@ class RowDistance(Kept):
 
 
 class CodeDistance(Kept):
-    """1 − cosine of a sample's code to the nearest kept code, mean over its views; Eq. 5's similarity.
+    """1 − cosine similarity (Eq. 5) of a sample's code and the nearest kept code of the same view, mean over the views.
 
-    The kept codes `(v, m, c)` are those of each view, scaled to length 1.
+    The kept codes `(v, m, c)` of each view are scaled to length 1.
     """
 
     needs = ("codes",)
 
-    def forward(self, target: Tensor, found: Found) -> Measured:  # noqa: ARG002 (of the codes alone)
-        """The distance `(b,)`."""
+    def forward(self, target: Tensor, found: Found) -> Measured:  # noqa: ARG002 (the codes alone count)
+        """The distance `(b,)`, float64."""
         views, codes = len(self.items), found.codes.flatten(1)
         cosines = unit(codes).reshape(views, -1, codes.shape[1]) @ self.items.mT  # (v, b, m)
         return Measured((1 - cosines.amax(2).mean(0)).double())
@@ -311,13 +315,13 @@ class CodeDistance(Kept):
 
 
 class PositionDistance(Kept):
-    """Distance of the code at each position to the nearest kept codes of positions `(m, c)`."""
+    """Distance of the code at each position to the nearest kept codes `(m, c)`, which are those of single positions."""
 
     by_position = True
     needs = ("codes",)
 
-    def forward(self, target: Tensor, found: Found) -> Measured:  # noqa: ARG002 (of the codes alone)
-        """The distance of each position `(b, h, w)`."""
+    def forward(self, target: Tensor, found: Found) -> Measured:  # noqa: ARG002 (the codes alone count)
+        """The distance at each position `(b, h, w)`."""
         codes = found.codes.movedim(1, -1)
         distance = distance_to_nearest(codes.flatten(0, 2), self.items)
         return Measured(distance.value.reshape(codes.shape[:3]))
@@ -331,4 +335,4 @@ MEASURES: tuple[type[Measure], ...] = (
     Error, RelativeError, NormalizedError, PositionError, Surprise, PositionSurprise, RowDistance, CodeDistance,
     PositionDistance,
 )  # fmt: skip
-"""All of them, which model files name."""
+"""All measures; model files store their class names."""

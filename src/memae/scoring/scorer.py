@@ -1,4 +1,4 @@
-"""The one `Scorer`: raw sample in, `Scores` out."""
+"""The `Scorer`: raw samples in, `Scores` out."""
 
 import functools
 import math
@@ -21,26 +21,26 @@ from memae.scoring.measures import Kept, Measure, Measured
 
 Floats = NDArray[np.float64]
 Network = Callable[[Tensor], Found]
-"""Normalised samples `(chunk, *shape)` → what is found of them, as `MemAE` gives it."""
+"""Normalised samples `(chunk, *shape)` → `Found`, as `MemAE` returns it."""
 
 
 class Scores(NamedTuple):
-    """What the scorer says of a batch of b samples."""
+    """Scores of b samples."""
 
     score: Tensor  # (b,), float64, higher = more anomalous
-    error_map: Tensor  # (b, *shape): what each element adds, see `Scorer.map`; or (0,)
-    x_hat: Tensor  # reconstruction: of samples in the raw unit, of another target as it is; or (0,)
+    error_map: Tensor  # (b, *shape), or of positions (b, 1, …, h, w): see `Scorer.map`; without maps (0,)
+    x_hat: Tensor  # reconstruction of the samples in the raw unit, or of another target, normalised; without maps (0,)
     fallback: Tensor  # (b,), bool: some query of the sample found no item above λ
-    measures: Tensor  # (b, k), or at each position (b, k, h, w): what the score weighs
+    measures: Tensor  # (b, k), or at each position (b, k, h, w): the values that the score sums up
 
 
 class Scaling(nn.Module):
-    """Raw samples → what the network sees.
+    """Normalises raw samples: (raw − center) / scale, clamped to ±limit.
 
     Args:
-        center: subtracted from raw samples, broadcast over them.
-        scale: divides them after that.
-        limit: normalised values are clamped to ± limit.
+        center: broadcast over samples.
+        scale: broadcast over samples.
+        limit: of normalised values; infinite for none.
     """
 
     center: Tensor
@@ -59,27 +59,27 @@ class Scaling(nn.Module):
         return x.clamp_(-self.limit, self.limit) if math.isfinite(self.limit) else x
 
     def inverse(self, x: Tensor) -> Tensor:
-        """The raw samples of normalised ones, within the limit."""
+        """Normalised samples in the raw unit; what `forward` clamped stays clamped."""
         return (x.to(self.center) * self.scale).add_(self.center)
 
 
 class Scorer(nn.Module):
-    """Raw samples in, scores out: scaling, model, measures, balance and calibration in one place.
+    """Computes scores from raw samples: scaling, model, measures, balance and calibration in one place.
 
-    A score is the weighed sum of the measures of a sample, each the larger the more anomalous. Where measures have
-    positions, the sum is taken at each, and the score is the highest.
+    A score is the weighted sum of a sample's measures. If they have positions, the sum is taken at each position, and
+    the score is the highest.
 
-    All is given at construction; `replaced` makes another scorer of the same parts.
+    A scorer is not changed after construction; `replaced` makes another one.
 
     Args:
         model: trained; put into evaluation mode by `batched`.
         scaling: of raw samples.
-        measures: the ways to be unlike normal that count, all with positions or none.
-        balance: weighs them; None lets the first count alone.
-        calibration: scores of held-out normal samples; None before they are known.
-        chunk: samples that are computed at once. Always so many: a smaller batch is filled up, so that the score of
-            a sample does not depend on the batch it came in.
-        network: computes instead of `model`, on another engine; None for torch.
+        measures: k of them, either all with positions or all without.
+        balance: weights of the measures; None takes the first alone.
+        calibration: scores of held-out normal samples; None before they are computed.
+        chunk: number of samples computed at once. A smaller batch is padded to it, so that the score of a sample does
+            not depend on its batch.
+        network: replaces `model` by another engine; None for torch.
     """
 
     measures: Sequence[Measure]  # an `nn.ModuleList`, which has no types
@@ -105,17 +105,17 @@ class Scorer(nn.Module):
         self.network = network
 
     def replaced(self, **parts: Any) -> Self:
-        """A scorer of the same parts, but for those that are given by the names of the constructor's arguments."""
+        """A scorer with the same parts, except those given here by the names of the constructor's arguments."""
         names = ("model", "scaling", "measures", "balance", "calibration", "chunk", "network")
         scorer = type(self)(**{name: getattr(self, name) for name in names} | parts)
         return scorer.train(self.training)
 
     def forward(self, raw: Tensor, *, maps: bool = True) -> Scores:
-        """Scores one batch as it is; `batched` is for data of any length.
+        """Scores one batch at once; `batched` is for data of any length.
 
         Args:
             raw: `(b, *shape)`.
-            maps: whether error maps and reconstructions are wanted; they may cost a third of the time.
+            maps: whether to return error maps and reconstructions, which may take a third of the time.
         """
         x = self.normalise(raw)
         found: Found = self.model(x) if self.network is None else self.network(x)
@@ -130,35 +130,41 @@ class Scorer(nn.Module):
         return Scores(score, self.map(x, measured, positions), restored, found.fallback, values)
 
     def normalise(self, raw: Tensor) -> Tensor:
-        """Raw samples → what the network sees, in its precision."""
+        """Raw samples → normalised samples, the same shape, in the model's precision."""
         scaled: Tensor = self.scaling(raw)
         return scaled.to(next(self.model.parameters()).dtype)
 
     def map(self, x: Tensor, measured: Sequence[Measured], positions: Tensor) -> Tensor:
-        """What each element of normalised samples `(b, *shape)` adds to their scores.
+        """What each element of a sample adds to its score.
 
-        Of positions it is their score, at the size of a sample `(b, 1, …, h, w)`. Else it is the weighed sum of the
-        parts of all measures; where one has no parts, those of the first alone, not weighed.
+        With positions, the map holds their scores, resized to the samples' `(h, w)`: `(b, 1, …, h, w)`. Otherwise it is
+        the weighted sum of the parts of all measures `(b, *shape)`; if a measure has no parts or there are no weights,
+        the unweighted parts of the first.
+
+        Args:
+            x: normalised samples `(b, *shape)`.
+            measured: by each measure.
+            positions: `positions` of the values: `(b,)` or `(b, h, w)`.
         """
         if positions.ndim > 1:
             size = x.shape[-2:]
             return shown(positions, size).reshape(-1, *[1] * (x.ndim - 3), *size)
         if not self.weighs_parts:
-            assert measured[0].parts is not None  # noqa: S101 (an error of elements comes first)
+            assert measured[0].parts is not None  # noqa: S101 (the first measure is an error with parts)
             return measured[0].parts
-        assert self.balance.weights is not None  # noqa: S101 (asked before)
+        assert self.balance.weights is not None  # noqa: S101 (`weighs_parts`)
         every = zip(self.measures, measured, self.balance.weights, strict=True)
         added: Iterator[Tensor] = (measure.added(each) * weight for measure, each, weight in every)
         return functools.reduce(operator.add, added)
 
     def deviations(self, error_map: Tensor) -> Tensor:
-        """Maps of `Scores` as deviations of normalised elements; where they are parts of the score, as they are."""
+        """`Scores.error_map` as deviations of normalised elements; maps of positions and weighted sums as they are."""
         if self.by_position or self.weighs_parts:
             return error_map
         return self.measures[0].deviation(error_map)
 
     def positions(self, measures: Tensor) -> Tensor:
-        """The weighed sum of `Scores.measures`, at each position where they have positions: `(b, …)`."""
+        """The weighted sum of `Scores.measures`: `(b, k)` → `(b,)`, or `(b, k, h, w)` → `(b, h, w)`."""
         summed: Tensor = self.balance(measures)
         return summed
 
@@ -168,38 +174,38 @@ class Scorer(nn.Module):
 
     @property
     def by_position(self) -> bool:
-        """Whether a score is the highest of a map of positions."""
+        """Whether a score is the highest over the positions of a map."""
         return any(measure.by_position for measure in self.measures)
 
     @property
     def weighs_parts(self) -> bool:
-        """Whether a map is the weighed sum of what the elements add to several measures."""
+        """Whether a map is the weighted sum of the parts of several measures."""
         return self.balance.weights is not None and all(measure.has_parts for measure in self.measures)
 
     @property
     def measured(self) -> tuple[str, ...]:
-        """What the columns of `Scores.measures` are."""
+        """The names of the measures, in the order of the columns of `Scores.measures`."""
         return tuple(measure.name for measure in self.measures)
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Fields of `Found` that the scores need: of the network, nothing else has to be computed."""
+        """Fields of `Found` that the scores need; an engine computes no others."""
         wanted = {name for measure in self.measures for name in measure.needs}
         return ("x_hat", "fallback", *(name for name in ("surprise", "codes") if name in wanted))
 
     @property
     def kept(self) -> Kept | None:
-        """The measure of the distance to kept normal samples, or to their codes; None where none are kept."""
+        """The measure of the distance to kept samples or codes; None if none are kept."""
         return next((measure for measure in self.measures if isinstance(measure, Kept)), None)
 
     @property
     def device(self) -> torch.device:
-        """Where the scorer computes."""
+        """The device of the scorer."""
         return self.scaling.center.device
 
     @torch.no_grad()
     def batched(self, batches: Iterable[Tensor], *, maps: bool = True) -> Iterator[Scores]:
-        """Scores of raw samples that come in batches of any size, chunk by chunk, on the CPU.
+        """Scores raw samples from batches of any size; yields at most a chunk at a time, on the CPU.
 
         Args:
             batches: `(b, *shape)` each.
@@ -212,8 +218,8 @@ class Scorer(nn.Module):
         self.eval()
         for batch in batches:
             for part in torch.split(batch, self.chunk) if len(batch) else ():
-                lacking = self.chunk - len(part)
-                filled = torch.cat([part, part[-1:].expand(lacking, *part.shape[1:])]) if lacking else part
+                missing = self.chunk - len(part)
+                filled = torch.cat([part, part[-1:].expand(missing, *part.shape[1:])]) if missing else part
                 with memory_guard("score with a smaller model or on a machine with more memory"):
                     scores = self(filled.to(self.device), maps=maps)
                     scores = Scores(*(value[: len(part)].cpu() for value in scores))
@@ -223,32 +229,32 @@ class Scorer(nn.Module):
 
     @torch.no_grad()
     def addressed(self, raw: Tensor) -> Shrunk | None:
-        """Addressing weights ŵ `(b, n, *space)` of raw samples as they are; None without a memory."""
+        """Addressing weights ŵ `(b, n)`, or `(b, n, *space)` per position, of raw samples; None without a memory."""
         self.eval()
         memory = self.model.memory
         return None if memory is None else memory.weights(self.model.encode(self.normalise(raw.to(self.device))))
 
 
 def highest(positions: Tensor) -> Tensor:
-    """The highest value of any position `(b, …)` → `(b,)`; without positions the value itself."""
+    """The highest value over all positions: `(b, …)` → `(b,)`; `(b,)` stays unchanged."""
     return positions.flatten(1).amax(1) if positions.ndim > 1 else positions
 
 
 def shown(positions: Tensor, size: Sequence[int]) -> Tensor:
-    """Values of positions `(b, h, w)` at a size `(b, 1, *size)`."""
+    """Values of positions `(b, h, w)` resized to `(b, 1, *size)`, float32."""
     return interpolate(positions[:, None].float(), tuple(size), mode="bilinear")
 
 
 @torch.no_grad()
 def decoded_items(scorer: Scorer, numbers: Tensor | None = None) -> Tensor:
-    """What each memory item decodes to, alone: `(n, *shape)` in the raw unit (Figure 3 of the paper).
+    """Decodes each memory item alone: `(n, *shape)` in the raw unit, on the CPU (Figure 3 of the paper).
 
     Args:
         scorer: with a memory.
-        numbers: of the items `(n,)`; None for all.
+        numbers: indices of the items `(n,)`; None for all.
 
     Raises:
-        OptionError: there is no memory, or its items are features of single positions, which no decoder can show.
+        OptionError: there is no memory, or its items are features of single positions, which cannot be decoded alone.
     """
     memory = scorer.model.memory
     if memory is None or scorer.model.code_shape is None:
@@ -260,7 +266,7 @@ def decoded_items(scorer: Scorer, numbers: Tensor | None = None) -> Tensor:
 
 
 def chunk_size(shape: tuple[int, ...], views: int = 1) -> int:
-    """Samples computed at once for samples of `shape`, each seen in so many views: a power of two.
+    """Number of samples of `shape`, with so many views each, to compute at once: a power of two, at most 1024.
 
     Example:
         >>> chunk_size((120,)), chunk_size((120,), 8), chunk_size((1, 28, 28)), chunk_size((1, 16, 256, 256))
