@@ -1,4 +1,4 @@
-"""What a program must know to use an exported detector, as JSON inside the file."""
+"""The description of an exported detector: what a program must know to use it, as JSON inside the file."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -13,32 +13,32 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Place:
-    """Where a column of the user's table lies in a row of numbers."""
+    """How a column of the user's table is encoded in a row of numbers."""
 
     name: str
     kind: str  # number or category
-    at: int  # position of its first number
-    fill: float | None = None  # of a number: what stands for a missing one
-    marked: bool = False  # whether the next position is 1 where one is missing, else 0
-    categories: tuple[str, ...] = ()  # each has a position, 1 or 0, and after them any other value; missing is ""
+    at: int  # index of its first number
+    fill: float | None = None  # of a number column: the number for a missing value
+    marked: bool = False  # whether the number at index `at` + 1 is 1 for a missing value, else 0
+    categories: tuple[str, ...] = ()  # one-hot in this order, followed by one for any other value; missing is ""
 
 
 @dataclass(frozen=True)
 class Description:
     """An exported detector, as data."""
 
-    memae: str  # version that wrote it
+    memae: str  # version of memae that wrote it
     kind: str  # table, image or video
     shape: tuple[int, ...]  # of one raw sample: (width,), (c, h, w) or (c, t, h, w)
     dtype: str  # of raw samples
     threshold: float  # scores above it are flagged
-    false_alarm_rate: float  # share of normal samples that this flags
-    held_out: int  # scores of normal samples that p-values count; of video, of frames
-    unit: str = "numbers"  # what pixels are: "grey levels" from 0 to 255, or numbers as in training
-    columns: tuple[Place, ...] = ()  # of tables
-    score_step: int = 1  # of video: frames from one clip to the next
-    smooth: int = 1  # of video: frames whose mean score a frame gets
-    held_out_scores: tuple[float, ...] = ()  # of video, where scores of frames are made outside of the graph
+    false_alarm_rate: float  # share of normal samples above the threshold
+    held_out: int  # number of held-out scores behind p-values; for video, of frames
+    unit: str = "numbers"  # of pixels: "grey levels" from 0 to 255, or numbers as in training
+    columns: tuple[Place, ...] = ()  # for tables
+    score_step: int = 1  # for video: frames from one clip to the next
+    smooth: int = 1  # for video: number of frames over which scores are averaged
+    held_out_scores: tuple[float, ...] = ()  # for video, whose frame scores are computed outside of the graph
     format: int = FORMAT
 
     def as_json(self) -> str:
@@ -67,10 +67,10 @@ def describe(detector: Estimator) -> Description:
 
 
 def _places(encoder: TableEncoder) -> tuple[Place, ...]:
-    places = []
+    columns = []
     for column, at in zip(encoder.columns, encoder.places.tolist(), strict=True):
         if column.kind == "category":
-            places.append(Place(column.name, column.kind, at, categories=column.categories))
+            columns.append(Place(column.name, column.kind, at, categories=column.categories))
         else:
-            places.append(Place(column.name, column.kind, at, fill=column.mean, marked=column.missing > 0))
-    return tuple(places)
+            columns.append(Place(column.name, column.kind, at, fill=column.mean, marked=column.missing > 0))
+    return tuple(columns)

@@ -8,7 +8,7 @@ from memae.scoring.calibration import Calibration
 from memae.scoring.drift import Verdict
 
 TODAY: dict[Verdict, str] = {
-    "like": "As a whole, the scores are distributed as those of the normal {many} that set the threshold.",
+    "like": "As a whole, the scores are like those of the normal {many} that the model was calibrated with.",
     "higher": "As a whole, the scores are higher than those of the normal {many} that the model was calibrated with. "
     "Either many are anomalies, or what is normal has changed: look at the highest, and recalibrate or refit the model "
     "if they are normal.",
