@@ -101,7 +101,7 @@ def samples() -> tuple[Path, Path, Path]:
 
 @cache
 def seeds() -> tuple[bytes, ...]:
-    """Models of the three kinds, with and without optional parts; trained on one thread, so that they are always equal."""
+    """Models of the three kinds, with and without optional parts; trained on one thread, so they never differ."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

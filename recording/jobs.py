@@ -19,7 +19,7 @@ from recording import pictures, records
 class Job:
     """One run: `function(**arguments)` returns the measurements.
 
-    These are JSON-ready data, and pictures as arrays of grey levels (n, h, w), which become PNG files beside the record.
+    These are JSON-ready data, and pictures as arrays of grey levels (n, h, w), saved as PNG files beside the record.
 
     Args:
         name: name of its file below `benchmarks/results/runs`, without the ending: "table1/mnist/memae/3-0".
