@@ -1,4 +1,4 @@
-"""Tables: rows a second beside PyOD's autoencoder, isolation forest and ECOD, from the same array of numbers."""
+"""Tables: rows a second, compared with PyOD's autoencoder, isolation forest and ECOD on the same array."""
 
 import warnings
 from typing import Any
@@ -28,7 +28,7 @@ def arrays() -> tuple[Any, Any]:
 
 
 def measure() -> dict[str, Any]:
-    """Fits like for like: widths, epochs, batch and rate alike, the paper's MemAE; scores with each as its users do."""
+    """Fits the paper's MemAE and its peers with equal widths, epochs, batch and learning rate; scores as users would."""
     warnings.simplefilter("ignore")
     normal, X = arrays()
     alike: dict[str, Any] = {"preprocessing": False, "batch_norm": False, "dropout_rate": 0.0, "verbose": 0}
