@@ -28,7 +28,7 @@ def arrays() -> tuple[Any, Any]:
 
 
 def measure() -> dict[str, Any]:
-    """Fits the paper's MemAE and its peers with equal widths, epochs, batch and learning rate; scores as users would."""
+    """Fits the paper's MemAE and its peers with equal widths, epochs, batch and rate; scores as users would."""
     warnings.simplefilter("ignore")
     normal, X = arrays()
     alike: dict[str, Any] = {"preprocessing": False, "batch_norm": False, "dropout_rate": 0.0, "verbose": 0}
