@@ -162,7 +162,7 @@ def test_a_grid_search_knows_both_names(name: str) -> None:
 
 @each_former
 def test_former_names_work_and_name_the_new_one(kind: Any, old: str, new: str) -> None:
-    said = pytest.warns(FutureWarning, match=rf"^{old} is now called {new}; the next release removes the former name$")
+    said = pytest.warns(FutureWarning, match=rf"^{old} is now called {new}; the former name goes in the next release$")
     value = not getattr(kind(), new)
     with said as caught:
         detector = kind(5, **{old: value})

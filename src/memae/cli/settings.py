@@ -64,7 +64,7 @@ def _renamed(kind: type[Common], given: dict[str, Any]) -> dict[str, Any]:
         if new in given:
             raise typer.BadParameter(f"{_flag(new)} and {_flag(old)} are the same option; leave out the latter")
         sys.stderr.write(
-            f"memae: warning: {_flag(old)} is now called {_flag(new)}; the next release removes the former name\n"
+            f"memae: warning: {_flag(old)} is now called {_flag(new)}; the former name goes in the next release\n"
         )
         given[new] = given.pop(old)
     return given
