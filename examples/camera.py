@@ -1,10 +1,10 @@
-"""Watches a camera, and tells alarms as they happen.
+"""Watches a camera and prints alarms as they happen.
 
     python examples/camera.py                             # a generated street, on which someone cycles
     python examples/camera.py model.memae 0               # camera 0, with a model of `memae fit video`
     python examples/camera.py model.memae rtsp://door/1   # or any source that `memae watch` takes
 
-Ctrl-C ends it. `memae watch` does the same, with thumbnails, a list and a film.
+Ctrl-C stops it. `memae watch` does the same, and also writes thumbnails, a list of alarms and an overlay video.
 """
 
 import sys
@@ -24,7 +24,7 @@ from memae.watch.watching import Ended, Started, alarms, rule_of, watch
 
 
 def generated(folder):
-    """A detector that knows people who walk, and a film on which someone cycles from frame 60 to 105."""
+    """A detector that has learned walking people, and a video in which someone cycles from frame 60 to 105."""
     detector = VideoMemAE(60, size="native", widths=(16, 32), epochs=3).fit([street(90, seed) for seed in (1, 2, 3)])
     detector.recalibrate(detector.anomaly_score(street(120, seed=4)), false_alarm_rate=0.02)  # another normal day
     path = folder / "street.mp4"
@@ -34,22 +34,22 @@ def generated(folder):
     return detector, str(path)
 
 
-def told(item):
-    """What a person is told of what happens; nothing of single frames."""
+def message(item):
+    """A line about an event; None for a single frame."""
     match item:
         case Opened(name, rate):
-            return f"{name} is there, {rate:g} frames a second"
+            return f"{name} is open, {rate:g} frames a second"
         case Lost(name, reason) | Unread(name, reason):
-            return f"{name}: {reason}{'; it is opened again' if isinstance(item, Lost) else ''}"
+            return f"{name}: {reason}{'; reconnecting' if isinstance(item, Lost) else ''}"
         case Skipped(frames):
             return f"{frames} frames were skipped, to keep up"
         case Started(alarm):
-            return f"alarm {alarm.number}: since {alarm.start.time:.2f} s, score {alarm.peak.score:.3g} and going on"
+            return f"alarm {alarm.number} began at {alarm.start.time:.2f} s, score {alarm.peak.score:.3g} so far"
         case Ended(alarm):
-            place = np.unravel_index(int(alarm.peak.error_map.mean(0).argmax()), alarm.peak.error_map.shape[1:])
+            row, column = np.unravel_index(int(alarm.peak.error_map.mean(0).argmax()), alarm.peak.error_map.shape[1:])
             return (
                 f"alarm {alarm.number} is over: {alarm.start.time:.2f} to {alarm.end.time:.2f} s, peak at frame "
-                f"{alarm.peak.frame}, p-value {alarm.peak.p_value:.3f}, at x {place[1]}, y {place[0]}"
+                f"{alarm.peak.frame}, p-value {alarm.peak.p_value:.3f}, at x {column}, y {row}"
             )
     return None
 
@@ -60,7 +60,7 @@ def main(detector, source):
     frames = read_source(source, View(detector.channels, detector.size_), stop)
     with suppress(KeyboardInterrupt):
         for item in alarms(watch(detector, frames), rule_of(detector)):
-            if line := told(item):
+            if line := message(item):
                 print(f"{datetime.now():%H:%M:%S} {line}", flush=True)
     stop.set()
 

@@ -1,9 +1,9 @@
-"""Card payments: which are unlike the usual ones, why, and how many of those that are named are false alarms.
+"""Card payments: finds the unusual ones, explains them, and controls the number of false alarms.
 
     python examples/fraud_table.py                      # generated payments
     python examples/fraud_table.py normal.csv new.csv   # your own
 
-Fitted on normal payments alone. A column `fraud` (0, 1) is never learned; it only says afterwards what was found.
+The model is fitted on normal payments only. A column `fraud` (0, 1) is not learned, only used to check the results.
 """
 
 import sys
@@ -14,7 +14,7 @@ import pandas as pd
 from memae import TabularMemAE
 from memae.metrics import auroc
 
-SHOPS = pd.DataFrame(  # usual amount, and hour
+SHOPS = pd.DataFrame(  # typical amount and hour
     {"amount": [30, 60, 45, 15, 400], "hour": [17, 11, 20, 12, 14]},
     index=["grocery", "fuel", "restaurant", "bakery", "jewellery"],
 )
@@ -31,47 +31,45 @@ def payments(count, frauds, seed):
         "shop": shop,
         "device": np.where(online, rng.choice(["phone", "laptop"], count), "card"),
         "country": rng.choice(["home", "near", "far"], count, p=[0.95, 0.04, 0.01]),
-        "km_from_home": np.where(online, np.nan, rng.gamma(2, 5, count).round(1)),  # unknown where there is no shop
+        "km_from_home": np.where(online, np.nan, rng.gamma(2, 5, count).round(1)),  # unknown for online payments
         "days_since_last": rng.exponential(2, count).round(2),
         "fraud": 0,
     })  # fmt: skip
-    for row in range(count - frauds, count):  # each value is a usual one; they do not go together
+    for row in range(count - frauds, count):  # each value alone is normal, their combination is not
         kind = rng.choice(["cloned", "tested"])
         if kind == "cloned":
-            told = {"shop": "bakery", "amount": round(rng.uniform(150, 500), 2), "country": "far", "device": "card"}
+            values = {"shop": "bakery", "amount": round(rng.uniform(150, 500), 2), "country": "far", "device": "card"}
         else:
-            told = {"shop": "fuel", "amount": round(rng.uniform(1, 5), 2), "hour": 3.0, "days_since_last": 0.01}
-        table.loc[row, list(told)] = list(told.values())
+            values = {"shop": "fuel", "amount": round(rng.uniform(1, 5), 2), "hour": 3.0, "days_since_last": 0.01}
+        table.loc[row, list(values)] = list(values.values())
         table.loc[row, "fraud"] = 1
     return table
 
 
 def rounded(value):
-    """A value as people read it."""
+    """A value with four significant digits if it is a float."""
     return f"{value:.4g}" if isinstance(value, float) else value
 
 
 def main(normal, new):
-    """Fits, scores, names and explains."""
-    detector = TabularMemAE(ignore=["fraud"], held_out=0.3).fit(normal)  # the more are held out, the finer the p-values
+    """Fits, scores, flags and explains."""
+    detector = TabularMemAE(ignore=["fraud"], held_out=0.3).fit(normal)  # more held-out rows give finer p-values
     scores = detector.anomaly_score(new)
     flagged = {
         "5 % of the normal ones may be flagged": detector.predict(new) == -1,
         "1 % of the normal ones": detector.recalibrate(false_alarm_rate=0.01).predict(new) == -1,
-        "10 % of those named may be normal": detector.discoveries(new, rate=0.1),
+        "10 % of the flagged ones may be normal": detector.discoveries(new, rate=0.1),
     }
     if "fraud" in new:
         print(f"AUROC {auroc(new['fraud'].to_numpy(), scores):.3f} on {len(new)} payments, {new['fraud'].sum()} frauds")
-    for rule, found in flagged.items():
-        known = f", {new['fraud'][found].sum()} of them frauds" if "fraud" in new else ""
-        print(f"{rule}: {found.sum()} named{known}")
-    for place in np.argsort(-scores)[:3]:
-        [evidence] = detector.explain(new, only=[int(place)])
+    for rule, rows in flagged.items():
+        known = f", {new['fraud'][rows].sum()} of them frauds" if "fraud" in new else ""
+        print(f"{rule}: {rows.sum()} flagged{known}")
+    for row in np.argsort(-scores)[:3]:
+        [evidence] = detector.explain(new, only=[int(row)])
         print(f"\n{evidence.name}: score {evidence.score:.2f}, p-value {evidence.p_value:.4f}")
         for part in evidence.contributions[:3]:
-            print(
-                f"  {part.share:4.0%} {part.column} is {part.value}, where {rounded(part.expected)} goes with the rest"
-            )
+            print(f"  {part.share:4.0%} {part.column} is {part.value}, where {rounded(part.expected)} is expected")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Scores with an exported model, by ONNX Runtime and NumPy alone: neither memae nor torch is needed.
+"""Scores with an exported model, using only ONNX Runtime and NumPy, without memae and torch.
 
     memae export model.memae model.onnx
     python onnx_alone.py model.onnx new.csv       # a table, with the columns of training in any order
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-MISSING = {"", "NA", "N/A", "n/a", "<NA>", "NaN", "nan", "NULL", "null", "None"}  # cells that pandas takes for missing
+MISSING = {"", "NA", "N/A", "n/a", "<NA>", "NaN", "nan", "NULL", "null", "None"}  # cells that pandas reads as missing
 
 
 def table(path, about):
@@ -26,12 +26,12 @@ def table(path, about):
     numbers = np.zeros((len(rows), *about["shape"]), about["dtype"])
     for row, cells in zip(numbers, rows, strict=True):
         for column in about["columns"]:
-            place(cells[column["name"]], column, row)
+            encode(cells[column["name"]], column, row)
     return numbers
 
 
-def place(cell, column, row):
-    """Writes one cell into the numbers of its row, as the model was trained on it."""
+def encode(cell, column, row):
+    """Writes the encoding of one cell into the numbers of its row."""
     at, missing = column["at"], cell in MISSING
     if column["kind"] == "category":
         known, value = column["categories"], "" if missing else cell
@@ -43,19 +43,19 @@ def place(cell, column, row):
 
 
 def around(values, width):
-    """The mean over the `width` frames around each, those that are there."""
+    """The mean over the `width` frames around each frame, fewer at the ends."""
     return np.stack([values[max(at - width // 2, 0) : at + width // 2 + 1].mean(0) for at in range(len(values))])
 
 
 def of_frames(session, film, about):
-    """Frames (t, c, h, w) → score, p-value and alarm of each: the graph scores clips, and their places."""
+    """Score, p-value and alarm of each frame of a film (t, c, h, w), from the graph's scores of clips or positions."""
     length, step = about["shape"][1], about["score_step"]
     clips = np.lib.stride_tricks.sliding_window_view(film, length, 0)[::step]  # (n, c, h, w, length)
     wanted = "places" if "places" in [output.name for output in session.get_outputs()] else "score"
     judged = np.concatenate([session.run([wanted], {"raw": np.moveaxis(each, -1, 1)[None]})[0] for each in clips])
     starts = np.arange(len(clips)) * step
     nearest = np.searchsorted((starts[:-1] + starts[1:]) // 2 + length // 2, np.arange(len(film)))
-    scores = judged[nearest].astype("float64")  # of the clip that is centred nearest to a frame
+    scores = judged[nearest].astype("float64")  # of the clip whose centre is nearest to the frame
     scores = around(scores, length).max((1, 2)) if wanted == "places" else scores
     scores = around(scores, about["smooth"])
     reached = (np.array(about["held_out_scores"]) >= scores[:, None]).sum(1)

@@ -1,9 +1,9 @@
-"""Pictures of parts: which are unlike the good ones, and where.
+"""Pictures of parts: finds those unlike the good ones, and shows where they differ.
 
     python examples/parts_images.py                            # generated washers; alarms go to parts-found/
     python examples/parts_images.py parts/good parts/new out   # your own folders; alarms go to out/
 
-Each alarm becomes a picture: the part, what memory makes of it, and where they differ.
+Each alarm is saved as a picture: the part, its reconstruction from memory, and the error map.
 """
 
 import sys
@@ -18,22 +18,23 @@ from memae.data.images import find_images
 
 
 def washer(rng, scratch=False):
-    """A grey picture (32, 32) of a washer, lit from one side, not always in the same place."""
+    """A grey picture (32, 32) of a washer at a random offset, lit from one side."""
     v, u = np.mgrid[:32, :32] + rng.normal(0, 0.5, 2)[:, None, None]
     radius, angle = np.hypot(u - 16, v - 16), np.arctan2(v - 16, u - 16)
     picture = np.full((32, 32), 40.0)
     picture[radius < 14] = (150 + 15 * np.sin(radius * 2.1) + 30 * np.cos(angle - 0.6))[radius < 14]
     picture[radius < 5] = 35
     if scratch:
-        place, turn = rng.uniform(0, 2 * np.pi, 2)
-        x, y = u - 16 - 9.5 * np.cos(place), v - 16 - 9.5 * np.sin(place)
-        along, across = x * np.cos(turn) + y * np.sin(turn), y * np.cos(turn) - x * np.sin(turn)
+        where, direction = rng.uniform(0, 2 * np.pi, 2)
+        x, y = u - 16 - 9.5 * np.cos(where), v - 16 - 9.5 * np.sin(where)
+        along = x * np.cos(direction) + y * np.sin(direction)
+        across = y * np.cos(direction) - x * np.sin(direction)
         picture[(np.abs(along) < 4) & (np.abs(across) < 1.2)] = 235
     return Image.fromarray((picture + rng.normal(0, 5, (32, 32))).clip(0, 255).astype(np.uint8))
 
 
 def made(folder):
-    """Writes 200 good washers, and 40 new ones of which each fourth is scratched."""
+    """Writes 200 good washers, and 40 new ones, every fourth of which is scratched."""
     rng = np.random.default_rng(0)
     for name in ("good", "new"):
         (folder / name).mkdir()
@@ -46,10 +47,10 @@ def made(folder):
 
 
 def main(good, new, out):
-    """Fits on good parts, scores new ones, and shows where the alarms are."""
+    """Fits on good parts, scores new ones, and shows where the flagged ones differ."""
     detector = ImageMemAE(epochs=8, held_out=0.2).fit(good)
     paths = find_images(new)
-    alarms = [path for path, told in zip(paths, detector.predict(paths), strict=True) if told == -1]
+    alarms = [path for path, label in zip(paths, detector.predict(paths), strict=True) if label == -1]
     print(f"{len(alarms)} of {len(paths)} parts are unlike the good ones")
     out.mkdir(parents=True, exist_ok=True)
     for path, evidence in zip(alarms, detector.explain(alarms), strict=True):

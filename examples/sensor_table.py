@@ -1,9 +1,9 @@
-"""Readings of a pump's sensors: a row a minute, what a fault looks like, and whether normal has moved on.
+"""Readings of a pump's sensors: finds faults in today's data, and checks later days for drift.
 
     python examples/sensor_table.py                                  # generated readings
-    python examples/sensor_table.py normal.csv today.csv later.csv   # your own: a column a sensor, a row a second
+    python examples/sensor_table.py normal.csv today.csv later.csv   # your own: a column per sensor, a row per second
 
-Faults are told of today; of later days, whether they are still what the threshold was set for.
+One row is scored per minute. If a later day has drifted from the calibration, the threshold is set anew.
 """
 
 import sys
@@ -13,11 +13,11 @@ import pandas as pd
 
 from memae import TabularMemAE
 
-WINDOW = 60  # readings that become one row
+WINDOW = 60  # readings per row
 
 
 def readings(minutes, seed, *, worn=(0, 0), offset=0.0):
-    """Sensors that follow the load; the bearing is worn in some minutes, and a sensor may read too much."""
+    """Sensors that depend on the load; in minutes worn[0] to worn[1] the bearing is worn; `offset` shifts a sensor."""
     rng = np.random.default_rng(seed)
     seconds = minutes * 60
     load = 50 + 20 * np.sin(np.arange(seconds) / 1900 + seed) + 8 * np.sin(np.arange(seconds) / 233)
@@ -34,22 +34,22 @@ def readings(minutes, seed, *, worn=(0, 0), offset=0.0):
 
 
 def windows(table):
-    """A row for each stretch of readings: level and spread of each sensor.
+    """One row for each window of readings: mean and standard deviation of each sensor.
 
-    They do not overlap: rows that share readings would look alike, and make the threshold look safer than it is.
+    Windows do not overlap: rows that share readings would be alike, and make the threshold look safer than it is.
     """
     parts = table.groupby(np.arange(len(table)) // WINDOW)
     return parts.mean().add_suffix(" level").join(parts.std().add_suffix(" spread"))
 
 
 def stretches(flags):
-    """First and last of each run of flagged rows."""
+    """First and last row of each run of flagged rows."""
     edges = np.flatnonzero(np.diff([0, *flags.astype(int), 0]))
     return list(zip(edges[::2], edges[1::2] - 1, strict=True))
 
 
 def main(normal, today, *later):
-    """Fits on normal readings, looks for faults in a day, and asks of later ones whether normal has moved on."""
+    """Fits on normal readings, finds faults today, and checks later days for drift."""
     detector = TabularMemAE(false_alarm_rate=0.01, held_out=0.2).fit(windows(normal))
     rows = windows(today)
     flagged = stretches(detector.predict(rows) == -1)
@@ -57,15 +57,15 @@ def main(normal, today, *later):
         evidence = detector.explain(rows, only=range(first, last + 1))
         shares = pd.DataFrame([{part.column: part.share for part in each.contributions} for each in evidence])
         reasons = shares.mean().sort_values(ascending=False).head(2)
-        told = " and ".join(f"{column} ({share:.0%})" for column, share in reasons.items())
-        print(f"minutes {first} to {last} are unusual, because of {told}")
+        causes = " and ".join(f"{column} ({share:.0%})" for column, share in reasons.items())
+        print(f"minutes {first} to {last} are unusual, because of {causes}")
     print(f"single minutes: {sum(first == last for first, last in flagged)} of {len(rows)}")
     for day in later:
         rows = windows(day)
-        found = detector.drift(rows)
-        print(f"later: {found.sentence}")
-        if found.verdict != "like":
-            detector.recalibrate(detector.anomaly_score(rows[::2]))  # nothing is refitted; the other half checks it
+        drift = detector.drift(rows)
+        print(f"later: {drift.sentence}")
+        if drift.verdict != "like":
+            detector.recalibrate(detector.anomaly_score(rows[::2]))  # no refitting; the other half is for checking
             print(f"recalibrated: {detector.drift(rows[1::2]).sentence}")
 
 

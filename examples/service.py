@@ -1,10 +1,10 @@
-"""Asks a service of `memae serve` for scores and reasons; needs nothing but Python.
+"""A client of `memae serve` that needs nothing but Python: asks for scores and explanations.
 
-    python examples/service.py                                            # starts a service of its own, and ends it
-    memae serve model.memae                                               # or yours …
-    python examples/service.py http://127.0.0.1:8000 rows.csv [TOKEN]     # … with rows of a table
+    python examples/service.py                                            # starts a service of its own, and stops it
+    memae serve model.memae                                               # or start yours …
+    python examples/service.py http://127.0.0.1:8000 rows.csv [TOKEN]     # … and send it rows of a table
 
-Prints the rows that are flagged, with the columns that made their score.
+Prints the flagged rows with the highest scores, and the columns that contribute most.
 """
 
 import csv
@@ -18,11 +18,11 @@ from tempfile import TemporaryDirectory
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-PATIENCE = 5  # times that a busy service is asked again
+PATIENCE = 5  # attempts while the service is busy
 
 
 def ask(address, path, rows, token=None):
-    """Sends rows, waits as long as a busy service says, and gives its answer."""
+    """Sends rows and returns the answer; a busy service is asked again after the time that it names."""
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
     request = Request(address + path, json.dumps({"rows": rows}).encode(), headers)
     for attempt in range(PATIENCE):
@@ -37,7 +37,7 @@ def ask(address, path, rows, token=None):
 
 
 def main(address, rows, token=None):
-    """Scores all rows in one request, and asks for the reasons of the highest."""
+    """Scores all rows in one request, and asks for explanations of the highest."""
     answer = ask(address, "/score", rows, token)
     flagged = [sample["row"] for sample in answer["samples"] if sample["is_anomaly"]]
     print(f"{answer['model']}: {len(flagged)} of {len(rows)} rows score above {answer['threshold']:.4g}")
@@ -49,7 +49,7 @@ def main(address, rows, token=None):
 
 @contextmanager
 def own():
-    """A service with a model of benign tumours, and tumours to ask it about."""
+    """The address of a service with a model of benign tumours, and rows of tumours to score."""
     from sklearn.datasets import load_breast_cancer
 
     from memae import TabularMemAE
@@ -70,5 +70,5 @@ if __name__ == "__main__":
             cells = [{name: cell or None for name, cell in row.items()} for row in csv.DictReader(file)]
         main(sys.argv[1], cells, *sys.argv[3:])
     else:
-        with own() as asked:
-            main(*asked)
+        with own() as (address, rows):
+            main(address, rows)

@@ -1,4 +1,4 @@
-"""The process in which inputs are tried: limits are set, and what the last input was is known when it dies."""
+"""The process in which inputs are tried, under limits; it records the current input, in case it dies."""
 
 import json
 import os
@@ -17,37 +17,37 @@ from fuzz.formats import Format
 from memae.errors import MemaeWarning
 
 SECONDS = 10
-"""Of the processor, that an input may take."""
+"""Maximum processor time of an input."""
 WAITING = 300
-"""Seconds by the clock: the machine may be busy, but a process that only waits is hung as well."""
+"""Maximum wall-clock time of an input in seconds: long, since the machine may be busy, but it catches deadlocks."""
 MEMORY = 2 * 2**30
-"""Bytes of address space that an input may take beyond what the process has when it is warm."""
+"""Maximum address space of an input in bytes, beyond that of the warmed-up process."""
 WRITTEN = 2**28
-"""Bytes of a file, at most: of a small file that holds much, `score --keep` makes a large one, and that is right."""
+"""Maximum size of a written file in bytes. It is large, since `score --keep` rightly expands compressed files."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """An input that did what none may."""
+    """An input that failed."""
 
     number: int
     kind: str  # the error's class, "memory", "warning", "stderr"; or how the process died
-    told: str
+    told: str  # the message
 
 
 @dataclass(frozen=True)
 class Tally:
-    """What a process has tried."""
+    """Statistics of the inputs that a process has tried."""
 
     inputs: int
-    taken: int  # inputs that at least one surface took
-    seconds: float  # of the processor
-    slowest: float
-    peak_mib: float  # beyond what it had when it was warm
+    taken: int  # inputs that at least one surface accepted
+    seconds: float  # processor time
+    slowest: float  # processor time of the slowest input
+    peak_mib: float  # beyond that of the warmed-up process
 
 
 def run(format: Format, seed: int, numbers: range, folder: Path) -> None:  # noqa: A002 (its name)
-    """Tries inputs. Writes the number of each into `folder`/now before it is tried, then failures and the tally."""
+    """Tries inputs; writes the number of each to `folder`/now before trying it, and records failures and the tally."""
     began = time.process_time()
     warm = _warmed(format)
     inputs = accepted = 0
@@ -70,7 +70,7 @@ def run(format: Format, seed: int, numbers: range, folder: Path) -> None:  # noq
 
 
 def tried(format: Format, data: bytes, number: int = 0) -> tuple[int, Failure | None]:  # noqa: A002
-    """How many surfaces took an input, and what was wrong with that."""
+    """The number of surfaces that accepted an input, and its failure, if any."""
     before = os.fstat(2).st_size
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
@@ -89,20 +89,20 @@ def tried(format: Format, data: bytes, number: int = 0) -> tuple[int, Failure | 
 
 
 def _written(before: int) -> list[str]:
-    """The lines that were added to the file to which the standard error goes."""
+    """The lines added to the file that stderr is redirected to, from the offset `before`."""
     added = os.fstat(2).st_size - before
     return os.pread(2, added, before).decode(errors="replace").splitlines() if added > 0 else []
 
 
 def _where(error: BaseException) -> str:
-    """The places that the error passed in memae, innermost last."""
+    """The lines of memae in the traceback, innermost last."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames if "memae" in frame.filename]
     return f"({' > '.join(ours[-4:])}; in {Path(frames[-1].filename).name}:{frames[-1].lineno})"
 
 
 def _warmed(format: Format) -> float:  # noqa: A002
-    """Makes what all inputs need, limits the memory from there on, and gives what the process has, in MiB."""
+    """Warms up the process, then limits its memory; gives the peak memory so far, in MiB."""
     sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 (until the process ends)
     format.bombs()
     for data in format.seeds():
@@ -120,7 +120,7 @@ def _peak() -> float:
 
 @contextmanager
 def _timed() -> Iterator[None]:
-    """Lets the system end this process, whatever it is in, when an input takes too long."""
+    """Lets the system kill this process, even inside native code, if an input takes too long."""
     signal.setitimer(signal.ITIMER_PROF, SECONDS)
     signal.setitimer(signal.ITIMER_REAL, WAITING)
     try:

@@ -1,4 +1,4 @@
-"""CSV: dialects, encodings and cells of every kind, rows that do not fit, huge fields and thousands of columns."""
+"""CSV: dialects, encodings and cells of every kind, rows of wrong length, huge fields and thousands of columns."""
 
 import csv
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ Table = list[list[str]]
 
 
 def target(data: bytes) -> int:
-    """A table for fit and for score, evaluated besides."""
+    """Uses a table for fit, score and evaluate."""
     path = places.put("a.csv", data)
     score = partial(places.scored_into, places.table_detector(), path)
     fresh = TabularMemAE(widths=(4,), **places.SMALL)
@@ -39,7 +39,7 @@ def target(data: bytes) -> int:
 
 @cache
 def seeds() -> tuple[bytes, ...]:
-    """Tables that the detector knows, and others."""
+    """Tables with the detector's columns, and others."""
     known = places.rows(12)
     labelled = known.assign(label=["x", "y"] * 6)
     wide = known.assign(id=range(12), flag=[True, False] * 6, day="2024-01-01", note="free, text")
@@ -51,7 +51,7 @@ def seeds() -> tuple[bytes, ...]:
 
 
 def spoiled(files: Sequence[bytes], random: Random) -> bytes:
-    """Other cells, rows and columns, another dialect and encoding, and faults in the bytes."""
+    """A table with changed cells, rows and columns, in another dialect and encoding, and with damaged bytes."""
     table = list(csv.reader(StringIO(random.choice(files).decode())))
     for _ in range(random.choice((0, 1, 1, 2, 3, 10))):
         random.choice(WAYS)(table, random)
@@ -79,10 +79,10 @@ def _cell(table: Table, random: Random) -> None:
 
 
 def _column(table: Table, random: Random) -> None:
-    """One column of one kind of cell."""
-    place, cell = random.randrange(6), random.choice(CELLS)
+    """Fills a column mostly with one cell."""
+    column, cell = random.randrange(6), random.choice(CELLS)
     for row in table[1:]:
-        row[place : place + 1] = [cell if random.random() < 0.8 else random.choice(CELLS)]
+        row[column : column + 1] = [cell if random.random() < 0.8 else random.choice(CELLS)]
 
 
 def _name(table: Table, random: Random) -> None:
@@ -119,9 +119,9 @@ def _empty(table: Table, random: Random) -> None:
 
 
 def _without(table: Table, random: Random) -> None:
-    place = random.randrange(5)
+    column = random.randrange(5)
     for row in table:
-        del row[place : place + 1]
+        del row[column : column + 1]
 
 
 def _fewer(table: Table, random: Random) -> None:
@@ -148,7 +148,7 @@ WAYS = (
 
 @cache
 def bombs() -> tuple[bytes, ...]:
-    """Some megabytes of what a reader might keep."""
+    """Files of some megabytes that might make a reader take much more memory."""
     many = 10**6
     return (
         b"a,b,c,kind\n1,2,3," + b"x" * 10 * many,

@@ -1,4 +1,4 @@
-"""What is fuzzed: a format has valid files, ways to spoil them, and a target that must take or refuse them."""
+"""A fuzzed format: valid files, mutations of them, and a target that must accept or refuse every file."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ class Format:
     """Files of one kind.
 
     Args:
-        name: for the command line and the record.
-        seeds: valid files, the same in every process.
-        spoiled: a file made of these, by what a random generator draws.
-        target: reads a file as the command line does; gives how many of its surfaces took it. A refusal is an error of
-            memae's and counts as not taken; whatever else it raises is a bug.
-        bombs: small or large files that ask for much memory or time, made when the first is asked for.
-        rare: one input in so many is a bomb.
+        name: name on the command line and in the record.
+        seeds: gives valid files, the same in every process.
+        spoiled: gives a random mutation of these.
+        target: reads a file as the command line does, and returns the number of surfaces that accepted it. A
+            `MemaeError` is a refusal; any other exception is a bug.
+        bombs: gives files that ask for much memory or time; called when the first one is needed.
+        rare: on average, one input in `rare` is a bomb.
     """
 
     name: str
@@ -31,14 +31,14 @@ class Format:
     rare: int = 400
 
     def input(self, seed: int, number: int) -> bytes:
-        """Input `number` of a campaign, which is the same whenever it is asked for."""
+        """Input `number` of a campaign; deterministic."""
         random = Random(f"{self.name} {seed} {number}")  # noqa: S311 (no secret)
         bomb = random.randrange(self.rare) == 0 and self.bombs()
         return random.choice(bomb) if bomb else self.spoiled(self.seeds(), random)
 
 
 def taken(*surfaces: Surface) -> int:
-    """How many of these take what they are given; a `MemaeError` is a refusal, unless memory ran out."""
+    """The number of surfaces that accept their input; a `MemaeError` is a refusal, except a `ResourceError`."""
     count = 0
     for surface in surfaces:
         try:

@@ -1,4 +1,4 @@
-"""Images: PNG, JPEG, BMP and TIFF in many modes, others that are to be refused, and bombs."""
+"""Images: PNG, JPEG, BMP and TIFF in many modes, formats that must be refused, and bombs."""
 
 import struct
 import zlib
@@ -22,14 +22,14 @@ SIZE = (9, 13)  # height and width
 
 
 def target(data: bytes) -> int:
-    """A picture for fit and for score."""
+    """Uses an image for fit and score."""
     path = places.put("a.png", data)
     score = partial(places.scored_into, places.image_detector(), path, ".csv")
     return taken(partial(_fitted, path), partial(score, maps=places.folder() / "maps"))
 
 
 def _fitted(path: Any) -> None:
-    """What `memae fit images` reads of one picture, without and with a size."""
+    """Reads an image as `memae fit images` does, without and with a size."""
     one = torch.tensor([0])
     ImageFiles(find_images(path)).take(one)
     ImageFiles(find_images(path), channels=1, size=(5, 5)).take(one)
@@ -40,7 +40,7 @@ def _fitted(path: Any) -> None:
 
 @cache
 def seeds() -> tuple[bytes, ...]:
-    """A picture of each kind, small."""
+    """A small image of each kind."""
     return (*_pngs(), *_jpegs(), *_bitmaps(), *_tiffs(), *_foreign())
 
 
@@ -88,7 +88,7 @@ def _tiffs() -> list[bytes]:
 
 
 def _deep_tiff() -> bytes:
-    """16 bits a channel, which Pillow cannot write."""
+    """A TIFF with 16 bits a channel, which Pillow cannot write."""
     out = BytesIO()
     with av.open(out, "w", format="image2pipe") as container:
         stream: Any = container.add_stream("tiff", rate=1)
@@ -99,13 +99,13 @@ def _deep_tiff() -> bytes:
 
 
 def _foreign() -> list[bytes]:
-    """Pictures that memae does not read."""
+    """Images in formats that memae does not read."""
     return [_saved("P", "GIF"), _saved("RGB", "WEBP"), _saved("RGB", "PPM"), _saved("RGB", "ICO"), _saved("RGB", "TGA")]
 
 
 @cache
 def bombs() -> tuple[bytes, ...]:
-    """Small files of huge pictures, below the limit of pixels and above."""
+    """Small files of huge images, below and above the limit of pixels."""
     kinds = (
         (9990, 8, 0, 1),
         (9990, 8, 6, 4),
@@ -119,7 +119,7 @@ def bombs() -> tuple[bytes, ...]:
 def png(
     height: int, width: int, bits: int, kind: int, raw: bytes = b"", *, interlace: int = 0, lines: Any = None
 ) -> bytes:
-    """A PNG of these raw lines, or of so many zeros."""
+    """A PNG of the raw lines `raw`, or of zeros: `lines` is the number of lines and the bytes of each."""
     head = struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, interlace)
     palette = [(b"PLTE", bytes(range(48)))] if kind == 3 else []
     packed = zlib.compress(raw) if lines is None else _zeros(*lines)
@@ -135,7 +135,7 @@ def _zeros(count: int, line: int) -> bytes:
 
 
 def spoiled(files: Sequence[bytes], random: Random) -> bytes:
-    """A picture with faults, in its structure where that is known."""
+    """An image with faults, in its structure if that is known."""
     data = random.choice(files)
     if random.random() < 0.6:
         for signature, way in _STRUCTURES:
@@ -145,7 +145,7 @@ def spoiled(files: Sequence[bytes], random: Random) -> bytes:
 
 
 def joined(chunks: Sequence[tuple[bytes, bytes]]) -> bytes:
-    """A PNG of chunks, their checksums right."""
+    """A PNG of chunks, with correct checksums."""
     parts = [
         struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
     ]
@@ -164,36 +164,35 @@ def _chunks(data: bytes) -> list[tuple[bytes, bytes]]:
 def _png(data: bytes, random: Random) -> bytes:
     chunks = _chunks(data)
     for _ in range(random.choice((1, 1, 2))):
-        place = random.randrange(len(chunks))
-        name, body = chunks[place]
+        index = random.randrange(len(chunks))
+        name, body = chunks[index]
         way = random.randrange(5)
         if way == 0:
-            del chunks[place]
+            del chunks[index]
         elif way == 1:
             chunks.insert(random.randrange(len(chunks) + 1), (name, body))
         elif way == 2:
             name = random.choice((b"tRNS", b"gAMA", b"iCCP", b"zTXt", b"iTXt", b"eXIf", b"acTL", b"fcTL", b"PLTE"))
-            chunks.insert(place, (name, random.choice((zlib.compress(bytes(10**6)), random.randbytes(9), body))))
+            chunks.insert(index, (name, random.choice((zlib.compress(bytes(10**6)), random.randbytes(9), body))))
         else:
-            chunks[place] = name, mutations.spoiled(body, [each for _, each in chunks], random)
+            chunks[index] = name, mutations.spoiled(body, [each for _, each in chunks], random)
         if not chunks:
             break
     return joined(chunks)
 
 
 def _jpeg(data: bytes, random: Random) -> bytes:
-    """Another size, depth or number of components in the frame header, or another segment's content."""
+    """Changes a number in a segment, such as the size, depth or number of components in the frame header."""
     out = bytearray(data)
-    starts = [place for place in range(len(out) - 1) if out[place] == 0xFF and out[place + 1] not in (0, 0xFF)]
-    start = random.choice(starts)
-    place = start + random.randrange(2, 12)
+    starts = [offset for offset in range(len(out) - 1) if out[offset] == 0xFF and out[offset + 1] not in (0, 0xFF)]
+    start = random.choice(starts) + random.randrange(2, 12)
     size = random.choice((1, 2))
-    out[place : place + size] = mutations.number(random, size, ">")
+    out[start : start + size] = mutations.number(random, size, ">")
     return bytes(out)
 
 
 def _tiff(data: bytes, random: Random) -> bytes:
-    """Other entries in the directory: tag, type, count or value."""
+    """Changes entries of the directory: tag, type, count or value."""
     out, order = bytearray(data), "<" if data[:2] == b"II" else ">"
     (start,) = struct.unpack(f"{order}I", data[4:8])
     (count,) = struct.unpack(f"{order}H", data[start : start + 2]) if start + 2 <= len(data) else (0,)

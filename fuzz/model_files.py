@@ -1,4 +1,4 @@
-"""Model files: other numbers in the header, other tensors, both under a seal that fits, and faults in the bytes."""
+"""Model files: changed headers and tensors under a valid checksum, and damaged bytes."""
 
 import copy
 import json
@@ -69,7 +69,7 @@ VALUES: tuple[Any, ...] = (
 
 
 def target(data: bytes) -> int:
-    """A model that is loaded, inspected, and scores data of its kind; only a `ModelFileError` may refuse a file."""
+    """Loads and inspects a model, and scores data of its kind; only a `ModelFileError` may refuse a file."""
     path = places.put("m.memae", data)
     try:
         detector = load(path)
@@ -101,7 +101,7 @@ def samples() -> tuple[Path, Path, Path]:
 
 @cache
 def seeds() -> tuple[bytes, ...]:
-    """Models of the three kinds, with and without what a model may have; learned on one thread, so always the same."""
+    """Models of the three kinds, with and without optional parts; trained on one thread, so they never differ."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -128,7 +128,7 @@ def _detectors() -> tuple[Estimator, ...]:
 
 
 def _file(detector: Estimator) -> bytes:
-    """A model file in which no clock shows."""
+    """A model file without the seconds of its epochs, which would differ between runs."""
     detector.scorer_.chunk = places.CHUNK
     path = places.folder() / "seed.memae"
     detector.save(path)
@@ -141,7 +141,7 @@ def _file(detector: Estimator) -> bytes:
 
 
 def spoiled(files: Sequence[bytes], random: Random) -> bytes:
-    """A model with another header or other tensors under a seal that fits, or with faults in its bytes."""
+    """A model with a changed header or tensors under a valid checksum, or with damaged bytes."""
     data = random.choice(files)
     if random.random() < 0.3:
         return mutations.spoiled(data, files, random) if random.random() < 0.7 else _other_layout(data, random)
@@ -155,7 +155,7 @@ def spoiled(files: Sequence[bytes], random: Random) -> bytes:
 
 
 def opened(data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """Header without its seal, and tensors, of a valid file."""
+    """The header without its checksum, and the tensors, of a valid file."""
     (length,) = struct.unpack("<Q", data[:8])
     header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["memae"])
     header.pop("sha256")
@@ -163,38 +163,38 @@ def opened(data: bytes) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def sealed(header: Any, tensors: dict[str, Tensor]) -> bytes:
-    """A model file whose seal fits."""
+    """A model file with a valid checksum."""
     whole = header | {"sha256": artifact.seal(header, tensors)} if isinstance(header, dict) else header
     return serialise(tensors, {"memae": json.dumps(whole)})
 
 
 def _other_header(header: Any, random: Random) -> Any:
-    """One place of the header changed, removed, or added to."""
+    """The header with one value changed, removed or added."""
     header = copy.deepcopy(header)
-    place: Any = header
+    node: Any = header
     while True:
-        keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+        keys = list(node) if isinstance(node, dict) else list(range(len(node)))
         if not keys:
             return header
         key = random.choice(keys)
-        deeper = isinstance(place[key], dict | list) and place[key] and random.random() < 0.85
+        deeper = isinstance(node[key], dict | list) and node[key] and random.random() < 0.85
         if not deeper:
             break
-        place = place[key]
+        node = node[key]
     way = random.random()
     if way < 0.1:
-        del place[key]
-    elif way < 0.15 and isinstance(place, dict):
-        place["more"] = 1
-    elif way < 0.25 and isinstance(place, list):
-        place.extend(copy.deepcopy(place) * random.choice((1, 50)))
+        del node[key]
+    elif way < 0.15 and isinstance(node, dict):
+        node["more"] = 1
+    elif way < 0.25 and isinstance(node, list):
+        node.extend(copy.deepcopy(node) * random.choice((1, 50)))
     else:
-        place[key] = _other_value(place[key], random)
+        node[key] = _other_value(node[key], random)
     return header
 
 
 def _other_value(value: Any, random: Random) -> Any:
-    """Near to the value, or anything."""
+    """A value close to the given one, or an arbitrary one."""
     number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 2**63
     if number and random.random() < 0.5:
         return random.choice((value + 1, value - 1, -value, value * 2, value * 10**6, float(value), str(value)))
@@ -202,7 +202,7 @@ def _other_value(value: Any, random: Random) -> Any:
 
 
 def _other_tensor(tensors: dict[str, Tensor], random: Random) -> None:
-    """One tensor of other numbers, another form, another type, another name, or none."""
+    """Changes the values, shape, type or name of one tensor, or removes it."""
     if not tensors:
         return
     name = random.choice(sorted(tensors))
@@ -227,7 +227,7 @@ def _other_tensor(tensors: dict[str, Tensor], random: Random) -> None:
 
 
 def _other_layout(data: bytes, random: Random) -> bytes:
-    """Other types, shapes and offsets in the header of the container."""
+    """Changes types, shapes and offsets in the safetensors header."""
     (length,) = struct.unpack("<Q", data[:8])
     entries = json.loads(data[8 : 8 + length])
     name = random.choice([each for each in entries if each != "__metadata__"])

@@ -1,4 +1,4 @@
-"""Ways to spoil bytes of any format."""
+"""Mutations of bytes of any format."""
 
 from collections.abc import Callable, Sequence
 from random import Random
@@ -7,9 +7,9 @@ NUMBERS = (
     *(0, 1, 2, 3, 7, 8, 16, 32, 64, 100, 127, 128, 255, 256, 1000, 4096, 32767, 32768, 65535, 65536, 10**6),
     *(2**24, 2**31 - 1, 2**31, 2**32 - 2, 2**32 - 1, 2**63 - 1, 2**64 - 1),
 )
-"""Where programs go wrong."""
+"""Boundary values."""
 EDGE = 96
-"""Bytes at either end, where headers and indices lie."""
+"""Bytes at either end, where headers and indices are, that are chosen more often."""
 
 
 def spoiled(data: bytes, others: Sequence[bytes], random: Random) -> bytes:
@@ -21,13 +21,13 @@ def spoiled(data: bytes, others: Sequence[bytes], random: Random) -> bytes:
 
 
 def number(random: Random, size: int, order: str = "") -> bytes:
-    """A number of `size` bytes that programs stumble over."""
+    """A boundary value in `size` bytes."""
     value: int = random.choice(NUMBERS) % (1 << 8 * size)
     return value.to_bytes(size, "little" if (order or random.choice("<>")) == "<" else "big")
 
 
 def place(length: int, random: Random) -> int:
-    """A position in so many bytes, often near an end."""
+    """A random offset in `length` bytes, often near an end."""
     if not length:
         return 0
     near = min(EDGE, length)

@@ -1,4 +1,4 @@
-"""Parquet: columns of every type that Arrow writes, nested ones too, in all compressions, and faults in the bytes."""
+"""Parquet: columns of every type that Arrow writes, including nested ones, in all compressions, and damaged bytes."""
 
 from collections.abc import Callable, Sequence
 from functools import cache, partial
@@ -22,7 +22,7 @@ TEXTS = ("", "x", "y", "grün", "nan", "1", "1e999", "\0", "x" * 200, "[1]", "\U
 
 
 def target(data: bytes) -> int:
-    """A table for fit and for score."""
+    """Uses a table for fit and score."""
     path = places.put("a.parquet", data)
     score = partial(places.scored_into, places.table_detector(), path)
     fresh = TabularMemAE(widths=(4,), **places.SMALL)
@@ -39,7 +39,7 @@ def target(data: bytes) -> int:
 
 @cache
 def seeds() -> tuple[bytes, ...]:
-    """Tables that the detector knows, written in several ways, and some of odd types."""
+    """Tables with the detector's columns, written with several options, and some of unusual types."""
     known = pa.Table.from_pandas(places.rows(12))
     options: tuple[dict[str, Any], ...] = (
         {},
@@ -59,7 +59,7 @@ def _written(table: pa.Table, **options: Any) -> bytes:
 
 
 def made(random: Random) -> bytes:
-    """A valid file of random types and values, with the names that the detector knows where it can."""
+    """A valid file of random types and values, mostly with the detector's column names."""
     names = ["a", "b", "c", "kind"]
     columns = [_column(random) if random.random() < 0.4 else _plain(name, random) for name in names]
     if random.random() < 0.3:
@@ -73,7 +73,7 @@ def made(random: Random) -> bytes:
         table = table.replace_schema_metadata({b"pandas": random.choice((b"", b"{}", b"[]", b'{"columns": 1}'))})
     try:
         return _written(table, compression=random.choice(COMPRESSIONS), row_group_size=random.choice((2, 5, 100)))
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # Parquet has no such type, or none for such a value
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # Parquet does not support this type or value
         return made(random)
 
 
@@ -101,7 +101,7 @@ def _of(kind: pa.DataType, values: Sequence[Any]) -> Callable[[Random], pa.Array
 
 
 def _cast(kind: pa.DataType, values: Sequence[Any]) -> Callable[[Random], pa.Array]:
-    """Of integers, taken as dates, times, durations, which Python's own types cannot hold."""
+    """Integers cast to dates, times or durations, beyond the range of Python's own types."""
     return lambda random: _drawn(pa.int64(), values, random).cast(kind, safe=False)
 
 
@@ -152,7 +152,7 @@ KINDS: tuple[Callable[[Random], pa.Array], ...] = (
 
 
 def spoiled(files: Sequence[bytes], random: Random) -> bytes:
-    """A new table of odd types, or faults in the bytes of one."""
+    """A new table of unusual types, or one with damaged bytes."""
     if random.random() < 0.4:
         return made(random)
     return mutations.spoiled(random.choice(files), files, random)
@@ -160,7 +160,7 @@ def spoiled(files: Sequence[bytes], random: Random) -> bytes:
 
 @cache
 def bombs() -> tuple[bytes, ...]:
-    """Small files of many rows, of long texts, of many columns."""
+    """Small files with many rows, long texts or many columns."""
     many = 10**5
     same = pa.DictionaryArray.from_arrays(pa.array([0] * 10**5, pa.int32()), pa.array(["x" * 10**5]))
     known = dict.fromkeys("abc", pa.array([1.0]))

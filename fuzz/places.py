@@ -1,4 +1,4 @@
-"""Where targets put what they are given, and the small detectors that score it."""
+"""Temporary files for targets, and the small detectors that score them."""
 
 import atexit
 import tempfile
@@ -23,31 +23,31 @@ SMALL: dict[str, Any] = {
     "device": "cpu",
 }
 SIDE = 12
-CHUNK = 8  # samples computed at once; the defaults of such small samples are hundreds
+CHUNK = 8  # samples computed at once; the default for such small samples is hundreds
 
 
 @cache
 def folder() -> Path:
-    """A folder of this process."""
+    """The temporary folder of this process."""
     made = tempfile.TemporaryDirectory(prefix="memae-fuzz-")
     atexit.register(made.cleanup)
     return Path(made.name)
 
 
 def put(name: str, data: bytes) -> Path:
-    """A file of this name with this content."""
+    """Writes a file of this name in the temporary folder."""
     path = folder() / name
     path.write_bytes(data)
     return path
 
 
 def scored_into(detector: Estimator, source: Path, ending: str, **more: Any) -> None:
-    """What `memae score` does."""
+    """Scores a source as `memae score` does."""
     write(scored(detector, source, **more), folder() / f"scores{ending}")
 
 
 def begun(detector: Estimator, source: Path) -> None:
-    """What `memae fit` does up to its first step: everything is read, split, scaled and built."""
+    """Runs `memae fit` up to its first step: everything is read, split, scaled and built."""
     steps: Iterator[Any] = detector.fit_steps(source)
     next(steps)
     steps.close()  # type: ignore[attr-defined]  # a generator
@@ -65,7 +65,7 @@ def quick(detector: Any, X: Any) -> Any:
 
 
 def rows(count: int = 40) -> pd.DataFrame:
-    """The table that the table's detector knows."""
+    """A table with the columns of `table_detector`."""
     random = _random()
     numbers = pd.DataFrame(random.normal(size=(count, 3)).round(3), columns=list("abc"))
     return numbers.assign(kind=random.choice(["x", "y", "grün"], count))
@@ -78,26 +78,26 @@ def pixels(*shape: int) -> Any:
 
 @cache
 def table_detector() -> TabularMemAE:
-    """Knows the columns a, b, c, kind."""
+    """A detector for the columns a, b, c, kind."""
     return TabularMemAE(widths=(4,), ignore=("id",), **SMALL).fit(rows().assign(id=0))
 
 
 @cache
 def image_detector() -> ImageMemAE:
-    """Takes images of any size."""
+    """A detector for images of any size."""
     net: dict[str, Any] = {"widths": (4,), "strides": ((2, 2),), "size": (SIDE, SIDE), "channels": 3}
     detector: ImageMemAE = quick(ImageMemAE(**net, **SMALL), pixels(20, SIDE, SIDE))
     return detector
 
 
 def new_video_detector() -> VideoMemAE:
-    """Not fitted yet."""
+    """A video detector before `fit`."""
     net: dict[str, Any] = {"widths": (4,), "strides": ((2, 2),), "size": (SIDE, SIDE), "length": 3, "smooth": 3}
     return VideoMemAE(**net, speeds=False, **SMALL)
 
 
 @cache
 def video_detector() -> VideoMemAE:
-    """Takes video of any size."""
+    """A detector for video of any size."""
     detector: VideoMemAE = quick(new_video_detector(), pixels(60, SIDE, SIDE))
     return detector

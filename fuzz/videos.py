@@ -1,4 +1,4 @@
-"""Video: containers and codecs of every kind that memae opens, with faults in header, index and frames."""
+"""Video: every kind of container and codec that memae opens, with faults in header, index and frames."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -59,7 +59,7 @@ ENDINGS = (
 
 
 def target(data: bytes) -> int:
-    """A video for fit, score and watch."""
+    """Uses a video for fit, score and watch."""
     ending = next((each for at, word, each in ENDINGS if data[at : at + len(word)] == word), ".mp4")
     path = places.put(f"a{ending}", data)
     detector = places.video_detector()
@@ -71,7 +71,7 @@ def target(data: bytes) -> int:
 
 
 def _watched(detector: VideoMemAE, path: Path) -> None:
-    """What `memae watch` does, with the pictures that people see."""
+    """Watches a video as `memae watch` does, with pictures."""
     frames = read_source(str(path), View(detector.channels, detector.size_, picture=40), Event())
     with closing(alarms(watch(detector, frames), rule_of(detector, release=1.0, after=None))) as seen:  # type: ignore[type-var]  # a generator
         for _ in seen:
@@ -83,12 +83,12 @@ def _watched(detector: VideoMemAE, path: Path) -> None:
 
 @cache
 def seeds() -> tuple[bytes, ...]:
-    """A short film of each kind."""
+    """A short video of each kind."""
     return tuple(filmed(kind) for kind in KINDS)
 
 
 def filmed(kind: Kind, size: tuple[int, int] = (HEIGHT, WIDTH), frames: int = FRAMES, rate: Any = 25) -> bytes:
-    """A square that moves along."""
+    """A video of a moving square."""
     path = places.folder() / f"seed{kind.ending}"
     with av.open(str(path), "w", options={"fflags": "bitexact"} | _muxer(kind)) as container:
         stream: Any = container.add_stream(kind.codec, rate=Fraction(rate))
@@ -118,7 +118,7 @@ def _frame(number: int, height: int, width: int) -> av.VideoFrame:
 
 @cache
 def bombs() -> tuple[bytes, ...]:
-    """Small files of large pictures, of many frames, of a huge or tiny rate."""
+    """Small files with large or many frames, or a tiny frame rate."""
     kind = KINDS[0]
     return (
         filmed(kind, (4320, 7680), 3),
@@ -134,7 +134,7 @@ def bombs() -> tuple[bytes, ...]:
 
 
 def spoiled(files: Sequence[bytes], random: Random) -> bytes:
-    """A film with faults, often in the boxes of its container."""
+    """A video with faults, often in the boxes of its container."""
     data = random.choice(files)
     if random.random() < 0.5:
         data = _boxes(data, random)
@@ -150,9 +150,9 @@ BOXES = (
 
 
 def _boxes(data: bytes, random: Random) -> bytes:
-    """Numbers at the names of boxes, chunks and elements, which tell sizes, counts, rates and kinds."""
+    """Changes numbers near the names of boxes, chunks and elements: sizes, counts, rates and types."""
     out = bytearray(data)
-    known = [place for name in BOXES for place in _found(data, name)]
+    known = [offset for name in BOXES for offset in _found(data, name)]
     for _ in range(random.choice((1, 1, 2, 3)) if known else 0):
         start = random.choice(known) + random.choice((-4, 0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44))
         size = random.choice((1, 2, 4, 4, 8))

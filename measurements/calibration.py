@@ -25,7 +25,7 @@ TARGET = 0.9
 RATES = (0.01, 0.05)
 SPLITS = 20
 ROUNDS, BATCHES, SERIES = 2000, 500, 300
-"""Drawings of the simulation: of independent scores, of batches with anomalies, of scores that follow each other."""
+"""Rounds of the simulation: of independent scores, of batches with anomalies, of correlated scores."""
 MEMORY = 0.95
 """Correlation of a simulated score with the one before it: a correlation time of 39 scores."""
 
@@ -35,8 +35,8 @@ class Held(NamedTuple):
 
     scores: Floats
     group: NDArray[np.int64]  # what is split as a whole: the video of a frame, or the sample itself
-    own: Calibration  # what `fit` has held out
-    later: Floats  # normal scores of the publisher's test part; empty where there is none
+    own: Calibration  # on the samples that `fit` held out
+    later: Floats  # normal scores of the publisher's test part; empty if there is none
     seconds: float  # to fit and score
 
 
@@ -44,7 +44,7 @@ class Held(NamedTuple):
 
 
 def of_kddcup() -> Held:
-    """10,000 rows of the class that the protocol calls normal, learned; 20,000 others."""
+    """A model of 10,000 rows of the protocol's normal class, and scores of 20,000 others."""
     start = time.perf_counter()
     table = kddcup()
     normal = table[table.pop("label") == 0].sample(30_000, random_state=0)
@@ -54,7 +54,7 @@ def of_kddcup() -> Held:
 
 
 def of_mnist() -> Held:
-    """2,000 training images of an 8, learned, and the others; the test images were written by other people."""
+    """A model of 2,000 training images of an 8, and scores of the others; the test images are by other writers."""
     start = time.perf_counter()
     images = mnist()
     training = images.pixels[:60_000][images.labels[:60_000] == 8]
@@ -66,7 +66,7 @@ def of_mnist() -> Held:
 
 
 def of_ped2() -> Held:
-    """Every second training video of Ped2, small, learned; the others, and normal frames of the test videos."""
+    """A model of every second training video of Ped2, scaled down; scores of the others, and of normal test frames."""
     start = time.perf_counter()
     videos = video_set("ped2")
     frames = [read_video(path, size=(64, 96)).frames[:, 0].numpy() for path in (*videos.training, *videos.test)]
@@ -93,7 +93,7 @@ def halves(group: NDArray[np.int64], seed: int) -> NDArray[np.bool_]:
 
 
 def drifts(held: Floats, group: NDArray[np.int64], rate: float, *, correlated: bool = False) -> list[Drift]:
-    """For each split, how the share above the threshold that one half sets compares with its promise on the other."""
+    """For each split, the drift check of one half against the threshold that the other half sets."""
     found = []
     for seed in range(SPLITS):
         one = halves(group, seed)
@@ -108,7 +108,7 @@ def inside(found: Drift) -> float:
 
 
 def summed(found: Sequence[Drift]) -> dict[str, Any]:
-    """What the page shows of the splits at one rate."""
+    """Summary of the splits at one rate, for the page."""
     return {
         "promised": float(np.mean([each.promised for each in found])),
         "realised": [each.realised for each in found],
@@ -144,7 +144,7 @@ def measured(name: str, held: Held) -> dict[str, Any]:
 
 
 def _verdict(own: Calibration, rate: float, scores: Floats, correlated: bool) -> dict[str, Any]:
-    """What `fit` has promised and what came, and what the drift check says of it."""
+    """The rate that `fit` promised, the realised one, and the verdict of the drift check."""
     found = drift(Calibration(own.scores, rate), torch.from_numpy(scores), correlated=correlated)
     return {"held_out": len(own.scores), "realised": found.realised, "low": found.low, "high": found.high} | {
         "promised": found.promised,
@@ -157,7 +157,7 @@ def _verdict(own: Calibration, rate: float, scores: Floats, correlated: bool) ->
 
 
 def simulated() -> dict[str, Any]:
-    """Scores of a known distribution: how often the realised rate lies in its band, what share of discoveries errs."""
+    """Simulated scores: how often the realised rate lies in its band, and the share of false discoveries."""
     random = np.random.default_rng(0)
     rows = {}
     for held_out, samples in ((99, 100), (400, 400), (1000, 1000), (1000, 10_000)):
@@ -188,7 +188,7 @@ def _covered(random: np.random.Generator, held_out: int, samples: int, rate: flo
 
 
 def _false_discoveries(random: np.random.Generator) -> tuple[list[float], float]:
-    """Among discoveries at a rate of 0.1 the share of false ones; of the anomalies, 5 % of all, the share found."""
+    """Share of false discoveries at a rate of 0.1, and share of the anomalies found, which are 5 % of all samples."""
     false, power = [], []
     for _ in range(BATCHES):
         calibration = Calibration(torch.from_numpy(random.normal(size=1000)))
@@ -200,7 +200,7 @@ def _false_discoveries(random: np.random.Generator) -> tuple[list[float], float]
 
 
 def _following(correlated: bool) -> float:
-    """Share of rounds in which the realised rate of scores that follow each other lies in its band, at 5 %."""
+    """Share of rounds in which the realised rate of correlated scores lies in its band, at a rate of 5 %."""
     random = np.random.default_rng(1)
     rounds = [
         inside(
@@ -230,12 +230,12 @@ PARTS = ("simulation", *DETECTORS)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The option by which parts are chosen."""
+    """Adds the option that chooses parts."""
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=", ".join(PARTS))
 
 
 def measure(arguments: argparse.Namespace) -> None:
-    """Trains a small detector a data set, looks at 20 splits each, simulates, and records it."""
+    """Trains a small detector per data set, evaluates 20 splits each, runs the simulation, and records the results."""
     torch.set_num_threads(1)
     for part in arguments.only:
         sys.stderr.write(f"calibration: {part}\n")

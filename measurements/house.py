@@ -95,7 +95,7 @@ def metrics(root: Path) -> dict[str, Any]:
 
 
 def _asking(modules: list[Module], words: re.Pattern[str]) -> dict[str, Any]:
-    """How many conditions outside the rooms match, and how many of each file."""
+    """The number of matching conditions outside the rooms, in all and by file."""
     files = {
         module.path: count
         for module in modules
@@ -116,7 +116,7 @@ def _module(root: Path, path: Path) -> Module:
 
 
 def _conditions(node: ast.AST) -> list[ast.expr]:
-    """What a node branches on."""
+    """The conditions of a branching node."""
     if isinstance(node, ast.If | ast.IfExp | ast.While | ast.Assert):
         return [node.test]
     if isinstance(node, ast.comprehension):

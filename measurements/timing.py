@@ -1,4 +1,4 @@
-"""Times of several ways to do the same, taken side by side.
+"""Times of several variants, measured alternately.
 
 Absolute times are worth little on a machine that others share. All variants run in turn in every round, so that a
 slow minute hits each of them; the minimum over the rounds is what the machine can do.
@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 
 class Timing(NamedTuple):
-    """Seconds a call, over the rounds."""
+    """Seconds per call, one value per round."""
 
     samples: tuple[float, ...]
 
     @property
     def minimum(self) -> float:
-        """The least disturbed round."""
+        """The fastest round, which was disturbed least."""
         return min(self.samples)
 
     def as_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What `reproduction` and `measurements` share: runs that are done once, their records, and the commands for both.
+"""What `reproduction` and `measurements` share: jobs that run once, their records, and the command line of both.
 
-It stands below both, so that neither needs the other for it; it knows no table, no data set and no method.
+It knows no table, no data set and no method.
 """

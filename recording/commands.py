@@ -1,4 +1,4 @@
-"""Commands of `python -m reproduction` and `python -m measurements`, and the one way in which runs become a page."""
+"""Commands of `python -m reproduction` and `python -m measurements`, and how they turn runs into a page."""
 
 import argparse
 from collections.abc import Callable, Iterable, Sequence
@@ -13,10 +13,10 @@ class Command:
     """One command.
 
     Args:
-        name: as it is typed.
-        about: what it does, in a sentence for `--help`.
+        name: name on the command line.
+        about: a sentence for `--help`.
         add_arguments: adds its options to a parser.
-        run: does it, given the parsed options.
+        run: runs it with the parsed options.
     """
 
     name: str
@@ -33,20 +33,20 @@ def measuring(
     measure: Callable[[argparse.Namespace], object],
     render: Callable[[], None],
 ) -> Command:
-    """The command that measures, and renders a page from what is recorded then.
+    """A command that measures, and then renders a page from the records.
 
     Args:
-        name: of the command.
+        name: name of the command.
         about: a sentence for `--help`.
-        page: what is rendered, for the help of `--render`.
-        add_options: adds the options by which is chosen what to measure.
+        page: path of the page, for the help of `--render`.
+        add_options: adds the options that choose what to measure.
         measure: measures and records.
         render: writes the page.
     """
 
     def add_arguments(parser: argparse.ArgumentParser) -> None:
         add_options(parser)
-        parser.add_argument("--render", action="store_true", help=f"measure nothing, only write {page} once more")
+        parser.add_argument("--render", action="store_true", help=f"measure nothing, only rewrite {page}")
 
     def run(arguments: argparse.Namespace) -> None:
         if not arguments.render:
@@ -65,11 +65,11 @@ def of_jobs(
     chosen: Callable[[argparse.Namespace], Iterable[jobs.Job]],
     render: Callable[[], None],
 ) -> Command:
-    """The command that runs those of the chosen jobs that are not recorded yet; see `measuring`."""
+    """A command that runs those of the chosen jobs that are not recorded yet; see `measuring`."""
 
     def add_both(parser: argparse.ArgumentParser) -> None:
         add_options(parser)
-        parser.add_argument("--jobs", type=int, default=2, help="runs at a time, a core each")
+        parser.add_argument("--jobs", type=int, default=2, help="number of runs at a time, one core each")
 
     def measure(arguments: argparse.Namespace) -> None:
         jobs.run(chosen(arguments), arguments.jobs)

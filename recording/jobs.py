@@ -1,4 +1,4 @@
-"""Many trainings at once: a process a core, a JSON file a run, and nothing done twice."""
+"""Runs many trainings in parallel: one process per core, one JSON file per run, and no run twice."""
 
 import json
 import sys
@@ -17,16 +17,16 @@ from recording import pictures, records
 
 @dataclass(frozen=True)
 class Job:
-    """One run: `function(**arguments)` gives what was measured.
+    """One run: `function(**arguments)` returns the measurements.
 
-    That is JSON-ready data, and pictures as arrays of grey levels (n, h, w), which become PNG files beside the record.
+    These are JSON-ready data, and pictures as arrays of grey levels (n, h, w), saved as PNG files beside the record.
 
     Args:
-        name: of its file below `benchmarks/results/runs`, without the ending: "table1/mnist/memae/3-0".
-        function: at the top of a module, for it runs in another process.
-        arguments: JSON-ready; a run recorded with others is done again.
-        resumes: whether the function also takes `checkpoint`, a path of its own from which it goes on when it was
-            broken off; the file is deleted when the job is done.
+        name: name of its file below `benchmarks/results/runs`, without the ending: "table1/mnist/memae/3-0".
+        function: a function at the top level of a module, since it runs in another process.
+        arguments: JSON-ready; a run recorded with other arguments is repeated.
+        resumes: whether the function also takes `checkpoint`, a path for it to resume from if it was interrupted; the
+            file is deleted when the job is done.
     """
 
     name: str
@@ -36,22 +36,22 @@ class Job:
 
     @property
     def path(self) -> Path:
-        """Where the record lies."""
+        """Path of the record."""
         return records.RESULTS / "runs" / f"{self.name}.json"
 
     def record(self) -> dict[str, Any] | None:
-        """What was recorded with these arguments, if it was; of pictures their number."""
+        """The record made with these arguments, if any; it has the number of pictures, not the pictures."""
         found = records.read(self.path)
         return found if found and found["arguments"] == json.loads(json.dumps(self.arguments)) else None
 
 
 def run(jobs: Iterable[Job], workers: int = 2) -> list[dict[str, Any]]:
-    """The records of all jobs, in their order; those that are not there yet are run, `workers` at a time.
+    """The records of all jobs, in order; jobs without a record are run, `workers` at a time.
 
-    A job that fails does not stop the others; a run that is broken off goes on where it was.
+    A job that fails does not stop the others; an interrupted run is resumed.
 
     Raises:
-        SystemExit: jobs have failed.
+        SystemExit: a job has failed.
     """
     jobs = list(jobs)
     missing = [job for job in jobs if job.record() is None]
@@ -73,14 +73,14 @@ def run(jobs: Iterable[Job], workers: int = 2) -> list[dict[str, Any]]:
 
 
 def _one_core() -> None:
-    """Limits a process to one thread: as many processes as cores learn more than one process with as many threads."""
+    """Limits a process to one thread: one process per core is faster overall than one process with many threads."""
     import torch  # noqa: PLC0415 (only the processes that train need it)
 
     torch.set_num_threads(1)
 
 
 def _done(job: Job) -> float:
-    """Runs a job, writes its record, and gives the seconds it took."""
+    """Runs a job, writes its record, and returns the seconds it took."""
     began, cpu = time.perf_counter(), time.process_time()
     checkpoint = job.path.with_suffix(".checkpoint")
     checkpoint.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Pictures: those that a run recorded, as PNG files beside its record, and those that a page shows."""
+"""Pictures: those recorded by a run, as PNG files beside its record, and figures of a page."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,14 +16,14 @@ Grey = NDArray[np.uint8]
 
 
 def write(record: Path, pictures: Mapping[str, Grey]) -> dict[str, int]:
-    """Writes pictures as one PNG a name, one picture below the other, beside the record of their run.
+    """Writes pictures beside the record of their run, one PNG per name, stacked vertically.
 
     Args:
-        record: path of the record: of "ae-2.json" the pictures "items" lie in "ae-2.items.png".
-        pictures: by name; nothing is written for a name without any.
+        record: path of the record; the pictures "items" of "ae-2.json" go to "ae-2.items.png".
+        pictures: pictures by name; nothing is written for a name without pictures.
 
     Returns:
-        how many there are of each name, for `read`.
+        The number of pictures of each name, for `read`.
     """
     for name, each in pictures.items():
         if len(each):
@@ -32,7 +32,7 @@ def write(record: Path, pictures: Mapping[str, Grey]) -> dict[str, int]:
 
 
 def read(record: Path, counts: Mapping[str, int]) -> dict[str, Grey]:
-    """The pictures that `write` wrote, by name; a name without any is left out."""
+    """The pictures written by `write`, by name; a name without pictures is left out."""
     found = {name: np.asarray(Image.open(_path(record, name))) for name, count in counts.items() if count}
     return {name: each.reshape(counts[name], -1, each.shape[1]) for name, each in found.items()}
 
@@ -42,8 +42,8 @@ def _path(record: Path, name: str) -> Path:
 
 
 def figure(width: float, height: float) -> "Figure":
-    """An empty figure of a page, its size in inches."""
-    from matplotlib.figure import Figure  # noqa: PLC0415 (of the extra bench; who only measures needs none of it)
+    """An empty figure for a page, its size in inches."""
+    from matplotlib.figure import Figure  # noqa: PLC0415 (of the extra bench; not needed for measuring)
 
     return Figure(figsize=(width, height), layout="constrained")
 

@@ -1,7 +1,7 @@
-"""Records of what was measured, with all that is needed to measure it again.
+"""Records of measurements, with everything needed to repeat them.
 
-They lie in `benchmarks/results`: a file a run below `runs`, a file a part beside it, and `summary.json` rendered from
-those.
+They are in `benchmarks/results`: one file per run below `runs`, one file per part beside it, and `summary.json`,
+rendered from the parts.
 """
 
 import json
@@ -21,7 +21,7 @@ from memae.files import replacing
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 SOURCES = ("src", "recording", "reproduction", "measurements", "fuzz")
-"""Where a change that is not committed makes a record uncertain."""
+"""Folders in which an uncommitted change is noted in a record."""
 PACKAGES = (
     "memae",
     "torch",
@@ -38,12 +38,12 @@ PACKAGES = (
 
 
 def figure(value: float, std: float = 0.0, n: int = 1) -> dict[str, float]:
-    """A figure of the scoreboard: its value, the standard deviation of the runs, and their number."""
+    """A figure of the summary: its value, and the standard deviation and number of the runs."""
     return {"value": value, "std": std, "n": n}
 
 
 def over(values: Sequence[float]) -> tuple[float, float, int]:
-    """Mean, standard deviation and number of what several runs gave, as `figure` takes them."""
+    """Mean, standard deviation and number of the values of several runs, as arguments for `figure`."""
     return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0, len(values)
 
 
@@ -51,8 +51,8 @@ def provenance(seed: int = 0, command: str | None = None) -> dict[str, Any]:
     """Command, seed, commit, versions, machine and load.
 
     Args:
-        seed: of the run.
-        command: that makes the record anew; by default the one that was typed.
+        seed: seed of the run.
+        command: command that reproduces the record; by default the present one.
     """
     return {
         "command": command or _command(),
@@ -71,7 +71,7 @@ def provenance(seed: int = 0, command: str | None = None) -> dict[str, Any]:
 
 
 def _command() -> str:
-    """The command line as it was typed: `python -m reproduction table1 --jobs 1`."""
+    """The present command line, such as `python -m reproduction table1 --jobs 1`."""
     program = Path(sys.argv[0])
     module = program.parent.name if program.name == "__main__.py" else program.stem
     return " ".join([f"python -m {module}", *sys.argv[1:]])
@@ -105,17 +105,17 @@ def _processor() -> str:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A results file; empty where there is none yet."""
+    """A results file; empty if there is none yet."""
     return dict(json.loads(path.read_text())) if path.exists() else {}
 
 
 def together(origins: Sequence[Mapping[str, Any]], command: str) -> dict[str, Any]:
-    """The provenance of several runs as one: the first's, under the command that makes them all, with every commit."""
+    """The provenance of several runs: that of the first, with the command that runs all of them and every commit."""
     return {**origins[0], "command": command, "commit": " ".join(sorted({each["commit"] for each in origins}))}
 
 
 def save(part: str, section: str, found: Mapping[str, Any], seed: int = 0, command: str | None = None) -> None:
-    """Puts the record of one section into `results/<part>.json`, beside those of the others; `provenance` says more."""
+    """Writes the record of one section into `results/<part>.json`, keeping the other sections; see `provenance`."""
     path = RESULTS / f"{part}.json"
     everything = read(path) | {section: {"provenance": provenance(seed, command), **found}}
     write(path, everything)
@@ -135,12 +135,12 @@ def summarise() -> None:
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes a results file, whole or not at all."""
+    """Writes a results file, completely or not at all."""
     _write(path, json.dumps(content, indent=1, sort_keys=True))
 
 
 def write_run(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes the record of one run, of which there are thousands: what holds no other list or object on one line."""
+    """Writes the record of one run compactly, since there are thousands: flat lists and objects are on one line."""
     _write(path, _compact(content))
 
 
@@ -151,7 +151,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _compact(content: Any, indent: str = "\n") -> str:
-    """JSON as `json.dumps(content, indent=1, sort_keys=True)`, but for what holds neither a list nor an object."""
+    """JSON as of `json.dumps(content, indent=1, sort_keys=True)`, but with flat lists and objects on one line."""
     inner = list(content.values()) if isinstance(content, Mapping) else content if isinstance(content, list) else []
     if not any(isinstance(each, Mapping | list) for each in inner):
         return json.dumps(content, sort_keys=True)

@@ -1,4 +1,4 @@
-"""The paper, reproduced: its tables and figures, every method compared there, readers of its data sets.
+"""The reproduction of the paper: its tables and figures, all compared methods, and readers of its data sets.
 
-The figures that the paper publishes stand here and nowhere else. `memae` imports none of it.
+The published figures are here and nowhere else. `memae` does not import this package.
 """

@@ -1,6 +1,6 @@
-"""Readers for the data sets as their publishers lay them out; `MEMAE_DATA` says where, `../data` by default.
+"""Readers for the data sets in their publishers' layout, in the folder `MEMAE_DATA`, by default `../data`.
 
-What is read is held against checksums. Nothing is downloaded but by `python -m reproduction fetch`.
+Files are verified by checksums. Only `python -m reproduction fetch` downloads anything.
 """
 
 import argparse
@@ -49,7 +49,7 @@ CIFAR10 = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.
 CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"  # of the archive
 
-# Names of the columns, which the publisher's file does not have.
+# Names of the columns, which the publisher's file lacks.
 KDDCUP_COLUMNS = [
     "duration",
     "protocol_type",
@@ -130,11 +130,11 @@ def mnist(data: Path = DATA) -> Images:
 def cifar10(data: Path = DATA) -> Images:
     """CIFAR-10, training images and then test images: 60,000 of 32 × 32, RGB.
 
-    Copies are in use that are lossy and in another order, so that only the form is checked; results carry the checksum
-    of what they were measured on.
+    Only the layout is checked, since lossy and reordered copies are in use; results carry the checksum of the data
+    they were measured on.
 
     Raises:
-        SourceError: a file is missing, or has another form.
+        SourceError: a file is missing, or has another layout.
     """
     parts = []
     for name in CIFAR10:
@@ -145,18 +145,21 @@ def cifar10(data: Path = DATA) -> Images:
         parts.append(part.reshape(-1, 3073))
     rows = np.concatenate(parts)
     if rows[:, 0].max() > 9:
-        raise SourceError(f"{data} holds no CIFAR-10: there is a label {rows[:, 0].max()}, the last is 9")
+        raise SourceError(f"{data} holds no CIFAR-10: there is a label {rows[:, 0].max()}, the highest is 9")
     return Images(np.ascontiguousarray(rows[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)), rows[:, 0].copy())
 
 
 def kddcup_features(columns: int = 120, data: Path = DATA) -> Rows:
-    """KDDCUP99 10 percent as numbers, its categories as one column a value; raw, not scaled.
+    """KDDCUP99 10 percent as numbers, with categories one-hot encoded; not scaled.
 
     Args:
-        columns: 121 has a column for each value of all seven symbolic columns; 120, the paper's number, leaves out the
-            one of is_host_login, which is constant; 119 num_outbound_cmds too, which is; 118 turns protocol_type,
-            service and flag alone into columns of values, and keeps the other symbolic ones as 0 and 1.
-        data: where the set lies.
+        columns: 121 one-hot encodes all seven symbolic columns; 120, the paper's number, leaves out the constant column
+            of is_host_login; 119 also leaves out num_outbound_cmds, which is constant; 118 one-hot encodes only
+            protocol_type, service and flag, and keeps the other symbolic columns as 0 and 1.
+        data: the folder of data sets.
+
+    Raises:
+        SourceError: another number of columns.
     """
     if not 118 <= columns <= 121:
         raise SourceError(f"KDDCUP99 has 118, 119, 120 or 121 columns, by how it is encoded; got {columns}")
@@ -170,7 +173,7 @@ def kddcup_features(columns: int = 120, data: Path = DATA) -> Rows:
 
 
 def adbench_names(data: Path = DATA) -> list[str]:
-    """Names of the tables of ADBench that are there, "2_annthyroid" among them.
+    """Names of the available tables of ADBench, such as "2_annthyroid".
 
     Raises:
         SourceError: there is none.
@@ -189,7 +192,7 @@ def adbench(name: str, data: Path = DATA) -> Rows:
     """One table of ADBench.
 
     Raises:
-        SourceError: it is missing, or not such a table.
+        SourceError: it is missing, or damaged.
     """
     file = data / "ADBench" / "Classical" / f"{name}.npz"
     if not file.is_file():
@@ -221,14 +224,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Fetches the sets that are named."""
+    """Fetches the named sets."""
     for name in arguments.names:
         fetch(name)
 
 
 def fetch(name: str, data: Path = DATA) -> None:
-    """Downloads a set from where it is published, checks it and lays it out as the reader expects it."""
-    import pooch  # noqa: PLC0415 (an optional extra, that only this needs)
+    """Downloads a set from its publisher, verifies it and stores it in the layout that the reader expects."""
+    import pooch  # noqa: PLC0415 (an optional extra, only needed here)
 
     if name == "mnist":
         for file, expected in MNIST.items():

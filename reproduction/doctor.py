@@ -1,6 +1,6 @@
-"""What is wrong with a video set: `python -m reproduction doctor ped2` reads all of it and says so in plain lines.
+"""Checks a video set: `python -m reproduction doctor ped2` reads all of it and prints what is wrong.
 
-A fault makes results on the set wrong or impossible, and the exit code 1. A remark is worth knowing.
+A fault makes results on the set wrong or impossible; the exit code is then 1. A remark is only worth knowing.
 """
 
 import argparse
@@ -23,14 +23,14 @@ from reproduction.video_sets import PUBLISHED, READERS, Counts, Masks, VideoSet,
 
 
 class Finding(NamedTuple):
-    """One thing that the doctor has found.
+    """One finding of the doctor.
 
     Attributes:
         check: "missing", "unreadable", "mismatch", "size", "duplicate", "contradiction", "one-sided" or "no-masks".
         fault: whether it is a fault; a remark if not.
-        where: the video, for instance "Test/Test001"; the name of the set for what concerns all of it.
-        affected: how many frames, labels, masks or videos.
-        text: what it is, with the first example.
+        where: the video, for instance "Test/Test001", or the name of the set.
+        affected: number of frames, labels, masks or videos.
+        text: a description with the first example.
     """
 
     check: str
@@ -41,7 +41,7 @@ class Finding(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What a set holds, and what is wrong with it."""
+    """The contents of a set, and the findings."""
 
     name: str
     counts: Counts
@@ -49,17 +49,17 @@ class Report(NamedTuple):
 
     @property
     def faults(self) -> int:
-        """How many findings are faults."""
+        """Number of findings that are faults."""
         return sum(finding.fault for finding in self.findings)
 
 
 class Frame(NamedTuple):
-    """What is kept of a frame once it has been looked at.
+    """Facts about a frame.
 
     Attributes:
-        name: of its file; in a video file "frame 0", "frame 1", ...
-        size: height and width in pixels; None where it cannot be read.
-        repeats: whether it is the frame before, pixel for pixel, as it is when their files are identical.
+        name: name of its file; in a video file "frame 0", "frame 1", ...
+        size: height and width in pixels; None if it cannot be read.
+        repeats: whether it equals the frame before, pixel for pixel.
         error: why it cannot be read, or "".
     """
 
@@ -70,7 +70,7 @@ class Frame(NamedTuple):
 
 
 class _Looked(NamedTuple):
-    """What was found in one video."""
+    """Facts about one video."""
 
     frames: list[Frame]
     findings: list[Finding]
@@ -83,7 +83,7 @@ def diagnose(videos: VideoSet, published: Counts | None = None) -> Report:
 
     Args:
         videos: the set.
-        published: what it holds when complete; None leaves that open.
+        published: counts of the complete set; None if unknown.
     """
     training = [_look(video) for video in videos.training]
     test = [_judge(videos, number) for number in range(len(videos.test))]
@@ -97,14 +97,14 @@ def diagnose(videos: VideoSet, published: Counts | None = None) -> Report:
 
 
 def _look(video: Path) -> _Looked:
-    """The frames of a video alone."""
+    """Checks the frames of a video."""
     where, frames = _where(video), frames_of(video)
     alone = (_unreadable, _sizes, _repeats)
     return _Looked(frames, [*_missing(where, video), *(found for check in alone for found in check(where, frames))])
 
 
 def _judge(videos: VideoSet, number: int) -> _Looked:
-    """The frames of a test video beside its labels and masks."""
+    """Checks the frames of a test video, and its labels and masks."""
     where = _where(videos.test[number])
     frames, findings, *_ = _look(videos.test[number])
     labels = _tried(where, videos.labels, number)
@@ -122,7 +122,7 @@ def _judge(videos: VideoSet, number: int) -> _Looked:
 
 
 def _tried(where: str, read: Callable[[int], Masks | None], number: int) -> Masks | Finding | None:
-    """What `read` gives, or why it gives nothing."""
+    """The result of `read`, or a finding if it fails."""
     try:
         return read(number)
     except InputError as error:
@@ -134,7 +134,7 @@ def _where(video: Path) -> str:
 
 
 def frames_of(video: Path) -> list[Frame]:
-    """All frames of a file or folder; what cannot be read of a video file, from some frame on, counts as one."""
+    """All frames of a file or folder; the unreadable rest of a video file counts as one frame."""
     frames: list[Frame] = []
     before: Tensor | None = None
     for name, decoded in (_in_folder if video.is_dir() else _in_file)(video):
@@ -159,7 +159,7 @@ def _in_folder(folder: Path) -> Iterator[tuple[str, Tensor | SourceError]]:
 def _in_file(file: Path) -> Iterator[tuple[str, Tensor | SourceError]]:
     number = 0
     try:
-        # one frame a block, so that none is lost before a damaged one
+        # blocks of one frame, so that no frame before a damaged one is lost
         for block, _ in frame_blocks(file, channels=3, block=1):
             yield f"frame {number}", block[0]
             number += 1
@@ -196,7 +196,7 @@ def _unreadable(where: str, frames: Sequence[Frame]) -> Iterator[Finding]:
 
 
 def _sizes(where: str, frames: Sequence[Frame]) -> Iterator[Finding]:
-    """Frames of several sizes in one video, which then cannot be read as one."""
+    """Frames of several sizes in one video, which cannot be read then."""
     readable = [frame for frame in frames if frame.size]
     other = [frame for frame in readable if frame.size != readable[0].size]
     if other:
@@ -234,7 +234,7 @@ def _other_size(where: str, masks: Masks, frames: Sequence[Frame]) -> Iterator[F
 
 
 def _contradictions(where: str, labels: Labels, masks: Masks, frames: Sequence[Frame]) -> Iterator[Finding]:
-    """Frames on which masks and labels disagree, if there are as many of each."""
+    """Frames on which masks and labels disagree, if their numbers are equal."""
     if not len(labels) == len(masks) == len(frames):
         return
     marked = masks.any((1, 2))
@@ -303,11 +303,11 @@ def as_json(report: Report) -> str:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `python -m reproduction doctor`."""
     parser.add_argument("set", choices=tuple(READERS), metavar="SET", help=", ".join(READERS))
-    parser.add_argument("--json", action="store_true", help="one JSON object and no lines")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Writes the report; the exit code is 1 where the set has a fault."""
+    """Prints the report; the exit code is 1 if the set has a fault."""
     report = diagnose(video_set(arguments.set, DATA), PUBLISHED[arguments.set])
     sys.stdout.write(as_json(report) if arguments.json else lines(report))
     if report.faults:

@@ -1,4 +1,4 @@
-"""Judges frame errors of any model: `python -m reproduction evaluate-video errors.npy --dataset ped2`."""
+"""Evaluates frame errors of any model: `python -m reproduction evaluate-video errors.npy --dataset ped2`."""
 
 import argparse
 import json
@@ -55,10 +55,10 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def read(file: Path) -> Array | list[Array]:
-    """The array of a `.npy` file, which stays on disk, or the arrays of a `.npz` file in their order.
+    """The array of a `.npy` file, memory-mapped, or the arrays of a `.npz` file in order.
 
     Raises:
-        SourceError: there is no such file, or it holds none.
+        SourceError: the file does not exist, or holds no arrays.
     """
     try:
         if file.suffix != ".npz":
@@ -74,7 +74,7 @@ def _flat(values: Array | list[Array]) -> Array:
 
 
 def lines(frames: list[Figure], pixels: PixelLevel | None = None) -> list[str]:
-    """The figures as a table, and what they mean."""
+    """The figures as a table, and the meaning of its terms."""
     head = (
         "normalisation",
         "edges",
@@ -111,7 +111,7 @@ def _pixel_lines(pixels: PixelLevel) -> list[str]:
 
 
 def _shown(figure: Estimate) -> str:
-    """A figure and its interval; – for what does not exist."""
+    """A figure and its interval; – if there is none."""
     value, low, high = ("–" if math.isnan(each) else f"{each:.4f}" for each in figure)
     return value if low == "–" else f"{value} ({low} – {high})"
 

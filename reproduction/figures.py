@@ -28,20 +28,20 @@ from reproduction.tables import AnyMethod
 PICTURES = records.ROOT / "docs" / "reproduce"
 MODELS = {method.key: method for method in (table1.AE, table1.PAPER, table1.AUTHORS, table1.OURS)}
 SHOWN = {5: 9, 2: 4}
-"""Figure 4: trained on the one digit, an anomaly is the other."""
+"""Figure 4: training digit → digit of the anomalies."""
 ITEMS = 9
-"""Figure 3: trained on this digit."""
+"""Figure 3: training digit."""
 COUNT = 8
-"""Pictures a row."""
+"""Pictures per row."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The option by which figures are chosen."""
+    """Adds the option that chooses figures."""
     parser.add_argument("--only", nargs="+", type=int, choices=JOBS, default=[3, 4], metavar="N", help="3 to 7")
 
 
 def chosen(arguments: argparse.Namespace) -> list[Job]:
-    """What the chosen figures need, each run once."""
+    """The jobs of the chosen figures, without duplicates."""
     return list({job.name: job for number in arguments.only for job in JOBS[number]()}.values())
 
 
@@ -61,7 +61,7 @@ JOBS: dict[int, Callable[[], list[Job]]] = {
     6: lambda: _of_table2(table2.PICTURED),
     7: lambda: _of_table2(tuple(table2.SIZES.values())),
 }
-"""What a figure needs."""
+"""The jobs of each figure."""
 
 
 Pictures = NDArray[np.float32]

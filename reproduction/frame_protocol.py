@@ -1,6 +1,6 @@
-"""Errors of video frames, of any model → the figures that papers give of them, each named by its protocol.
+"""From frame errors of any model to the figures that papers report, each under its protocol.
 
-Arrays in, numbers out. A protocol says which frames count and what is done to their errors before one AUROC is taken
+Arrays in, numbers out. A protocol says which frames count and how errors are normalised before one AUROC is computed
 over all of them: "paper" scales each video (Eq. 11) and counts all frames, "authors" does the same without the edge
 frames (D6 and D8 of the notes on the paper).
 """
@@ -29,9 +29,9 @@ CLIP = 16
 BEFORE, AFTER = CLIP // 2, CLIP - CLIP // 2 - 1
 """Frames at the start and the end of a video on which no clip is centred: 8 and 7."""
 PERCENT = 40
-"""Of the abnormal pixels of a frame, that must lie above the threshold."""
+"""Percentage of a frame's abnormal pixels that must lie above the threshold."""
 BLOCK = 16
-"""Error maps that are in memory at once."""
+"""Number of error maps in memory at once."""
 FRACTION_BITS = 11
 """Bits of a pixel's error that separate bins: values within one bin differ by at most 2^-11 = 0.05 % of their size."""
 _CUT = 23 - FRACTION_BITS  # bits of a float32 that are left out
@@ -41,23 +41,23 @@ _FORMS = {1: "errors (frames,)", 3: "error maps (frames, h, w)"}
 
 
 class Frames(NamedTuple):
-    """What belongs to the frames of test videos."""
+    """Values of the frames of test videos."""
 
-    videos: list[Array]  # of each (t, …), or (t − 15, …) without the edge frames
-    edges: bool  # whether the edge frames are there
+    videos: list[Array]  # for each video (t, …), or (t − 15, …) without the edge frames
+    edges: bool  # whether the edge frames are included
 
 
 def by_video(values: Array | Sequence[Array], lengths: Sequence[int], ndim: int = 1) -> Frames:
-    """Errors or error maps, apart for each video; a memory map stays one. Their count says which frames they are.
+    """Errors or error maps split by video; memory maps are kept. Their number tells whether edge frames are included.
 
     Args:
-        values: of all test frames, the videos one after the other, or one array for each video; of all frames, or of
-            those alone on which a clip of 16 is centred, frames 8 to t − 8 of t.
-        lengths: frames of each video.
+        values: one array with all videos in order, or one array for each video; for all frames, or only for those on
+            which a clip of 16 is centred, frames 8 to t − 8 of t.
+        lengths: number of frames of each video.
         ndim: 1 for errors `(frames,)`, 3 for error maps `(frames, h, w)`.
 
     Raises:
-        InputError: another number of frames, another form, or a video that is shorter than a clip.
+        InputError: the number of frames or the shape does not fit, or a video is shorter than a clip.
     """
     if min(lengths) < CLIP:
         raise InputError(f"a video has {min(lengths)} frames; {CLIP} are a clip, shorter videos have no protocol")
@@ -69,7 +69,7 @@ def by_video(values: Array | Sequence[Array], lengths: Sequence[int], ndim: int 
 
 
 def _apart(values: Array | Sequence[Array], counts: list[int]) -> Sequence[Array] | None:
-    """One array for each video, of so many frames; None where there are more or fewer."""
+    """One array for each video with `counts` frames; None if the numbers do not fit."""
     if isinstance(values, np.ndarray):
         return np.split(values, np.cumsum(counts)[:-1]) if _count(values) == sum(counts) else None
     return values if [_count(each) for each in values] == counts else None
@@ -101,7 +101,7 @@ def _miscounted(values: Array | Sequence[Array], lengths: Sequence[int]) -> Inpu
 
 
 def without_edges(frames: Array) -> Array:
-    """What belongs to the frames of one video `(t, …)` on which a clip is centred: `(t − 15, …)`, the labels [8:−7].
+    """The values `(t − 15, …)` of those frames of a video `(t, …)` on which a clip is centred: [8:−7].
 
     Example:
         >>> without_edges(np.arange(18)).tolist()
@@ -114,29 +114,29 @@ def without_edges(frames: Array) -> Array:
 
 
 class Figure(NamedTuple):
-    """Frame AUROC, for one way to normalise errors."""
+    """Frame AUROC for one normalisation of errors."""
 
     normalisation: Normalisation
     edges: bool  # whether the edge frames count
     frames: int
     micro: Estimate  # over all frames together
     macro: Estimate  # mean over the videos that have frames of both classes
-    protocol: Protocol | None  # that `micro` belongs to; None for those that no table of papers has
+    protocol: Protocol | None  # the protocol of `micro`; None if no paper reports it
 
 
 def frame_figures(
     labels: Sequence[Labels], errors: Array | Sequence[Array], held_out: Array | None = None, *, rounds: int = 500
 ) -> list[Figure]:
-    """Frame AUROC for each normalisation, with and without the edge frames; without them alone where they are missing.
+    """Frame AUROC for each normalisation, with the edge frames, if given, and without them.
 
-    Edge frames are left out before errors are scaled, as in the authors' code: the figures are the same, whether the
-    edges were given or not. Intervals are those of `memae.metrics.video_auroc`.
+    Edge frames are left out before errors are scaled, as in the authors' code, so the figures without them do not
+    depend on whether they were given. Intervals are those of `memae.metrics.video_auroc`.
 
     Args:
         labels: for each test video, which of its frames are abnormal `(t,)`.
         errors: higher = more anomalous; see `by_video`.
-        held_out: errors of normal frames that were not trained on `(n,)`, whose range `causal` starts from.
-        rounds: of the bootstrap, which redraws whole videos.
+        held_out: errors of normal frames that were not trained on `(n,)`, whose range initialises `causal`.
+        rounds: rounds of the bootstrap, which resamples whole videos.
 
     Raises:
         InputError: see `by_video`; or values are NaN or infinite, or all frames are of one class.
@@ -170,14 +170,15 @@ def _figures(
 
 
 def normalised(errors: list[Floats], held_out: Floats | None = None) -> dict[Normalisation, list[Floats]]:
-    """Frame scores, higher = more anomalous, in every way that the errors of a video are put on one scale with others.
+    """Frame scores, higher = more anomalous, under every normalisation that puts videos on a common scale.
 
-    "per_video" is Eq. 11 and needs the whole video. "causal" needs its past alone: the range of held-out normal errors,
-    widened frame by frame. Without them it is "causal_alone", in the range of the past: first frames score 0.
+    "per_video" is Eq. 11 and needs the whole video. "causal" only needs past frames: it starts with the range of
+    held-out normal errors and widens it frame by frame. Without held-out errors it is "causal_alone", which starts
+    without a range, so that the first frames score 0.
 
     Args:
-        errors: for each video, of its frames `(t,)`.
-        held_out: `(n,)`.
+        errors: for each video, the errors of its frames `(t,)`.
+        held_out: held-out errors `(n,)`.
     """
     found: dict[Normalisation, list[Floats]] = {"per_video": [-normality(each) for each in errors], "none": errors}
     if held_out is None:
@@ -187,7 +188,7 @@ def normalised(errors: list[Floats], held_out: Floats | None = None) -> dict[Nor
 
 
 def protocol(normalisation: Normalisation, *, edges: bool) -> Protocol | None:
-    """The name of the protocol that a micro AUROC belongs to."""
+    """The protocol of a micro AUROC."""
     if normalisation != "per_video":
         return None
     return "paper" if edges else "authors"
@@ -197,15 +198,15 @@ def protocol(normalisation: Normalisation, *, edges: bool) -> Protocol | None:
 
 
 class PixelLevel(NamedTuple):
-    """How well error maps find the abnormal pixels. Errors are compared over all videos, as they are.
+    """How well error maps find abnormal pixels. Errors of all videos are compared without normalisation.
 
-    The criterion is hard: one pixel makes a false alarm, so that maps of mere noise are near 0 and not at 0.5.
+    The criterion is hard: a single pixel makes a false alarm, so that pure noise gives about 0 instead of 0.5.
     """
 
     frames: int
     edges: bool  # whether the edge frames count
     criterion: Estimate  # AUROC of the pixel-level criterion, over all frames together
-    equal_error: float  # rate at which it misses abnormal frames and flags normal ones alike
+    equal_error: float  # equal error rate: where misses and false alarms are equally frequent
     pixels: float  # AUROC of all pixels of all frames, in bins of `FRACTION_BITS`
 
 
@@ -214,17 +215,17 @@ def pixel_level(
 ) -> PixelLevel:
     """Pixel-level figures of error maps: the criterion of frames, and the AUROC of pixels.
 
-    One pass over the maps, a few frames in memory at a time, and the masks of one video.
+    It makes one pass over the maps, with a few maps and the masks of one video in memory.
 
     Args:
-        maps: `(frames, h, w)`, higher = more anomalous, see `by_video`; bilinearly scaled to the size of the masks.
-        masks: for each test video, in order, which pixels are abnormal `(t, H, W)`, which says which
-            frames are, too; None leaves the video out.
-        lengths: frames of each video.
-        rounds: of the bootstrap, which redraws whole videos.
+        maps: `(frames, h, w)`, higher = more anomalous, see `by_video`; scaled bilinearly to the size of the masks.
+        masks: for each test video, in order, which pixels are abnormal `(t, H, W)`; a frame is abnormal if any of its
+            pixels is. None leaves the video out.
+        lengths: number of frames of each video.
+        rounds: rounds of the bootstrap, which resamples whole videos.
 
     Raises:
-        InputError: see `by_video`; masks of another form; a value is NaN or infinite; all frames are of one class.
+        InputError: see `by_video`; masks have another shape; a value is NaN or infinite; all frames are of one class.
 
     References:
         Mahadevan et al., Anomaly detection in crowded scenes, CVPR 2010.
@@ -253,7 +254,7 @@ def _fitting(masks: Labels, length: int) -> Labels:
 
 
 def _values(maps: Array, masks: Labels, counts: NDArray[np.int64]) -> Floats:
-    """What `frame_values` gives of one video `(t,)`, block by block; adds its pixels to the bins `(_BINS, 2)`."""
+    """`frame_values` of one video `(t,)`, block by block; adds its pixels to the bins `counts` `(_BINS, 2)`."""
     found = []
     for errors, truth in _blocks(maps, masks):
         found.append(frame_values(errors, truth))
@@ -265,7 +266,7 @@ def _values(maps: Array, masks: Labels, counts: NDArray[np.int64]) -> Floats:
 def _blocks(maps: Array, masks: Labels) -> Iterator[tuple[NDArray[np.float32], Labels]]:
     for start in range(0, len(masks), BLOCK):
         truth = masks[start : start + BLOCK]
-        with np.errstate(over="ignore"):  # what overflows is reported as not finite
+        with np.errstate(over="ignore"):  # values that overflow are reported as not finite
             part = np.array(maps[start : start + BLOCK], np.float32)
         if not np.isfinite(part).all():
             fault = f"one between the frames {start} and {start + len(part) - 1} of a video is NaN or infinite"
@@ -274,11 +275,12 @@ def _blocks(maps: Array, masks: Labels) -> Iterator[tuple[NDArray[np.float32], L
 
 
 def frame_values(maps: Array, masks: Labels) -> Floats:
-    """The threshold up to which each frame is flagged by the pixel-level criterion `(t,)`.
+    """The largest threshold at which the pixel-level criterion flags each frame `(t,)`.
 
-    A frame with abnormal pixels is detected where at least 40 % of them lie above the threshold, which is so below the
-    largest v that 40 % of them reach. A normal frame is a false alarm where any pixel lies above it: below its maximum.
-    So the ROC curve of the criterion is that of these values, without a sweep over thresholds.
+    An abnormal frame is detected if at least 40 % of its abnormal pixels lie above the threshold, that is, if the
+    threshold is below the largest value that 40 % of them reach. A normal frame is a false alarm if any of its pixels
+    lies above the threshold, that is, if the threshold is below its maximum. So the ROC curve of the criterion is that
+    of these values, without a sweep over thresholds.
 
     Args:
         maps: errors `(t, h, w)`.
@@ -296,12 +298,12 @@ def frame_values(maps: Array, masks: Labels) -> Floats:
 
 def _reached(errors: Array) -> Any:
     """The largest value that at least 40 % of the errors `(n,)` reach."""
-    least = -(-PERCENT * errors.size // 100)  # of whole numbers, so that 40 % of 5 pixels are 2, whatever is rounded
+    least = -(-PERCENT * errors.size // 100)  # in integers, so that 40 % of 5 pixels are exactly 2
     return np.partition(errors, errors.size - least)[errors.size - least]
 
 
 def equal_error(labels: Labels, values: Floats) -> float:
-    """The point of the ROC curve where misses and false alarms are equally frequent, between its steps too.
+    """The equal error rate: where misses and false alarms are equally frequent on the interpolated ROC curve.
 
     Example:
         >>> equal_error(np.array([False, False, True, True]), np.array([0.0, 2.0, 1.0, 3.0]))
@@ -312,9 +314,9 @@ def equal_error(labels: Labels, values: Floats) -> float:
 
 
 def bins(values: Array) -> NDArray[np.uint32]:
-    """Number of the bin of each value, ascending with it: sign, exponent and leading fraction bits of its float32.
+    """Index of the bin of each value, in ascending order: sign, exponent and leading fraction bits of its float32.
 
-    So bins are as wide as their values are large, whatever the unit of the errors is, and float16 is exact.
+    So the width of a bin is proportional to its values, whatever the unit of the errors, and float16 is exact.
     """
     bits = (np.asarray(values, np.float32) + np.float32(0)).view(np.uint32)  # the sum turns −0 into 0
     ascending: NDArray[np.uint32] = np.where(bits >> 31, ~bits, bits | np.uint32(1 << 31)) >> np.uint32(_CUT)

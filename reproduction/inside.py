@@ -1,4 +1,4 @@
-"""All that is asked of a fitted estimator beyond its public methods, in one place, since it follows the insides."""
+"""All uses of a fitted estimator beyond its public methods, in one place, since they depend on its internals."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,13 +12,13 @@ from memae.scoring import Floats, decoded_items
 
 
 def fit(detector: Estimator, normal: Any, checkpoint: Path) -> None:
-    """Fits an estimator; goes on from the checkpoint if it is there."""
+    """Fits an estimator; resumes from the checkpoint if it exists."""
     for _ in detector.fit_steps(normal, checkpoint=checkpoint, resume=True):
         pass
 
 
 class Measured(NamedTuple):
-    """Scores `(n,)`, and what they are made of."""
+    """Scores `(n,)`, their measures and the weights of these."""
 
     score: Floats
     measures: dict[str, Floats]
@@ -40,7 +40,7 @@ def restored(detector: ImageMemAE, images: NDArray[np.uint8]) -> NDArray[np.floa
 
 
 def most_read(detector: ImageMemAE, count: int) -> NDArray[np.float32]:
-    """The items of one channel that were read most, decoded `(count, h, w)`, in grey levels."""
+    """The most used items, decoded to one channel `(count, h, w)`, in grey levels."""
     memory = detector.scorer_.model.memory
     assert memory is not None  # noqa: S101 (the default has one)
     most = memory.use.argsort(descending=True)[:count]

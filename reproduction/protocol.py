@@ -1,4 +1,4 @@
-"""How data become problems: what trains, what is held out, what is the test, drawn by seed."""
+"""Splits of data sets into training, held-out and test samples, sampled by seed."""
 
 from typing import Any, NamedTuple
 
@@ -11,24 +11,27 @@ from reproduction.datasets import Images, Rows
 
 
 class OneClass(NamedTuple):
-    """One class is normal; all others are anomalies, which only the test has."""
+    """A one-class problem: one class is normal; all others are anomalies and occur only in the test."""
 
     training: NDArray[np.uint8]  # (n, h, w) or (n, h, w, 3), normal
-    held_out: NDArray[np.uint8]  # normal, to choose by
+    held_out: NDArray[np.uint8]  # normal, for model selection
     test: NDArray[np.uint8]
     labels: NDArray[np.int64]  # of the test, 1 for anomalies
-    classes: NDArray[np.uint8]  # of the test, the sets' own
+    classes: NDArray[np.uint8]  # of the test, original classes
 
 
 def one_class(images: Images, normal: int, seed: int) -> OneClass:
-    """The problem of one class (section 4.1): normal images 2:1, a tenth of the first part held out, 30 % anomalies.
+    """The problem of one class (section 4.1).
 
-    The paper draws from all images of a set; which, it does not say (NOTE[DIFF] drawing: by seed, all normal ones).
+    Normal images are split 2:1 into training and test, a tenth of the former is held out, and 30 % of the test are
+    anomalies.
+
+    The paper samples from all images of a set but does not say how (NOTE[DIFF] drawing: by seed, all normal ones).
 
     Args:
         images: training and test images of the set together.
-        normal: the class.
-        seed: of the drawing.
+        normal: the normal class.
+        seed: seed of the split.
     """
     random = np.random.default_rng([seed, normal])
     ours = random.permutation(np.flatnonzero(images.labels == normal))
@@ -47,7 +50,7 @@ def one_class(images: Images, normal: int, seed: int) -> OneClass:
 
 
 class OneClassRows(NamedTuple):
-    """A table of which only normal rows are learned."""
+    """A one-class problem on a table: only normal rows are learned."""
 
     training: NDArray[np.float64]  # (n, d), normal
     test: NDArray[np.float64]
@@ -55,15 +58,15 @@ class OneClassRows(NamedTuple):
 
 
 MOST_ROWS = 20_000
-"""That any method learns of a table, so that the quadratic ones finish."""
+"""Maximum number of training rows, so that methods of quadratic cost finish."""
 
 
 def one_class_rows(rows: Rows, seed: int) -> OneClassRows:
-    """70 % of the normal rows for training, at most `MOST_ROWS` of them; the rest and all anomalies are the test.
+    """A split with 70 % of the normal rows, at most `MOST_ROWS`, for training; the rest and all anomalies are the test.
 
     Args:
-        rows: a table, labelled.
-        seed: of the drawing.
+        rows: a labelled table.
+        seed: seed of the split.
     """
     random = np.random.default_rng(seed)
     normal = random.permutation(np.flatnonzero(rows.labels == 0))
@@ -73,21 +76,22 @@ def one_class_rows(rows: Rows, seed: int) -> OneClassRows:
 
 
 SHARES = (0.0, 0.05, 0.1, 0.2)
-"""Shares of anomalies among the training rows; which rows they are, no detector knows."""
+"""Shares of anomalies among the training rows, which are unlabelled."""
 MOST_CONTAMINATED = 2_000
 FEWEST_CONTAMINATED = 100
 
 
 def contaminated_rows(rows: Rows, share: float, seed: int) -> OneClassRows | None:
-    """The one-class problem with anomalies among the training rows, always with the same normal rows and test.
+    """The one-class problem with anomalies among the training rows; normal rows and test are the same for all shares.
 
-    Half of the anomalies may be learned, the other half is tested; so many normal rows are learned that the half gives
-    the largest share, at most 2,000. None for a table with too few anomalies for 100 normal rows.
+    Half of the anomalies is for training, the other half for the test. The number of normal training rows, at most
+    2,000, is such that the first half suffices for the largest share. None for a table with too few anomalies for 100
+    normal rows.
 
     Args:
-        rows: a table, labelled.
-        share: of the training rows that are anomalous, one of `SHARES`.
-        seed: of the drawing.
+        rows: a labelled table.
+        share: share of anomalies among the training rows, one of `SHARES`.
+        seed: seed of the split.
     """
     clean = one_class_rows(rows, seed)
     anomalies = np.random.default_rng([seed, 1]).permutation(np.flatnonzero(rows.labels == 1))
@@ -107,18 +111,18 @@ class Halves(NamedTuple):
     """KDDCUP as section 4.3 splits it; indices of rows."""
 
     training: NDArray[np.int64]  # normal rows of the first half
-    held_out: NDArray[np.int64]  # normal rows of it too, to choose by
+    held_out: NDArray[np.int64]  # further normal rows of the first half, for model selection
     test: NDArray[np.int64]  # the second half
-    wider: NDArray[np.int64]  # the normal rows of the second half and all anomalies, a split in wide use
+    wider: NDArray[np.int64]  # the second half and all anomalies of the first, a split in wide use
 
 
 def halves(labels: NDArray[np.int64], seed: int, held_out: float = 0.1) -> Halves:
-    """A random half of the rows, of which the normal ones are learned, and the other half for the test.
+    """A random split into halves: the normal rows of the first are learned, the second is the test.
 
     Args:
         labels: 1 for anomalies `(n,)`.
-        seed: of the drawing.
-        held_out: share of the learned half's normal rows (NOTE[DIFF] held-out: the paper has none for tables).
+        seed: seed of the split.
+        held_out: share of the first half's normal rows (NOTE[DIFF] held-out: the paper has none for tables).
     """
     order = np.random.default_rng(seed).permutation(len(labels))
     first, second = np.array_split(order, 2)
@@ -128,7 +132,7 @@ def halves(labels: NDArray[np.int64], seed: int, held_out: float = 0.1) -> Halve
 
 
 class Flagged(NamedTuple):
-    """How well the rows agree with the labels that a threshold flags."""
+    """Agreement of flagged rows with the labels."""
 
     precision: float
     recall: float
@@ -136,7 +140,7 @@ class Flagged(NamedTuple):
 
 
 def flagged(labels: NDArray[np.int64], scores: NDArray[np.float64], threshold: float) -> Flagged:
-    """The figures of the rows whose score lies above a threshold; 0 where none does."""
+    """The figures for rows whose score is above a threshold; 0 if there are none."""
     above = scores > threshold
     hits = int(labels[above].sum())
     precision, recall = hits / max(int(above.sum()), 1), hits / max(int(labels.sum()), 1)
@@ -144,7 +148,7 @@ def flagged(labels: NDArray[np.int64], scores: NDArray[np.float64], threshold: f
 
 
 def top(scores: NDArray[np.float64], share: float) -> float:
-    """The threshold above which a share of the scores lies; fewer where many are equal to it."""
+    """The threshold above which a share of the scores lies; fewer lie above it if many equal it."""
     return float(np.quantile(scores, 1 - share))
 
 

@@ -1,6 +1,7 @@
-"""A setting of MemAE or of a variant: a model, how it learns, and what is made of its reconstruction.
+"""Settings of MemAE and its variants: model, training and score.
 
-The variants follow from an autoencoder: network, batch, rate and epochs stay, and the memory alone makes a difference.
+All variants are derived from one autoencoder: network, batch size, learning rate and epochs are the same, and only the
+memory differs.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,13 +21,13 @@ from memae.training import train
 
 @dataclass(frozen=True)
 class Recipe:
-    """A model, how it learns, and what is made of its reconstruction.
+    """A model, its training and its score.
 
     Args:
         spec: the model.
         options: its training.
         signed: whether samples in [0, 1] are scaled to [−1, 1].
-        score: name of the one that is reported as the method's own.
+        score: name of the score that is reported for the method.
     """
 
     spec: Spec
@@ -48,7 +49,7 @@ class Recipe:
         checkpoint: Path,
         history: list[Epoch] | None = None,
     ) -> Iterator[Step | Epoch]:
-        """Trains the model on normal samples in [0, 1]; goes on from the checkpoint if it is there."""
+        """Trains the model on normal samples in [0, 1]; resumes from the checkpoint if it exists."""
         return train(
             model,
             mapped(samples(training), self.scaled),
@@ -61,7 +62,7 @@ class Recipe:
         )
 
     def scaled(self, samples: Tensor) -> Tensor:
-        """Samples in [0, 1] as the model takes them."""
+        """Samples in [0, 1], scaled for the model."""
         return samples * 2 - 1 if self.signed else samples
 
     def unit(self, samples: Tensor) -> Tensor:
@@ -70,15 +71,15 @@ class Recipe:
 
 
 def samples(normal: Tensor | Samples) -> Samples:
-    """Rows of a tensor as samples; samples as they are."""
+    """Rows of a tensor as samples; samples unchanged."""
     return Selection(InMemory(normal)) if isinstance(normal, Tensor) else normal
 
 
 def as_printed(plain: Recipe, items: int, *, per_position: bool = False) -> Recipe:
     """MemAE as printed: cosine similarity, λ = 1/N, Eq. 8 as score.
 
-    The upper end of the paper's range of λ, 3/N, would leave every row empty, since a cosine without temperature
-    addresses no item by more than about 2.72/N (NOTE[DIFF] lower-end: λ = 1/N).
+    The upper end of the paper's range of λ, 3/N, would set all weights of every query to 0, since cosine similarity
+    without a temperature gives no item a weight above about 2.72/N (NOTE[DIFF] lower-end: λ = 1/N).
     """
     memory = MemorySpec(items, on_empty="zero", per_position=per_position)
     return replace(plain, spec=replace(plain.spec, memory=memory))
@@ -93,8 +94,8 @@ def without_sparsity(plain: Recipe, items: int) -> Recipe:
 def as_authors(plain: Recipe, items: int) -> Recipe:
     """MemAE as the authors' code for video: dot product, λ = 0.0025, inputs in [−1, 1], means, absolute error as score.
 
-    Rows start nearly uniform there; where λ exceeds 1/N all would be empty from the first step and never learn, so that
-    a query without survivors reads its strongest item.
+    Addressing weights start nearly uniform there. If λ exceeds 1/N, all would be shrunk to 0 from the first step and
+    never learn; so a query without surviving weights reads its strongest item.
     """
     memory = MemorySpec(items, similarity="dot", shrinkage=0.0025 * items)
     options = replace(plain.options, reduction="mean")
@@ -112,21 +113,21 @@ def watched(
     every: int = 1,
     device: torch.device | str = "cpu",
 ) -> tuple[MemAE, dict[str, Any]]:
-    """Trains a recipe and looks at the test after its epochs, for the curve alone.
+    """Trains a recipe and evaluates the test after its epochs, only for the curve.
 
     Args:
-        recipe: what is trained.
+        recipe: the recipe to train.
         training: normal samples in [0, 1].
-        held_out: those that choose the epoch.
-        checkpoint: from which the training goes on; the curve lies beside it.
-        figure: of the test.
-        ends: asked after every epoch whether its weights are the ones to keep; None goes through all epochs and keeps
-            what the recipe's options choose.
-        every: epochs from one look at the test to the next.
-        device: to train on.
+        held_out: normal samples that select the epoch.
+        checkpoint: path of the checkpoint to resume from; the curve is stored beside it.
+        figure: evaluates the test.
+        ends: tells after every epoch whether to stop and keep its weights; None runs all epochs and keeps those that
+            the recipe's options select.
+        every: epochs between two evaluations of the test.
+        device: device to train on.
 
     Returns:
-        the model of the chosen epoch, and what a record keeps of the training.
+        The model of the selected epoch, and the facts about the training for the record.
     """
     model, history, curve = recipe.build().to(device), list[Epoch](), Curve(checkpoint.with_suffix(".curve"))
     for event in recipe.train(model, training, held_out, checkpoint, history):
@@ -136,7 +137,7 @@ def watched(
             if ends is not None and ends(history):
                 best = history[-1]
                 break
-    else:  # to the end, where the weights are those of the chosen epoch
+    else:  # all epochs were run; the weights are those of the selected epoch
         best = chosen(history, recipe.options)
     curve.path.unlink(missing_ok=True)
     return model, {
@@ -149,7 +150,7 @@ def watched(
 
 
 class Curve:
-    """A figure of the test by epoch, kept beside the checkpoint so that a resumed run has all of it."""
+    """A figure of the test by epoch, stored beside the checkpoint so that a resumed run has all values."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -157,11 +158,11 @@ class Curve:
         self.points = {int(epoch): float(value) for epoch, value in (line.split() for line in lines)}
 
     def add(self, epoch: int, value: float) -> None:
-        """Notes the value of an epoch."""
+        """Adds the value of an epoch."""
         self.points[epoch] = value
         with self.path.open("a") as file:
             file.write(f"{epoch} {value!r}\n")
 
     def values(self, epochs: int) -> list[float | None]:
-        """By epoch; None where nobody looked, or a run was broken off between the checkpoint and this file."""
+        """The values by epoch; None for epochs not evaluated, or lost when a run was interrupted."""
         return [self.points.get(epoch) for epoch in range(1, epochs + 1)]

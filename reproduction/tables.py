@@ -1,4 +1,4 @@
-"""A method and a table of the paper: each is written once, as an object that commands, runs and pages are given."""
+"""Methods and tables of the paper, as objects that commands, runs and pages use."""
 
 import argparse
 from collections.abc import Callable, Iterable, Mapping
@@ -23,15 +23,15 @@ class Method(Generic[Problem, Result]):
     Args:
         key: names it in records and on the command line.
         title: names it in the table.
-        run: builds it, learns the normal samples of a problem and scores the test; given the problem, the seed and a
-            path from which a training that was broken off goes on.
-        seeds: cell of the table → number of seeds; in a cell that is absent the method does not run.
-        published: the paper's figures of it; the table says what their names mean.
-        figure: names its figure in `results/summary.json`; of methods with the same name, as the two settings of MemAE,
-            the better one counts. Empty for a method without a target.
-        control: whether it stands beside the paper's methods to show how far something simpler gets.
-        short: names it in pictures and lists; empty for `title`.
-        recipe: how a variant of MemAE is built and learns, given the cell and the seed; None for all others.
+        run: builds it, learns the normal samples of a problem and scores the test, given the problem, the seed and the
+            path of a checkpoint from which an interrupted training resumes.
+        seeds: cell of the table → number of seeds; the method does not run in other cells.
+        published: the paper's figures for it; their names are those of the table.
+        figure: name of its figure in `results/summary.json`; of methods with the same name, such as the two settings of
+            MemAE, the better one counts. Empty for a method without a target.
+        control: whether it is a control, which shows how far something simpler gets, and not in the paper.
+        short: name in pictures and lists; empty for `title`.
+        recipe: for a variant of MemAE, its recipe, given the cell and the seed; None for all others.
     """
 
     key: str
@@ -58,16 +58,16 @@ class Table:
     """A table of the paper: methods in rows, and cells, which are data sets, sizes or encodings.
 
     Args:
-        name: of its command, and of the folder of its records.
-        about: what it shows, in a sentence.
+        name: name of its command, and of the folder of its records.
+        about: a sentence on what it shows.
         cells: key → title.
-        option: names the option that chooses cells.
-        methods: in the order in which they run.
-        job: the run of a method in a cell, with a seed, on a part.
-        parts: of a cell that are run apart, such as normal classes.
-        default: cells that run when none is chosen; None for all.
-        part: names the option that chooses parts; empty where there is one.
-        more_seeds: whether seeds beyond those of the table may be asked for.
+        option: name of the option that chooses cells.
+        methods: methods in the order in which they run.
+        job: makes the job of a method, cell, seed and part.
+        parts: parts of a cell that run separately, such as normal classes.
+        default: cells that run if none is chosen; None for all.
+        part: name of the option that chooses parts; empty if there is only one.
+        more_seeds: whether seeds beyond those of the table may be chosen.
     """
 
     name: str
@@ -82,11 +82,11 @@ class Table:
     more_seeds: bool = True
 
     def method(self, key: str) -> AnyMethod:
-        """The method that a record or a command line names."""
+        """The method with a key."""
         return next(method for method in self.methods if method.key == key)
 
     def seeds(self, method: AnyMethod, cell: str) -> range:
-        """The seeds of a method's row; none where it does not run."""
+        """The seeds of a method in a cell; empty if it does not run there."""
         return range(method.seeds.get(cell, 0))
 
     def jobs(
@@ -96,7 +96,7 @@ class Table:
         seeds: Iterable[int] | None = None,
         parts: Iterable[int] | None = None,
     ) -> list[Job]:
-        """One job a cell, seed, method and part, in this order, so that whole tables come first.
+        """One job per cell, seed, method and part, in this order, so that whole tables are completed first.
 
         Args:
             cells: by default all.
@@ -122,20 +122,20 @@ class Table:
         return range(2**31) if own and asked and self.more_seeds else own
 
     def recorded(self, method: AnyMethod, cell: str) -> list[list[Run]]:
-        """What is recorded of a row, by seed and part; a seed of which a part is missing is left out."""
+        """The recorded runs of a method in a cell, by seed and part; seeds with a missing part are left out."""
         found = [
             [self.job(method, cell, seed, part).record() for part in self.parts] for seed in self.seeds(method, cell)
         ]
         return [[run for run in each if run is not None] for each in found if None not in each]
 
     def runs(self, method: AnyMethod, cell: str) -> list[Run]:
-        """The same, one run after another."""
+        """The recorded runs of a method in a cell, as one list."""
         return [run for each in self.recorded(method, cell) for run in each]
 
     # -------------------------------------------------------------------------------------------- the command line
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
-        """The options by which runs are chosen."""
+        """Adds the options that choose runs."""
         known = {method.key: method for method in self.methods}
         default = tuple(self.cells) if self.default is None else self.default
         shown = f"{', '.join(self.cells)}; by default {', '.join(default)}"
@@ -159,11 +159,11 @@ class Table:
 
 
 def best(rows: Mapping[AnyMethod, Rows], mean: Callable[[Rows], float]) -> dict[str, AnyMethod]:
-    """Name of each figure of the summary → the method whose figure it is: of those with this name the best.
+    """The best method for each name of a figure in the summary.
 
     Args:
-        rows: the methods that are there, and their runs.
-        mean: by which they are compared, larger = better.
+        rows: methods and their runs.
+        mean: figure by which methods are compared, larger = better.
     """
     found: dict[str, AnyMethod] = {}
     for method in rows:

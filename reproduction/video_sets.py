@@ -29,10 +29,10 @@ class VideoSet(NamedTuple):
         name: "ped1", "ped2", "avenue" or "shanghaitech".
         training: videos in natural order, each a file or a folder of frames; `memae.data.videos` reads both.
         test: the same, of the videos to be judged.
-        labels: called with the position of a test video, which of its frames are abnormal, (t,). Raises SourceError
-            where they are missing or damaged, SchemaError where they do not fit the frames.
-        masks: called with the position of a test video, which of its pixels are abnormal, (t, h, w); None where the
-            set has no masks for it. They are read at the call and take t * h * w bytes. Raises SourceError.
+        labels: for the index of a test video, which of its frames are abnormal, (t,). Raises SourceError if they are
+            missing or damaged, SchemaError if they do not fit the frames.
+        masks: for the index of a test video, which of its pixels are abnormal, (t, h, w); None if the set has no masks
+            for it. They are read at the call and take t * h * w bytes. Raises SourceError.
     """
 
     name: str
@@ -43,7 +43,7 @@ class VideoSet(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """How much a set holds; None for what is not known for certain."""
+    """Numbers of videos and frames of a set; None if not known for certain."""
 
     training_videos: int
     training_frames: int | None
@@ -58,7 +58,7 @@ PAGES = {
     "avenue": "https://www.cse.cuhk.edu.hk/leojia/projects/detectabnormal/dataset.html",
     "shanghaitech": "https://svip-lab.github.io/dataset/campus_dataset.html",
 }
-"""Where the publishers offer the sets."""
+"""The publishers' pages."""
 
 PUBLISHED = {
     "ped1": Counts(34, 6800, 36, 7200, None),
@@ -66,11 +66,11 @@ PUBLISHED = {
     "avenue": Counts(16, 15328, 21, 15324, None),
     "shanghaitech": Counts(330, None, 107, None, None),
 }
-"""What the publishers' sets hold when complete."""
+"""Counts of the complete sets."""
 
 
 def video_set(name: str, data: Path = DATA) -> VideoSet:
-    """The videos of a set, and how to read its labels and masks; frames and labels are not read yet.
+    """The videos of a set, and functions that read its labels and masks; nothing is decoded yet.
 
     Args:
         name: "ped1", "ped2", "avenue" or "shanghaitech".
@@ -116,7 +116,7 @@ def gt_frames(script: Path) -> list[set[int]]:
     A line holds one video: `TestVideoFile{end+1}.gt_frame = [5:90, 140:200];`.
 
     Raises:
-        SourceError: the script cannot be read, or a line is of another form.
+        SourceError: the script cannot be read, or a line has another form.
     """
     pixels.check_readable(script)
     lines = [line.split("%")[0].strip() for line in script.read_text("utf-8", errors="replace").splitlines()]
@@ -219,7 +219,7 @@ def _marked(masks: NDArray[Any]) -> Masks:
 
 
 def _listed(folder: Path, pattern: str, name: str) -> tuple[Path, ...]:
-    """What has a name of the form `pattern` in `folder`, in natural order; SourceError if nothing has."""
+    """Entries of `folder` whose names match `pattern`, in natural order; SourceError if there is none."""
     entries = pixels.visible(_there(folder, name))
     found = tuple(entry for entry in entries if re.fullmatch(pattern, entry.name))
     if not found:
@@ -239,5 +239,5 @@ def _offer(name: str) -> str:
 
 
 def _first(*folders: Path) -> Path:
-    """The first that is there; if none is, the first, for the error."""
+    """The first folder that exists; if none does, the first, for the error message."""
     return next((folder for folder in folders if folder.is_dir()), folders[0])

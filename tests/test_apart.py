@@ -47,7 +47,7 @@ def test_a_command_that_would_write_over_its_input_is_refused(
     before = {path.name: path.read_bytes() for path in model.parent.iterdir()}
     ran = run(*call)
     assert ran.code == 1
-    assert f"{call[-1]} is read by this command, or would be the next time, and is not written" in ran.err
+    assert f"{call[-1]} is an input of this command, or would be the next time, so it is not written" in ran.err
     assert {path.name: path.read_bytes() for path in model.parent.iterdir()} == before
 
 
@@ -61,7 +61,7 @@ def test_an_export_does_not_replace_the_model_or_its_check(
     source = place / ("m.bin" if output == "m.xml" else "m.onnx")
     ran = run("export", source, place / output, *(["--check", place / check] if check else []))
     assert ran.code == 1
-    assert "and is not written" in ran.err
+    assert "so it is not written" in ran.err
     assert all((place / name).read_bytes() == model.read_bytes() for name in ("m.onnx", "m.bin", "x.onnx"))
 
 
@@ -70,7 +70,7 @@ def test_pictures_are_not_written_among_those_that_are_read(tmp_path: Path) -> N
     for name in ("a.png", "deep/b.PNG"):
         (data / name).parent.mkdir(exist_ok=True)
         Image.new("L", (4, 4)).save(data / name)
-        with pytest.raises(OptionError, match="give another place"):
+        with pytest.raises(OptionError, match="give another output"):
             check_apart(data / name, data)
     with pytest.raises(OptionError, match="or would be the next time"):
         check_apart(data / "new.mp4", data)

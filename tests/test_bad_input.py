@@ -409,7 +409,7 @@ def test_full_disk_or_interrupt_while_writing_keeps_the_old_file(
         assert "untouched" in last
     else:
         assert ran.code == 130
-        assert last.startswith("memae: interrupted; nothing half-written was left")
+        assert last.startswith("memae: interrupted; no incomplete file was left")
     assert "Traceback" not in ran.err
 
 

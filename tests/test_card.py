@@ -99,7 +99,7 @@ def test_what_it_says_of_score_memory_and_file(table: TabularMemAE) -> None:
     held = section(text, "What the file holds of the data")
     assert f"**{table.learned_} rows of the training data**" in held
     assert f"row numbers of {len(table.examples_.names)} training samples" in held  # type: ignore[union-attr]
-    assert "A number beyond 8 standard deviations counts as 8" in section(text, "Limits")
+    assert "Numbers are clamped to ±8 standard deviations" in section(text, "Limits")
     origin = section(text, "Where it comes from")
     assert f"`{' '.join(repr(table).split())}`" in origin
     assert f"torch {table.versions_['torch']}" in origin

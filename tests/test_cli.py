@@ -502,7 +502,7 @@ def test_interrupted_leaves_the_checkpoint_and_no_model(started: Callable[..., A
     told = (tmp_path.parent / f"{tmp_path.name}.log").read_text()
     assert "Traceback" not in told
     assert "interrupted" in told
-    assert "m.checkpoint is kept; the same command with --resume goes on from it" in told
+    assert "m.checkpoint is kept; the same command with --resume continues from it" in told
 
 
 def test_a_checkpoint_of_other_options_is_refused(run: Run, cases: dict[str, Case], tmp_path: Path) -> None:
@@ -520,7 +520,7 @@ def test_a_checkpoint_of_other_options_is_refused(run: Run, cases: dict[str, Cas
     assert (tmp_path / "m.checkpoint").exists()
     ran = run(*call)
     assert ran.code == 1  # a forgotten --resume does not cost hours
-    assert "of a training that was stopped or is still running; --resume goes on from it, or delete it" in ran.err
+    assert "of a training that was stopped or is still running; continue it with --resume, or delete it" in ran.err
     (tmp_path / "m.checkpoint").unlink()
     assert run(*call).code == 0
     again = run(*call, "--resume")
@@ -557,7 +557,7 @@ def test_recalibrate_writes_a_model_with_another_threshold(
     wanted = detector.recalibrate(scores, false_alarm_rate=0.25).threshold_
     assert load(new).threshold_ == wanted
     assert f"flags scores above {wanted:.4g}" in ran.out
-    assert f"false-alarm rate 0.25 by {len(scores)} normal samples" in ran.out
+    assert f"false-alarm rate 0.25 from {len(scores)} normal samples" in ran.out
     assert models[kind].read_bytes() == old
     few = run("recalibrate", models[kind], source, "-o", tmp_path / "few", "--false-alarm-rate", 0.0001, *more)
     assert few.code == 1
@@ -582,5 +582,5 @@ def test_update_writes_a_second_model(
     assert "is not written" in same.err
     refused = run("update", models["images"], cases["table"].normal, "-o", tmp_path / "x.memae")
     assert refused.code == 1
-    assert "only tables can be updated" in refused.err
+    assert "only table models can be updated" in refused.err
     assert not (tmp_path / "x.memae").exists()

@@ -43,13 +43,13 @@ def test_it_is_short_and_the_readme_knows_it(path: Path) -> None:
 
 def test_fraud_table(example: Example) -> None:
     told = example("fraud_table.py")
-    named, frauds = number(r"5 % of the normal ones may be flagged: (\d+) named, (\d+) of them frauds", told)
+    named, frauds = number(r"5 % of the normal ones may be flagged: (\d+) flagged, (\d+) of them frauds", told)
     assert frauds > 35
     assert 40 < named - frauds < 160  # 98 of 1960 are expected
-    named, frauds = number(r"10 % of those named may be normal: (\d+) named, (\d+) of them frauds", told)
+    named, frauds = number(r"10 % of the flagged ones may be normal: (\d+) flagged, (\d+) of them frauds", told)
     assert frauds > 10
     assert named - frauds < 0.4 * named
-    assert told.count("goes with the rest") == 9
+    assert told.count("is expected") == 9
     assert "country is far, where home" in told
 
 
@@ -80,7 +80,7 @@ def test_camera(example: Example) -> None:
     starts = [float(start) for start in re.findall(r"is over: ([\d.]+) to", told)]
     assert any(2 < start < 3.5 for start in starts)  # the cyclist comes at 2.4 s
     assert len(starts) <= 2
-    assert "street.mp4 is there, 25 frames a second" in told
+    assert "street.mp4 is open, 25 frames a second" in told
 
 
 def test_service(example: Example) -> None:

@@ -185,12 +185,12 @@ def learned(path: Path) -> TableEncoder:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("a;b;c\n1;2;3\n", "separates its columns by ';', where a comma is expected; export it with commas"),
+        ("a;b;c\n1;2;3\n", "separates its columns by ';'; a comma is expected: export it with commas"),
         ("a;b\n1,5;2,5\n", "separates its columns by ';'"),
         ('"a";"b"\n1;2\n', "separates its columns by ';'"),
         ("a\tb\n1\t2\n", r"separates its columns by '\\t'"),
         ("a|b\n\n1|2\n", r"separates its columns by '\|'"),
-        ("a,b\n1,2,3\n", "names 2 columns and has 3 values in the row after that"),
+        ("a,b\n1,2,3\n", "names 2 columns but has 3 values in its first row"),
         ("a,b\n1,2,\n3,4,5\n", "cannot be read as a table: Length of header"),  # it lost the 5 without a word
         (",".join(f"c{n}" for n in range(20_001)) + "\n", "20,001 columns, over the limit of 20,000; leave some out"),
         ("a\n" + "9" * 400 + "\n1\n", "column 'a' holds whole numbers beyond ±1e308"),
@@ -264,9 +264,9 @@ def test_parquet_text_that_is_no_utf_8(tmp_path: Path) -> None:
 def test_dates_are_neither_numbers_nor_names_when_scored(tmp_path: Path) -> None:
     encoder = learned(csv(tmp_path, "a,b\n1,x\n2,y\n"))
     days = pd.to_datetime(["2024-01-01", "2024-01-02"])
-    with pytest.raises(SchemaError, match="'a' holds numbers in training, and dates or durations now"):
+    with pytest.raises(SchemaError, match="'a' held numbers in training but holds dates or durations now"):
         encoder.encode(pd.DataFrame({"a": days, "b": "x"}))
-    with pytest.raises(SchemaError, match="'b' holds text in training, and dates or durations now"):
+    with pytest.raises(SchemaError, match="'b' held text in training but holds dates or durations now"):
         encoder.encode(pd.DataFrame({"a": 1.0, "b": days}))
 
 

@@ -125,7 +125,7 @@ def test_mlflow_that_is_lost_is_warned_of_once_and_the_training_goes_on(
     log = MLflow(str(folder), detector, table, "tiny")
     log.add(detector.history_[0])
     shutil.rmtree(folder)
-    with pytest.warns(MemaeWarning, match="is lost .*; the model is made without it"):
+    with pytest.warns(MemaeWarning, match="is lost .*; the training goes on without it"):
         log.add(detector.history_[1])
     log.add(detector.history_[2])  # a warning would be an error
     log.finish(detector, tmp_path / "none")

@@ -123,8 +123,8 @@ def test_a_table_is_told_in_its_own_columns(of_table: Page, table: tuple[Path, T
     text = of_table.text
     assert f"{flagged} of 100 rows are flagged" in text["summary"]
     assert f"about {detector.calibration_.promised() * 100:.2g}: between" in text["summary"]
-    assert "Column" in text["summary"]  # the shop that training never showed
-    assert "never showed" in text["summary"]
+    assert "Column" in text["summary"]  # the shop that was never seen in training
+    assert "were never seen in training" in text["summary"]
     assert "Normal rows, set aside in training (30)" in text["scores"]
     assert "The rows of this report (100)" in text["scores"]
     assert "1. row 20" in text["reasons"]  # the first of the two
@@ -137,7 +137,7 @@ def test_a_table_is_told_in_its_own_columns(of_table: Page, table: tuple[Path, T
         in (text["reasons"])
     )
     assert "nearest training rows" in text["reasons"]
-    assert "The 8 busiest items in your columns" in text["memory"]
+    assert "The 8 most used items in your columns" in text["memory"]
     for item in range(8):
         assert f"item {item}" in text["memory"]
     assert detector.health_ is not None
@@ -265,8 +265,8 @@ def test_images_are_shown_with_what_the_memory_answers(tmp_path: Path) -> None:
     check_self_contained(page)
     assert "1. 3 <b>&.png" in page.text["reasons"]
     alts = [image["alt"] or "" for image in page.of("img")]
-    assert sum(alt.endswith("what came in") for alt in alts) == 2
-    assert any("as the memory makes it" in alt for alt in alts)
+    assert sum(alt.endswith("input") for alt in alts) == 2
+    assert any("as rebuilt from memory" in alt for alt in alts)
     assert sum(image["alt"] == image.get("title") for image in page.of("img")) >= 6 * 3  # neighbours, named
     assert {f"item {number}, decoded" for number in range(6)} <= set(alts)
     assert "how far it lies from the training images" in page.text["reasons"]
@@ -287,7 +287,7 @@ def test_a_model_without_memory_says_so(tmp_path: Path) -> None:
     write(detector, tmp_path / "new", tmp_path / "r.html", top=1)
     page = Page(tmp_path / "r.html")
     assert "no memory" in page.text["memory"]
-    assert "What the memory answered" not in page.text["reasons"]
+    assert "The memory items used" not in page.text["reasons"]
 
 
 @pytest.fixture(scope="module")

@@ -315,7 +315,7 @@ def test_metrics_count(rows: TabularMemAE) -> None:
         ({"rows": [[1, 2, "a"], [1, "heavy", "a"]]}, "'weight' holds numbers, but row 1 has 'heavy'"),
         ({"rows": [[1, 2]]}, "row 0 has 2 values"),
         ({"rows": [[10**400, 2, "a"]]}, "'size' has a number that is too large"),
-        ({"rows": [[float("inf"), 2, "a"]]}, "Infinity is no number there"),
+        ({"rows": [[float("inf"), 2, "a"]]}, "Infinity is not a number in JSON"),
         ({"rows": [[1, 2, ["a"]]]}, "row 0, column 'shop': a value must be"),
         ({"rows": ["text"]}, "row 0 is neither"),
         ([1, 2], "must be an object with one list"),
@@ -355,17 +355,17 @@ def test_files_that_cannot_be_used(ask: Ask, tmp_path: Path, monkeypatch: pytest
     assert "(c, h, w) = (1, 32, 48), v.mp4 has" in told(
         "film", ("v.mp4", encoded(np.zeros((9, 16, 16), np.uint8), "mp4"))
     )
-    assert "rows are for tables" in refused(ask("POST", "/score?model=images", json={"rows": [[1]]}), 422)
+    assert "rows are for table models" in refused(ask("POST", "/score?model=images", json={"rows": [[1]]}), 422)
     assert not list(tmp_path.iterdir())  # nothing is left
 
 
 def test_requests_that_cannot_be_understood(ask: Ask, ask_alone: Ask) -> None:
     assert "choose one of rows, images, film" in refused(ask("POST", "/score", json={"rows": [[1]]}), 422)
     assert "no model 'x'" in refused(ask("POST", "/score?model=x", json={"rows": [[1]]}), 404)
-    assert "text/html is not known" in refused(
+    assert "text/html is not supported" in refused(
         ask_alone("POST", "/score", content=b"", headers={"content-type": "text/html"}), 415
     )
-    assert "(none) is not known" in refused(ask_alone("POST", "/score", content=b"x"), 415)
+    assert "(none) is not supported" in refused(ask_alone("POST", "/score", content=b"x"), 415)
     for kind in ("multipart/form-data", "multipart/form-data; boundary=x"):
         assert "form cannot be read" in refused(
             ask_alone("POST", "/score", content=b"zz", headers={"content-type": kind}), 422
@@ -374,7 +374,7 @@ def test_requests_that_cannot_be_understood(ask: Ask, ask_alone: Ask) -> None:
     told = refused(ask_alone("POST", "/score?modle=rows", json={"rows": [[1, 2, "a"]]}), 422)
     assert told == "'modle' is no parameter of /score; it takes model, ignore"
     told = refused(ask_alone("POST", "/score", content=b'{"rows": [[NaN, 2, "a"]]}', headers=JSON), 422)
-    assert told == "the body is not JSON: NaN is no number there; null is a missing value"
+    assert told == "the body is not JSON: NaN is not a number in JSON; use null for a missing value"
     assert "sample=9" in refused(ask_alone("POST", "/explain?sample=9", json={"rows": [[1, 2, "a"]]}), 422)
     told = refused(ask_alone("GET", "/nowhere"), 404)
     assert told == "GET /nowhere is not known; POST to /score or /explain, see /openapi.json"
@@ -456,7 +456,7 @@ def test_a_body_that_does_not_come(rows: TabularMemAE) -> None:
         yield b'{"rows":'
         await asyncio.sleep(5)
 
-    assert "did not come within 0.3 s" in refused(asking(served)("POST", "/score", content=slow(), headers=JSON), 408)
+    assert "did not arrive within 0.3 s" in refused(asking(served)("POST", "/score", content=slow(), headers=JSON), 408)
     served.close()
 
 

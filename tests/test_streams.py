@@ -175,7 +175,7 @@ def test_no_camera(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SourceError, match="no camera /dev/video99"):
         live_source("99")
     monkeypatch.setattr("sys.platform", "darwin")
-    with pytest.raises(SourceError, match="on Linux alone"):
+    with pytest.raises(SourceError, match="on Linux only"):
         live_source("0")
 
 

@@ -266,13 +266,13 @@ def test_refusals(run: Run, model: Path, folder: Path, tmp_path: Path, squares: 
     assert "cannot make the folder" in told(model, folder, "-o", tmp_path / "file")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "alarms.jsonl").write_text("my notes\n")
-    assert "is there and no list of alarms" in told(model, folder, "-o", tmp_path / "other")
+    assert "exists and is not a list of alarms" in told(model, folder, "-o", tmp_path / "other")
     assert (tmp_path / "other" / "alarms.jsonl").read_text() == "my notes\n"
     for name, content in (("alarms.jsonl", "my notes"), ("alarms.jsonl", '{"a": 1}\n'), ("alarms.csv", "a,b\n1,2")):
         place = tmp_path / content[:3].strip('{"')
         place.mkdir(exist_ok=True)
         (place / name).write_text(content)
-        assert "is there and no list of alarms" in told(model, folder, "-o", place)
+        assert "exists and is not a list of alarms" in told(model, folder, "-o", place)
         assert (place / name).read_text() == content
     table = tmp_path / "table.memae"
     TabularMemAE(4, epochs=1, warmup=0, false_alarm_rate=0.2).fit(RNG.normal(size=(40, 3))).save(table)

@@ -1,4 +1,4 @@
-"""What is compared on ADBench: ours, and ten detectors of PyOD at their defaults."""
+"""The detectors compared on ADBench: ours, and ten of PyOD with their defaults."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Detector:
 
 
 def _of_pyod(key: str, module: str, *, neural: bool = False, unclean: str = "") -> Detector:
-    """A detector of PyOD, which lies in a module of `pyod.models`."""
+    """A detector of PyOD, from a module of `pyod.models`."""
 
     def make(columns: int, seed: int, _: float) -> Any:
         made = getattr(import_module(f"pyod.models.{module}"), key)
@@ -76,6 +76,6 @@ DETECTORS = (
     _of_pyod("VAE", "vae", neural=True),
 )
 UNCLEAN = (OURS, OURS_TOLD, AUTOENCODER, KNN)
-"""Those that also learn rows among which there are anomalies."""
+"""The detectors that are also trained with anomalies among the rows."""
 BY_KEY = {detector.key: detector for detector in (*DETECTORS, OURS_TOLD)}
 """What a record or a command line names."""

@@ -14,7 +14,7 @@ UNCLEAN_SEEDS = 3
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options by which runs are chosen."""
+    """Adds the options that choose runs."""
     parser.add_argument("--sets", nargs="+", metavar="SET", help="by default all that are there")
     keys = [detector.key for detector in DETECTORS]
     shown = f"by default all: {', '.join(keys)}"
@@ -31,7 +31,7 @@ def chosen(arguments: argparse.Namespace) -> list[Job]:
 
 
 def jobs(sets: Iterable[str], detectors: Iterable[Detector], seeds: Iterable[int]) -> list[Job]:
-    """One job a seed, table and detector, in this order, so that whole tables come first."""
+    """One job per seed, table and detector, in this order, so that whole tables are completed first."""
     sets, detectors = list(sets), list(detectors)
     return [job(name, detector, seed) for seed in seeds for name in sets for detector in detectors]
 
@@ -43,7 +43,7 @@ def job(name: str, detector: Detector, seed: int) -> Job:
 
 
 def unclean_jobs(sets: Iterable[str], detectors: Iterable[Detector], seeds: Iterable[int]) -> list[Job]:
-    """One job a seed, table, share of anomalies and detector; ours that is given the share goes with ours."""
+    """One job per seed, table, share of anomalies and detector."""
     sets, detectors = list(sets), list(detectors)
     wanted = [each for each in UNCLEAN if (OURS if each is OURS_TOLD else each) in detectors]
     return [

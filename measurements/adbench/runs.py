@@ -1,4 +1,4 @@
-"""One run on a table of ADBench: one detector, one drawing."""
+"""One run on a table of ADBench: one detector, one split."""
 
 import time
 import warnings
@@ -44,7 +44,7 @@ def measure(name: str, method: str, seed: int) -> Found:
 
 
 def measure_contaminated(name: str, method: str, share: float, seed: int) -> Found:
-    """AUROC where some of the training rows are anomalies.
+    """AUROC with anomalies among the training rows.
 
     Args:
         name: of the table.
@@ -68,7 +68,7 @@ def _made(method: str, problem: OneClassRows, seed: int, share: float = 0.0) -> 
 
 
 def _scores(detector: Any, problem: OneClassRows) -> tuple[Floats, int, dict[str, float]]:
-    """Scores of the test, how many a detector did not give, and the seconds that it took to fit and to score."""
+    """Scores of the test, the number of missing ones, and the seconds to fit and to score."""
     center, spread = problem.training.mean(0), problem.training.std(0)
     scale = np.where(spread > 0, spread, 1.0)
     training, test = ((part - center) / scale for part in (problem.training, problem.test))
@@ -79,7 +79,7 @@ def _scores(detector: Any, problem: OneClassRows) -> tuple[Floats, int, dict[str
         fitted = time.perf_counter()
         scores = score(test)
         scored = time.perf_counter()
-    none = np.isnan(scores)  # says nothing of these rows: they rank in the middle
+    none = np.isnan(scores)  # rows without a score rank in the middle
     scores = np.nan_to_num(np.where(none, np.median(scores[~none]) if not none.all() else 0.0, scores))
     return (
         scores,

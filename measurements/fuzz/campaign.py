@@ -1,4 +1,4 @@
-"""Shares out the inputs to processes of `fuzz`, watches how they end, and counts what they found."""
+"""Distributes the inputs over processes of `fuzz`, watches how they end, and counts their results."""
 
 import argparse
 import json
@@ -20,9 +20,9 @@ from recording.records import figure
 INPUTS = 100_000
 TARGETS = {"fuzz/inputs": ("≥", INPUTS), "fuzz/failures": ("≤", 0)}
 SHARES = {"images": 30, "csv": 20, "parquet": 20, "video": 10, "model_files": 20}
-"""Percent of the inputs that are of each format; video takes longest."""
+"""Percentage of inputs of each format; video takes longest."""
 AT_ONCE = 5_000
-"""Inputs of one process, so that no leak of a library adds up to a failure of one input."""
+"""Inputs per process, so that a library's memory leak does not add up to a failure."""
 KEPT = records.ROOT / "fuzz" / "failures"
 """Where inputs that failed are kept; `python -m fuzz FORMAT FILE` tries them again."""
 ENDS = {
@@ -38,11 +38,11 @@ ENDS = {
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """How many inputs are tried, and which."""
-    parser.add_argument("--inputs", type=int, default=INPUTS, help="of all formats together")
-    parser.add_argument("--seed", type=int, default=0, help="another one gives other inputs")
-    parser.add_argument("--jobs", type=int, default=1, help="processes at a time, a core each")
-    parser.add_argument("--only", nargs="+", metavar="FORMAT", help="some formats, not recorded")
+    """Adds the options that choose the inputs."""
+    parser.add_argument("--inputs", type=int, default=INPUTS, help="number of inputs over all formats")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the inputs")
+    parser.add_argument("--jobs", type=int, default=1, help="number of processes at a time, one core each")
+    parser.add_argument("--only", nargs="+", metavar="FORMAT", help="try only these formats, without recording")
 
 
 def measure(arguments: argparse.Namespace) -> None:
@@ -54,7 +54,7 @@ def measure(arguments: argparse.Namespace) -> None:
 
 @dataclass
 class Found:
-    """What the inputs of one format did."""
+    """The results of one format."""
 
     inputs: int = 0
     taken: int = 0
@@ -106,7 +106,7 @@ def run(inputs: int, seed: int, jobs: int, only: Sequence[str] | None = None) ->
 
 
 def _tried(seed: int, name: str, numbers: range) -> Found:
-    """Inputs of one format, in as many processes as die of them and one more."""
+    """Tries inputs of one format; when a process dies, another one continues with the next input."""
     found = Found()
     while numbers:
         with tempfile.TemporaryDirectory() as temporary:

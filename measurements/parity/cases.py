@@ -1,4 +1,4 @@
-"""Detectors that are trained on the spot, and new samples of real data in every form in which a surface takes them."""
+"""Freshly trained detectors, and new samples of real data in every form that a surface takes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ from reproduction.video_sets import video_set
 
 
 class Case(NamedTuple):
-    """A detector that is trained on the spot, and the same new samples in every form."""
+    """A freshly trained detector, and the same new samples in every form."""
 
     detector: Estimator
     samples: Any  # in memory

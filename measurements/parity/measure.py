@@ -1,4 +1,4 @@
-"""The same samples through every surface, held against the estimator in Python."""
+"""Scores of the same samples through every surface, compared with those of the estimator in Python."""
 
 import argparse
 import os
@@ -53,7 +53,7 @@ def add_options(_: argparse.ArgumentParser) -> None:
 
 
 def measure(_: argparse.Namespace) -> None:
-    """Trains a small detector a data set, asks every surface, and records how far they lie apart."""
+    """Trains a small detector per data set, scores through every surface, and records the differences."""
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"  # of the processes that are started
     found = {}

@@ -33,14 +33,14 @@ EXAMPLE = records.ROOT / "examples" / "onnx_alone.py"
 
 
 class Judged(NamedTuple):
-    """What a surface says of the samples."""
+    """The results of a surface for the samples."""
 
     score: Floats
     is_anomaly: NDArray[np.bool_]
 
 
 def in_python(case: Case) -> Judged:
-    """Arrays and a DataFrame: what the others are held against."""
+    """Arrays and a DataFrame: the reference for all others."""
     return _judged(case.detector, case.samples)
 
 
@@ -111,7 +111,7 @@ def by_explaining(case: Case) -> Judged:
 
 
 def by_report(case: Case) -> Judged:
-    """What `memae report` counts."""
+    """The counts of `memae report`."""
     detector = load(case.model)
     parts = look_at(detector, detector.kind_, case.source, Notes()).scored()
     judged = calibration.Judged.joined(part.judged for part in parts)

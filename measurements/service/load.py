@@ -1,4 +1,4 @@
-"""Requests at a rate that does not depend on the answers, as many people who know nothing of each other send them."""
+"""Open-loop load: requests arrive at a rate that does not depend on the answers, as from many independent clients."""
 
 import asyncio
 import re
@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 PATIENCE = 10.0
-"""Seconds that answers are waited for after the last request was sent."""
+"""Seconds to wait for answers after the last request was sent."""
 LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 
 
 class Load(NamedTuple):
-    """What became of n requests, in the order of the answers.
+    """The results of n requests, in the order of the answers.
 
     Attributes:
         due: seconds from the begin at which a request was to be sent.
@@ -72,7 +72,7 @@ async def _offered(address: str, body: bytes, due: NDArray[np.float64], connecti
 
 
 class _Crowd:
-    """Clients, of whom the free ones ask."""
+    """A pool of clients, of which free ones send requests."""
 
     def __init__(self, request: bytes) -> None:
         self.request = request

@@ -1,4 +1,4 @@
-"""One table: what the service answers at most, at half of that, and when it is asked for three times as much."""
+"""Measures the service on one table: at saturation, at half of that rate, and in overload at three times the rate."""
 
 import argparse
 import sys
@@ -21,26 +21,26 @@ DATA = ("kddcup", "breast_cancer")
 MINUTES = 300.0
 """Seconds that count; what runs for less is a trial."""
 WARM = 0.1
-"""Part of the time that is spent before anything counts."""
+"""Share of the time that is warm-up."""
 SHORTEST = 5.0
 """Seconds without which there are too few answers to count."""
 OVERLOAD = 3.0
 CROWD = 512
 """Connections in overload: more than the service takes at once."""
 SLOW = 0.1
-"""Seconds: a refusal shall take less, and a service has recovered when all answers do."""
+"""Seconds within which a refusal must come; a service has recovered when all answers come within them."""
 MAIN = "kddcup"
 """The table whose figures have no name of their own."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """How long is measured, and on which tables."""
+    """Adds the options that choose duration and tables."""
     parser.add_argument("--seconds", type=float, default=MINUTES, help="of saturation and of half of it, each")
     parser.add_argument("--data", choices=DATA, nargs="+", default=list(DATA), help="tables, one after another")
 
 
 def measure(arguments: argparse.Namespace) -> None:
-    """Measures, shows and records; less than five minutes are only shown."""
+    """Measures, prints and records; runs of less than five minutes are only printed."""
     for data in arguments.data:
         with tempfile.TemporaryDirectory() as folder:
             found = measured(data, arguments.seconds, Path(folder))
@@ -125,7 +125,7 @@ def _most(load: Load) -> float:
 
 
 def _recovered(after: Load) -> float:
-    """Seconds after the overload until every answer is a score, and in time."""
+    """Seconds after the overload until all requests are answered with scores in time."""
     bad = (after.status != 200) | (after.waited > SLOW)
     return float((after.due + after.waited)[bad].max(initial=0))
 

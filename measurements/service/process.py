@@ -22,7 +22,7 @@ from reproduction.datasets import kddcup
 
 CLIENTS = 64
 ROWS = 20_000
-"""Of KDDCUP99 that are learned; the normal class are its attacks, as in Table 3."""
+"""Training rows of KDDCUP99; the normal class are its attacks, as in Table 3."""
 
 
 class Table(NamedTuple):
@@ -88,7 +88,7 @@ def serving(table: Table, *options: str) -> Iterator[Running]:
 
 
 class Rate(NamedTuple):
-    """What wrk saw of clients that ask again as soon as they are answered."""
+    """Results of wrk, whose clients send the next request as soon as the last is answered."""
 
     requests_a_second: float
     p99_ms: float
@@ -96,7 +96,7 @@ class Rate(NamedTuple):
 
 
 def saturated(address: str, body: bytes, seconds: float, clients: int = CLIENTS) -> Rate:
-    """The most that the service answers.
+    """The saturation rate of the service.
 
     Raises:
         MissingExtraError: wrk is not installed.

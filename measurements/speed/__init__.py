@@ -1,1 +1,1 @@
-"""Speed: each section measures one row of the table in docs/speed.md, side by side with what it is compared with."""
+"""Speed: each section measures one row of the table in docs/speed.md together with its reference."""

@@ -1,4 +1,4 @@
-"""Addressing against the pure matrix products that it cannot do without."""
+"""Addressing compared with the matrix products that are its lower bound."""
 
 import time
 from collections.abc import Callable
@@ -41,7 +41,7 @@ def forward(read: Read, memory: Memory, z: Tensor) -> Callable[[], object]:
 
 
 def training(read: Read, memory: Memory, z: Tensor, to_read: Tensor) -> Callable[[], object]:
-    """Reads, and goes back from gradients of what was read and of the entropy."""
+    """Reads, and backpropagates gradients of the read-out and of the entropy."""
 
     def call() -> None:
         memory.train()
@@ -53,7 +53,7 @@ def training(read: Read, memory: Memory, z: Tensor, to_read: Tensor) -> Callable
 
 
 def products(z: Tensor, items: Tensor, to_read: Tensor, w: Tensor, *, backwards: bool) -> Callable[[], object]:
-    """The matrix products alone: 4 B N C operations forwards, 12 B N C with the way back."""
+    """The matrix products alone: 4 B N C operations forwards, 12 B N C with the backward pass."""
 
     def call() -> None:
         (z @ items.T) @ items

@@ -22,20 +22,20 @@ def measure() -> dict[str, Any]:
 
 
 def items() -> list[tuple[int, float]]:
-    """Microseconds a query of addressing, 256 queries of 64 channels."""
+    """Microseconds of addressing per query, for 256 queries of 64 channels."""
     z = torch.randn(QUERIES, CHANNELS, generator=torch.Generator().manual_seed(0))
     calls = {str(n): forward(ours, Memory(n, CHANNELS, temperature=0.1, shrinkage=1.0), z) for n in ITEMS}
     return _points(calls, 15, QUERIES)
 
 
 def batch() -> list[tuple[int, float]]:
-    """Microseconds a row of a table of 120 columns, the whole score, for batches that are as large as the chunk."""
+    """Microseconds of scoring per row of a table of 120 columns, for batches as large as the chunk."""
     calls = {str(rows): scoring(scorer_of(ROWS, rows), [torch.rand(rows, *ROWS.shape)]) for rows in BATCHES}
     return [(rows, each / rows) for rows, each in _points(calls, 30, 1)]
 
 
 def side() -> list[tuple[int, float]]:
-    """Microseconds a clip of 16 frames, by the side of the frame."""
+    """Microseconds per clip of 16 frames, by the side length of the frame."""
     calls = {}
     for length in SIDES:
         spec = of_side(length)

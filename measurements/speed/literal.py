@@ -1,4 +1,4 @@
-"""The addressing that the kernel is compared with, in the two forms that others would write."""
+"""Reference implementations of addressing for the kernel: two straightforward ones."""
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ def literal(memory: Memory, z: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def as_the_authors(memory: Memory, z: Tensor) -> tuple[Tensor, Tensor]:
-    """The same as the paper describes the authors' module: dot product, the ReLU of Eq. 7 with ε, L1 norm."""
+    """The same as in the authors' module: dot product, the ReLU of Eq. 7 with ε, L1 norm."""
     w = (z @ memory.items.T).softmax(1)
     w = (nn.functional.relu(w - memory.threshold) * w) / ((w - memory.threshold).abs() + 1e-12)
     w = nn.functional.normalize(w, p=1, dim=1)

@@ -27,7 +27,7 @@ LONGEST = "watch"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The option by which sections are chosen."""
+    """Adds the option that chooses sections."""
     parser.add_argument(
         "--only",
         nargs="+",

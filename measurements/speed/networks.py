@@ -37,7 +37,7 @@ SPECS = {
     "video_128": of_side(128),
     "video_256": of_side(256),
 }
-"""By the name that results carry."""
+"""The networks by their names in results."""
 
 
 def without_memory(spec: Spec) -> Spec:
@@ -98,7 +98,7 @@ def inference(model: MemAE, x: Tensor) -> Callable[[], object]:
 
 
 def step(model: MemAE, x: Tensor) -> Callable[[], object]:
-    """Learns a batch as `memae.training` does."""
+    """Trains on a batch as `memae.training` does."""
     options = Options(epochs=1000, batch_size=len(x))
     run = Run(model, options, "", [])
     return lambda: _learn(run, x, options, 0.0, torch.Generator())

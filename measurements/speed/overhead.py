@@ -1,4 +1,4 @@
-"""What the memory adds to an autoencoder: the same network with and without, in scoring and in a step of training."""
+"""Overhead of the memory: the same network with and without it, in scoring and in a training step."""
 
 import time
 from typing import Any

@@ -1,4 +1,4 @@
-"""Memory that addressing takes beyond its input, forwards and backwards, in a process of its own for each form."""
+"""Memory of addressing beyond its input, forwards and backwards, measured in a separate process for each form."""
 
 import multiprocessing
 import resource
@@ -16,7 +16,7 @@ FORMS = {"kernel": ours, "literal": literal, "authors": as_the_authors}
 
 
 def measure() -> dict[str, Any]:
-    """Peak of the resident memory over what it was before, in MiB."""
+    """Peak of the resident memory above its value before, in MiB."""
     fresh = multiprocessing.get_context("spawn")
     peaks = {}
     for name in FORMS:

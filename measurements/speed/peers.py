@@ -1,4 +1,4 @@
-"""Tables: rows a second beside PyOD's autoencoder, isolation forest and ECOD, from the same array of numbers."""
+"""Tables: rows a second, compared with PyOD's autoencoder, isolation forest and ECOD on the same array."""
 
 import warnings
 from typing import Any
@@ -28,7 +28,7 @@ def arrays() -> tuple[Any, Any]:
 
 
 def alike() -> tuple[TabularMemAE, AutoEncoder]:
-    """The paper's MemAE and PyOD's autoencoder: widths, epochs, batch and rate alike."""
+    """The paper's MemAE and PyOD's autoencoder with equal widths, epochs, batch and rate."""
     ours = TabularMemAE.paper(
         widths=KDDCUP, scaling="standard", epochs=EPOCHS, batch_size=BATCH, learning_rate=1e-3, on_empty="strongest"
     )

@@ -1,4 +1,4 @@
-"""Trainings side by side: two processes of a thread each against one process of two threads, wall time."""
+"""Parallel training: two processes of one thread each compared with one process of two threads, wall time."""
 
 import statistics
 import time
@@ -16,7 +16,7 @@ ROUNDS = 3
 
 
 def measure() -> dict[str, Any]:
-    """How many more samples a second two processes learn than one of two threads, batches as the recipes have them."""
+    """Ratio of samples a second of two processes to those of one with two threads, with the recipes' batch sizes."""
     figures, cases = {}, {}
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
         for name, batch in (("kddcup", 1024), ("mnist", 64), ("cifar10", 64)):
@@ -34,7 +34,7 @@ def measure() -> dict[str, Any]:
 
 
 def rate(name: str, batch: int, threads: int) -> float:
-    """Samples a second that one process learns."""
+    """Training samples a second of one process."""
     torch.set_num_threads(threads)
     spec = SPECS[name]
     learn = step(built(spec), torch.rand(batch, *spec.shape))

@@ -1,4 +1,4 @@
-"""Scoring a video file, decoding and scaling included, against the model alone on clips that are in memory."""
+"""Scoring a video file, including decoding and scaling, compared with the model alone on clips in memory."""
 
 import tempfile
 import time
@@ -19,7 +19,7 @@ FRAMES, SIZE, LENGTH = 48, (256, 256), 16
 
 
 def measure() -> dict[str, Any]:
-    """Wall time, for decoding may run beside the model; a real clip of UCSD Ped2 as H.264."""
+    """Wall time, since decoding may run in parallel with the model; a real clip of UCSD Ped2 as H.264."""
     source = DATA / "UCSD_Anomaly_Dataset.v1p2" / "UCSDped2" / "Train" / "Train001"
     frames = read_video(source).frames[:FRAMES]
     with tempfile.TemporaryDirectory() as folder:

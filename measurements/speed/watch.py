@@ -34,7 +34,7 @@ LONG = int(os.environ.get("MEMAE_WATCH_FRAMES", HOUR))
 SHORT = min(500, LONG)
 """Frames of the runs that measure rate and delay."""
 START = min(500, LONG // 10)
-"""Frames after which everything has been allocated that is allocated once."""
+"""Frames after which all one-time allocations have been made."""
 
 
 class Reported(NamedTuple):
@@ -74,7 +74,7 @@ def measure() -> dict[str, Any]:
 
 
 def fitted(path: Path) -> Path:
-    """The default detector after one short pass over the training videos: its scores mean little, its speed is real."""
+    """The default detector after one short pass over the training videos: enough to measure its speed."""
     detector = VideoMemAE(step=16, epochs=1, warmup=0, init="uniform").fit(PED2 / "Train")
     kept = detector.scorer_.kept
     assert kept is not None  # noqa: S101 (as by default)
@@ -90,7 +90,7 @@ def filmed(path: Path) -> Path:
 
 
 def repeated(source: Path, frames: int, path: Path) -> Path:
-    """So many frames of a video, which begins anew when it ends; nothing is encoded again."""
+    """A video of a given number of frames, made by repeating another one without encoding it again."""
     with av.open(str(path), "w") as written:
         stream, count, begin = None, 0, 0
         while count < frames:

@@ -8,7 +8,7 @@ from memae.scoring import Floats
 
 
 class Detector(Protocol):
-    """What is compared: it sees normal images alone, and scores any."""
+    """A compared method: it is fitted on normal images and scores any."""
 
     def fit(self, training: Tensor, held_out: Tensor) -> Self:
         """Learns normal images.

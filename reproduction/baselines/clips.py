@@ -1,4 +1,4 @@
-"""What the autoencoders of clips share: how they are fitted, and what they say of a clip."""
+"""What the autoencoders of clips share: training and scores."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -12,7 +12,7 @@ from reproduction.baselines.descent import descend
 
 
 class ClipErrors(NamedTuple):
-    """What a method for video says of b clips, higher = more anomalous."""
+    """Scores of b clips by a method for video, higher = more anomalous."""
 
     errors: Tensor  # (b,), float64: sum over the clip
     maps: Tensor  # (b, t, h, w), float32: of each pixel of each frame
@@ -45,10 +45,10 @@ class ClipAutoencoder(nn.Module, ABC):
 
     @abstractmethod
     def loss(self, clips: Tensor, random: torch.Generator) -> Tensor:
-        """What falls, of each clip in grey levels 0..255 `(b,)`."""
+        """The training loss of each clip in grey levels 0..255 `(b,)`."""
 
     def build(self) -> None:
-        """Fresh weights, drawn by the seed."""
+        """Initialises the weights by the seed."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             self.layers()

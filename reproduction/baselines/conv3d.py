@@ -15,7 +15,7 @@ WIDTHS = (32, 48, 64, 64)
 
 
 def encoder(widths: tuple[int, ...]) -> nn.Sequential:
-    """3D convolutions with BatchNorm and LeakyReLU, and pooling but after the last: to an eighth of each side."""
+    """3D convolutions with BatchNorm and LeakyReLU, and pooling after each but the last: to an eighth of each side."""
     layers: list[nn.Module] = []
     for i, o in pairwise((1, *widths)):
         # pooling comes before LeakyReLU, which gives the same for an eighth of the work
@@ -29,7 +29,7 @@ def decoder(widths: tuple[int, ...]) -> nn.Sequential:
     layers: list[nn.Module] = []
     for i, o in pairwise((widths[3], widths[1], widths[0], widths[0])):
         layers += [nn.ConvTranspose3d(i, o, 3, 2, 1, 1), nn.BatchNorm3d(o), nn.LeakyReLU()]
-    # transposed only because a CPU learns it in half the time of a convolution
+    # transposed only because it trains twice as fast as a convolution on a CPU
     return nn.Sequential(*layers, nn.ConvTranspose3d(widths[0], 1, 3, 1, 1))
 
 
@@ -77,7 +77,7 @@ class SpatioTemporal(ClipAutoencoder):
         self.encoder, self.restoring, self.predicting = encoder(widths), decoder(widths), decoder(widths)
 
     def extra_repr(self) -> str:
-        """What a checkpoint must know beside the layers."""
+        """What a checkpoint must hold besides the layers."""
         return f"length={self.length}"
 
     def reconstruct(self, x: Tensor) -> Tensor:

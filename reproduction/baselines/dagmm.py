@@ -16,7 +16,7 @@ from memae.scoring import Floats
 from reproduction.baselines.descent import descend
 
 LEAST_VARIANCE = 1e-6
-"""Added to the diagonal of each covariance, which could not be inverted otherwise."""
+"""Added to the diagonal of each covariance, so that it can be inverted."""
 TINY = 1e-12
 
 
@@ -35,7 +35,7 @@ class Mixture(NamedTuple):
 
 
 def mixture(z: Tensor, membership: Tensor) -> Mixture:
-    """The mixture of features `(b, c)` that belong to components by the share `(b, k)`; Eq. 5 there."""
+    """The mixture of features `(b, c)` with memberships `(b, k)` in the components; Eq. 5 there."""
     weight = membership.sum(0)
     means = membership.T @ z / weight[:, None]
     apart = z[:, None] - means
@@ -44,7 +44,7 @@ def mixture(z: Tensor, membership: Tensor) -> Mixture:
 
 
 class DeepAutoencodingGaussianMixture(nn.Module):
-    """An autoencoder whose code, and how badly it restores, follow a mixture that a second network assigns rows to.
+    """An autoencoder whose code and errors follow a Gaussian mixture; a second network predicts the memberships.
 
     Sizes, rate, batch and weights of the loss are those of section 4.3 there for KDDCUP.
 
@@ -72,7 +72,7 @@ class DeepAutoencodingGaussianMixture(nn.Module):
         self.seed, self.rate, self.batch = seed, rate, batch
 
     def build(self, columns: int) -> None:
-        """Fresh weights, drawn by the seed."""
+        """Initialises the weights by the seed."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             self.encoder = tabular.encoder(columns, self.widths)[:-1]

@@ -15,11 +15,11 @@ from memae.scoring import Floats
 from reproduction.baselines.descent import descend
 
 FIRST_CODES = 8192
-"""Codes that the first centres come from."""
+"""Number of codes from which the first centres are computed."""
 
 
 class DeepClusteringNetwork(nn.Module):
-    """An autoencoder whose codes are drawn to the centres of their clusters, and the centres to them, in turn.
+    """An autoencoder and k-means of its codes, trained in turn: codes move to centres, and centres to codes.
 
     Args:
         widths: of the encoder.
@@ -50,7 +50,7 @@ class DeepClusteringNetwork(nn.Module):
         self.seed, self.rate, self.batch = seed, rate, batch
 
     def build(self, columns: int) -> None:
-        """Fresh weights, drawn by the seed; no centres yet."""
+        """Initialises the weights by the seed, without centres."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             self.encoder = tabular.encoder(columns, self.widths)
@@ -87,7 +87,7 @@ class DeepClusteringNetwork(nn.Module):
         return nearest
 
     def move(self, codes: Tensor, nearest: Tensor) -> None:
-        """Moves each centre towards its codes `(b, c)` by 1 / count a code; Eq. 8 there, for a batch at once.
+        """Moves each centre towards its codes `(b, c)` by 1 / count per code; Eq. 8 there, for a batch at once.
 
         So taken, one by one, the codes of a centre make it the mean of them and of those that came before.
         """

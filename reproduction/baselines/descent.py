@@ -20,7 +20,7 @@ BATCH = 64
 
 
 class Even:
-    """Rows of a tensor as `Samples`, in batches that are nearly of one size when they are shuffled."""
+    """Rows of a tensor as `Samples`; shuffled batches are of nearly equal size."""
 
     def __init__(self, rows: Tensor) -> None:
         self.rows = rows
@@ -43,7 +43,7 @@ def samples(normal: Tensor | Samples) -> Samples:
 
 
 class Descent:
-    """All that changes while a module learns, so that a checkpoint is this and nothing else."""
+    """The complete state of a training, which is what a checkpoint holds."""
 
     def __init__(self, module: nn.Module, rate: float, steps: int, seed: int) -> None:
         self.module = module
@@ -64,7 +64,7 @@ class Descent:
         self.module.eval()
 
     def judge(self, held_out: float) -> None:
-        """Notes the held-out loss of an epoch, and keeps the weights if none was lower."""
+        """Records the held-out loss of an epoch, and keeps the weights if it is the lowest."""
         self.history.append(held_out)
         if not math.isfinite(held_out):
             raise ArithmeticError(f"the held-out loss is {held_out} after epoch {len(self.history)}; lower the rate")
@@ -72,14 +72,14 @@ class Descent:
             self.best = deepcopy(self.module.state_dict())
 
     def save(self, path: Path, identity: str) -> None:
-        """Writes a checkpoint, whole or not at all."""
+        """Writes a checkpoint, completely or not at all."""
         parts = {name: part.state_dict() for name, part in self._parts().items()}
         state = {"identity": identity, "random": self.random.get_state(), "history": self.history, "best": self.best}
         with replacing(path) as temporary:
             torch.save(parts | state, temporary)
 
     def resume(self, path: Path, identity: str) -> None:
-        """Goes back to where a checkpoint was written, if there is one."""
+        """Restores the state from a checkpoint, if there is one."""
         sweep(path)
         if not path.exists():
             return

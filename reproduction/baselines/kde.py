@@ -14,11 +14,11 @@ from torch import Tensor
 from memae.scoring import Floats
 
 BANDWIDTHS = tuple(2.0 ** (power / 2) for power in range(-12, 3))
-"""Tried, in pixels of [0, 1]: 0.016 to 2."""
+"""Candidates, in units of pixels in [0, 1]: 0.016 to 2."""
 
 
 class KernelDensity:
-    """Gaussian kernel; the bandwidth is that under which the held-out normal images are likeliest."""
+    """Gaussian kernel; the bandwidth maximises the likelihood of the held-out normal images."""
 
     def fit(self, training: Tensor, held_out: Tensor) -> Self:
         """Learns normal images `(n, c, h, w)`."""

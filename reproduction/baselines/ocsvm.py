@@ -14,13 +14,13 @@ from torch import Tensor
 from memae.scoring import Floats
 
 NU = 0.1
-"""Upper bound of the share of training images outside."""
+"""ν: upper bound of the share of training images outside the boundary."""
 WIDTHS = tuple(2.0**power for power in range(3, -6, -1))
 """Tried for γ, narrow kernels first, as multiples of scikit-learn's 1 / (features · variance)."""
 
 
 class OneClassSVM:
-    """RBF kernel, ν = 0.1; γ is the largest under which no more of the held-out normal images lie outside than ν says.
+    """RBF kernel, ν = 0.1; γ is the largest for which at most ν of the held-out normal images lie outside.
 
     A larger γ describes the training images more tightly; from where it only remembers them, those held out fall
     outside. No more than one standard error above ν is allowed; if no γ does so, the smallest is taken.
@@ -39,14 +39,14 @@ class OneClassSVM:
         return self
 
     def gamma_of(self, width: float) -> float:
-        """So many times scikit-learn's γ."""
+        """A multiple of scikit-learn's γ."""
         return width / float(self.rows.shape[1] * self.rows.var())
 
     def _machine(self, gamma: float) -> Machine:
         return Machine(kernel="precomputed", nu=NU).fit(np.exp(-gamma * self.within))
 
     def scores(self, images: Tensor) -> dict[float, Floats]:
-        """What each width would give, to see what its choice makes of the scores: `(n,)` by multiple of γ."""
+        """Scores `(n,)` for each multiple of γ, to see the effect of its choice."""
         squares = self._squares(images)
         found = {}
         for width in WIDTHS:
@@ -64,6 +64,6 @@ class OneClassSVM:
         return found
 
     def anomaly_score(self, images: Tensor) -> Floats:
-        """Minus the signed distance to the boundary `(n,)`; 4096 rows at a time, for the kernel of all is large."""
+        """Minus the signed distance to the boundary `(n,)`; 4096 rows at a time, to bound the size of the kernel."""
         parts = [self.machine.score_samples(self.kernel(part)) for part in torch.split(images, 4096)]
         return -np.concatenate(parts)

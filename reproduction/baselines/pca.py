@@ -9,7 +9,7 @@ from memae.scoring import Floats
 
 
 class PrincipalComponents:
-    """Squared error of the reconstruction from so many components.
+    """Squared error of the reconstruction from the leading components.
 
     Args:
         components: their number.

@@ -83,7 +83,7 @@ class PixelCNN(nn.Module):
         return self
 
     def parameters_of(self, x: Tensor) -> Tensor:
-        """What each pixel's distribution is, from those before it: `(b, parameters, h, w)`; x in [−1, 1]."""
+        """Parameters of each pixel's distribution given the pixels before it: `(b, parameters, h, w)`; x in [−1, 1]."""
         above = left = x
         for layer in self.layers:
             above, left = layer(above, left)
@@ -91,7 +91,7 @@ class PixelCNN(nn.Module):
         return found
 
     def log_likelihood(self, images: Tensor) -> Tensor:
-        """Of each image, in nats `(b,)`."""
+        """Negative log-likelihood of each image, in nats `(b,)`."""
         x = images * 2 - 1
         return mixture_log_likelihood(x, self.parameters_of(x)).flatten(1).sum(1)
 

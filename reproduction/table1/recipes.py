@@ -14,7 +14,7 @@ from reproduction.recipe import Recipe
 
 @dataclass(frozen=True)
 class Set:
-    """What the paper says of a data set, and what it leaves open."""
+    """The paper's settings for a data set, and ours where it leaves them open."""
 
     shape: tuple[int, ...]
     layout: convolutional.Layout

@@ -24,7 +24,7 @@ from reproduction.tables import Run
 
 
 class Problem(NamedTuple):
-    """A one-class problem, and the data set that it is of."""
+    """A one-class problem and its data set."""
 
     dataset: str
     data: OneClass
@@ -50,7 +50,7 @@ def figures(labels: np.ndarray[Any, Any], scores: dict[str, Floats]) -> Run:
 
 
 def learned(recipe_of: Callable[[str, int], Recipe]) -> Callable[[Problem, int, Path], Run]:
-    """The method that trains a recipe and looks at the test after every epoch, for the curves alone."""
+    """The method that trains a recipe and evaluates the test after every epoch, only for the curves."""
 
     def method(problem: Problem, seed: int, checkpoint: Path) -> Run:
         recipe, data = recipe_of(problem.dataset, seed), problem.data
@@ -68,7 +68,7 @@ def learned(recipe_of: Callable[[str, int], Recipe]) -> Callable[[Problem, int, 
 
 @torch.no_grad()
 def _scored(model: MemAE, test: Tensor, recipe: Recipe, *, own: bool = False) -> dict[str, Floats]:
-    """Scores of the test images: the recipe's own first, and unless that is asked for alone, every other."""
+    """Scores of the test images: the recipe's own first, then all others unless only the first is wanted."""
     model.eval()
     names = [recipe.score, *(() if own else (name for name in SCORES if name != recipe.score))]
     parts: list[list[Tensor]] = []
@@ -108,7 +108,7 @@ def fitted(
 
 
 def ours(**options: Any) -> Callable[[Problem, int, Path], Run]:
-    """The method that is `ImageMemAE`; it holds out by itself, so that it is given both parts of the normal images."""
+    """The method that is `ImageMemAE`; it is given all normal images, since it holds out its own part."""
 
     def method(problem: Problem, seed: int, checkpoint: Path) -> Run:
         detector, data = ImageMemAE(**options, random_state=seed), problem.data

@@ -39,13 +39,13 @@ def _variant(
 
 
 def _of_size(items: int) -> VideoMethod:
-    """MemAE as the authors' code with so many items, for Figure 7."""
+    """MemAE as the authors' code with a given number of items, for Figure 7."""
     recipe = functools.partial(recipes.authors, items=items)
     return Method(f"memae_{items}", f"MemAE, {items} items", learned(recipe), _seeds(1, full=False), recipe=recipe)
 
 
 def _ours(key: str, title: str, seeds: int, **options: Any) -> VideoMethod:
-    """Ours, with something left out."""
+    """Ours without one component."""
     return Method(key, title, ours(**options), _seeds(seeds, full=False))
 
 

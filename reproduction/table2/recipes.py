@@ -73,7 +73,7 @@ def autoencoder(scale: str, seed: int) -> Recipe:
 
 
 def sparse_autoencoder(scale: str, seed: int) -> Recipe:
-    """AE-ℓ1: AE whose codes are kept small."""
+    """AE-ℓ1: AE with an ℓ1 penalty on its codes."""
     plain = autoencoder(scale, seed)
     return replace(plain, options=replace(plain.options, l1=L1))
 

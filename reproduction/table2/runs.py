@@ -77,7 +77,7 @@ def clips(videos: list[Video], length: int, step: int) -> Samples:
 
 @dataclass
 class Judged:
-    """What a method says of the frames of the test videos."""
+    """Scores and error maps of the frames of the test videos."""
 
     scores: dict[str, list[Floats]]  # by name of the score, of each video `(t,)`; the first is the method's own
     maps: list[Maps]  # error of each pixel of a frame, of each video `(t, h, w)`

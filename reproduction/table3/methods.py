@@ -28,7 +28,7 @@ TableMethod = Method[Problem, Scored]
 Score = Callable[[Problem, int, Path], Scored]
 
 MOST_ROWS = {"ocsvm": 5_000, "neighbours": 20_000}
-"""That the quadratic methods learn, the first of the drawing."""
+"""Maximum number of training rows for methods of quadratic cost, the first of the sample."""
 TWENTY = {"120": 20}
 """Runs with the paper's 120 columns; as many as in the paper."""
 ENCODED = {**TWENTY, "118": 3, "119": 3, "121": 3}

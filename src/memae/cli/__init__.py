@@ -1,6 +1,6 @@
-"""The command line: parse, call, print, exit code (0 fine, 1 user error, 2 usage).
+"""The command line: parses, calls, prints; exit code 0 for success, 1 for a user error, 2 for wrong usage.
 
-Everything heavy is imported late, by the commands.
+Commands import heavy modules late.
 """
 
 import json
@@ -78,7 +78,7 @@ def inspect(
     from memae.estimators import load
 
     if as_json and as_card:
-        raise typer.BadParameter("--json and --card are two ways to print the same; give one of them")
+        raise typer.BadParameter("--json and --card cannot be combined; give one of them")
     estimator = load(model)
     if as_card:
         sys.stdout.write(card(estimator, model.name))
@@ -92,7 +92,7 @@ def inspect(
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder for the page and the picture.")] = Path("demo"),
 ) -> None:
-    """Train an autoencoder and MemAE on real digits, a real table and a generated video, and make a page of it.
+    """Train an autoencoder and MemAE on real digits, a real table and a generated video; write a page on the results.
 
     Example: memae demo --out demo
     """
@@ -104,7 +104,7 @@ def demo(
 
 
 INTERRUPTED = 130
-"""Exit code of a program that was interrupted, by convention."""
+"""Conventional exit code of an interrupted program."""
 
 
 def _one_line(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
@@ -113,7 +113,7 @@ def _one_line(message: Warning | str, category: type[Warning], *_: Any, **__: An
 
 
 def main() -> None:
-    """Runs the command line; whatever goes wrong is a sentence on stderr and an exit code."""
+    """Runs the command line; an error becomes a sentence on stderr and an exit code."""
     warnings.showwarning = _one_line
     try:
         app()
@@ -122,16 +122,18 @@ def main() -> None:
         raise SystemExit(1) from None
     except SystemExit as end:
         if end.code == INTERRUPTED:  # typer has caught the interrupt
-            sys.stderr.write("memae: interrupted; nothing half-written was left\n")
+            sys.stderr.write("memae: interrupted; no incomplete file was left\n")
         raise
-    except BrokenPipeError:  # the reader of our output has gone, as in `memae score … | head`
+    except BrokenPipeError:  # the reader of our output has closed it, as in `memae score … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
     except (MemoryError, OSError) as error:
         sys.stderr.write(f"memae: error: {error or 'out of memory; lower the batch size or the sample size'}\n")
         raise SystemExit(1) from None
-    except Exception as error:  # a bug of ours: say so, and how to see more
+    except Exception as error:  # a bug of ours: say how to get the traceback
         if os.environ.get("MEMAE_DEBUG"):
             raise
-        sys.stderr.write(f"memae: internal error: {type(error).__name__}: {error}; MEMAE_DEBUG=1 shows where\n")
+        sys.stderr.write(
+            f"memae: internal error: {type(error).__name__}: {error}; set MEMAE_DEBUG=1 for the traceback\n"
+        )
         raise SystemExit(1) from None

@@ -1,4 +1,4 @@
-"""A model card: what a reviewer must know of a model before it is trusted, as Markdown and without a value of the data.
+"""A model card in Markdown: what a reviewer must know before trusting a model, without any single value of its data.
 
 References:
     Mitchell et al., Model Cards for Model Reporting, FAT* 2019, https://arxiv.org/abs/1810.03993
@@ -16,19 +16,19 @@ from memae.kinds import Words
 from memae.scoring.drift import promised_band
 
 LISTED = 60
-"""Columns of a table that a card lists, at most."""
+"""Maximum number of table columns that a card lists."""
 NEXT = 10_000
-"""New samples of which the promise is told as a band."""
+"""Number of new samples for which the expected range of flags is stated."""
 WIDTH = 110
-"""Characters a line, for those who read the Markdown as it is."""
+"""Characters per line, so that the raw Markdown is readable."""
 
 
 def card(estimator: Estimator, name: str) -> str:
     """The model card of a fitted estimator, Markdown.
 
     Args:
-        estimator: fitted.
-        name: of its model file.
+        estimator: a fitted estimator.
+        name: name of its model file.
     """
     facts, words = describe(estimator), estimator.kind_.words
     network = "A memory-augmented autoencoder (MemAE)" if facts["network"]["memory"] else "A plain autoencoder"
@@ -53,13 +53,13 @@ def card(estimator: Estimator, name: str) -> str:
 def _wrapped(line: str) -> str:
     if line.startswith("|"):
         return line
-    after = "  " if line.startswith("- ") else ""
-    return textwrap.fill(line, WIDTH, subsequent_indent=after, break_long_words=False, break_on_hyphens=False)
+    indent = "  " if line.startswith("- ") else ""
+    return textwrap.fill(line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def _use(words: Words) -> Iterator[str]:
     yield f"- To point people to {words.many} that are unlike those it has learned, and to show them why."
-    yield f"- For {words.many} of the same source as the training data. Where that changes, fit or calibrate it anew."
+    yield f"- For {words.many} of the same source as the training data. If the source changes, refit or recalibrate it."
     yield (
         "- Not for decisions on its own: what is flagged is unusual, which is neither wrong nor harmful, and what is "
         "not flagged is not proven right. A p-value is not the probability that a sample is normal."
@@ -101,7 +101,7 @@ def _score(facts: dict[str, Any], words: Words) -> Iterator[str]:
         yield f"It is the reconstruction error, {score['reduction']} over a sample's elements (Gong et al., Eq. 8)."
         return
     of_frames = "" if words.one != "frame" else ". That of a frame is the sum at its most anomalous place, smoothed"
-    yield f"It is a sum; its weights measure each part in its spread over held-out normal data{of_frames}."
+    yield f"It is a weighted sum; the weights put each part in units of its spread on held-out normal data{of_frames}."
     yield ""
     yield "| part | weight | what it measures |"
     yield "|---|---|---|"
@@ -114,23 +114,23 @@ def _promise(estimator: Estimator, words: Words) -> Iterator[str]:
     calibration = estimator.calibration_
     rate, (low, high) = calibration.false_alarm_rate, promised_band(calibration, NEXT)
     yield (
-        f"Flagged is what scores above **{calibration.threshold():.6g}**, which is a p-value of at most {rate:.3g}, by "
+        f"Scores above **{calibration.threshold():.6g}** are flagged, that is p-values of at most {rate:.3g}, given "
         f"the scores of {len(calibration.scores):,} held-out {words.many} (conformal p-values; Bates et al., 2023)."
     )
     yield ""
     yield (
         f"**The promise:** if new normal {words.many} are exchangeable with the held-out ones, each is flagged with a "
         f"probability of at most {rate:.3g}. How many this model flags depends on which {words.many} happened to be "
-        f"held out: of {NEXT:,} new normal ones {low:.2%} to {high:.2%}, with a probability of 95 %. So many held-out "
-        f"{words.many} can promise no rate below {calibration.smallest_rate():.2g}."
+        f"held out: of {NEXT:,} new normal ones {low:.2%} to {high:.2%}, with a probability of 95 %. The lowest rate "
+        f"that this number of held-out {words.many} can promise is {calibration.smallest_rate():.2g}."
     )
     if estimator.correlated:
         yield ""
-        yield "Frames that follow each other are not exchangeable: the promise is weaker than it reads, see Limits."
+        yield "Consecutive frames are not exchangeable: the promise is weaker than stated, see Limits."
     yield ""
     yield (
-        "Nothing is promised of how many anomalies are found, which depends on the anomalies: `memae evaluate` "
-        "measures it where there are labels."
+        "How many anomalies are found is not promised, since it depends on the anomalies: `memae evaluate` measures "
+        "it on labelled data."
     )
 
 
@@ -140,20 +140,20 @@ def _memory(facts: dict[str, Any]) -> Iterator[str]:
         yield "None: a plain autoencoder may restore anomalies as well as what is normal."
         return
     yield (
-        f"{memory['items']} items: {memory['in_use']} in use, {memory['dead']} dead (read by nothing), "
+        f"{memory['items']} items: {memory['in_use']} in use, {memory['dead']} dead (never read), "
         f"{memory['duplicates']} duplicates. A query reads {memory['effective']:.1f} of them (effective number), and "
-        f"{memory['fallback_rate']:.2%} of the queries find none above the threshold λ. The busiest item gives "
-        f"{memory['top_share']:.1%} of all answers. Verdict: {memory['collapse'] or 'well'}."
+        f"{memory['fallback_rate']:.2%} of the queries find none above the threshold λ. The most used item has "
+        f"{memory['top_share']:.1%} of all addressing weight. Verdict: {memory['collapse'] or 'well'}."
     )
 
 
 def _held(estimator: Estimator, facts: dict[str, Any], words: Words) -> Iterator[str]:
     score, kept = facts["score"], estimator.examples_
-    yield "It is safetensors with a JSON header and cannot run code. Whoever has it can read from it:"
+    yield "It is a safetensors file with a JSON header and cannot run code. Whoever has it can read:"
     yield ""
     yield f"- the scores of the {facts['calibration']['held_out_samples']:,} held-out {words.many};"
     if "columns" in facts:
-        yield "- each column's name; of numbers mean, spread, least and largest; of text the values and their shares;"
+        yield "- each column's name; for numbers mean, spread, minimum, maximum; for text the values and their shares;"
     if score["kept_whole"]:
         yield f"- **{score['kept_samples']:,} rows of the training data**, encoded (`kept_samples=0` keeps none);"
     elif score["kept_samples"]:
@@ -166,22 +166,22 @@ def _held(estimator: Estimator, facts: dict[str, Any], words: Words) -> Iterator
 
 def _limits(estimator: Estimator, words: Words) -> Iterator[str]:
     yield (
-        f"- It knows what was in the training data: {words.many} that are normal but were rare or absent there are "
-        "flagged, and anomalies that were among them are normal to it."
+        f"- It knows what was in the training data: normal {words.many} that were rare or absent there are flagged, "
+        "and anomalies that were among them count as normal."
     )
-    yield "- Whether it treats groups of people alike was not tested; where samples are of people, do so before use."
+    yield "- Whether it treats groups of people alike was not tested; if samples are about people, test it before use."
     for limit in words.limits:
         yield f"- {limit}"
     most = estimator.scorer_.scaling.limit
     if math.isfinite(most):
-        yield f"- A number beyond {most:g} standard deviations counts as {most:g}: further out, a score does not rise."
+        yield f"- Numbers are clamped to ±{most:g} standard deviations; beyond that, the score does not rise."
 
 
 def _origin(estimator: Estimator, facts: dict[str, Any]) -> Iterator[str]:
     best, seconds = facts["best_epoch"], sum(epoch.seconds for epoch in estimator.history_)
     yield (
         f"- Fitted as `{' '.join(repr(estimator).split())}`: {facts['parameters']:,} parameters, {seconds:.1f} s of "
-        f"training, of whose {facts['epochs']} epochs number {best['epoch']} was kept."
+        f"training; of {facts['epochs']} epochs, number {best['epoch']} was kept."
     )
     yield f"- Versions: {', '.join(f'{name} {number}' for name, number in sorted(facts['versions'].items()))}."
     yield (
@@ -189,6 +189,6 @@ def _origin(estimator: Estimator, facts: dict[str, Any]) -> Iterator[str]:
         "departure."
     )
     yield (
-        "- Licence: memae is under Apache-2.0. The file states none for the model, which is for the owner of its "
+        "- Licence: memae is under Apache-2.0. The file states no licence for the model; that is for the owner of its "
         "training data to give."
     )

@@ -1,4 +1,4 @@
-"""`memae drift`: are today's scores still like those of the calibration?"""
+"""`memae drift`: compares today's scores with those of the calibration."""
 
 import json
 import sys
@@ -13,11 +13,11 @@ from memae.cli.score import Ignored, Model
 
 def drift(
     model: Model,
-    source: Annotated[Path, typer.Argument(help="Data of today, most of which is normal.", show_default=False)],
+    source: Annotated[Path, typer.Argument(help="Today's data, most of it normal.", show_default=False)],
     ignore: Ignored = [],  # noqa: B006 (typer's way)
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Tell whether scores of today are still like those of the calibration, on which the threshold rests.
+    """Test whether today's scores are still distributed like those of the calibration, which set the threshold.
 
     Example: memae drift model.memae june.csv
     """

@@ -26,7 +26,7 @@ def evaluate(
     engine: EngineOption = "torch",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Judge a model on labelled data: AUROC, average precision, and precision, recall, F1 at its threshold.
+    """Evaluate a model on labelled data: AUROC, average precision, and precision, recall, F1 at its threshold.
 
     Images need no --labels: those in the folder good/ are normal, those in any other folder anomalous.
 

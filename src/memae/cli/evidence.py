@@ -15,18 +15,18 @@ from memae.files import replacing
 from memae.pictures import Pixels, drawn
 
 COLUMNS = 8
-"""Columns of a table that are shown of a row, at most: those that add most to its score."""
+"""Maximum number of columns shown for a row: those that contribute most to its score."""
 HEIGHT, GAP, CAPTION = 128, 12, 18
-"""Height of a tile, space between tiles, and height of the words below one, in pixels."""
+"""Height of a tile, space between tiles, and height of its caption, in pixels."""
 GROUND, TEXT = (255, 255, 255), (40, 46, 56)
 
 
 def show(evidence: Evidence) -> None:
     """Prints why one sample has its score."""
     console = Console(highlight=False)
-    told = "above" if evidence.is_anomaly else "not above"
+    side = "above" if evidence.is_anomaly else "not above"
     console.print(
-        f"[bold]{escape(evidence.name)}[/bold]: score {evidence.score:.4g}, {told} the threshold "
+        f"[bold]{escape(evidence.name)}[/bold]: score {evidence.score:.4g}, {side} the threshold "
         f"{evidence.threshold:.4g}; p-value {evidence.p_value:.3g}",
         soft_wrap=True,
     )
@@ -45,7 +45,7 @@ def show(evidence: Evidence) -> None:
 
 
 def _of_items(items: Sequence[Item]) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
-    """Head and rows of a table of memory items; what no item has is left out."""
+    """Header and rows of a table of memory items; columns that are empty for all items are left out."""
     rows = [
         (
             str(item.number),
@@ -56,8 +56,8 @@ def _of_items(items: Sequence[Item]) -> tuple[Sequence[str], Sequence[Sequence[s
         for item in items
     ]
     head = ("memory item", "weight", "stands for", "nearest training samples (1 − cosine)")
-    kept = [place for place in range(len(head)) if any(row[place] for row in rows)]
-    return [head[place] for place in kept], [[row[place] for place in kept] for row in rows]
+    kept = [index for index in range(len(head)) if any(row[index] for row in rows)]
+    return [head[index] for index in kept], [[row[index] for index in kept] for row in rows]
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
@@ -71,7 +71,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
 
 
 def said(value: object) -> str:
-    """A value of a table, as one reads it."""
+    """A value of a table as readable text."""
     if value is None:
         return "(missing)"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
@@ -83,12 +83,12 @@ Tile = tuple[str, Pixels]
 
 
 def draw(evidence: Evidence, folder: Path, number: int) -> None:
-    """Writes one sample's picture: what there is to see of it, and below, of each item that answered.
+    """Writes one sample's picture: its images in the first row, those of each addressed memory item in a row below.
 
     Args:
-        evidence: of an image or frame.
-        folder: made if it is not there.
-        number: its rank, with which the name of the file begins.
+        evidence: evidence of an image or frame.
+        folder: created if it does not exist.
+        number: rank of the sample, with which the file name begins.
     """
     rows = [[(name.replace("_", " "), pixels) for name, pixels in evidence.shown]]
     rows += [tiles for item in evidence.items if (tiles := _tiles(evidence, item))]
@@ -99,7 +99,7 @@ def draw(evidence: Evidence, folder: Path, number: int) -> None:
 
 
 def _tiles(evidence: Evidence, item: Item) -> list[Tile]:
-    """What an item decodes to, and the training samples near it."""
+    """The decoded item, and the training samples near it."""
     tiles: list[Tile] = []
     if item.decoded is not None:
         tiles.append((f"item {item.number}: {item.weight:.0%}", evidence.picture(item.decoded)))
@@ -127,7 +127,7 @@ def _sheet(rows: Sequence[Sequence[Tile]]) -> Image.Image:
 
 
 def _scaled(pixels: Pixels) -> Image.Image:
-    """Pixels as a tile of `HEIGHT`; small ones stay sharp."""
+    """Pixels as a tile of `HEIGHT`; enlarged pixels stay sharp."""
     image = Image.fromarray(pixels)
     width = max(round(image.width * HEIGHT / image.height), 1)
     way = Image.Resampling.NEAREST if image.height <= HEIGHT else Image.Resampling.BILINEAR

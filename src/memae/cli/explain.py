@@ -20,21 +20,23 @@ if TYPE_CHECKING:
 def explain(
     model: Model,
     source: Annotated[Path, typer.Argument(help="Data of the kind the model was fitted on.", show_default=False)],
-    top: Annotated[int, typer.Option(help="Explain so many samples, the most anomalous ones.", min=1)] = 5,
-    items: Annotated[int, typer.Option(help="Memory items to tell of each, at most.", min=0)] = 5,
+    top: Annotated[int, typer.Option(help="Number of samples to explain, the most anomalous first.", min=1)] = 5,
+    items: Annotated[int, typer.Option(help="Maximum number of memory items to show for each.", min=0)] = 5,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File for the reasons, a JSON line a sample.")
+        Path | None, typer.Option("--output", "-o", help="File for the explanations, one JSON line per sample.")
     ] = None,
     pictures: Annotated[
         Path | None,
-        typer.Option(help="Folder for a picture a sample: itself, reconstruction, error map, items, training samples."),
+        typer.Option(
+            help="Folder for one picture per sample: input, reconstruction, error map, items, training samples."
+        ),
     ] = None,
     ignore: Ignored = [],  # noqa: B006 (typer's way)
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON line a sample.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line per sample.")] = False,
 ) -> None:
-    """Say why the most anomalous rows, images or frames have their scores.
+    """Explain the scores of the most anomalous rows, images or frames.
 
-    All samples are scored first; what is explained is read once more.
+    All samples are scored first; those to explain are read a second time.
 
     Example: memae explain model.memae new.csv --top 3
     """
@@ -69,7 +71,7 @@ def explain(
 
 
 def _as_json(found: "Sequence[Evidence]", notes: "Notes") -> str:
-    """A line a sample, and a last one that names what could not be read, if anything."""
+    """One line per sample, and, if files could not be read, a last line that names them."""
     lines = [each.as_json() for each in found]
     lines += [{"unread": unread_paths(notes)}] if notes.unread else []
     return "".join(json.dumps(line) + "\n" for line in lines)
@@ -78,7 +80,7 @@ def _as_json(found: "Sequence[Evidence]", notes: "Notes") -> str:
 def _most_anomalous(
     estimator: "Estimator", source: Path, top: int, items: int, ignore: Sequence[str], notes: "Notes"
 ) -> "list[Evidence]":
-    """Evidence of so many samples, the most anomalous first."""
+    """Evidence of the `top` most anomalous samples, the highest first."""
     import numpy as np
 
     from memae.evidence import Explainer
@@ -88,5 +90,5 @@ def _most_anomalous(
     parts = list(kind.scored(estimator.scorer_, kind.open(source, notes=notes)))
     names = joined_names([part.names for part in parts])
     scores = np.concatenate([part.judged.score.numpy() for part in parts])
-    chosen = [sample_at(names, place) for place in kind.most_anomalous(names, scores, top)]
+    chosen = [sample_at(names, index) for index in kind.most_anomalous(names, scores, top)]
     return kind.explain_again(Explainer(estimator.scorer_, estimator.examples_, items), source, chosen)

@@ -1,4 +1,4 @@
-"""`memae export`: a model as a file for other engines."""
+"""`memae export`: writes a model as a file for other engines."""
 
 import json
 import sys
@@ -17,7 +17,7 @@ def export(
         Path, typer.Argument(help="File to write: .onnx, or .xml for OpenVINO (with a .bin).", show_default=False)
     ],
     check: Annotated[
-        Path | None, typer.Option(help="Data whose answers must be those of memae too, besides generated samples.")
+        Path | None, typer.Option(help="Data to compare the file's outputs on, besides generated samples.")
     ] = None,
     ignore: Ignored = [],  # noqa: B006 (typer's way)
     false_alarm_rate: FalseAlarms = None,
@@ -25,7 +25,7 @@ def export(
 ) -> None:
     """Export a model to ONNX or OpenVINO: raw samples to score, p-value, alarm and error map, in one graph.
 
-    The file runs without memae and torch. It is only written if its answers are those of memae.
+    The file runs without memae and torch. It is only written if its outputs agree with those of memae.
 
     Example: memae export model.memae model.onnx --check new.csv
     """
@@ -39,7 +39,7 @@ def export(
     if false_alarm_rate is not None:
         detector.recalibrate(false_alarm_rate=false_alarm_rate)
     if ignore:
-        detector.kind_.ignoring(ignore)  # refuses columns of what has none
+        detector.kind_.ignoring(ignore)  # raises if the data is no table
         detector.set_params(ignore=[*detector.get_params()["ignore"], *ignore])
     found = write(detector, output, check=check)
     if as_json:
@@ -49,5 +49,5 @@ def export(
     shape = " × ".join(map(str, ("batch", *found.description.shape)))
     sys.stderr.write(
         f"{output}: {found.description.dtype} ({shape}) → score, p_value, is_anomaly, error_map; "
-        f"{found.differences.samples} samples are scored as by memae, within {found.differences.score:.1g}\n"
+        f"{found.differences.samples} samples have the same scores as in memae, within {found.differences.score:.1g}\n"
     )

@@ -1,4 +1,4 @@
-"""`memae fit`: one command a kind of data, its options made from the fields of `memae.parameters`."""
+"""`memae fit`: one command per kind of data, with options made from the fields of `memae.parameters`."""
 
 import json
 import sys
@@ -26,15 +26,15 @@ Protocol = Annotated[
     Literal["ours", "paper"],
     option("The paper's setting instead of our defaults; other options still apply.", "--protocol"),
 ]
-Resume = Annotated[bool, option("Go on from MODEL.checkpoint, where a training was stopped.", "--resume")]
+Resume = Annotated[bool, option("Continue a stopped training from MODEL.checkpoint.", "--resume")]
 LogDir = Annotated[Path | None, option("Folder for TensorBoard logs.", "--log-dir")]
-Tracking = Annotated[str | None, option("MLflow to log to: the address of its server, or a folder.", "--mlflow")]
+Tracking = Annotated[str | None, option("Where to log with MLflow: a server's address, or a folder.", "--mlflow")]
 Json = Annotated[bool, option("Print a JSON summary on stdout.", "--json")]
-Native = Annotated[bool, option("Keep the frames' size.", "--native-size", panel=NETWORK)]
+Native = Annotated[bool, option("Keep the size of the frames.", "--native-size", panel=NETWORK)]
 
 
 class Job(NamedTuple):
-    """What a training is about, besides the parameters of its estimator."""
+    """The options of a training besides the parameters of its estimator."""
 
     source: Source
     output: Output
@@ -46,7 +46,7 @@ class Job(NamedTuple):
 
 
 def _settable(kind: type[Common]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Makes a command of a function of a job, the parameters of an estimator, and options of its own."""
+    """Turns a function `(job, settings, **own options)` into a command with an option for each parameter of `kind`."""
 
     def decorate(run: Callable[..., None]) -> Callable[..., None]:
         own = list(signature(run).parameters.values())[2:]
@@ -101,14 +101,14 @@ def video(job: Job, settings: dict[str, Any], *, native_size: Native = False) ->
     from memae.data.videos import find_videos
     from memae.estimators import VideoMemAE
 
-    videos = find_videos(job.source)  # said at once, for a folder too high up takes minutes to be noticed
+    videos = find_videos(job.source)  # printed at once, since reading the wrong folder could take minutes
     last = f" … {videos[-1]}" if len(videos) > 1 else ""
     sys.stderr.write(f"reading {len(videos)} video{'s' * (len(videos) > 1)}: {videos[0]}{last}\n")
     _run(VideoMemAE, job, settings | ({"size": "native"} if native_size else {}))
 
 
 def _run(kind: Any, job: Job, settings: dict[str, Any]) -> None:
-    """Fits an estimator of this kind, showing progress, and writes its model file."""
+    """Fits an estimator of class `kind`, showing progress, and writes its model file."""
     from memae.cli.logs import opened
     from memae.cli.paths import check_apart
 
@@ -119,22 +119,22 @@ def _run(kind: Any, job: Job, settings: dict[str, Any]) -> None:
     estimator = kind(**settings)
     with opened(job.log_dir, job.mlflow, estimator, job.source, job.output) as logs:
         _train(estimator, job, checkpoint, logs)
-    _tell(estimator, job.output, job.as_json)
+    _report(estimator, job.output, job.as_json)
 
 
 def _checkpoint(output: Path, *, resume: bool) -> Path:
-    """Where the training is kept as it goes; hours of one that was stopped are not lost by a forgotten option."""
+    """Path of the training's checkpoint; without --resume, an existing one is an error, so that it is not lost."""
     from memae.errors import OptionError
 
     checkpoint = output.with_name(output.name + ".checkpoint")
-    there = checkpoint.exists()
-    if there and not resume:
-        told = f"{checkpoint} is there, of a training that was stopped or is still running"
-        raise OptionError(f"{told}; --resume goes on from it, or delete it to start anew")
-    if resume and not there:
+    exists = checkpoint.exists()
+    if exists and not resume:
+        message = f"{checkpoint} exists, from a training that was stopped or is still running"
+        raise OptionError(f"{message}; continue it with --resume, or delete it to start anew")
+    if resume and not exists:
         sys.stderr.write(f"memae: warning: there is no {checkpoint}; the training starts anew\n")
     elif resume:
-        sys.stderr.write(f"going on from {checkpoint}\n")
+        sys.stderr.write(f"continuing from {checkpoint}\n")
     return checkpoint
 
 
@@ -147,7 +147,7 @@ def _train(estimator: Any, job: Job, checkpoint: Path, logs: "Sequence[Log]") ->
             sys.stderr.write(line + "\n")
     except KeyboardInterrupt:
         if checkpoint.exists():
-            sys.stderr.write(f"memae: {checkpoint} is kept; the same command with --resume goes on from it\n")
+            sys.stderr.write(f"memae: {checkpoint} is kept; the same command with --resume continues from it\n")
         raise
     estimator.save(job.output)
     checkpoint.unlink(missing_ok=True)
@@ -159,10 +159,10 @@ def _stride(text: str) -> list[int]:
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        raise typer.BadParameter(f"a stride is whole numbers with commas, as 2,2; got {text!r}") from None
+        raise typer.BadParameter(f"a stride must be integers separated by commas, such as 2,2; got {text!r}") from None
 
 
-def _tell(estimator: Any, output: Path, as_json: bool) -> None:
+def _report(estimator: Any, output: Path, as_json: bool) -> None:
     best = estimator.best_epoch_
     facts = {
         "model": str(output),
@@ -187,6 +187,7 @@ def _tell(estimator: Any, output: Path, as_json: bool) -> None:
     )
     if estimator.kind == "video":
         sys.stderr.write(
-            "the held-out samples are the ends of these videos, and frames of another day often lie higher: set the "
-            f"threshold by normal videos of such a day before relying on it, `memae recalibrate {output} VIDEOS -o …`\n"
+            "the held-out samples are the ends of these videos, and frames of another day often score higher: before "
+            f"relying on the threshold, set it with normal videos of such a day, `memae recalibrate {output} VIDEOS "
+            "-o …`\n"
         )

@@ -1,4 +1,4 @@
-"""What a model is, in words."""
+"""`memae inspect`: facts about a model, as data and as text."""
 
 from dataclasses import asdict
 from typing import Any
@@ -11,7 +11,7 @@ from memae.options import epoch_as_json
 
 
 def describe(estimator: Estimator) -> dict[str, Any]:
-    """All that is known of a fitted estimator, JSON-ready."""
+    """All facts about a fitted estimator, JSON-ready."""
     scorer, memory = estimator.scorer_, estimator.scorer_.model.memory
     calibration, weights = scorer.calibration, scorer.balance.weights
     facts: dict[str, Any] = {
@@ -49,7 +49,7 @@ def describe(estimator: Estimator) -> dict[str, Any]:
 
 
 def show(facts: dict[str, Any]) -> None:
-    """Prints what `describe` gave."""
+    """Prints the facts of `describe`."""
     console = Console()
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
@@ -75,15 +75,15 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         lines.insert(1, ("columns", ", ".join(column["name"] for column in facts["columns"])))
     score = facts["score"]
     if len(score["weights"]) > 1:
-        told = " + ".join(f"{weight:.4g} × {name}" for name, weight in score["weights"].items())
+        text = " + ".join(f"{weight:.4g} × {name}" for name, weight in score["weights"].items())
         if score["kept_samples"]:
-            what = "samples" if score["kept_whole"] else "codes"
-            told += f"; the model holds {score['kept_samples']:,} {what} of training"
-        lines.append(("score", told))
+            what = "training samples" if score["kept_whole"] else "codes of training samples"
+            text += f"; the model holds {score['kept_samples']:,} {what}"
+        lines.append(("score", text))
     if "calibration" in facts:
         known = facts["calibration"]
-        told = f"flags scores above {known['threshold']:.5g}: false-alarm rate {known['false_alarm_rate']:.3g}"
-        lines.append(("calibration", f"{told} on {known['held_out_samples']} held-out samples"))
+        text = f"flags scores above {known['threshold']:.5g}: false-alarm rate {known['false_alarm_rate']:.3g}"
+        lines.append(("calibration", f"{text} on {known['held_out_samples']} held-out samples"))
     lines += _memory_lines(facts)
     lines += [
         ("data", f"sha256 {facts['data_sha256'][:16]}…"),

@@ -15,7 +15,7 @@ def loaded_as(wanted: type[E], model: Path, otherwise: str) -> E:
     Args:
         wanted: class of detectors that the command is for.
         model: file.
-        otherwise: what the error says of other detectors: what the command is for, and what to do.
+        otherwise: for the error message: what the command is for, and what to do with other models.
 
     Raises:
         OptionError: it is another detector.

@@ -1,4 +1,4 @@
-"""Where a training is told besides the terminal: TensorBoard and MLflow."""
+"""Logs of a training besides the terminal: TensorBoard and MLflow."""
 
 import os
 import textwrap
@@ -19,34 +19,34 @@ from memae.options import Epoch
 
 HEALTH = ("in_use", "dead", "duplicates", "effective", "survivors", "fallback_rate", "top_share")
 QUIET = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",  # the training is told where the user says, and nowhere else
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # nothing is sent anywhere but to the user's server
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # stdout is for results
-    "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # what goes wrong is told here, in a sentence
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # 14 s; by default a wrong address takes four minutes
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # errors are reported here, in a sentence
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # 14 s; with the default, a wrong address takes four minutes to fail
 }
-"""What MLflow reads from the environment; whoever sets these otherwise has it so."""
+"""Environment variables for MLflow; values that the user has set take precedence."""
 
 
 def figures(epoch: Epoch) -> dict[str, float]:
-    """The figures of an epoch by their names in logs."""
-    found = {name: getattr(epoch, name) for name in ("loss", "error", "entropy", "held_out_error", "seconds")}
-    return found | ({f"memory/{name}": getattr(epoch.health, name) for name in HEALTH} if epoch.health else {})
+    """The metrics of an epoch by their names in logs."""
+    values = {name: getattr(epoch, name) for name in ("loss", "error", "entropy", "held_out_error", "seconds")}
+    return values | ({f"memory/{name}": getattr(epoch.health, name) for name in HEALTH} if epoch.health else {})
 
 
 class Log(ABC):
-    """A place where a training is told, from its start to its model file."""
+    """A log of a training, from its start to its model file."""
 
     @abstractmethod
     def add(self, epoch: Epoch) -> None:
-        """An epoch has ended."""
+        """Logs an epoch that has ended."""
 
     @abstractmethod
     def finish(self, estimator: Estimator, model: Path) -> None:
-        """The training has ended, and its model file is written."""
+        """Logs the fitted estimator once its model file is written."""
 
     @abstractmethod
     def close(self, error: BaseException | None) -> None:
-        """There is nothing more to tell; `error` is what ended the training early."""
+        """Closes the log; `error` is the exception that ended the training early, if any."""
 
     def __enter__(self) -> Self:
         return self
@@ -72,12 +72,12 @@ class TensorBoard(Log):
         self._writer: Any = SummaryWriter(str(folder))
 
     def add(self, epoch: Epoch) -> None:
-        """Figures as scalars."""
+        """Logs the metrics as scalars."""
         for name, value in figures(epoch).items():
             self._writer.add_scalar(name, value, epoch.epoch)
 
     def finish(self, estimator: Estimator, model: Path) -> None:
-        """The model card as text."""
+        """Logs the model card as text."""
         self._writer.add_text("model card", card(estimator, model.name))
 
     def close(self, error: BaseException | None) -> None:  # noqa: ARG002 (event files have no end)
@@ -86,20 +86,20 @@ class TensorBoard(Log):
 
 
 class MLflow(Log):
-    """A run of MLflow: parameters, figures of each epoch, the threshold, and model file and card as artifacts.
+    """A run of MLflow: parameters, metrics of each epoch, the threshold, and model file and card as artifacts.
 
-    An address that cannot be told anything is refused before the training. One that is lost later is warned of once,
-    and the training goes on.
+    An address that cannot be logged to raises an error before the training. If it fails later, a single warning is
+    given and the training goes on.
 
     Args:
-        address: of MLflow's tracking server, or a folder, which gets a database and the artifacts.
-        estimator: not fitted yet.
+        address: address of MLflow's tracking server, or a folder for a database and the artifacts.
+        estimator: the estimator, before it is fitted.
         source: its training data.
-        name: of the run.
+        name: name of the run.
 
     Raises:
         MissingExtraError: MLflow is not installed.
-        OutputError: it cannot be told anything.
+        OutputError: the address cannot be logged to.
     """
 
     def __init__(self, address: str, estimator: Estimator, source: Path, name: str) -> None:
@@ -116,15 +116,15 @@ class MLflow(Log):
             self._log(options=estimator.get_params() | {"kind": estimator.kind, "source": source})
         except Exception as error:  # whatever a server, a database or a disk may raise
             raise OutputError(
-                f"cannot log to MLflow at {address}: {_reason(error)}; give a server that runs, or a folder"
+                f"cannot log to MLflow at {address}: {_reason(error)}; give a running server's address, or a folder"
             ) from error
 
     def add(self, epoch: Epoch) -> None:
-        """Figures as metrics."""
+        """Logs the metrics of an epoch."""
         self._try(self._log, figures(epoch), step=epoch.epoch)
 
     def finish(self, estimator: Estimator, model: Path) -> None:
-        """Threshold, kept epoch and provenance, the model file, and its card, which is also the run's description."""
+        """Logs threshold, kept epoch, provenance, the model file and its card, which is also the run's description."""
         facts, best = describe(estimator), estimator.best_epoch_
         told = card(estimator, model.name)
         known = facts["calibration"] | {"best_epoch": best.epoch, "best_held_out_error": best.held_out_error}
@@ -153,12 +153,12 @@ class MLflow(Log):
         )
 
     def close(self, error: BaseException | None) -> None:
-        """How the run ended."""
+        """Sets the final state of the run."""
         ended = "FINISHED" if error is None else "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
         self._try(self._client.set_terminated, self._run, ended)
 
     def _try(self, call: Callable[..., Any], *what: Any, **more: Any) -> None:
-        """Calls this unless MLflow is lost."""
+        """Calls `call` unless MLflow has failed before; the first failure is a warning."""
         if self._lost:
             return
         try:
@@ -166,18 +166,18 @@ class MLflow(Log):
         except Exception as error:  # as above; hours of training are worth more than their log
             self._lost = True
             lost = f"MLflow at {self._address} is lost ({_reason(error)})"
-            warnings.warn(f"{lost}; the model is made without it", MemaeWarning, stacklevel=2)
+            warnings.warn(f"{lost}; the training goes on without it", MemaeWarning, stacklevel=2)
 
 
 @contextmanager
 def opened(
     log_dir: Path | None, mlflow: str | None, estimator: Estimator, source: Path, output: Path
 ) -> Iterator[Sequence[Log]]:
-    """The logs that were asked for; they are told how the block ends.
+    """The requested logs; they are closed, with the exception if any, when the block ends.
 
     Raises:
-        MissingExtraError: what writes one is not installed.
-        OutputError: one cannot be written.
+        MissingExtraError: the package of a log is not installed.
+        OutputError: a log cannot be written.
     """
     with ExitStack() as stack:
         found = list[Log]()
@@ -189,7 +189,7 @@ def opened(
 
 
 def located(address: str) -> tuple[str, str | None]:
-    """The address for MLflow, and where artifacts go, None for where the server says; makes a folder.
+    """The tracking address for MLflow, and the location of artifacts (None for the server's); creates a folder.
 
     Example:
         >>> located("http://127.0.0.1:5000")
@@ -203,7 +203,7 @@ def located(address: str) -> tuple[str, str | None]:
 
 
 def _client() -> Callable[..., Any]:
-    """MLflow's client; unlike its other functions, it has no state that the process shares."""
+    """MLflow's client class; unlike MLflow's functions, it has no global state."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
     try:
@@ -215,5 +215,5 @@ def _client() -> Callable[..., Any]:
 
 
 def _reason(error: Exception) -> str:
-    """The start of what MLflow says."""
+    """The start of MLflow's error message."""
     return textwrap.shorten(str(error).strip() or type(error).__name__, 200, placeholder=" …").removesuffix(".")

@@ -1,4 +1,4 @@
-"""What a command reads is never what it writes over, and what it writes is never read as data later."""
+"""Checks that a command neither overwrites its input nor writes where its output would be read as data later."""
 
 from collections.abc import Iterable
 from contextlib import suppress
@@ -6,15 +6,15 @@ from pathlib import Path
 
 
 def check_apart(output: Path | None, *given: Path | None) -> None:
-    """Refuses, before anything is computed, to write over what is read, and where nothing can be written.
+    """Checks, before anything is computed, that the output can be written and is not also an input.
 
     Args:
         output: file to write; None for none.
-        given: files and folders that are read; None for none. An image or a video is not written into such a folder,
+        given: files and folders that are read; None for none. An image or video must not be written into such a folder,
             since it would be read the next time.
 
     Raises:
-        OptionError: the output is one of them, or would be.
+        OptionError: the output is among the inputs, or would be the next time.
         OutputError: see `memae.files.check_writable`.
     """
     from memae.errors import OptionError
@@ -25,28 +25,24 @@ def check_apart(output: Path | None, *given: Path | None) -> None:
     check_writable(output)
     for source in given:
         if source is not None and source.exists() and _reads(source, output):
-            told = f"{output} is read by this command, or would be the next time, and is not written"
-            raise OptionError(f"{told}; give another place")
+            message = f"{output} is an input of this command, or would be the next time, so it is not written"
+            raise OptionError(f"{message}; give another output")
 
 
 def check_folder_apart(folder: Path | None, source: Path) -> None:
-    """The same for a folder to write pictures into: it does not lie in the folder that is read.
-
-    Raises:
-        OptionError: it does.
-    """
+    """Raises OptionError if a folder for pictures lies in the folder that is read."""
     from memae.errors import OptionError
 
     if folder is not None and source.is_dir() and _inside(folder / "any", source):
-        told = f"the pictures in {folder} would lie in {source}, from which this command reads"
-        raise OptionError(f"{told}; give another folder")
+        message = f"the pictures in {folder} would lie in {source}, from which this command reads"
+        raise OptionError(f"{message}; give another folder")
 
 
 def check_maps(folders: Iterable[tuple[Path, Path]]) -> None:
-    """The same for the folders of heat maps, as `memae.kinds.Kind.map_folders` has them.
+    """Checks the folders of heat maps, given as `(folder, source)` by `memae.kinds.Kind.map_folders`.
 
     Raises:
-        OptionError: one lies in what is read, or would take its place.
+        OptionError: a folder lies in its source, or would replace it.
     """
     from memae.errors import OptionError
 
@@ -57,7 +53,7 @@ def check_maps(folders: Iterable[tuple[Path, Path]]) -> None:
 
 
 def _reads(source: Path, output: Path) -> bool:
-    """Whether a command that reads `source` reads `output`, now or once it is there."""
+    """Whether a command that reads `source` also reads `output`, now or once it exists."""
     from memae.data.images import find_images
     from memae.data.pixels import is_image
     from memae.data.videos import find_videos, is_video
@@ -71,11 +67,11 @@ def _reads(source: Path, output: Path) -> bool:
     if _inside(output, source):
         return True
     if output.exists():
-        with suppress(MemaeError):  # what cannot be read is told by the command
+        with suppress(MemaeError):  # the command itself reports what cannot be read
             return any(output.samefile(each) for find in readers for each in find(source))
     return False
 
 
 def _inside(path: Path, folder: Path) -> bool:
-    """Whether a path lies in a folder, as it is written or as its links lead."""
+    """Whether a path lies in a folder, before or after links are resolved."""
     return folder.absolute() in path.absolute().parents or folder.resolve() in path.resolve().parents

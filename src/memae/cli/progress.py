@@ -1,4 +1,4 @@
-"""Shows a training as it goes: a bar on a terminal, a line now and then elsewhere, and in logs."""
+"""Progress of a training: a bar on a terminal, some lines elsewhere, and entries in logs."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,7 +10,7 @@ from memae.options import Epoch, Step
 
 
 def followed(events: Iterator[Step | Epoch], epochs: int, logs: Sequence[Log] = ()) -> Iterator[str]:
-    """Passes through all events, showing them; gives the lines to print where there is no terminal."""
+    """Consumes all events and shows them; yields lines to print if there is no terminal."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
@@ -19,7 +19,7 @@ def followed(events: Iterator[Step | Epoch], epochs: int, logs: Sequence[Log] = 
         for event in events:
             if isinstance(event, Step):
                 done = event.epoch - 1 + event.step / event.steps
-                # without a memory, or before its items are set, there is nothing to say of it
+                # without a memory, or before its items are initialised, there is nothing to show
                 memory = f" entropy {event.entropy:.2f} items {event.in_use}" if event.in_use else ""
                 text = f"loss {event.loss:.4g}{held}{memory}"
                 progress.update(task, completed=done, description=f"epoch {event.epoch}/{epochs}", text=text)
@@ -34,8 +34,8 @@ def followed(events: Iterator[Step | Epoch], epochs: int, logs: Sequence[Log] = 
 
 
 def _line(epoch: Epoch, epochs: int) -> str:
-    told = f"epoch {epoch.epoch}/{epochs}: loss {epoch.loss:.4g}, held-out {epoch.held_out_error:.4g}"
+    text = f"epoch {epoch.epoch}/{epochs}: loss {epoch.loss:.4g}, held-out {epoch.held_out_error:.4g}"
     if epoch.health:
-        told += f", entropy {epoch.entropy:.2f}, items {epoch.health.in_use}/{epoch.health.items}"
-        told += f", {epoch.health.effective:.1f} a query"
-    return f"{told}, {epoch.seconds:.1f} s"
+        text += f", entropy {epoch.entropy:.2f}, items {epoch.health.in_use}/{epoch.health.items}"
+        text += f", {epoch.health.effective:.1f} a query"
+    return f"{text}, {epoch.seconds:.1f} s"

@@ -1,4 +1,4 @@
-"""Scores against labels: figures of a labelled source."""
+"""Metrics of a model on a labelled source."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +23,7 @@ def evaluated(
     ignore: Sequence[str],
     notes: Notes | None = None,
 ) -> dict[str, Any]:
-    """All figures of a labelled source, JSON-ready; see `memae.kinds.Kind.labelled`."""
+    """All metrics of a labelled source, JSON-ready; see `memae.kinds.Kind.labelled`."""
     notes = Notes() if notes is None else notes
     kind, calibration = estimator.kind_.ignoring(ignore), estimator.calibration_
     found = kind.labelled(estimator.scorer_, source, labels, normal, notes)
@@ -43,10 +43,10 @@ def evaluated(
 
 
 def show(facts: dict[str, Any]) -> None:
-    """Prints what `evaluated` gave."""
+    """Prints the metrics of `evaluated`."""
     console = Console()
-    told = f"{facts['samples']} samples, {facts['anomalous']} anomalous; {facts['flagged']} scores above "
-    console.print(f"{told}{facts['threshold']:.4g}; {facts['false_alarm_rate']:.2%} of the normal ones are among them")
+    text = f"{facts['samples']} samples, {facts['anomalous']} anomalous; {facts['flagged']} scores above "
+    console.print(f"{text}{facts['threshold']:.4g}; {facts['false_alarm_rate']:.2%} of the normal ones are among them")
     table = Table(box=None, pad_edge=False)
     table.add_column("figure", style="bold")
     table.add_column("value", justify="right")

@@ -1,4 +1,4 @@
-"""`memae recalibrate`: a second model, whose threshold is set anew; the first stays as it is."""
+"""`memae recalibrate`: writes a copy of a model with a new threshold; the original is not changed."""
 
 import sys
 from pathlib import Path
@@ -16,7 +16,7 @@ def recalibrate(
     ignore: Ignored = [],  # noqa: B006 (typer's way)
     false_alarm_rate: FalseAlarms = None,
 ) -> None:
-    """Set the threshold anew by normal data of today; nothing is trained.
+    """Set a new threshold from today's normal data; nothing is trained.
 
     Example: memae recalibrate model.memae normal-of-june.csv -o model-june.memae
     """
@@ -35,9 +35,9 @@ def recalibrate(
     calibration = Calibration(checked_scores(scores), rate)
     if not calibration.can_keep():
         least = calibration.smallest_rate()
-        told = f"{source} has {len(scores)} samples, which can keep a false-alarm rate of {least:.3g} at best"
-        raise InputError(f"{told}, not {rate:g}; give {round(1 / rate) - 1} or more, or a higher --false-alarm-rate")
+        message = f"{source} has {len(scores)} samples, which can keep a false-alarm rate of {least:.3g} at best"
+        raise InputError(f"{message}, not {rate:g}; give {round(1 / rate) - 1} or more, or a higher --false-alarm-rate")
     detector.recalibrate(scores, false_alarm_rate=rate)
     detector.save(output)
-    told = f"flags scores above {detector.threshold_:.4g} ({model}: {before:.4g})"
-    sys.stdout.write(f"{output}: {told}, false-alarm rate {rate:.3g} by {len(scores)} normal samples\n")
+    text = f"flags scores above {detector.threshold_:.4g} ({model}: {before:.4g})"
+    sys.stdout.write(f"{output}: {text}, false-alarm rate {rate:.3g} from {len(scores)} normal samples\n")

@@ -1,4 +1,4 @@
-"""`memae report`: scores and their reasons as a page that can be passed on."""
+"""`memae report`: scores and explanations as an HTML page to pass on."""
 
 import shlex
 import sys
@@ -15,12 +15,12 @@ def report(
     model: Model,
     source: Annotated[Path, typer.Argument(help="Data of the kind the model was fitted on.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help="Page to write, .html.", show_default=False)],
-    top: Annotated[int, typer.Option(help="Explain so many samples, the most anomalous ones.", min=1)] = 8,
+    top: Annotated[int, typer.Option(help="Number of samples to explain, the most anomalous first.", min=1)] = 8,
     false_alarm_rate: FalseAlarms = None,
     ignore: Ignored = [],  # noqa: B006 (typer's way)
     title: Annotated[str | None, typer.Option(help="Title of the page.", show_default=False)] = None,
 ) -> None:
-    """Write one HTML page for people who know nothing of models: what is unusual, why, and how sure that is.
+    """Write an HTML page for people who know nothing about models: what is unusual, why, and how sure that is.
 
     Example: memae report model.memae new.csv -o report.html
     """

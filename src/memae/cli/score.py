@@ -1,4 +1,4 @@
-"""`memae score`: raw data in, a row a sample out."""
+"""`memae score`: raw data in, one row per sample out."""
 
 import json
 import sys
@@ -19,22 +19,22 @@ Model = Annotated[Path, typer.Argument(help="Model file.", show_default=False)]
 Ignored = Annotated[list[str], typer.Option(help="Column that the model was not fitted with; repeat for each.")]
 FalseAlarms = Annotated[
     float | None,
-    typer.Option(help="Share of normal samples that may be flagged; by default the one the model was fitted with."),
+    typer.Option(help="Share of normal samples that may be flagged; by default as when the model was fitted."),
 ]
 
 Engine = Literal["torch", "onnxruntime", "openvino"]
-EngineOption = Annotated[Engine, typer.Option(help="What computes; the others need the extra memae\\[engines].")]
+EngineOption = Annotated[Engine, typer.Option(help="Inference engine; all but torch need the extra memae\\[engines].")]
 
 
 MANY = 20
-"""Samples of which it says something when most are flagged."""
+"""Minimum number of samples for the warning that most are flagged."""
 
 
 def score(
     model: Model,
     source: Annotated[Path, typer.Argument(help="Data of the kind the model was fitted on.", show_default=False)],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File: .csv, .parquet or .jsonl; CSV on stdout without.")
+        Path | None, typer.Option("--output", "-o", help="File to write, .csv, .parquet or .jsonl; else CSV on stdout.")
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Append the input row (tables).")] = False,
     ignore: Ignored = [],  # noqa: B006 (typer's way)
@@ -42,12 +42,12 @@ def score(
     false_alarm_rate: FalseAlarms = None,
     fdr: Annotated[
         float | None,
-        typer.Option(help="False-discovery rate: mark anomalies so that this share of them is normal on average."),
+        typer.Option(help="False-discovery rate: mark anomalies of which, on average, this share is normal."),
     ] = None,
     engine: EngineOption = "torch",
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON summary; needs --output.")] = False,
 ) -> None:
-    """Score each row, image or frame: higher = more anomalous, p-value small = unlike normal.
+    """Score each row, image or frame. Higher scores are more anomalous; a small p-value means unlike normal.
 
     Example: memae score model.memae new.csv -o scores.csv --keep
     """
@@ -58,7 +58,7 @@ def score(
     from memae.scoring.calibration import checked_rate
 
     if as_json and output is None:
-        raise typer.BadParameter("--json needs --output, since the rows go to stdout without it")
+        raise typer.BadParameter("--json needs --output, since without it the rows are written to stdout")
     check_apart(output, model, source)
     check_ending(output)
     estimator, notes = _loaded(model, false_alarm_rate, engine), Notes()
@@ -78,8 +78,8 @@ def score(
     elif output is not None:
         sys.stderr.write(f"{output}: {count} scored, {flagged} flagged (score above {estimator.threshold_:.4g})\n")
     if flagged > count / 2 and count >= MANY:
-        told = f"{flagged} of {count} are flagged; if most should be normal, this data is unlike that of training"
-        sys.stderr.write(f"{told}: see `memae drift {model} {source}`\n")
+        message = f"{flagged} of {count} are flagged; if most should be normal, this data is unlike that of training"
+        sys.stderr.write(f"{message}: see `memae drift {model} {source}`\n")
     tell_unread(notes)
 
 
@@ -94,14 +94,14 @@ def _loaded(model: Path, false_alarm_rate: float | None, engine: Engine) -> "Est
 
 
 def _of_discoveries(found: int, samples: int, rate: float, held_out: int) -> str:
-    """How many there are, and why there may be none."""
+    """A line with the number of discoveries, and the reason if none is possible."""
     from memae.scoring.calibration import fewest_discoveries
 
     fewest = fewest_discoveries(held_out, samples, rate)
     if found or fewest == 1:
         return f"{found} discoveries at a false-discovery rate of {rate:g}\n"
     return (
-        f"no discovery at a false-discovery rate of {rate:g}: {held_out} held-out scores can tell one only where "
-        f"{fewest} of {samples} samples lie above all of these; fit with a larger held_out, or recalibrate with more "
+        f"no discovery at a false-discovery rate of {rate:g}: with {held_out} held-out scores, there is one only if "
+        f"{fewest} of {samples} samples score above all of these; fit with a larger held_out, or recalibrate with more "
         "samples\n"
     )

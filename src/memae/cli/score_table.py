@@ -1,4 +1,4 @@
-"""Scores as a table: what identifies a sample first, then score, p_value, is_anomaly."""
+"""Scores as a table: the columns that identify a sample, then score, p_value, is_anomaly."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,15 +26,18 @@ def scored(
     maps: Path | None = None,
     notes: Notes | None = None,
 ) -> Iterator[pd.DataFrame]:
-    """Rows for each sample of `source`, in parts.
+    """One row for each sample of `source`, in parts.
 
     Args:
-        estimator: fitted.
+        estimator: a fitted estimator.
         source: data of its kind.
-        keep: whether rows of a table are appended.
-        ignore: columns of a table that are left out.
+        keep: whether the input rows of a table are appended.
+        ignore: columns of a table to leave out.
         maps: folder for heat maps of images or frames.
-        notes: receives what is odd about the source; see `memae.kinds.Kind.open`.
+        notes: receives remarks on the source; see `memae.kinds.Kind.open`.
+
+    Raises:
+        OptionError: `keep` with images or video, or maps would be written where the source is read.
     """
     kind = estimator.kind_.ignoring(ignore)
     if keep and kind.pictured:
@@ -47,7 +50,7 @@ def scored(
 
 
 def scores_of(estimator: Estimator, source: Path, ignore: Sequence[str]) -> NDArray[np.float64]:
-    """The scores of all samples of `source` `(n,)`, in their order."""
+    """The scores `(n,)` of all samples of `source`, in order."""
     kind = estimator.kind_.ignoring(ignore)
     parts = kind.scored(estimator.scorer_, kind.open(source))
     return np.concatenate([part.judged.score.numpy() for part in parts])
@@ -61,19 +64,19 @@ def _rows(part: Scored, keep: bool) -> pd.DataFrame:
 
 
 def _text(path: Path) -> str:
-    """A path as text, also where it is no UTF-8, as file systems allow."""
+    """A path as text; bytes that are not UTF-8, which file systems allow, are replaced."""
     return os.fsencode(path).decode(errors="replace")
 
 
 def _beside(rows: pd.DataFrame, given: pd.DataFrame) -> pd.DataFrame:
-    """Scores and the rows they belong to; a column of the table that is called like one of ours is renamed."""
+    """Scores beside their input rows; an input column that is named like one of ours gets the suffix "_input"."""
     given = given.rename(columns=lambda name: f"{name}_input" if name in rows.columns else name)
     return pd.concat([rows, given.reset_index(drop=True)], axis=1)
 
 
 def _written(part: Scored, files: Sequence[Path], maps: Path) -> pd.DataFrame:
-    """Rows of samples whose heat maps have been written."""
-    assert part.heat is not None  # noqa: S101 (asked for)
+    """Writes the heat maps of samples, and gives their rows."""
+    assert part.heat is not None  # noqa: S101 (requested by `scored`)
     for file, shares in zip(files, part.heat, strict=True):
         path = maps / file
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,9 +85,9 @@ def _written(part: Scored, files: Sequence[Path], maps: Path) -> pd.DataFrame:
 
 
 def discovered(parts: Iterable[pd.DataFrame], rate: float) -> tuple[list[pd.DataFrame], int]:
-    """All rows, with a column that tells which are discoveries at a false-discovery rate, and the number of these.
+    """All rows with a column is_discovery for a false-discovery rate, and the number of discoveries.
 
-    Each is judged by all others, so that the last must have come before the first is known.
+    Whether a sample is a discovery depends on all others, so all rows are read before the first is returned.
     """
     known = list(parts)
     found = discoveries(torch.from_numpy(np.concatenate([part["p_value"] for part in known])), rate).int().numpy()
@@ -93,6 +96,6 @@ def discovered(parts: Iterable[pd.DataFrame], rate: float) -> tuple[list[pd.Data
 
 
 def _marked(rows: pd.DataFrame, discovery: NDArray[np.int32]) -> pd.DataFrame:
-    rows = rows.rename(columns={"is_discovery": "is_discovery_input"})  # a kept one
+    rows = rows.rename(columns={"is_discovery": "is_discovery_input"})  # a column of the input
     rows.insert(list(rows.columns).index("is_anomaly") + 1, "is_discovery", discovery)
     return rows

@@ -1,4 +1,4 @@
-"""`memae serve`: models behind HTTP, with a page to drop files on."""
+"""`memae serve`: serves models over HTTP, with a page to drop files on."""
 
 import signal
 import sys
@@ -14,28 +14,30 @@ if TYPE_CHECKING:
 
 
 def serve(
-    models: Annotated[list[Path], typer.Argument(help="Model files; each is called as its file.", show_default=False)],
-    host: Annotated[str, typer.Option(help="Address to listen on; any but this machine's own needs --token-file.")] = (
-        "127.0.0.1"
-    ),
+    models: Annotated[
+        list[Path], typer.Argument(help="Model files; each model is named after its file.", show_default=False)
+    ],
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; one that other machines can reach needs --token-file.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = 8000,
     token_file: Annotated[
-        Path | None, typer.Option(help="File with a secret that requests must show; 16 characters or more.")
+        Path | None, typer.Option(help="File with a secret that requests must send; 16 characters or more.")
     ] = None,
-    max_mb: Annotated[float, typer.Option(help="MB that a request may have.")] = 64.0,
-    max_samples: Annotated[int, typer.Option(help="Rows, pictures or frames that a request may have.")] = 100_000,
+    max_mb: Annotated[float, typer.Option(help="Maximum size of a request in MB.")] = 64.0,
+    max_samples: Annotated[int, typer.Option(help="Maximum number of rows, images or frames per request.")] = 100_000,
     max_seconds: Annotated[float, typer.Option(help="Seconds until a request is given up.")] = 60.0,
-    max_requests: Annotated[int, typer.Option(help="Requests at once; more are told to come again.")] = 256,
+    max_requests: Annotated[int, typer.Option(help="Maximum number of requests at once; more get status 429.")] = 256,
     max_batch: Annotated[
         int | None,
-        typer.Option(help="Samples computed together, at most; by default the model's own.", show_default=False),
+        typer.Option(help="Maximum number of samples per batch; by default the model's own.", show_default=False),
     ] = None,
     false_alarm_rate: FalseAlarms = None,
     engine: EngineOption = "torch",
 ) -> None:
-    """Serve models over HTTP: scores, reasons, metrics, and a page at / to drop files on.
+    """Serve models over HTTP: scores, explanations, metrics, and a page at / to drop files on.
 
-    SIGTERM and Ctrl-C end it: what was accepted is answered.
+    SIGTERM and Ctrl-C stop it after it has answered the requests it accepted.
 
     Example: memae serve model.memae --port 8000
     """
@@ -60,7 +62,7 @@ def serve(
             estimator.use_engine(engine)
             if false_alarm_rate is not None:
                 estimator.recalibrate(false_alarm_rate=false_alarm_rate)
-        torch.set_num_threads(max(torch.get_num_threads() - 1, 1))  # a core answers meanwhile
+        torch.set_num_threads(max(torch.get_num_threads() - 1, 1))  # leaves a core for HTTP
         server = Server(Service(named, limits=limits, token=token), limits)
         shown = f"[{host}]" if ":" in host else host
         sys.stderr.write(f"memae: {', '.join(named)} at http://{shown}:{listening.getsockname()[1]} (Ctrl-C ends it)\n")
@@ -86,9 +88,9 @@ def _loaded(paths: list[Path]) -> "dict[str, Estimator]":
     from memae.errors import OptionError
     from memae.estimators import load
 
-    found: dict[str, Estimator] = {}
+    models: dict[str, Estimator] = {}
     for path in paths:
-        if path.stem in found:
-            raise OptionError(f"two models are called {path.stem!r}; give one of the files another name")
-        found[path.stem] = load(path)
-    return found
+        if path.stem in models:
+            raise OptionError(f"two models are called {path.stem!r}; rename one of the files")
+        models[path.stem] = load(path)
+    return models

@@ -12,12 +12,12 @@ from memae.parameters import Common, former_names, parameters_of
 
 
 def option(help: str, *names: str, panel: str = "Options", **more: Any) -> Any:  # noqa: A002 (typer's name)
-    """An option that shows its default, as all of ours do."""
+    """An option that shows its default."""
     return typer.Option(*names, help=help, rich_help_panel=panel, show_default=True, **more)
 
 
 def options_of(kind: type[Common]) -> Iterator[Parameter]:
-    """The parameters of a command that sets what a kind of data has, former names hidden at the end."""
+    """The options of a command, one for each parameter of `kind`; former names follow as hidden options."""
     known = parameters_of(kind)
     yield from map(_option, known)
     yield from (_former(each) for each in known if each.setting.was)
@@ -25,26 +25,26 @@ def options_of(kind: type[Common]) -> Iterator[Parameter]:
 
 def _option(each: parameters.Parameter) -> Parameter:
     about = each.setting
-    told = option(f"{about.help} {about.cli}".rstrip(), *about.flags, panel=about.panel, metavar=about.metavar or None)
+    shown = option(f"{about.help} {about.cli}".rstrip(), *about.flags, panel=about.panel, metavar=about.metavar or None)
     default = list(each.default) if isinstance(each.default, tuple) else each.default
-    hint: Any = Annotated[about.option or each.hint, told]
+    hint: Any = Annotated[about.option or each.hint, shown]
     return Parameter(each.name, Parameter.KEYWORD_ONLY, default=default, annotation=hint)
 
 
 def _former(each: parameters.Parameter) -> Parameter:
-    told = option(f"The former name of {_flag(each.name)}.", hidden=True)
-    hint: Any = Annotated[each.hint | None, told]
+    hidden = option(f"The former name of {_flag(each.name)}.", hidden=True)
+    hint: Any = Annotated[each.hint | None, hidden]
     return Parameter(each.setting.was, Parameter.KEYWORD_ONLY, default=None, annotation=hint)
 
 
 def chosen(kind: type[Common], context: typer.Context, given: Mapping[str, Any], *, paper: bool) -> dict[str, Any]:
-    """The parameters for an estimator: what the user gave goes before the paper's setting, and that before ours.
+    """The parameters for an estimator: options given by the user override the paper's setting, which overrides ours.
 
     Args:
-        kind: what can be set.
-        context: of the command, which knows what was given.
+        kind: the parameters that can be set.
+        context: context of the command, which knows the options that were given.
         given: values of all options of `options_of`.
-        paper: whether the paper's setting is asked for.
+        paper: whether to use the paper's setting.
     """
     explicit = {name: value for name, value in given.items() if not _left_out(context, name)}
     ours = {each.name: given[each.name] for each in parameters_of(kind)}
@@ -57,7 +57,7 @@ def _left_out(context: typer.Context, name: str) -> bool:
 
 
 def _renamed(kind: type[Common], given: dict[str, Any]) -> dict[str, Any]:
-    """Options under their names of today, with a warning for each that has its former one."""
+    """Options under their present names, with a warning for each that was given by its former name."""
     for old, new in former_names(kind).items():
         if old not in given:
             continue

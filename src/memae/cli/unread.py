@@ -1,4 +1,4 @@
-"""What a command says of a source that it could not read whole."""
+"""How commands report files that could not be read."""
 
 import sys
 from collections.abc import Sequence
@@ -10,25 +10,25 @@ if TYPE_CHECKING:
     from memae.kinds import Notes
 
 LISTED = 20
-"""Files that could not be read are named, so many at most; JSON names all."""
+"""Maximum number of unreadable files that are named; JSON names all."""
 
 
 def tell_unread(notes: "Notes") -> None:
-    """Names on stderr what could not be read, and ends the command with exit code 1; says nothing where all could."""
+    """Names unreadable files on stderr and ends the command with exit code 1; does nothing if all could be read."""
     if notes.unread:
         sys.stderr.write(_of_unread(list(notes.unread.values())))
         raise typer.Exit(1)
 
 
 def unread_paths(notes: "Notes") -> list[str]:
-    """All of it, for JSON."""
+    """The paths of all unreadable files, for JSON."""
     return [str(path) for path in notes.unread]
 
 
 def _of_unread(reasons: Sequence[str]) -> str:
-    """What could not be scored, a line each, where these are not too many to be read."""
+    """One line for each of the first `LISTED` files, and a line that sums up."""
     lines = [f"memae: error: {' '.join(reason.split())}\n" for reason in reasons[:LISTED]]
     more = f", the first {LISTED} above" if len(reasons) > LISTED else ""
     files, their = ("files", "their") if len(reasons) > 1 else ("file", "its")
-    told = f"{len(reasons)} {files} could not be read, or not to {their} end{more}; everything else is scored"
-    return "".join([*lines, f"memae: error: {told}\n"])
+    total = f"{len(reasons)} {files} could not be read, or not to {their} end{more}; everything else is scored"
+    return "".join([*lines, f"memae: error: {total}\n"])

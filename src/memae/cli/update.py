@@ -1,4 +1,4 @@
-"""`memae update`: a second model, which has also learned more normal rows; the first stays as it is."""
+"""`memae update`: writes a copy of a model that has also learned more normal rows; the original is not changed."""
 
 import sys
 from pathlib import Path
@@ -11,9 +11,9 @@ def update(
     model: Annotated[Path, typer.Argument(help="Model file of a table; it stays as it is.", show_default=False)],
     source: Annotated[Path, typer.Argument(help="More normal rows: .csv or .parquet.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help="Model file to write.")],
-    epochs: Annotated[int, typer.Option(help="Passes over new and known rows.")] = 3,
+    epochs: Annotated[int, typer.Option(help="Passes over new and kept rows.")] = 3,
 ) -> None:
-    """Learn more normal rows without a full retrain, into a second model.
+    """Learn more normal rows without full retraining, and write a second model.
 
     Example: memae update model.memae normal-of-june.csv -o model-june.memae
     """
@@ -22,7 +22,7 @@ def update(
     from memae.estimators import TabularMemAE
 
     check_apart(output, model, source)
-    detector = loaded_as(TabularMemAE, model, "only tables can be updated, fit it anew")
+    detector = loaded_as(TabularMemAE, model, "only table models can be updated, so refit it")
     updated = detector.update(source, epochs=epochs)
     updated.save(output)
     sys.stdout.write(f"{output}: flags scores above {updated.threshold_:.4g} ({model}: {detector.threshold_:.4g})\n")

@@ -1,4 +1,4 @@
-"""`memae watch`: frames in, alarms out, as they happen."""
+"""`memae watch`: reads frames and prints alarms as they happen."""
 
 import signal
 from collections.abc import Iterator
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from memae.estimators import VideoMemAE
 
 PICTURE = 640
-"""Longest side in pixels of the pictures that are kept for thumbnails."""
+"""Longest side in pixels of thumbnails."""
 FILMED = 1280
-"""The same for the overlay video."""
+"""Longest side in pixels of the overlay video."""
 
 
 def watch(
@@ -34,11 +34,11 @@ def watch(
         Path | None, typer.Option("--output", "-o", help="Folder for alarms.jsonl, alarms.csv and thumbnails.")
     ] = None,
     render: Annotated[Path | None, typer.Option(help="Overlay video to write, .mp4; for files and folders.")] = None,
-    frames: Annotated[bool, typer.Option("--frames", help="Print a line for each frame too.")] = False,
+    frames: Annotated[bool, typer.Option("--frames", help="Also print a line for each frame.")] = False,
     false_alarm_rate: FalseAlarms = None,
     after: Annotated[
         int | None,
-        typer.Option(help="Frames in a row above the threshold that start an alarm; by default 0.2 s of them."),
+        typer.Option(help="Consecutive frames above the threshold that start an alarm; by default 0.2 s of them."),
     ] = None,
     release: Annotated[float, typer.Option(help="Seconds below the lower threshold that end an alarm.")] = 1.0,
     reconnect: Annotated[
@@ -48,13 +48,15 @@ def watch(
     realtime: Annotated[bool, typer.Option("--realtime", help="Play a file at its own rate, as if live.")] = False,
     score_step: Annotated[
         int | None,
-        typer.Option(help="Score every n-th clip, to keep up; frames between get the nearest. By default the model's."),
+        typer.Option(
+            help="Score every n-th clip, for speed; other frames get the nearest score. By default as in the model."
+        ),
     ] = None,
     engine: EngineOption = "torch",
 ) -> None:
-    """Watch a video file, a camera or a stream: alarms as JSON lines, as they happen.
+    """Watch a video file, a camera or a stream; print alarms as JSON lines as they happen.
 
-    Ctrl-C ends it: the frames it has taken are scored, an open alarm is closed, and all files are whole.
+    Ctrl-C stops it after it has scored the frames it has read, ended an open alarm and completed all files.
 
     Example: memae watch model.memae rtsp://camera/stream -o alarms
     """
@@ -71,12 +73,12 @@ def watch(
     rule = rule_of(detector, release=release, after=after)
     detector.use_engine(engine)
     view = View(detector.channels, detector.size_, FILMED if render else PICTURE if output else 0)
-    with ending() as stop, WatchOutput(detector, rule, folder=output, render=render, frames=frames) as told:
+    with ending() as stop, WatchOutput(detector, rule, folder=output, render=render, frames=frames) as out:
         items = read_source(source, view, stop, realtime=realtime, patience=reconnect)
-        for item in alarms(scored(detector, items), rule, first=told.first):
-            told.take(item)
-        whole = told.sum_up(without_secrets(source), stopped=stop.is_set())
-    if not whole:
+        for item in alarms(scored(detector, items), rule, first=out.first):
+            out.take(item)
+        complete = out.sum_up(without_secrets(source), stopped=stop.is_set())
+    if not complete:
         raise typer.Exit(1)
 
 
@@ -85,7 +87,7 @@ def _loaded(model: Path, false_alarm_rate: float | None, score_step: int | None)
     from memae.errors import OptionError
     from memae.estimators import VideoMemAE
 
-    detector = loaded_as(VideoMemAE, model, "only video can be watched, score it instead")
+    detector = loaded_as(VideoMemAE, model, "only video can be watched: use `memae score`")
     if score_step is not None:
         if score_step < 1:
             raise OptionError(f"score_step must be 1 clip or more; got {score_step}")
@@ -96,7 +98,7 @@ def _loaded(model: Path, false_alarm_rate: float | None, score_step: int | None)
 
 
 def _check_render(render: Path | None, source: str, model: Path) -> None:
-    """Refuses a film that cannot be written, before anything is computed."""
+    """Checks, before anything is computed, that the overlay video can be written."""
     from memae.cli.paths import check_apart
     from memae.data.addresses import live_source, without_secrets
     from memae.errors import OptionError
@@ -106,16 +108,17 @@ def _check_render(render: Path | None, source: str, model: Path) -> None:
     if render.suffix.lower() != ".mp4":
         raise OptionError(f"{render} must end in .mp4")
     if live_source(source) is not None:
-        told = f"--render is for files and folders; {without_secrets(source)} has no end"
-        raise OptionError(f"{told}. --output keeps pictures of alarms")
+        message = f"--render is for files and folders; {without_secrets(source)} has no end"
+        raise OptionError(f"{message}. Use --output to keep pictures of alarms")
     check_apart(render, model, Path(source))
 
 
 @contextmanager
 def ending() -> Iterator[Event]:
-    """An event that the first Ctrl-C or SIGTERM sets, where a second one interrupts at once.
+    """An event that is set by the first Ctrl-C or SIGTERM; a second one interrupts at once.
 
-    After a Ctrl-C the block ends with exit code 130, as in other commands; after a SIGTERM, a service's stop, with 0.
+    After Ctrl-C the block ends with exit code 130, as other commands do; after SIGTERM, by which services are stopped,
+    with 0.
     """
     stop, caught = Event(), []
 

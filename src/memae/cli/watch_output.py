@@ -1,4 +1,4 @@
-"""Where all that `memae watch` sees is told."""
+"""Output of `memae watch`: JSON lines, messages, the list of alarms and the overlay video."""
 
 import json
 import math
@@ -19,31 +19,31 @@ from memae.watch.overlay import FilmWriter, Timeline, film_writer, framed
 from memae.watch.watching import Ended, Rule, Started, Watched
 
 MINUTE = 60.0
-"""Seconds between two reports of frames that were skipped."""
+"""Seconds between two reports of skipped frames."""
 MANY = 20
-"""Frames of which it says something when most are above the threshold."""
+"""Minimum number of frames for the warning that most are above the threshold."""
 
 
 @dataclass
 class Tally:
-    """What was seen."""
+    """Counts of what was watched."""
 
-    watched: int = 0
-    above: int = 0  # of these, above the threshold
+    watched: int = 0  # frames
+    above: int = 0  # watched frames above the threshold
     skipped: int = 0
     alarms: int = 0
     unread: int = 0  # videos
 
 
 class WatchOutput:
-    """Tells what happens: lines of JSON on stdout, sentences on stderr, the ledger and the film where asked for.
+    """Writes what happens: JSON lines to stdout, sentences to stderr, and the ledger and overlay video if requested.
 
     Args:
-        detector: that scores.
-        rule: of its alarms.
-        folder: for the ledger.
-        render: the film.
-        frames: whether each frame has a line.
+        detector: the detector that scores.
+        rule: rule of its alarms.
+        folder: folder of the ledger; None for no ledger.
+        render: overlay video to write; None for none.
+        frames: whether to print a line for each frame.
     """
 
     def __init__(
@@ -57,8 +57,8 @@ class WatchOutput:
         self._ledger = None if folder is None else self._open.enter_context(Ledger(folder))
         self._overlay: Overlay | None = None
         self._opened: Opened | None = None
-        self._lost: float | None = None  # when
-        self._alarm: int | None = None
+        self._lost: float | None = None  # when the connection was lost
+        self._alarm: int | None = None  # number of the current alarm
         self._last = 0.0  # time of the last frame
         self._source: str | None = None
         self._tally, self._minute = Tally(), Tally()
@@ -70,7 +70,7 @@ class WatchOutput:
         return 1 if self._ledger is None else self._ledger.first
 
     def take(self, item: Seen) -> None:
-        """Tells what has happened."""
+        """Writes an item."""
         self._count(item)
         if self._render is not None:
             self._draw(item, self._render)
@@ -116,11 +116,11 @@ class WatchOutput:
             self._minute, self._reported = Tally(), time.monotonic()
 
     def _skipped(self, tally: Tally) -> str:
-        """How many frames were skipped, and what helps."""
+        """How many frames were skipped, and what to do about it."""
         every = math.ceil(1 + tally.skipped / max(tally.watched, 1))
-        told = f"{tally.skipped} of {tally.skipped + tally.watched} frames were skipped"
+        count = f"{tally.skipped} of {tally.skipped + tally.watched} frames were skipped"
         step = self._detector.score_step * every
-        return f"{told}; if the model is too slow, --score-step {step} computes less, or try --engine openvino"
+        return f"{count}; if the model is too slow, --score-step {step} computes less, or try --engine openvino"
 
     def _say(self, item: Opened | Lost | Unread) -> None:
         if isinstance(item, Unread):
@@ -128,7 +128,7 @@ class WatchOutput:
             return
         if isinstance(item, Lost):
             self._lost = time.monotonic()
-            sys.stderr.write(f"{item.name}: lost ({item.reason}); connecting again\n")
+            sys.stderr.write(f"{item.name}: lost ({item.reason}); reconnecting\n")
             return
         if self._lost is not None:
             sys.stderr.write(f"{item.name}: back after {time.monotonic() - self._lost:.1f} s\n")
@@ -138,12 +138,12 @@ class WatchOutput:
         if unlike := item.format and known and item.format.unlike(known):
             sys.stderr.write(f"memae: warning: {item.name} {unlike}. Convert it\n")
         frames, delay = self._rule.frames(item.rate), self._detector.delay
-        told = f"{item.name}: {item.rate:g} frames a second; a frame's score comes {delay} frames = "
-        told += f"{delay / item.rate:.2f} s after it"
-        told += f", at most {streams.BACKLOG:g} s more before frames are skipped" if item.live else ""
-        told += f". An alarm starts after {frames} frames above "
-        told += f"{self._rule.above:.4g} and ends after {self._rule.release:g} s not above {self._rule.below:.4g}"
-        sys.stderr.write(f"{told}\n")
+        text = f"{item.name}: {item.rate:g} frames a second; a frame's score comes {delay} frames = "
+        text += f"{delay / item.rate:.2f} s after it"
+        text += f", plus at most {streams.BACKLOG:g} s before frames are skipped" if item.live else ""
+        text += f". An alarm starts after {frames} frames above "
+        text += f"{self._rule.above:.4g} and ends after {self._rule.release:g} s not above {self._rule.below:.4g}"
+        sys.stderr.write(f"{text}\n")
 
     def _draw(self, item: Seen, path: Path) -> None:
         if isinstance(item, Opened) and self._overlay is None:
@@ -155,24 +155,24 @@ class WatchOutput:
             self._overlay.add(item, self._alarm)
 
     def sum_up(self, source: str, *, stopped: bool) -> bool:
-        """Says what was seen in all; gives whether all could be read that was asked for.
+        """Prints the totals; gives whether everything could be read, or the user stopped it.
 
         Raises:
             SourceError: nothing could be read.
-            SchemaError: nothing could be scored, though nobody stopped it.
+            SchemaError: no frame could be scored, and the user did not stop it.
         """
-        seen = self._tally
-        if seen.unread and not seen.watched and not seen.skipped and not stopped:
+        total = self._tally
+        if total.unread and not total.watched and not total.skipped and not stopped:
             raise SourceError(f"{source} has no video that can be read")
-        if not seen.watched and not stopped:
-            told = f"{source} has {seen.skipped} frames, the model needs {self._detector.length} (its clip length)"
-            raise SchemaError(f"{told} or more; give a longer video")
-        told = f"{seen.watched} frames watched, {seen.alarms} alarm{'s' * (seen.alarms != 1)}"
-        sys.stderr.write(f"{told}{f'; {self._skipped(seen)}' if seen.skipped else ''}\n")
-        if seen.above > seen.watched / 2 and seen.watched >= MANY:
-            told = f"{seen.above} of {seen.watched} frames are above the threshold; if most should be normal"
-            sys.stderr.write(f"{told}, set it anew by normal video of this place and hour: `memae recalibrate`\n")
-        return stopped or not seen.unread
+        if not total.watched and not stopped:
+            frames = f"{source} has {total.skipped} frames, the model needs {self._detector.length} (its clip length)"
+            raise SchemaError(f"{frames} or more; give a longer video")
+        counts = f"{total.watched} frames watched, {total.alarms} alarm{'s' * (total.alarms != 1)}"
+        sys.stderr.write(f"{counts}{f'; {self._skipped(total)}' if total.skipped else ''}\n")
+        if total.above > total.watched / 2 and total.watched >= MANY:
+            counts = f"{total.above} of {total.watched} frames are above the threshold; if most should be normal"
+            sys.stderr.write(f"{counts}, set it with normal video of this place and hour: `memae recalibrate`\n")
+        return stopped or not total.unread
 
     def __enter__(self) -> Self:
         return self
@@ -184,7 +184,7 @@ class WatchOutput:
 
 
 class Overlay:
-    """Draws each frame with the scores up to it, and puts it on film."""
+    """Paints each frame with the scores up to it, and adds it to the overlay video."""
 
     def __init__(self, writer: FilmWriter, detector: VideoMemAE, rule: Rule) -> None:
         self._writer = writer
@@ -192,7 +192,7 @@ class Overlay:
         self._timeline = Timeline(rule.above, rule.below)
 
     def add(self, item: Seen, alarm: int | None) -> None:
-        """Takes what comes, in its order."""
+        """Takes the next item, in order."""
         match item:
             case Opened():
                 self._timeline.clear()

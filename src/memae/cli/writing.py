@@ -1,4 +1,4 @@
-"""Scores as a file: CSV, Parquet or JSON lines, whole or not at all."""
+"""Writes scores as CSV, Parquet or JSON lines; a file is written completely or not at all."""
 
 import json
 import math
@@ -15,15 +15,17 @@ from memae.errors import MemaeError, OptionError, OutputError
 from memae.files import replacing
 
 ENDINGS = (".csv", ".parquet", ".jsonl")
-ROWS = 1024  # made into text at once
+ROWS = 1024  # converted to text at once
 
 
 def write(parts: Iterable[pd.DataFrame], output: Path | None) -> tuple[int, int]:
-    """Writes rows as CSV, Parquet or JSON lines by the ending of `output`, or as CSV to stdout; counts all and flagged.
+    """Writes rows as CSV, Parquet or JSON lines by the ending of `output`, or as CSV to stdout.
+
+    Returns:
+        The number of rows, and of flagged rows.
 
     Raises:
-        OptionError: another ending.
-        OutputError: it cannot be written; a file that was there stays.
+        OutputError: the file cannot be written; an existing one is kept.
     """
     counts = [0, 0]
 
@@ -43,9 +45,9 @@ def write(parts: Iterable[pd.DataFrame], output: Path | None) -> tuple[int, int]
 
 
 def check_ending(output: Path | None) -> None:
-    """Refuses an ending that `write` does not know, before anything is computed."""
+    """Raises OptionError, before anything is computed, if `output` has another ending than `ENDINGS`."""
     if output is not None and output.suffix.lower() not in ENDINGS:
-        raise OptionError(f"{output} must end in {', '.join(ENDINGS)}, which chooses its format")
+        raise OptionError(f"{output} must end in {', '.join(ENDINGS)}; the ending selects the format")
 
 
 def _write_as(ending: str, parts: Iterator[pd.DataFrame], path: Path) -> None:
@@ -58,7 +60,7 @@ def _write_as(ending: str, parts: Iterator[pd.DataFrame], path: Path) -> None:
 
 
 def _slices(parts: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-    """The same rows, fewer at a time: as text they may take far more memory than as a table."""
+    """The rows in slices of `ROWS`, since as text they may take far more memory than as a table."""
     for part in parts:
         for start in range(0, len(part), ROWS):
             yield part[start : start + ROWS]
@@ -86,12 +88,12 @@ def _as_csv(rows: pd.DataFrame, *, header: bool) -> str:
 
 
 def _as_json_lines(rows: pd.DataFrame) -> str:
-    """A line a row; what is neither a number nor text, as a date or a list, becomes text.
+    """One line per row; values that are neither numbers nor text, such as dates or lists, become text.
 
-    Not by pandas, which rounds scores to ten digits, and crashes on dates that it can hold but not write.
+    pandas' own writer would round scores to ten digits, and crash on dates that it can hold but not write.
     """
     with _converting("JSON"):
-        columns = [list(map(_plain, rows.iloc[:, place].tolist())) for place in range(rows.shape[1])]
+        columns = [list(map(_plain, rows.iloc[:, index].tolist())) for index in range(rows.shape[1])]
         names = [str(name) for name in rows.columns]
         lines = (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
         return "".join(f"{json.dumps(line, ensure_ascii=False, allow_nan=False)}\n" for line in lines)
@@ -109,12 +111,12 @@ def _plain(value: Any) -> Any:
 
 @contextmanager
 def _converting(kind: str) -> Iterator[None]:
-    """Says of a kept column, whatever pandas or Arrow raise, that this kind of file cannot hold it."""
+    """Turns whatever pandas or Arrow raise into an OutputError: this kind of file cannot hold a kept column."""
     try:
         yield
     except (OSError, MemaeError, MemoryError):
         raise
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        told = f"a column of the table cannot be written as {kind} ({reason})"
-        raise OutputError(f"{told}; choose another ending for the output, or leave out --keep") from error
+        message = f"a column of the table cannot be written as {kind} ({reason})"
+        raise OutputError(f"{message}; choose another ending for the output, or leave out --keep") from error

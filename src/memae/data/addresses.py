@@ -1,4 +1,4 @@
-"""What can be watched beside files and folders: cameras and addresses, and how they are shown."""
+"""Live sources: cameras and stream addresses, and how their names are shown without secrets."""
 
 import re
 import sys
@@ -20,11 +20,11 @@ class Live(NamedTuple):
 
 
 def live_source(text: str) -> Live | None:
-    """The camera (`0`, `/dev/video0`) or the address (`rtsp://…`) that `text` means; None where it is a path.
+    """The camera (`0`, `/dev/video0`) or address (`rtsp://…`) that `text` names; None if it is a path.
 
     Raises:
-        OptionError: an address of an unknown kind.
-        SourceError: cameras by their number are known on Linux alone, or there is none of this number.
+        OptionError: the scheme of the address is not in `SCHEMES`.
+        SourceError: the camera does not exist, or the system is not Linux.
 
     Example:
         >>> live_source("rtsp://door/1").name, live_source("door.mp4")
@@ -38,14 +38,14 @@ def live_source(text: str) -> Live | None:
     name = without_secrets(text)
     if scheme.lower() not in SCHEMES:
         known = ", ".join(SCHEMES)
-        raise OptionError(f"{name} begins with {scheme}://; known are {known}; else give a path or a camera's number")
+        raise OptionError(f"{name} begins with {scheme}://; supported are {known}, a path, or a camera's number")
     return Live(name, text, options={"rtsp_transport": "tcp"} if scheme.lower().startswith("rtsp") else {})
 
 
 def without_secrets(source: str) -> str:
-    """A source as it may be shown: of an address neither user and password nor what follows a "?".
+    """A source that is safe to print: user, password and query of an address are replaced by ***.
 
-    A password may hold any sign, so that all up to the last "@" is hidden.
+    A password may contain any character, so everything up to the last "@" is replaced.
 
     Example:
         >>> without_secrets("rtsp://me:p@ss/word@door:554/1?token=5"), without_secrets("films/a@b?.mp4")
@@ -54,17 +54,17 @@ def without_secrets(source: str) -> str:
     scheme, separator, rest = source.partition("://")
     if not separator:
         return source
-    place, asked, query = rest.partition("?")
-    _, at, host = place.rpartition("@")
-    if not at and "@" in query:  # the "?" may be of a password
+    location, mark, query = rest.partition("?")
+    _, at, host = location.rpartition("@")
+    if not at and "@" in query:  # the "?" may be part of a password
         return f"{scheme}://***"
-    return f"{scheme}://{'***@' if at else ''}{host}{'?***' if asked else ''}"
+    return f"{scheme}://{'***@' if at else ''}{host}{'?***' if mark else ''}"
 
 
 def _camera(text: str) -> Live:
     device = Path(f"/dev/video{text}" if text.isdigit() else text)
     if not sys.platform.startswith("linux"):
-        raise SourceError(f"camera {text}: cameras are read on Linux alone; give the address of a stream instead")
+        raise SourceError(f"camera {text}: cameras are supported on Linux only; give the address of a stream instead")
     if not device.exists():
         there = ", ".join(sorted(str(each) for each in Path("/dev").glob("video*"))) or "none"
         raise SourceError(f"there is no camera {device} (found: {there}); plug it in, or give another number")

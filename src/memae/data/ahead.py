@@ -1,4 +1,4 @@
-"""Reading ahead: decoding goes on in a thread while the model computes."""
+"""Reading ahead: a thread decodes the next items while the model computes."""
 
 import atexit
 from collections.abc import Iterable, Iterator
@@ -20,10 +20,10 @@ class _Ended(NamedTuple):
 
 
 def ahead(source: Iterable[T], depth: int = 2) -> Iterator[T]:
-    """The items of `source` in their order, up to `depth` of them made in a thread before they are asked for.
+    """The items of `source` in order; a thread prefetches up to `depth` of them.
 
-    The thread starts with the first item that is asked for. It has ended, and `source` is closed, when this iterator
-    is exhausted, closed or dropped. What `source` raises is raised here, after the items before it.
+    The thread starts when the first item is requested. It ends, and `source` is closed, when this iterator is
+    exhausted, closed or dropped. An exception of `source` is raised here, after the items that came before it.
 
     Raises:
         OptionError: `depth` is below 1.
@@ -40,7 +40,7 @@ def ahead(source: Iterable[T], depth: int = 2) -> Iterator[T]:
 def _ahead(source: Iterable[T], depth: int) -> Iterator[T]:
     room, stop = Semaphore(depth), Event()
     made: SimpleQueue[tuple[T] | _Failed | _Ended] = SimpleQueue()
-    # A daemon, since the interpreter would wait for any other thread before it could be told to stop at exit.
+    # A daemon: at exit, the interpreter waits for other threads before it runs `halt`.
     thread = Thread(target=_fill, args=(source, made, room, stop), name="memae read-ahead", daemon=True)
 
     def halt() -> None:
@@ -59,14 +59,14 @@ def _ahead(source: Iterable[T], depth: int) -> Iterator[T]:
                 raise item.error
             room.release()
             yield item[0]
-            del item  # or it would be held while the next one is awaited
+            del item  # frees it while the next one is awaited
     finally:
         halt()
         atexit.unregister(halt)
 
 
 def _fill(source: Iterable[T], made: "SimpleQueue[tuple[T] | _Failed | _Ended]", room: Semaphore, stop: Event) -> None:
-    """Makes an item whenever there is room for one; whoever stops it makes room."""
+    """Makes an item whenever `room` can be acquired; to stop it, set `stop` and release `room`."""
     items = iter(source)
     try:
         while room.acquire() and not stop.is_set():

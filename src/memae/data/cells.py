@@ -1,4 +1,4 @@
-"""What the cells of a column are: numbers, or names of categories."""
+"""Cells of a column as numbers or as category names."""
 
 from decimal import Decimal
 from typing import Any, Literal
@@ -13,7 +13,7 @@ Kind = Literal["number", "category"]
 
 
 def kind_of(series: "pd.Series[Any]") -> Kind:
-    """Whether a column holds numbers or categories. Text that is all numbers, and True and False, are numbers.
+    """Whether a column holds numbers or categories. Booleans, and text of which every cell is a number, are numbers.
 
     Raises:
         InputError: dates, durations or complex numbers.
@@ -22,7 +22,7 @@ def kind_of(series: "pd.Series[Any]") -> Kind:
     dtype = series.dtype
     if pd.api.types.is_complex_dtype(dtype):
         raise InputError(
-            f"Complex data not supported: column {series.name!r}; give real and imaginary part a column each"
+            f"Complex data not supported: column {series.name!r}; put real and imaginary part into separate columns"
         )
     if pd.api.types.is_numeric_dtype(dtype):
         return "number"
@@ -42,7 +42,7 @@ def _is_time(dtype: Any) -> bool:
 
 
 def _refuse_containers(series: "pd.Series[Any]") -> None:
-    """Lists, dicts and other objects are neither numbers nor names."""
+    """Raises CellError for lists, dicts and other objects, which are neither numbers nor names."""
     for value in series:
         if not isinstance(value, str | bytes | int | float | Decimal | np.generic | None) and value is not pd.NA:
             raise CellError(
@@ -60,27 +60,27 @@ def numbers(series: "pd.Series[Any]", name: str) -> NDArray[np.float64]:
     """
     if _is_time(series.dtype):
         raise SchemaError(
-            f"column {name!r} holds numbers in training, and dates or durations now; turn them into numbers"
+            f"column {name!r} held numbers in training but holds dates or durations now; turn them into numbers"
         )
     if not pd.api.types.is_numeric_dtype(series.dtype):
-        found = _converted(series, name)
-        wrong = found.isna() & series.notna()
+        converted = _converted(series, name)
+        wrong = converted.isna() & series.notna()
         if wrong.any():
-            place = int(np.argmax(wrong.to_numpy()))
-            raise SchemaError(f"column {name!r} holds numbers, but row {place} has {series.iloc[place]!r}")
-        series = found
+            row = int(np.argmax(wrong.to_numpy()))
+            raise SchemaError(f"column {name!r} holds numbers, but row {row} has {series.iloc[row]!r}")
+        series = converted
     values = series.to_numpy(dtype=np.float64, na_value=np.nan)
     infinite = np.isinf(values)
     if infinite.any():
         raise InputError(
             f"column {name!r} has infinite values ({infinite.sum()}, the first in row {int(np.argmax(infinite))}); "
-            "replace them by numbers or leave them empty (NaN counts as missing, infinity does not)"
+            "replace them with numbers or leave them empty (NaN counts as missing, infinity does not)"
         )
     return values
 
 
 def _converted(series: "pd.Series[Any]", name: str) -> "pd.Series[Any]":
-    """Numbers of cells of any type, NaN where one is none."""
+    """Cells of any type as numbers; NaN for a cell that is not a number."""
     try:
         return pd.to_numeric(series, errors="coerce")
     except OverflowError as error:
@@ -90,30 +90,33 @@ def _converted(series: "pd.Series[Any]", name: str) -> "pd.Series[Any]":
 
 
 def matrix(frame: pd.DataFrame, names: list[str]) -> NDArray[np.float64]:
-    """`numbers` of all columns of a table `(n, columns)`, in one go where they are stored as numbers."""
+    """`numbers` of all columns of a table `(n, columns)`; a single conversion if all columns have a number dtype."""
     if all(isinstance(dtype, np.dtype) and dtype.kind in "fiub" for dtype in frame.dtypes):
         values = frame.to_numpy(dtype=np.float64)
         if finite(values) or not np.isinf(values).any():
             return values
-    columns = (frame.iloc[:, place] for place in range(frame.shape[1]))
+    columns = (frame.iloc[:, index] for index in range(frame.shape[1]))
     return np.stack([numbers(series, name) for series, name in zip(columns, names, strict=True)], 1)
 
 
 def texts(series: "pd.Series[Any]") -> list[str]:
-    """A column as category names; a missing value is a category of its own, named ''.
+    """A column as category names; a missing value is a separate category, named ''.
 
     Raises:
         SchemaError: dates or durations.
     """
     if _is_time(series.dtype):
         raise SchemaError(
-            f"column {series.name!r} holds text in training, and dates or durations now; give it as in training"
+            f"column {series.name!r} held text in training but holds dates or durations now; give it as in training"
         )
-    # a list, since a column of Arrow's would write out a long text once for each row that has it
+    # a list: an Arrow column would copy a long text for each row that has it
     return [str(value) for value in series.astype(object).where(series.notna(), "")]
 
 
 def finite(values: NDArray[np.float64]) -> bool:
-    """Whether it is sure that no value is NaN or infinite; a quick look, which most tables pass."""
+    """Whether the sum is finite, which proves that no value is NaN or infinite.
+
+    The check is fast, and most tables pass it. False proves nothing: the sum of finite values may overflow.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(values.sum()))

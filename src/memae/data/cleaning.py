@@ -1,4 +1,4 @@
-"""Training rows that are left out: repetitions, and those that may be anomalous, as they lie apart from most others."""
+"""Training rows that are left out: duplicates, and outliers that may be anomalies."""
 
 import math
 
@@ -10,23 +10,24 @@ from torch import Tensor
 from memae.data.tables import LIMIT
 
 ROUNDS = 3
-"""Each measures in the deviations of the rows that the round before has left, which anomalies widen no more."""
+"""Each round standardises by the rows that the round before kept, so that removed anomalies no longer widen the
+standard deviations."""
 AMONG = 5_000
-"""Rows, drawn at random, to which the distances are measured. Those drawn have themselves among the nearest, which
-is one of hundreds where there are so many rows."""
+"""Rows, sampled at random, to which distances are measured. A sampled row counts itself among its neighbours, which
+matters little: with so many rows, the neighbour measured is the hundredth or later."""
 NEAREST = 3
 
 
 def typical(rows: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Positions, ascending, of all but the share of the rows `(n, d)` that lies farthest from the others.
+    """Ascending indices of the rows `(n, d)` that remain when the `share` farthest from all others is left out.
 
-    The distance is that to a neighbour beyond half again as many as may be anomalous: to the nearest, anomalies that
-    resemble each other would all lie near.
+    The distance of a row is that to its k-th nearest neighbour, where k exceeds 1.5 times the number of rows left out.
+    A smaller k would miss anomalies that resemble each other, since they are near neighbours.
 
     Args:
         rows: features, in any unit.
-        share: of the rows that is left out, 0 to 0.5.
-        generator: draws the rows to measure to.
+        share: fraction of the rows to leave out, 0 to 0.5.
+        generator: samples the rows that distances are measured to.
 
     Example:
         >>> rows = torch.tensor([[0.0], [1.0], [9.0], [2.0], [1.0]])
@@ -38,14 +39,14 @@ def typical(rows: Tensor, share: float, generator: torch.Generator) -> Tensor:
         center, spread = rows[keep].mean(0), rows[keep].std(0, correction=0)
         z = ((rows - center) / torch.where(spread > 0, spread, 1.0)).clamp_(-LIMIT, LIMIT)
         among = z[keep[torch.randperm(len(keep), generator=generator)[:AMONG]]]
-        beyond = min(max(math.ceil(1.5 * share * len(among)), NEAREST) + 1, len(among))  # itself among them
+        beyond = min(max(math.ceil(1.5 * share * len(among)), NEAREST) + 1, len(among))  # + 1 for the row itself
         distance = torch.cat([torch.cdist(part, among).kthvalue(beyond).values for part in torch.split(z, 1024)])
         keep = distance.argsort(stable=True)[: math.ceil((1 - share) * len(rows))].sort().values
     return keep
 
 
 def distinct(rows: Tensor) -> Tensor:
-    """Positions of the rows `(n, d)` that do not repeat an earlier one, ascending.
+    """Ascending indices of the rows `(n, d)` that do not repeat an earlier one.
 
     Example:
         >>> distinct(torch.tensor([[1.0, 2.0], [0.0, 0.0], [1.0, 2.0]])).tolist()

@@ -1,4 +1,4 @@
-"""Clips of videos: as indexed samples of what is in memory, and out of a stream of frames."""
+"""Clips of videos: indexed samples of videos in memory, or cut from a stream of frames."""
 
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,19 +13,20 @@ from memae.errors import InputError, MemaeWarning, OptionError, SchemaError
 class Clips:
     """All clips of `length` consecutive frames in videos, as indexed samples (c, length, h, w).
 
-    Only the clips of one batch are ever copied. Videos shorter than a clip are left out with a warning.
+    Only the clips of one batch are copied. Videos shorter than a clip are left out with a warning.
 
     Args:
         videos: videos of one frame size.
-        length: frames a clip.
+        length: frames per clip.
         step: frames from the start of a clip to the start of the next one.
 
     Attributes:
-        origin: (n, 2) number of the video and its start frame, of each clip.
+        origin: (n, 2) index of the video and start frame of each clip.
         shape: (c, length, h, w) of a clip.
 
     Raises:
-        SchemaError: all videos are shorter than a clip, or the frames of two differ in shape.
+        InputError: no videos are given.
+        SchemaError: all videos are shorter than a clip, or frames of two videos differ in shape.
         OptionError: `length` or `step` is below 1.
     """
 
@@ -54,24 +55,24 @@ class Clips:
         return len(self.origin)
 
     def take(self, index: Tensor) -> Tensor:
-        """The clips at the positions `index` (k,), as (k, c, length, h, w)."""
+        """The clips at the indices `index` (k,), as (k, c, length, h, w)."""
         return torch.stack([self._clip(video, start) for video, start in self.origin[index].tolist()])
 
     def _clip(self, video: int, start: int) -> Tensor:
-        """A view of (c, length, h, w)."""
+        """One clip (c, length, h, w); a view where the dtypes agree."""
         return self.videos[video].frames.unfold(0, self.length, 1)[start].movedim(-1, 1).to(self.dtype)
 
 
 def sliding(blocks: Iterable[Tensor], length: int, step: int) -> Iterator[tuple[int, Tensor]]:
-    """Clips of a stream of frames, in constant memory: the same as `Clips` would cut.
+    """Clips of a stream of frames, in constant memory; the same clips that `Clips` gives.
 
     Args:
-        blocks: consecutive frames (k, c, h, w), any number a block.
-        length: frames a clip.
-        step: frames from the start of one clip to the next.
+        blocks: consecutive frames (k, c, h, w); blocks may differ in k.
+        length: frames per clip.
+        step: frames from the start of a clip to the start of the next one.
 
     Yields:
-        First frame of each clip, 0, step, 2 * step, ..., and the clip (1, c, length, h, w).
+        The start frame of each clip (0, step, 2 * step, ...) and the clip (1, c, length, h, w).
     """
     held: Tensor | None = None
     first, start = 0, 0  # frame number of held[0], and of the next clip
@@ -85,7 +86,7 @@ def sliding(blocks: Iterable[Tensor], length: int, step: int) -> Iterator[tuple[
 
 
 def chunks(clips: Iterable[tuple[int, Tensor]], size: int, starts: list[int]) -> Iterator[Tensor]:
-    """Clips `(1, c, length, h, w)`, `size` at a time; `starts` receives the first frame of each."""
+    """Clips `(1, c, length, h, w)` in batches of `size`; the start frame of each is appended to `starts`."""
     waiting: list[Tensor] = []
     for start, clip in clips:
         starts.append(start)
@@ -102,8 +103,8 @@ def _check_shapes(videos: Sequence[Video]) -> None:
     for video in videos:
         if video.frames.shape[1:] != first.frames.shape[1:]:
             shapes = f"{tuple(first.frames.shape[1:])} and those of {video.name} {tuple(video.frames.shape[1:])}"
-            told = f"frames (c, h, w) of {first.name} are {shapes}"
-            raise SchemaError(f"{told}; scale all videos to one size with --size H W (size=(H, W))")
+            message = f"frames (c, h, w) of {first.name} are {shapes}"
+            raise SchemaError(f"{message}; scale all videos to one size with --size H W (size=(H, W))")
 
 
 def _check_lengths(videos: Sequence[Video], length: int) -> None:
@@ -113,5 +114,5 @@ def _check_lengths(videos: Sequence[Video], length: int) -> None:
     first = f"{short[0].name} has {len(short[0].frames)} frames"
     if len(short) == len(videos):
         raise SchemaError(f"{first}, a clip needs {length}; give longer videos or a smaller clip length")
-    told = f"{len(short)} of {len(videos)} videos are shorter than a clip of {length} frames and left out"
-    warnings.warn(f"{told}; the first, {first}", MemaeWarning, stacklevel=3)
+    message = f"{len(short)} of {len(videos)} videos are shorter than a clip of {length} frames and left out"
+    warnings.warn(f"{message}; the first, {first}", MemaeWarning, stacklevel=3)

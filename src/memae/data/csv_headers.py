@@ -1,4 +1,4 @@
-"""The header of a CSV file, and what it gives away of files that are something else than they seem."""
+"""Checks of a CSV file's header, which reveals most files that are not comma-separated tables."""
 
 import csv
 import warnings
@@ -9,22 +9,22 @@ from pathlib import Path
 from memae.errors import MemaeWarning, SourceError
 
 MAX_COLUMNS = 20_000
-"""Columns of a table, at most: each takes time and memory before its values do."""
+"""Maximum number of columns of a table: each costs time and memory even without values."""
 LONGEST = 2**24
-"""Characters of the line that names columns, at most."""
+"""Maximum number of characters in a header line."""
 OTHER_SEPARATORS = (";", "\t", "|")
 
 
 def check_header(path: Path, *, fits: bool) -> None:
-    """Refuses a CSV file whose first rows show that it is no table with commas.
+    """Refuses a CSV file whose first rows show that it is not a comma-separated table.
 
     Args:
         path: a .csv file.
-        fits: whether a model learns its columns, which is when doubtful names are warned of.
+        fits: whether a model is fitted to it; if so, doubtful column names are warned about.
 
     Raises:
-        SourceError: it cannot be read, its columns are separated by something else, its rows are longer than its
-            header, or it has more than `MAX_COLUMNS`.
+        SourceError: it cannot be read, its columns are not separated by commas, its first row is longer than its
+            header, or it has more than `MAX_COLUMNS` columns.
     """
     try:
         check_width(path, _first_line(path).count(",") + 1)
@@ -32,29 +32,25 @@ def check_header(path: Path, *, fits: bool) -> None:
         check_width(path, len(names))
         if len(names) == 1:
             _check_separator(path, names[0])
-    except csv.Error:  # a cell that is longer than this reader takes; pandas takes it
+    except csv.Error:  # a cell too long for this reader, but not for pandas
         return
     except (OSError, UnicodeError) as error:
         raise SourceError(
-            f"{path} cannot be read as a table: it is no CSV file in UTF-8 ({error}); export it again"
+            f"{path} cannot be read as a table: it is not a CSV file in UTF-8 ({error}); export it again"
         ) from error
     if any(cell.strip() for cell in first[len(names) :]):
-        told = f"{path} names {len(names)} columns and has {len(first)} values in the row after that"
-        raise SourceError(f"{told}; give every column a name, and put quotes around text with commas")
+        message = f"{path} names {len(names)} columns but has {len(first)} values in its first row"
+        raise SourceError(f"{message}; give every column a name, and put quotes around text with commas")
     if fits:
         for doubt in _doubts(names):
             warnings.warn(f"{path}: {doubt}", MemaeWarning, stacklevel=3)
 
 
 def check_width(path: Path, columns: int) -> None:
-    """Refuses a table with more than `MAX_COLUMNS`.
-
-    Raises:
-        SourceError: it has.
-    """
+    """Raises SourceError if a table has more than `MAX_COLUMNS` columns."""
     if columns > MAX_COLUMNS:
-        told = f"{path} has {columns:,} columns, over the limit of {MAX_COLUMNS:,}"
-        raise SourceError(f"{told}; leave some out, or turn the table if its rows are columns")
+        message = f"{path} has {columns:,} columns, over the limit of {MAX_COLUMNS:,}"
+        raise SourceError(f"{message}; leave some out, or transpose the table if its rows are columns")
 
 
 def _first_line(path: Path) -> str:
@@ -74,21 +70,21 @@ def _rows(path: Path, separator: str) -> tuple[list[str], list[str]]:
 
 
 def _check_separator(path: Path, header: str) -> None:
-    """Whether another character cuts both header and first row into as many parts."""
+    """Raises SourceError if another separator cuts header and first row into the same number of parts."""
     for separator in OTHER_SEPARATORS:
         if separator in header:
             names, first = _rows(path, separator)
             if len(names) == len(first) > 1:
                 raise SourceError(
-                    f"{path} separates its columns by {separator!r}, where a comma is expected; export it with commas, "
+                    f"{path} separates its columns by {separator!r}; a comma is expected: export it with commas, "
                     f"or read it in Python with pandas.read_csv(…, sep={separator!r})"
                 )
 
 
 def _doubts(names: list[str]) -> Iterator[str]:
-    """What is likely to be a mistake."""
+    """Sentences on column names that are probably a mistake."""
     shown = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
-    if all(map(_is_number, names)) and names != [str(place) for place in range(len(names))]:
+    if all(map(_is_number, names)) and names != [str(index) for index in range(len(names))]:
         yield f"all column names are numbers ({shown}); if that is a row of values, put a header above it"
     elif names and not names[0].strip():
         yield "its first column has no name; if it numbers the rows, leave it out with --ignore 'Unnamed: 0'"

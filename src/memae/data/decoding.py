@@ -1,4 +1,4 @@
-"""Features of rows, as a network restores them → the user's columns again."""
+"""Decodes features of rows, such as reconstructions, into the user's columns."""
 
 import numpy as np
 import pandas as pd
@@ -8,13 +8,13 @@ from torch import Tensor
 from memae.data.tables import Column, TableEncoder
 
 OTHER = "(other)"
-"""Stands for any category that training did not tell apart."""
+"""Stands for every category without a feature of its own."""
 
 
 def decoded(encoder: TableEncoder, features: Tensor) -> pd.DataFrame:
-    """Rows in the user's columns of features `(n, width)` in their raw unit: the inverse of `TableEncoder.encode`.
+    """Rows in the user's columns, decoded from raw features `(n, width)`: the inverse of `TableEncoder.encode`.
 
-    A category is the one whose feature is highest. A missing value is None.
+    The category with the highest feature is taken. A missing value is None.
 
     Example:
         >>> encoder, _ = TableEncoder.fit([pd.DataFrame({"size": [1.0, 3.0], "shop": ["a", "b"]})])
@@ -22,22 +22,22 @@ def decoded(encoder: TableEncoder, features: Tensor) -> pd.DataFrame:
         [2.0, 'b']
     """
     values = features.double().numpy()
-    found = {
+    columns = {
         column.name: _column(column, values[:, start : start + column.width])
         for column, start in zip(encoder.columns, encoder.places.tolist(), strict=True)
     }
-    return pd.DataFrame(found, dtype=object)
+    return pd.DataFrame(columns, dtype=object)
 
 
 def _column(column: Column, features: NDArray[np.float64]) -> NDArray[np.object_]:
     if column.kind == "category":
-        names = np.array([*(name or None for name in column.categories), OTHER], dtype=object)  # "" is a missing one
-        told: NDArray[np.object_] = names[features.argmax(1)]
-        return told
-    found: NDArray[np.object_] = features[:, 0].astype(object)
+        names = np.array([*(name or None for name in column.categories), OTHER], dtype=object)  # "" means missing
+        categories: NDArray[np.object_] = names[features.argmax(1)]
+        return categories
+    values: NDArray[np.object_] = features[:, 0].astype(object)
     if column.missing:
-        found[features[:, 1] > 0.5] = None
-    return found
+        values[features[:, 1] > 0.5] = None
+    return values
 
 
 def by_column(encoder: TableEncoder, features: NDArray[np.float64]) -> NDArray[np.float64]:

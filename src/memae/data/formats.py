@@ -1,4 +1,4 @@
-"""In which shape and at which rate videos were filmed, which scaled frames no longer show."""
+"""Aspect ratio and frame rate of videos as filmed, which scaled frames no longer show."""
 
 import warnings
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from memae.data.videos import FRAME_RATE, frame_files
 from memae.errors import MemaeWarning, SourceError
 
 SHAPES, RATES = 1.05, 1.25
-"""Factors by which ratios of the sides, and frame rates, may differ without a word."""
+"""Factors by which aspect ratios and frame rates may differ without a warning."""
 
 
 class VideoFormat(NamedTuple):
@@ -21,24 +21,24 @@ class VideoFormat(NamedTuple):
 
     height: int
     width: int
-    rate: float | None  # frames a second; None where nothing tells, as in a folder of frames
+    rate: float | None  # frames a second; None if unknown, as for a folder of frames
 
     def unlike(self, known: "VideoFormat") -> str | None:
-        """What a model that learned videos of the format `known` sees wrongly in one of this; None where nothing.
+        """How this format misleads a model that was trained on videos of the format `known`; None if it does not.
 
         Example:
             >>> VideoFormat(480, 720, 25.0).unlike(VideoFormat(240, 360, None))
             >>> VideoFormat(240, 360, 12.5).unlike(VideoFormat(240, 360, 25.0))
-            'has 12.5 frames a second, training videos 25: all moves at another pace'
+            'has 12.5 frames a second, training videos 25: everything moves at another speed'
         """
-        told = []
+        differences = []
         if not _near(self.height * known.width, self.width * known.height, SHAPES):
             size, other = f"{self.height} x {self.width}", f"{known.height} x {known.width}"
-            told.append(f"has frames of {size} pixels (h x w), training videos {other}: all is distorted")
+            differences.append(f"has frames of {size} pixels (h x w), training videos {other}: everything is distorted")
         if self.rate is not None and known.rate is not None and not _near(self.rate, known.rate, RATES):
             rates = f"has {self.rate:.4g} frames a second, training videos {known.rate:.4g}"
-            told.append(f"{rates}: all moves at another pace")
-        return "; it ".join(told) or None
+            differences.append(f"{rates}: everything moves at another speed")
+        return "; it ".join(differences) or None
 
 
 def _near(one: float, other: float, factor: float) -> bool:
@@ -46,7 +46,7 @@ def _near(one: float, other: float, factor: float) -> bool:
 
 
 def format_of(path: Path) -> VideoFormat | None:
-    """The format of a video file or a folder of frames, by its header; None where it cannot be read."""
+    """The format of a video file or a folder of frames, from its header; None if it cannot be read."""
     with suppress(SourceError, av.FFmpegError, OSError):
         if path.is_dir():
             first = next(iter(frame_files(path)), None)
@@ -59,28 +59,31 @@ def format_of(path: Path) -> VideoFormat | None:
 
 
 def stream_rate(stream: av.VideoStream) -> float:
-    """Frames a second that a stream tells, where that can be true: what does not know tells its clock's ticks."""
+    """Frames a second that a stream states, if plausible, else `FRAME_RATE`.
+
+    A stream of unknown rate states the ticks of its clock instead, such as 90,000.
+    """
     rate = float(stream.average_rate or stream.guessed_rate or 0)
     return rate if 0.1 < rate < 1000 else FRAME_RATE
 
 
 def common_format(paths: Iterable[Path]) -> VideoFormat | None:
-    """The format of videos to learn; None where none can be read, or they differ, of which it warns."""
+    """The format of training videos; None if none can be read, or, with a warning, if they differ."""
     known: list[VideoFormat] = []
     for path in paths:
-        if (found := format_of(path)) is None:
+        if (own := format_of(path)) is None:
             continue
         for other in known:
-            if told := found.unlike(other):
-                warnings.warn(f"{path} {told}. Learn videos of one shape and rate", MemaeWarning, stacklevel=3)
+            if difference := own.unlike(other):
+                warnings.warn(f"{path} {difference}. Learn videos of one shape and rate", MemaeWarning, stacklevel=3)
                 return None
-        known += [] if found in known else [found]
+        known += [] if own in known else [own]
     return known[0] if known else None
 
 
 def warn_if_unlike(path: Path, known: VideoFormat | None) -> None:
-    """Warns of a video that a model sees wrongly which learned videos of the format `known`."""
-    found = None if known is None else format_of(path)
-    told = found and known and found.unlike(known)
-    if told:
-        warnings.warn(f"{path} {told}. Convert it", MemaeWarning, stacklevel=3)
+    """Warns if the format of a video misleads a model that was trained on videos of the format `known`."""
+    own = None if known is None else format_of(path)
+    difference = own and known and own.unlike(known)
+    if difference:
+        warnings.warn(f"{path} {difference}. Convert it", MemaeWarning, stacklevel=3)

@@ -17,9 +17,9 @@ from memae.files import replacing
 T = TypeVar("T")
 
 CACHE_BYTES = 2**31
-"""Memory that decoded images may take; a larger set is decoded anew each time."""
+"""Memory that decoded images may take; a larger set is decoded again each time."""
 
-# black, violet, red, orange, pale yellow: ever lighter, so that it also reads in grey
+# black, violet, red, orange, pale yellow: lightness increases, so that it also reads in grey
 _HEAT = (
     (0, 0, 0), (31, 12, 72), (85, 15, 109), (136, 34, 106), (186, 54, 85),
     (227, 89, 51), (249, 140, 10), (249, 201, 50), (252, 255, 164),
@@ -29,17 +29,17 @@ _HEAT = (
 def find_images(source: Path) -> list[Path]:
     """The image file `source`, or all images in the folder `source` and the folders below it.
 
-    Hidden files and folders and files of other kinds are passed over; the order is natural (9 before 10).
+    Hidden files and folders and files of other kinds are skipped; the order is natural (9 before 10).
 
     Raises:
-        SourceError: nothing is there, or no image.
+        SourceError: `source` does not exist, or is or holds no image.
     """
     expected = ", ".join(sorted(pixels.IMAGE_SUFFIXES))
     if source.is_dir():
-        found = list(_images_below(source, ()))
-        if not found:
+        images = list(_images_below(source, ()))
+        if not images:
             raise SourceError(f"{source} holds no image; files ending in {expected} are expected")
-        return sorted(found, key=pixels.natural_key)
+        return sorted(images, key=pixels.natural_key)
     pixels.check_readable(source)
     if not pixels.is_image(source):
         raise SourceError(f"{source} is not an image file; one ending in {expected} is expected")
@@ -47,7 +47,7 @@ def find_images(source: Path) -> list[Path]:
 
 
 def _images_below(folder: Path, above: tuple[str, ...]) -> Iterator[Path]:
-    """Images at any depth; `above` are the real paths of the folders passed, against loops of links."""
+    """Images at any depth; `above` holds the real paths of the parent folders, to stop at loops of links."""
     real = os.path.realpath(folder)
     if real in above:
         return
@@ -61,17 +61,16 @@ def _images_below(folder: Path, above: tuple[str, ...]) -> Iterator[Path]:
 class ImageFiles:
     """Image files as indexed samples (c, h, w), decoded when they are taken.
 
-    Decoded images are kept if all of them fit into `cache_bytes`; a larger set is decoded anew each time,
-    in constant memory. Samples are uint8, or all float32 when any file has 16 bits a channel.
+    Decoded images are cached if all of them fit into `cache_bytes`; a larger set is decoded again each time,
+    in constant memory. Samples are uint8, or all float32 if any file has 16 bits a channel.
 
     Args:
         paths: the image files.
-        channels: 1 for grey, 3 for RGB; None for RGB when any of the files can hold colour.
+        channels: 1 for grey, 3 for RGB; None for RGB if any of the files can hold colour.
         size: height and width to scale to; None for the size that all files have.
         cache_bytes: memory that decoded images may take.
-        unread: receives the files that cannot be read, with what is wrong with them. They are left out then, instead of
-            an error: from `paths` where their header tells, else when they are taken, which gives fewer images. Not
-            for images that are kept.
+        unread: receives the error message of each file that cannot be read. Such files are then left out instead of
+            raising: from `paths` if their header is damaged, else from what `take` returns. Not for cached images.
 
     Attributes:
         paths: the image files, in the order of the samples.
@@ -83,8 +82,7 @@ class ImageFiles:
     Raises:
         InputError: no paths are given.
         OptionError: `channels` is neither 1 nor 3, or `size` is not two positive numbers.
-        SourceError: a file, or with `unread` every file, is no readable image, or without `size` two files differ in
-            size.
+        SourceError: a file cannot be read (with `unread`: no file can), or, without `size`, two files differ in size.
     """
 
     def __init__(
@@ -99,31 +97,31 @@ class ImageFiles:
         if not paths:
             raise InputError("no image files are given; at least one is needed")
         self.unread = unread
-        found = [(path, head) for path in paths if (head := self._if_read(path, pixels.header)) is not None]
-        if not found:
+        readable = [(path, head) for path in paths if (head := self._if_read(path, pixels.header)) is not None]
+        if not readable:
             raise none_read(unread or {})
-        self.paths = [path for path, _ in found]
-        headers = [head for _, head in found]
+        self.paths = [path for path, _ in readable]
+        headers = [head for _, head in readable]
         self.channels = (3 if any(head.colour for head in headers) else 1) if channels is None else channels
         pixels.check_channels(self.channels)
         self.size = _common_size(self.paths, headers) if size is None else _checked_size(size)
         self.shape = (self.channels, *self.size)
         self.dtype = torch.float32 if any(head.deep for head in headers) else torch.uint8
         total = len(self.paths) * self.channels * self.size[0] * self.size[1] * self.dtype.itemsize
-        # untouched pages of an empty tensor take no memory
+        # an empty tensor takes no memory until its pages are written
         self._cache = torch.empty(len(self.paths), *self.shape, dtype=self.dtype) if total <= cache_bytes else None
         self._cached = np.zeros(len(self.paths), dtype=bool)
 
     @property
     def cached(self) -> bool:
-        """Whether images that were decoded once are kept."""
+        """Whether decoded images are cached."""
         return self._cache is not None
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def take(self, index: Tensor) -> Tensor:
-        """The images at the positions `index` (k,), as (k, c, h, w).
+        """The images at the indices `index` (k,), as (k, c, h, w).
 
         Raises:
             SourceError: a file cannot be decoded.
@@ -163,7 +161,7 @@ class ImageFiles:
 
 
 def none_read(unread: dict[Path, str]) -> SourceError:
-    """What to say where none of the files could be read."""
+    """The error for the case that none of the files could be read."""
     return SourceError(f"none of {len(unread)} files could be read; the first: {next(iter(unread.values()))}")
 
 
@@ -183,12 +181,12 @@ def _common_size(paths: Sequence[Path], headers: Sequence[pixels.Header]) -> tup
 
 
 def images_of_array(X: np.ndarray[Any, Any] | Tensor) -> Tensor:
-    """Images (n, c, h, w) in grey levels of an array (n, h, w), (n, c, h, w) or (n, h, w, c), c 1 or 3.
+    """Images (n, c, h, w) in grey levels from an array (n, h, w), (n, c, h, w) or (n, h, w, c), c 1 or 3.
 
-    Where both could be meant, channels come first. dtypes are those of `pixels.pixels_of_array`.
+    An ambiguous array is taken as channels first. dtypes are those of `pixels.pixels_of_array`.
 
     Raises:
-        InputError: another shape or type, or values that are not finite.
+        InputError: the array has another shape or type, or values that are not finite.
 
     >>> images_of_array(np.zeros((2, 28, 28, 3), dtype=np.uint8)).shape
     torch.Size([2, 3, 28, 28])
@@ -200,20 +198,20 @@ def images_of_array(X: np.ndarray[Any, Any] | Tensor) -> Tensor:
     elif array.ndim == 4 and array.shape[1] not in (1, 3) and array.shape[3] in (1, 3):
         array = array.transpose(0, 3, 1, 2)
     if array.ndim != 4 or array.shape[1] not in (1, 3):
-        told = f"images must be (n, h, w), (n, c, h, w) or (n, h, w, c) with 1 or 3 channels; got {shape}"
-        raise InputError(f"{told}. For one image use images[None].")
+        message = f"images must be (n, h, w), (n, c, h, w) or (n, h, w, c) with 1 or 3 channels; got {shape}"
+        raise InputError(f"{message}. For one image use images[None].")
     if 0 in shape:
         raise InputError(f"images must hold at least one image of at least one pixel; got {shape}, which is empty")
     return pixels.pixels_of_array(array, "images")
 
 
 def labels_from_layout(paths: Sequence[Path], root: Path) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Labels (n,) from the folders: 0 for what lies in a folder good or normal directly below `root`, else 1.
+    """Labels (n,) from folder names: 0 for files in the folder good or normal directly below `root`, else 1.
 
-    Where `root` has test/good or test/normal, the folders below `root`/test count instead.
+    If `root` has test/good or test/normal, the folders below `root`/test are used instead.
 
     Raises:
-        SchemaError: a file lies in no such folder, or there are only good or only other images.
+        SchemaError: a file lies in no folder below `root`, or all files have the same label.
 
     >>> labels_from_layout([Path("d/good/1.png"), Path("d/crack/1.png")], Path("d")).tolist()
     [0, 1]
@@ -234,20 +232,20 @@ def _is_good(folder: str) -> bool:
 
 def _folder_below(path: Path, base: Path) -> str:
     if not path.is_relative_to(base):
-        raise SchemaError(f"{path} lies outside of {base}, whose folders tell the labels; give {base} as the source")
+        raise SchemaError(f"{path} lies outside of {base}, whose folders give the labels; give {base} as the source")
     folders = path.relative_to(base).parts[:-1]
     if not folders:
-        raise SchemaError(f"{path} must lie in a folder below {base} that tells its label, such as good or crack")
+        raise SchemaError(f"{path} must lie in a folder below {base} that gives its label, such as good or crack")
     return folders[0]
 
 
 def write_heat_map(error_map: np.ndarray[Any, Any], path: str | Path, *, top: float) -> None:
-    """Saves an error map (h, w) as a PNG: black at 0, over violet and orange to pale yellow at `top`.
+    """Saves an error map (h, w) as a PNG: black at 0, through violet and orange to pale yellow at `top`.
 
     Args:
         error_map: errors, in any unit.
-        path: the file to write; it appears whole or not at all.
-        top: the error shown brightest; one `top` for several maps makes them comparable.
+        path: the file to write; it is written completely or not at all.
+        top: the error shown brightest; maps with the same `top` are comparable.
 
     Raises:
         InputError: the map is not (h, w).
@@ -258,7 +256,7 @@ def write_heat_map(error_map: np.ndarray[Any, Any], path: str | Path, *, top: fl
         raise InputError(f"an error map must be (h, w); got {error_map.shape}. Pass the maps one by one.")
     if not 0 <= top < float("inf"):
         raise OptionError(f"top must be a finite error of at least 0; got {top}")
-    with np.errstate(over="ignore"):  # beyond all bounds is brightest too
+    with np.errstate(over="ignore"):  # infinity is clipped to the brightest
         share = np.nan_to_num(error_map.astype(np.float64) / max(top, np.finfo(np.float64).tiny), nan=1.0)
     image = Image.fromarray(heat_colours(share))
     with replacing(path) as temporary:
@@ -266,7 +264,7 @@ def write_heat_map(error_map: np.ndarray[Any, Any], path: str | Path, *, top: fl
 
 
 def heat_colours(values: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """RGB colours (..., 3) of shares (...): black at 0, pale yellow at 1; what lies outside is clipped.
+    """RGB colours (..., 3) of values (...): black at 0, pale yellow at 1; values outside are clipped.
 
     >>> heat_colours(np.array([0.0, 1.0])).tolist()
     [[0, 0, 0], [252, 255, 164]]

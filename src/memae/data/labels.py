@@ -19,15 +19,16 @@ def find_labels(source: Path, names: Sequence[str], lengths: Sequence[int]) -> l
     """Which frames are abnormal, one bool array (t,) for each video.
 
     Args:
-        source: a `.npy` file (1-D, all videos one after the other); a `.csv` file with columns path, frame and
-            label (frames counted from 0 or from 1), or with one column in order; or a folder with `NAME_gt`
-            folders of masks (a frame is abnormal where its mask is not black) or `NAME.npy` files.
-        names: the videos, as `Video.name`; labels are found by the last part, without the file ending.
+        source: one of
+            a `.npy` file: 1-D, all videos one after the other;
+            a `.csv` file: columns path, frame and label (frames counted from 0 or from 1), or one column in order;
+            a folder: `NAME_gt` folders of masks (a frame is abnormal if its mask is not black) or `NAME.npy` files.
+        names: the videos, as `Video.name`; labels are looked up by its last part, without the file ending.
         lengths: frames of each video.
 
     Raises:
-        SourceError: nothing readable is there.
-        SchemaError: labels of a video are missing, of another number than its frames, or not 0 and 1.
+        SourceError: `source` does not exist or cannot be read as labels.
+        SchemaError: a video has no labels, not one for each frame, or labels other than 0 and 1.
     """
     if source.is_dir():
         return [_labels_in(source, names, number, length) for number, length in enumerate(lengths)]
@@ -55,12 +56,12 @@ def _binary(values: Any, where: str) -> Labels:
     """Labels of numbers or words that are all 0 or 1."""
     try:
         numbers = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError, SystemError) as error:  # the last of text that is no Unicode
+    except (TypeError, ValueError, SystemError) as error:  # SystemError: text that is not Unicode
         raise SchemaError(f"{where} holds labels that are not 0 or 1 ({error}); write 0 and 1") from error
     wrong = numbers[(numbers != 0) & (numbers != 1)]
     if numbers.ndim != 1 or wrong.size:
-        found = f"the value {wrong.flat[0]:g}" if wrong.size else f"the shape {numbers.shape}"
-        raise SchemaError(f"{where} must hold one row of labels 0 (normal) and 1 (abnormal); it has {found}")
+        got = f"the value {wrong.flat[0]:g}" if wrong.size else f"the shape {numbers.shape}"
+        raise SchemaError(f"{where} must hold one row of labels 0 (normal) and 1 (abnormal); it has {got}")
     return np.asarray(numbers == 1, dtype=np.bool_)
 
 
@@ -77,15 +78,15 @@ def _load(path: Path) -> Labels:
 
 def _in_order(labels: Labels, source: Path, lengths: Sequence[int]) -> list[Labels]:
     if len(labels) != sum(lengths):
-        told = f"{len(labels)} labels for {len(lengths)} videos of {sum(lengths)} frames"
-        raise SchemaError(f"{source} has {told}; give one label for every frame, in the order of the videos")
+        counts = f"{len(labels)} labels for {len(lengths)} videos of {sum(lengths)} frames"
+        raise SchemaError(f"{source} has {counts}; give one label for every frame, in the order of the videos")
     return np.split(labels, np.cumsum(lengths)[:-1])
 
 
 def _counted(labels: Labels, where: Path, name: str, length: int) -> Labels:
     if len(labels) != length:
-        told = f"video {name} has {length} frames and {where} {len(labels)} labels"
-        raise SchemaError(f"{told}; give one label for every frame")
+        message = f"video {name} has {length} frames and {where} {len(labels)} labels"
+        raise SchemaError(f"{message}; give one label for every frame")
     return labels
 
 
@@ -93,25 +94,25 @@ def _labels_in(folder: Path, names: Sequence[str], number: int, length: int) -> 
     """Labels of one video from masks beside or inside it, or from its own `.npy` file."""
     name = Path(names[number])
     inside = name.is_relative_to(folder) and name != folder
-    for place in [name.parent, folder] if inside and name.parent != folder else [folder]:
-        found = _labels_at(place, name)
+    for parent in [name.parent, folder] if inside and name.parent != folder else [folder]:
+        found = _labels_at(parent, name)
         if found is None:
             continue
-        if place != name.parent:
-            _check_distinct(names, place)
+        if parent != name.parent:
+            _check_distinct(names, parent)
         return _counted(found[1], found[0], str(name), length)
     raise SchemaError(
         f"video {name} has no labels; the folder {folder / name.stem}_gt or {folder / name.stem}.npy is expected, "
-        "or another place (--labels)"
+        "or another location (--labels)"
     )
 
 
 def _labels_at(folder: Path, name: Path) -> tuple[Path, Labels] | None:
-    """Labels of a video that lie in `folder`, and the file or folder that holds them."""
-    for place in (place / f"{key}_gt" for key in _keys(name) for place in (folder, folder / key)):
-        if place.is_dir():
-            masks = [file for file in pixels.visible(place) if pixels.is_image(file)]
-            return place, np.array([bool(pixels.decode(file, 1).any()) for file in masks], dtype=bool)
+    """The file or folder in `folder` that holds the labels of a video, and the labels."""
+    for masked in (parent / f"{key}_gt" for key in _keys(name) for parent in (folder, folder / key)):
+        if masked.is_dir():
+            masks = [file for file in pixels.visible(masked) if pixels.is_image(file)]
+            return masked, np.array([bool(pixels.decode(file, 1).any()) for file in masks], dtype=bool)
     for file in (folder / f"{key}.npy" for key in _keys(name)):
         if file.exists():
             return file, _load(file)
@@ -133,8 +134,8 @@ def _labels_of_table(rows: list[list[str]], source: Path, names: Sequence[str], 
     """Labels from rows with the columns path, frame and label, in any order."""
     head = [word.strip().lower() for word in rows[0]]
     if not {"path", "frame", "label"} <= set(head) or any(len(row) != len(head) for row in rows):
-        told = "must have the columns path, frame and label, and as many fields in every row"
-        raise SchemaError(f"{source} {told}; its first row is {','.join(rows[0])!r}: repair or export it again")
+        needed = "must have the columns path, frame and label, and as many fields in every row"
+        raise SchemaError(f"{source} {needed}; its first row is {','.join(rows[0])!r}: repair or export it again")
     path, frame, label = (head.index(column) for column in ("path", "frame", "label"))
     found: dict[str, list[tuple[str, str]]] = {}
     for row in rows[1:]:
@@ -153,6 +154,6 @@ def _of_rows(pairs: list[tuple[str, str]], source: Path, name: str, length: int)
     numbers = np.array([int(frame) if frame.strip().isdecimal() else -1 for frame, _ in pairs])
     order = np.argsort(numbers)
     if not any(np.array_equal(numbers[order], np.arange(length) + base) for base in (0, 1)):
-        told = f"must number the frames of video {name} from 0 to {length - 1} or from 1 to {length}"
-        raise SchemaError(f"{source} {told}, each once; repair or export it again")
+        needed = f"must number the frames of video {name} from 0 to {length - 1} or from 1 to {length}"
+        raise SchemaError(f"{source} {needed}, each once; repair or export it again")
     return labels[order]

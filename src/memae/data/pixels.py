@@ -1,6 +1,6 @@
 """Pixels of any source in one unit: the 8-bit grey level, 0 (black) to 255 (white).
 
-8-bit sources give uint8. 16-bit sources give float32, divided by 257, so that 65535 is 255.0 too.
+8-bit sources give uint8. 16-bit sources give float32, divided by 257, so that 65535 becomes 255.0.
 """
 
 import ctypes
@@ -25,8 +25,8 @@ from torch import Tensor
 from memae.errors import InputError, MemaeError, MemaeWarning, OptionError, SourceError
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
-MAX_PIXELS = 100_000_000  # larger images are refused from their header, before memory is spent on them
-DEEP = 4  # 16-bit colour takes so many times the memory of 8-bit colour, at its peak
+MAX_PIXELS = 100_000_000  # larger images are refused by their header, before memory is allocated
+DEEP = 4  # ratio of the peak memory of 16-bit colour to that of 8-bit colour
 
 _COLOUR = frozenset({"P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr"})
 _LUMA = (19595, 38470, 7471)  # ITU-R 601 in 1/65536, as Pillow rounds it
@@ -34,7 +34,7 @@ _FLIPS: dict[int, tuple[int, ...]] = {2: (-1,), 3: (-2, -1), 4: (-2,), 6: (-1,),
 
 
 class Header(NamedTuple):
-    """What the header of an image file tells.
+    """Properties of an image file from its header.
 
     Attributes:
         size: height and width in pixels, upright.
@@ -48,7 +48,7 @@ class Header(NamedTuple):
 
 
 def is_image(path: Path) -> bool:
-    """Whether the name of `path` ends like an image.
+    """Whether `path` has the file ending of an image.
 
     >>> is_image(Path("a/001.TIF")), is_image(Path("notes.txt"))
     (True, False)
@@ -57,7 +57,7 @@ def is_image(path: Path) -> bool:
 
 
 def natural_key(path: Path) -> tuple[Any, ...]:
-    """Sorting key with which frame 10 comes after frame 9.
+    """Sorting key for natural order: frame 10 comes after frame 9.
 
     >>> [path.name for path in sorted([Path("f10.png"), Path("f9.png")], key=natural_key)]
     ['f9.png', 'f10.png']
@@ -67,7 +67,7 @@ def natural_key(path: Path) -> tuple[Any, ...]:
 
 
 def visible(folder: Path) -> list[Path]:
-    """Everything directly in `folder` that is not hidden, in natural order; SourceError if it cannot be listed."""
+    """The entries of `folder` that are not hidden, in natural order; SourceError if it cannot be listed."""
     try:
         return sorted((e for e in folder.iterdir() if not e.name.startswith(".")), key=natural_key)
     except OSError as error:
@@ -95,15 +95,15 @@ def _oversized(path: Path, count: int, limit: int) -> SourceError:
 
 @cache
 def _hush() -> None:
-    """Keeps Pillow and libtiff from writing to the standard error what an error of ours tells already."""
+    """Keeps Pillow and libtiff from writing to stderr what our own errors already say."""
     logging.getLogger("PIL").addHandler(logging.NullHandler())
-    with suppress(OSError, AttributeError):  # where libtiff is no shared library
+    with suppress(OSError, AttributeError):  # libtiff may not be a shared library
         ctypes.CDLL(_imaging.__file__).TIFFSetErrorHandler(None)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what Pillow warns about metadata, which no pixel hangs on, and sizes, for which MAX_PIXELS is there."""
+    """Silences Pillow's warnings about metadata, which do not affect pixels, and sizes, which MAX_PIXELS limits."""
     _hush()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="PIL")
@@ -111,7 +111,10 @@ def _quiet() -> Iterator[None]:
 
 
 class _File(io.BufferedReader):
-    """A file of which no more is read than there is: memory would be taken for all that a damaged length claims."""
+    """A file whose `read` asks for no more than the file holds.
+
+    Otherwise memory would be allocated for whatever length a damaged file claims.
+    """
 
     def read(self, size: int | None = -1, /) -> bytes:
         left = max(os.fstat(self.fileno()).st_size - self.tell(), 0)
@@ -120,10 +123,10 @@ class _File(io.BufferedReader):
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
-    """The image with its header read; whatever Pillow raises inside becomes one sentence."""
+    """The image with its header read; whatever Pillow raises becomes a SourceError."""
     check_readable(path)
     try:
-        # by its path, Pillow would map a turned TIFF into memory with height and width swapped
+        # given a path, Pillow would memory-map a rotated TIFF with height and width swapped
         formats = ("PNG", "JPEG", "BMP", "TIFF")
         with _quiet(), _File(io.FileIO(path)) as file, Image.open(file, formats=formats) as image:
             yield image
@@ -152,9 +155,9 @@ def _header(image: Image.Image, path: Path) -> Header:
 
 
 def _depth(image: Image.Image) -> tuple[str, bool]:
-    """How Pillow would unpack the pixels, and whether the file has 16 bits a channel.
+    """Pillow's raw mode of the pixels, and whether the file has 16 bits a channel.
 
-    Only the header tells: Pillow reduces 16-bit colour to 8 bits on loading.
+    It must come from the header, since Pillow reduces 16-bit colour to 8 bits on loading.
     """
     args = getattr(image, "tile", None) and image.tile[0].args  # type: ignore[attr-defined]
     raw = str(args[0] if isinstance(args, tuple) else args or "")
@@ -164,14 +167,14 @@ def _depth(image: Image.Image) -> tuple[str, bool]:
 
 
 def _orientation(image: Image.Image) -> int:
-    # getexif() of a PNG without EXIF would decode the whole image to look behind the pixels
-    without = image.format == "PNG" and "exif" not in image.info
-    return 1 if without else int(image.getexif().get(0x0112, 1))
+    # getexif() of a PNG without EXIF would decode the whole image to search the chunks after the pixels
+    no_exif = image.format == "PNG" and "exif" not in image.info
+    return 1 if no_exif else int(image.getexif().get(0x0112, 1))
 
 
 def _upright_size(image: Image.Image) -> tuple[int, int]:
-    turned = image.format != "TIFF" and _orientation(image) >= 5  # Pillow turns the size of TIFF itself
-    return (image.width, image.height) if turned else (image.height, image.width)
+    swapped = image.format != "TIFF" and _orientation(image) >= 5  # Pillow swaps the size of a TIFF itself
+    return (image.width, image.height) if swapped else (image.height, image.width)
 
 
 def header(path: Path) -> Header:
@@ -188,9 +191,10 @@ def decode(path: Path, channels: int) -> Tensor:
         channels: 1 for grey (ITU-R 601 luma of colours), 3 for RGB (grey is repeated).
 
     Returns:
-        uint8; for a file of 16 bits a channel float32, in the same unit.
+        uint8; float32 in the same unit for a file with 16 bits a channel.
 
     Raises:
+        OptionError: `channels` is neither 1 nor 3.
         SourceError: the file is missing, empty, truncated, oversized or not such an image.
     """
     check_channels(channels)
@@ -198,10 +202,10 @@ def decode(path: Path, channels: int) -> Tensor:
         head = _header(image, path)
         pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
         if pages > 1:
-            told = f"{path} has {pages} pages and only the first is read; save each as a file"
-            warnings.warn(told, MemaeWarning, stacklevel=3)
+            message = f"{path} has {pages} pages and only the first is read; save each as a file"
+            warnings.warn(message, MemaeWarning, stacklevel=3)
         orientation = _orientation(image)
-        image.load()  # raises on truncated files, where FFmpeg would fill in
+        image.load()  # raises on truncated files, whose missing part FFmpeg would fill in
         if head.deep and image.mode in _COLOUR:
             pixels = _deep_colour(path, head.colour, image.format)
             return with_channels(_upright(pixels, orientation), channels)
@@ -209,7 +213,7 @@ def decode(path: Path, channels: int) -> Tensor:
 
 
 def _flat(image: Image.Image, head: Header) -> np.ndarray[Any, Any]:
-    """(1 or 3, h, w) pixels of an image that Pillow decodes without loss."""
+    """Pixels (1 or 3, h, w) of an image that Pillow decodes without loss."""
     ImageOps.exif_transpose(image, in_place=True)
     image.info.pop("transparency", None)  # alpha is dropped, and Pillow would warn about it
     if head.deep:
@@ -222,28 +226,28 @@ def _flat(image: Image.Image, head: Header) -> np.ndarray[Any, Any]:
 
 
 def _deep_colour(path: Path, colour: bool, kind: str | None) -> Tensor:
-    """(c, h, w) of a 16-bit image through FFmpeg, where Pillow would reduce it to 8 bits."""
+    """Pixels (c, h, w) of a 16-bit image, decoded by FFmpeg, since Pillow would reduce them to 8 bits."""
     pipe = "png_pipe" if kind == "PNG" else "tiff_pipe"
     try:
         with av.open(BytesIO(path.read_bytes()), "r", format=pipe) as file:
             array = frame_array(next(file.decode(video=0)), "rgb48le" if colour else "gray16le")
     except (av.FFmpegError, StopIteration) as error:
-        raise SourceError(f"{path} is 16-bit colour of an unknown form; save it as 16-bit PNG") from error
+        raise SourceError(f"{path} is 16-bit colour in an unsupported format; save it as 16-bit PNG") from error
     return pixels_of_array(array.transpose(2, 0, 1) if colour else array[None], str(path))
 
 
 def frame_array(frame: av.VideoFrame, kind: str, size: tuple[int, int] | None = None) -> np.ndarray[Any, Any]:
-    """A frame `(h, w)` or `(h, w, 3)` in another pixel format, and of another height and width if `size` is given.
+    """A frame converted to the pixel format `kind`, `(h, w)` or `(h, w, 3)`, and scaled to `size` if given.
 
-    It is converted on this thread and copied: FFmpeg would start a pool of threads for each frame, and a view would
-    free FFmpeg's memory on whatever thread drops it last.
+    It is converted on this thread, since FFmpeg would start a pool of threads for each frame. It is copied, since a
+    view would free FFmpeg's memory on whatever thread drops it last.
     """
     height, width = size or (frame.height, frame.width)
     return frame.to_ndarray(format=kind, width=width, height=height, threads=1).copy()
 
 
 def _upright(pixels: Tensor, orientation: int) -> Tensor:
-    """What `ImageOps.exif_transpose` does, for (c, h, w)."""
+    """`ImageOps.exif_transpose` for a tensor (c, h, w)."""
     return (pixels.mT if orientation >= 5 else pixels).flip(_FLIPS.get(orientation, ())).contiguous()
 
 
@@ -254,7 +258,7 @@ def check_channels(channels: int) -> None:
 
 
 def with_channels(pixels: Tensor, channels: int) -> Tensor:
-    """Grey from RGB by ITU-R 601 luma, RGB from grey by repetition, for (..., c, h, w).
+    """Pixels (..., c, h, w) with `channels` channels: grey is the ITU-R 601 luma of RGB, RGB repeats grey.
 
     >>> with_channels(torch.tensor([255, 0, 0], dtype=torch.uint8).reshape(3, 1, 1), 1).item()
     76
@@ -277,16 +281,16 @@ def resize(pixels: Tensor, size: tuple[int, int]) -> Tensor:
     """
     if tuple(pixels.shape[-2:]) == tuple(size):
         return pixels
-    # one plane at a time, so that neither channels nor batch can change a value
+    # one plane at a time, so that values do not depend on channels or batch size
     planes = pixels.reshape(-1, 1, *pixels.shape[-2:])
     scaled = torch.nn.functional.interpolate(planes, size=tuple(size), mode="bilinear", antialias=True)
     return scaled.reshape(*pixels.shape[:-2], *size)
 
 
 def pixels_of_array(array: np.ndarray[Any, Any], name: str) -> Tensor:
-    """Pixels of an array of any shape in grey levels: uint8 as they are, all else float32.
+    """Pixels of an array of any shape in grey levels: uint8 for uint8 and bool, else float32.
 
-    uint16 is divided by 257, bool becomes 0 and 255; floats and other integers are grey levels already.
+    uint16 is divided by 257, bool becomes 0 and 255; floats and other integers are taken as grey levels.
 
     Raises:
         InputError: the values are not real and finite.
@@ -304,17 +308,17 @@ def pixels_of_array(array: np.ndarray[Any, Any], name: str) -> Tensor:
         return torch.from_numpy(scaled)
     if array.dtype == np.uint8:
         return torch.from_numpy(np.require(array, requirements=["C", "W"]))
-    with np.errstate(over="ignore"):  # what overflows float32 is reported as not finite
+    with np.errstate(over="ignore"):  # values that overflow float32 are reported as not finite
         array = np.require(array, np.float32, ["C", "W"])
     wrong = np.argwhere(~np.isfinite(array))
     if len(wrong):
-        told = f"{len(wrong)} values that are not finite, the first at {tuple(map(int, wrong[0]))}"
-        raise InputError(f"{name} has {told}; replace them or leave those samples out")
+        values = f"{len(wrong)} values that are not finite, the first at {tuple(map(int, wrong[0]))}"
+        raise InputError(f"{name} has {values}; replace them or leave those samples out")
     return torch.from_numpy(array)
 
 
 def array_of(values: Any, name: str) -> np.ndarray[Any, Any]:
-    """`values` (array, tensor or nested lists) as a NumPy array; InputError when they form none."""
+    """`values` (array, tensor or nested lists) as a NumPy array; InputError if their shapes differ."""
     if isinstance(values, Tensor):
         values = values.detach().cpu()
         return np.asarray(values.float() if values.dtype == torch.bfloat16 else values)

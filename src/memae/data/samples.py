@@ -1,4 +1,4 @@
-"""Sets of training samples: what training needs to know of any data, whatever its kind."""
+"""Sets of training samples: the interface through which training reads any kind of data."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
@@ -12,37 +12,37 @@ from memae.data.ahead import ahead
 
 
 class Samples(Protocol):
-    """A finite set of samples of one shape that can be passed over again and again."""
+    """A finite set of samples of one shape that can be iterated repeatedly."""
 
     def __len__(self) -> int:
         """Number of samples."""
         ...
 
     def batches(self, size: int, order: torch.Generator | None = None) -> Iterator[Tensor]:
-        """All samples once, `size` at a time `(size, *shape)`; the last batch may be smaller.
+        """All samples once, in batches `(size, *shape)`; the last batch may be smaller or one sample larger.
 
         Args:
-            size: samples a batch.
-            order: draws the order; None passes in the order of the source. The same generator state
-                gives the same batches.
+            size: samples per batch.
+            order: samples a random order; None keeps the order of the source. The same generator state gives the
+                same batches.
         """
         ...
 
 
 class Indexed(Protocol):
-    """Samples that can be fetched by their position, in any order."""
+    """Samples that can be fetched by their index, in any order."""
 
     def __len__(self) -> int:
         """Number of samples."""
         ...
 
     def take(self, index: Tensor) -> Tensor:
-        """The samples at the positions `index` (k,), as `(k, *shape)`."""
+        """The samples at the indices `index` (k,), as `(k, *shape)`."""
         ...
 
 
 class InMemory:
-    """Samples that are rows of one tensor."""
+    """Samples stored as the rows of one tensor."""
 
     def __init__(self, rows: Tensor) -> None:
         self.rows = rows
@@ -56,7 +56,7 @@ class InMemory:
 
 
 class Selection:
-    """The part of indexed samples that `index` names, passed over in batches; only one batch is ever copied."""
+    """The subset `index` of indexed samples, iterated in batches; only one batch is copied at a time."""
 
     def __init__(self, samples: Indexed, index: Tensor | None = None) -> None:
         self.samples = samples
@@ -75,7 +75,7 @@ class Selection:
 
 
 class ReadAhead:
-    """Samples whose next batches are made in a thread, for those that must be decoded."""
+    """Samples whose next batches are prefetched in a thread, for samples that must be decoded."""
 
     def __init__(self, samples: Samples) -> None:
         self.samples = samples
@@ -105,7 +105,7 @@ class Mapped:
 
 
 def mapped(samples: Samples, function: Callable[[Tensor], Tensor]) -> Samples:
-    """Samples with `function` applied: once and for all to rows of numbers in memory, else batch by batch."""
+    """Samples with `function` applied: once, up front, to float rows in memory, else batch by batch."""
     if isinstance(samples, Selection) and isinstance(samples.samples, InMemory):
         rows = samples.samples.rows
         if rows.is_floating_point():
@@ -114,7 +114,7 @@ def mapped(samples: Samples, function: Callable[[Tensor], Tensor]) -> Samples:
 
 
 def _computed(rows: Tensor, index: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-    """`function` of the rows at `index`, some at a time: its intermediate results would take several times the rows."""
+    """`function` of the rows at `index`, in parts, to bound the memory that its intermediate results take."""
     out = torch.empty(0)
     for start in range(0, len(index), 8192):
         part = function(rows[index[start : start + 8192]])
@@ -125,7 +125,7 @@ def _computed(rows: Tensor, index: Tensor, function: Callable[[Tensor], Tensor])
 
 
 def parts(rows: Tensor, size: int) -> list[Tensor]:
-    """Rows in parts of `size`; a single one left over joins the part before it, for BatchNorm cannot learn from one.
+    """Rows in parts of `size`; a single row left over joins the part before it, since BatchNorm needs at least two.
 
     Example:
         >>> [len(part) for part in parts(torch.arange(9), 4)]
@@ -140,12 +140,12 @@ def parts(rows: Tensor, size: int) -> list[Tensor]:
 class Streamed:
     """Samples that come in blocks from a source larger than memory, shuffled through a buffer.
 
-    A buffer of the whole source is a full shuffle; see `shuffled`.
+    A buffer as large as the source gives a full shuffle; see `shuffled`.
 
     Args:
         blocks: starts a new pass over the source and gives `(k, *shape)` tensors in its order.
-        length: number of samples that a pass gives, after `keep`.
-        buffer: samples held for shuffling.
+        length: number of samples per pass, after `keep`.
+        buffer: number of samples held for shuffling.
         keep: `(total,)` bool, which samples of the source belong to this set; None for all.
     """
 
@@ -174,36 +174,36 @@ class Streamed:
 
 
 def shuffled(blocks: Iterable[Tensor], hold: int, order: torch.Generator) -> Iterator[Tensor]:
-    """Samples of blocks `(k, *shape)` in another order, in constant memory.
+    """Samples of blocks `(k, *shape)` in random order, in constant memory.
 
-    A buffer of `hold` samples fills up first. From then on each sample that comes takes the place of one drawn at
-    random, which goes on; at the end the rest follows.
+    A buffer of `hold` samples is filled first. Each further sample then replaces a random one of the buffer, which is
+    yielded. At the end the buffer is yielded in random order.
     """
     pool = torch.empty(0)
     filled = 0
     for block in blocks:
-        if not filled:  # untouched pages of an empty tensor take no memory
+        if not filled:  # an empty tensor takes no memory until its pages are written
             pool = block.new_empty(hold, *block.shape[1:])
         room = min(hold - filled, len(block))
         pool[filled : filled + room] = block[:room]
         filled += room
         for part in torch.split(block[room:], hold) if room < len(block) else ():
-            places = torch.randperm(hold, generator=order)[: len(part)]
-            drawn = pool[places]
-            pool[places] = part
-            yield drawn
-    for places in torch.split(torch.randperm(filled, generator=order), 4096):
-        yield pool[places]
+            index = torch.randperm(hold, generator=order)[: len(part)]
+            replaced = pool[index]
+            pool[index] = part
+            yield replaced
+    for index in torch.split(torch.randperm(filled, generator=order), 4096):
+        yield pool[index]
 
 
 def batched(blocks: Iterable[Tensor], size: int) -> Iterator[Tensor]:
-    """Samples of blocks `(k, *shape)` as batches of `size`, cut as `parts` would cut all of them in one tensor."""
+    """Samples of blocks `(k, *shape)` in batches of `size`, cut as `parts` cuts one tensor of all samples."""
     waiting: list[Tensor] = []
     count = 0
     for block in blocks:
         waiting.append(block)
         count += len(block)
-        ready = (count - 2) // size * size  # two stay, for a single one left over must find a batch to join
+        ready = (count - 2) // size * size  # holds two back, so that a single last sample has a batch to join
         if ready > 0:
             rows = torch.cat(waiting)
             yield from torch.split(rows[:ready], size)
@@ -214,8 +214,8 @@ def batched(blocks: Iterable[Tensor], size: int) -> Iterator[Tensor]:
 
 
 def digest(parts: Iterable[bytes | Tensor]) -> str:
-    """The sha256 of bytes and tensors, one after another."""
-    seal = hashlib.sha256()
+    """The SHA-256 of the concatenation of bytes and tensors."""
+    checksum = hashlib.sha256()
     for part in parts:
-        seal.update(part if isinstance(part, bytes) else np.ascontiguousarray(part.numpy()).data)
-    return seal.hexdigest()
+        checksum.update(part if isinstance(part, bytes) else np.ascontiguousarray(part.numpy()).data)
+    return checksum.hexdigest()

@@ -1,7 +1,7 @@
-"""What is watched, frame by frame: files as fast as they decode, cameras and addresses as they come.
+"""Frames of a watched source: files as fast as they decode, cameras and addresses in real time.
 
-A source is an iterator of frames, between which stands what happened to it: it was opened, frames were skipped, the
-connection was lost, a video cannot be read. Whatever stands between two frames is a gap, which no clip may span.
+A source is an iterator of frames (`Shot`) and of events between them (`Mark`): the source was opened, frames were
+skipped, the connection was lost, a video cannot be read. An event between two frames is a gap, which no clip may span.
 """
 
 import time
@@ -28,21 +28,21 @@ from memae.errors import SourceError
 BACKLOG = 2.0
 """Seconds of frames that may wait for the model; a live source that is further behind skips to the newest."""
 SILENCE = 10.0
-"""Seconds without a sign of life after which a connection counts as lost."""
+"""Seconds without data after which a connection counts as lost."""
 WAITS = (0.5, 30.0)
-"""Seconds before the first attempt to reconnect, and before any later one at most: each waits twice as long."""
+"""Seconds before the first attempt to reconnect, and the maximum; the wait doubles with each attempt."""
 AHEAD = 16
-"""Frames of a file that are decoded before the model asks for them."""
+"""Frames of a file that are prefetched."""
 
 Picture = NDArray[np.uint8]
 
 
 class View(NamedTuple):
-    """How frames are wanted."""
+    """The form in which a source delivers its frames."""
 
     channels: int  # 1 for grey, 3 for RGB
-    size: tuple[int, int] | None  # height and width that the model sees; None for those of the source
-    picture: int = 0  # longest side in pixels of the picture that people see; 0 for no picture
+    size: tuple[int, int] | None  # height and width for the model; None for those of the source
+    picture: int = 0  # longest side in pixels of the picture for people; 0 for no picture
 
 
 class Shot(NamedTuple):
@@ -50,34 +50,34 @@ class Shot(NamedTuple):
 
     time: float  # seconds from the first frame of the source
     wall: float  # when it was read, seconds since 1970
-    pixels: Tensor  # (c, h, w), what the model sees, in grey levels
-    picture: Picture | None  # (h, w, 3), what people see
+    pixels: Tensor  # (c, h, w), for the model, in grey levels
+    picture: Picture | None  # (h, w, 3), for people
 
 
 class Opened(NamedTuple):
-    """A source begins, or is there again."""
+    """A source has started, or is connected again."""
 
     name: str
     rate: float  # frames a second
-    live: bool  # whether it goes on without us: what comes too late is skipped
+    live: bool  # whether it does not wait for the reader, so that frames are skipped if the model is too slow
     format: VideoFormat | None = None
 
 
 class Skipped(NamedTuple):
-    """Frames that nobody will score."""
+    """Frames that are not scored."""
 
     frames: int
 
 
 class Lost(NamedTuple):
-    """The connection is gone; an `Opened` follows when it is back."""
+    """The connection is lost; an `Opened` follows when it is back."""
 
     name: str
     reason: str
 
 
 class Unread(NamedTuple):
-    """A video of a folder cannot be read, or not to its end; the next one follows."""
+    """A video of a folder cannot be read to its end; the next one follows."""
 
     name: str
     reason: str
@@ -92,20 +92,20 @@ def read_source(
 ) -> Iterator[Item]:
     """The frames of any source, until it ends or `stop` is set.
 
-    Of files and folders every frame comes. Of a live source those that wait for more than `BACKLOG` seconds are
-    skipped, all at once: the frames that do come follow each other as they were filmed, so that motion in a clip has
-    the speed that the model learned. Leaving out every other frame would keep up too, but double every speed.
+    Files and folders deliver every frame. A live source that is more than `BACKLOG` seconds behind skips all waiting
+    frames at once. The frames delivered thus remain consecutive, and motion in a clip keeps the speed that the model
+    learned; dropping every other frame would double it.
 
     Args:
         source: a video file, a folder of frames, a folder of either; a camera's number; or an address.
-        view: how frames are wanted.
+        view: form of the frames.
         stop: ends the source when set.
         realtime: plays files and folders at their own rate, as if they were live.
-        patience: seconds after which a lost connection is given up; None never.
+        patience: seconds after which a lost connection is given up; None for never.
 
     Raises:
-        SourceError: it cannot be opened or read, or a lost connection did not come back. Of several videos, those that
-            cannot be read are `Unread` and no error.
+        SourceError: the source cannot be opened or read, or a lost connection did not come back. If there are several
+            videos, those that cannot be read give `Unread` instead.
         OptionError: see `live_source`.
     """
     live = live_source(source)
@@ -119,7 +119,7 @@ def read_source(
 
 
 def _played(path: Path, view: View) -> Iterator[Item]:
-    """All videos of a path, one after another. One alone must be whole, of several each gives what can be read."""
+    """All videos of a path in order. A single video must be readable to its end; of several, `Unread` marks damage."""
     videos = find_videos(path)
     for video in videos:
         try:
@@ -162,7 +162,7 @@ def _sized(frame: Tensor, view: View) -> Tensor:
 
 
 def _small(frame: Tensor, longest: int) -> Picture:
-    """The picture of (3, h, w) grey levels."""
+    """The picture of pixels (3, h, w), scaled so that its longest side is at most `longest`."""
     height, width = frame.shape[1:]
     share = min(longest / max(height, width), 1.0)
     scaled = pixels.resize(frame, (max(round(height * share), 1), max(round(width * share), 1)))
@@ -177,7 +177,7 @@ def _until(items: Iterator[Item], stop: Event) -> Iterator[Item]:
 
 
 def _paced(items: Iterable[Item], stop: Event) -> Iterator[Item]:
-    """The same, each when its time has come."""
+    """The same items, each shot delayed until its time of play."""
     began = 0.0
     for item in items:
         if isinstance(item, Opened):
@@ -194,9 +194,9 @@ def _paced(items: Iterable[Item], stop: Event) -> Iterator[Item]:
 
 
 def _connected(live: Live, view: View, stop: Event, patience: float | None) -> Iterator[Item]:
-    """The frames of a live source; whenever the connection is lost it is made again.
+    """The frames of a live source, which reconnects whenever the connection is lost.
 
-    That the very first one fails is an error: the address may be mistyped.
+    A failure of the very first connection is an error, since the address may be mistyped.
     """
     begin: float | None = None
     gone, wait = 0.0, WAITS[0]
@@ -214,8 +214,8 @@ def _connected(live: Live, view: View, stop: Event, patience: float | None) -> I
         except av.FFmpegError as error:
             reason = _reason(error)
         if begin is None:
-            told = f"cannot watch {live.name} ({reason or 'it has no video'})"
-            raise SourceError(f"{told}; is it on, and the address right?")
+            message = f"cannot watch {live.name} ({reason or 'it has no video'})"
+            raise SourceError(f"{message}; is it on, and is the address right?")
         if opened and not opened.live:
             if reason:
                 raise SourceError(f"{live.name} broke off ({reason}); watch it again, or copy it first")
@@ -232,23 +232,23 @@ def _connected(live: Live, view: View, stop: Event, patience: float | None) -> I
 
 
 def _frames(live: Live, view: View) -> Iterator[Item]:
-    """The frames of one connection, which begins with the first that can be decoded.
+    """The frames of one connection, from the first that can be decoded.
 
-    The time of a frame is that of its arrival, by a clock that never stands still or jumps: the stamps of streams do
-    both. A recording behind an address, which knows its length, keeps its own.
+    The time of a frame is its arrival by the monotonic clock, since time stamps of streams may stall or jump. A
+    recording behind an address, recognised by its known duration, keeps its own time stamps.
     """
     more: Any = {"options": live.options, "timeout": SILENCE, "metadata_errors": "replace"}
     with av.open(live.url, "r", format=live.format, **more) as container:
         stream = next(iter(container.streams.video), None)
         if stream is None:
             return
-        stream.thread_type = "SLICE"  # threads that share out frames hold some back
+        stream.thread_type = "SLICE"  # frame threading would delay frames
         stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
         flows, opened, rate = container.duration is None, False, stream_rate(stream)
         for packet in container.demux(stream):
             for frame in _intact(packet):
                 if not opened and frame is not None:
-                    # how fast a stream is that goes on without us, only time will tell
+                    # the rate that a live stream states is not reliable
                     shape = VideoFormat(frame.height, frame.width, None if flows else rate)
                     yield Opened(live.name, rate, flows, shape)
                     opened = True
@@ -280,20 +280,20 @@ class _Over(NamedTuple):
 
 
 class _Inbox:
-    """Hands items from the reader to the one who computes, in constant memory.
+    """A bounded queue from the reader thread to the consumer.
 
-    Where frames of a live source wait too long, all that wait make room for the newest. Other frames wait outside.
+    When it is full, a live source drops all waiting frames; for any other source, `put` blocks.
     """
 
     def __init__(self) -> None:
         self._items: deque[Item | _Over] = deque()
         self._changed = Condition()
         self._opened = Opened("", FRAME_RATE, live=True)
-        self._shots = 0  # how many of the items
+        self._shots = 0  # how many of the items are shots
         self._closed = False
 
     def put(self, item: Item | _Over) -> bool:
-        """False when nobody takes items any more."""
+        """Appends an item; False once the inbox is closed."""
         with self._changed:
             if isinstance(item, Opened):
                 self._opened = item
@@ -305,7 +305,7 @@ class _Inbox:
             return not self._closed
 
     def get(self, seconds: float) -> Item | _Over | None:
-        """The next item, or None after so many seconds without one."""
+        """The next item, or None after `seconds` without one."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._items, seconds):
                 return None
@@ -329,7 +329,7 @@ class _Inbox:
 
 
 def _emptied(items: Iterable[Item | _Over]) -> Iterator[Item | _Over]:
-    """What has happened, in its order, with the number of frames that stood between."""
+    """The items in order, with each run of frames replaced by one `Skipped`."""
     gone = 0
     for item in items:
         if isinstance(item, Shot | Skipped):
@@ -344,9 +344,9 @@ def _emptied(items: Iterable[Item | _Over]) -> Iterator[Item | _Over]:
 
 
 def _as_they_come(items: Iterator[Item], stop: Event) -> Iterator[Item]:
-    """What a thread reads, however long the one who takes it computes."""
+    """The items, read in a thread that does not wait for the consumer if the source is live."""
     inbox = _Inbox()
-    # A daemon, since a read that hangs would keep the interpreter from ending.
+    # A daemon, so that a read that hangs cannot keep the interpreter from ending.
     thread = Thread(target=_hand_over, args=(items, inbox), name="memae reader", daemon=True)
     del items  # the connection is closed by the thread that reads from it
     thread.start()
@@ -370,7 +370,7 @@ def _hand_over(items: Iterator[Item], inbox: _Inbox) -> None:
             if not inbox.put(item):
                 return
         inbox.put(_Over(None))
-    except BaseException as error:  # it is raised where the items are taken
+    except BaseException as error:  # raised again in the consumer
         inbox.put(_Over(error))
     finally:
         if isinstance(items, Generator):

@@ -1,4 +1,4 @@
-"""Files of tables, read again and again in constant memory."""
+"""Table files, read repeatedly in constant memory."""
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -14,23 +14,23 @@ from memae.data.csv_headers import check_header, check_width
 from memae.errors import MemaeError, SourceError, memory_guard
 
 TABLE_SUFFIXES = frozenset({".csv", ".parquet"})
-CHUNK = 65_536  # rows read at once, at most
+CHUNK = 65_536  # maximum number of rows read at once
 CELLS = 2**21  # values read at once, so that wide tables take no more memory than narrow ones
 
 Chunks = Callable[[], Iterator[pd.DataFrame]]
 
 
 def table_chunks(path: Path, rows: int = CHUNK, *, text: Iterable[str] | None = None) -> Chunks:
-    """A table file as something that can be read again and again, in constant memory; it is read ahead in a thread.
+    """A function that reads a table file in chunks, in constant memory; a thread prefetches the next chunks.
 
     Args:
         path: a .csv or .parquet file.
-        rows: rows at once; fewer where `CELLS` values are less.
-        text: names of the columns of a .csv file that are read literally, as categories; None looks for those that
-            hold text in the first rows. A cell is then the same category, whatever its neighbours are.
+        rows: maximum number of rows per chunk; fewer for wide tables, so that a chunk has about `CELLS` values at most.
+        text: columns of a .csv file that are read literally, as categories, so that the category of a cell does not
+            depend on its neighbours; None for those that hold text in the first rows.
 
     Raises:
-        SourceError: missing, unreadable, empty, or of another kind; see also `check_header`.
+        SourceError: the file is missing, unreadable, empty, or of another kind; see also `check_header`.
         ResourceError: out of memory.
     """
     if not path.is_file():
@@ -82,7 +82,7 @@ def _csv(path: Path, rows: int, text: set[str] | None) -> Iterator[pd.DataFrame]
 
 
 def _chunks(reader: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-    """What pandas reads, where rows longer than the header, which it would cut off with a warning, are an error."""
+    """Chunks from pandas; rows longer than the header, which pandas truncates with a warning, raise an error."""
     while True:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", category=ParserWarning)
@@ -96,11 +96,11 @@ def _parquet(path: Path, rows: int) -> Iterator[pd.DataFrame]:
     import pyarrow.parquet  # noqa: PLC0415 (only Parquet needs it)
 
     try:
-        # without a buffer size, Arrow reads all columns of a row group whole, however large it is
+        # without a buffer size, Arrow reads whole row groups, however large they are
         with pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=2**16) as file:
             check_width(path, file.metadata.num_columns)
             for batch in file.iter_batches(_rows_at_once(rows, file.metadata.num_columns)):
-                batch.validate(full=True)  # text may be no UTF-8, and indices of categories may lead nowhere
+                batch.validate(full=True)  # damaged text may not be UTF-8, and category codes may be out of range
                 yield batch.to_pandas(split_blocks=True, self_destruct=True)
     except (MemaeError, MemoryError):
         raise

@@ -19,18 +19,18 @@ from memae.typed import typed
 
 MAX_CATEGORIES = 100
 LIMIT = 8.0
-"""Deviations from the mean beyond which a number counts as so far."""
+"""Normalised numbers are clamped to ±`LIMIT` standard deviations."""
 LARGEST = 1e150
 UNSEEN = 10.0
-"""Deviations that a value which was never there counts; without it, it would be no more than a fraction of one."""
+"""z-score given to a category, or a missing value, never seen in training."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column of the user's table, as it was in training.
+    """One column of the user's table, with its statistics in training.
 
-    A number gives one feature and, if values were missing in training, a second one that is 1 where one is missing.
-    A category gives one feature a known value and a last one for any other, so that an unseen value can be told.
+    A number column gives one feature and, if values were missing in training, a second one that is 1 for a missing
+    value. A category column is one-hot encoded: one feature for each known value and a last one for all others.
     """
 
     name: str
@@ -41,8 +41,8 @@ class Column:
     most: float = 0.0
     missing: int = 0  # values missing in training
     categories: tuple[str, ...] = ()
-    shares: tuple[float, ...] = ()  # of the training rows: with each category and any other; with a missing number
-    rare: int = 0  # values in training that are too many to be categories of their own
+    shares: tuple[float, ...] = ()  # of training rows: with each category and any other, or with a missing number
+    rare: int = 0  # number of values in training beyond the `MAX_CATEGORIES` most frequent
 
     @property
     def width(self) -> int:
@@ -51,7 +51,7 @@ class Column:
 
     @property
     def constant(self) -> bool:
-        """Whether training showed a single value."""
+        """Whether the column had a single value in training."""
         return len(self.categories) <= 1 if self.kind == "category" else self.least == self.most and not self.missing
 
     def features(self) -> list[str]:
@@ -63,7 +63,7 @@ class Column:
 
 @dataclass(frozen=True)
 class TableEncoder:
-    """Turns rows of the user's table into features, always in the same way; it is plain data."""
+    """Encodes rows of the user's table as features; it is plain data."""
 
     columns: tuple[Column, ...]
 
@@ -84,7 +84,7 @@ class TableEncoder:
 
     @property
     def owner(self) -> NDArray[np.int64]:
-        """Position of the column that each feature comes from."""
+        """Index of the column that each feature comes from, `(width,)`."""
         return np.repeat(np.arange(len(self.columns)), [column.width for column in self.columns])
 
     def encode(self, frame: pd.DataFrame) -> Tensor:
@@ -93,57 +93,62 @@ class TableEncoder:
         The features may share memory with the table.
 
         Raises:
-            SchemaError: a column is missing, added, in another place or of another type.
+            SchemaError: a column is missing, added, in another order or of another type.
             InputError: a number is infinite.
         """
         self.check(frame)
         if self.width == len(self.columns) and not self.text:
             values = matrix(frame, [column.name for column in self.columns])
-            if finite(values):  # nothing is missing: a column is a feature
+            if finite(values):  # nothing is missing: each column is a feature
                 return torch.from_numpy(np.require(values, requirements=["C", "W"]))
         out = np.zeros((len(frame), self.width))
-        places = self.places
-        at = np.flatnonzero([column.kind == "number" for column in self.columns])
-        if len(at):
-            values = matrix(frame.iloc[:, at], [self.columns[number].name for number in at])
+        starts = self.places
+        numeric = np.flatnonzero([column.kind == "number" for column in self.columns])
+        if len(numeric):
+            values = matrix(frame.iloc[:, numeric], [self.columns[index].name for index in numeric])
             absent = np.isnan(values)
             if absent.any():
-                values = np.where(absent, [self.columns[number].mean for number in at], values)
-                marked = np.flatnonzero([self.columns[number].missing > 0 for number in at])
-                out[:, places[at[marked]] + 1] = absent[:, marked]
-            out[:, places[at] if len(at) < out.shape[1] else slice(None)] = values
-        for column, name, start in zip(self.columns, frame.columns, places, strict=True):
+                values = np.where(absent, [self.columns[index].mean for index in numeric], values)
+                flagged = np.flatnonzero([self.columns[index].missing > 0 for index in numeric])
+                out[:, starts[numeric[flagged]] + 1] = absent[:, flagged]
+            out[:, starts[numeric] if len(numeric) < out.shape[1] else slice(None)] = values
+        for column, name, start in zip(self.columns, frame.columns, starts, strict=True):
             if column.kind == "category":
-                known = {value: place for place, value in enumerate(column.categories)}
-                place = np.array([known.get(text, len(known)) for text in texts(frame[name])], dtype=np.int64)
-                out[np.arange(len(frame)), start + place] = 1.0
+                known = {value: index for index, value in enumerate(column.categories)}
+                codes = np.array([known.get(text, len(known)) for text in texts(frame[name])], dtype=np.int64)
+                out[np.arange(len(frame)), start + codes] = 1.0
         return torch.from_numpy(out)
 
     @property
     def places(self) -> NDArray[np.int64]:
-        """Position of each column's first feature."""
+        """Index of each column's first feature, `(columns,)`."""
         widths = [column.width for column in self.columns]
         return np.cumsum([0, *widths[:-1]], dtype=np.int64)
 
     def check(self, frame: pd.DataFrame) -> None:
-        """Compares the columns of `frame` with those of training."""
+        """Raises SchemaError unless `frame` has the columns of training, in the same order."""
         expected, got = [column.name for column in self.columns], [str(name) for name in frame.columns]
         if expected == got:
             return
         lost = [name for name in expected if name not in got]
         added = [name for name in got if name not in expected]
         if lost:
-            raise SchemaError(f"column{'s' * (len(lost) > 1)} {_listed(lost)} missing; the model was fitted with it")
+            columns, them = ("columns", "them") if len(lost) > 1 else ("column", "it")
+            raise SchemaError(f"{columns} {_listed(lost)} missing; the model was fitted with {them}")
         if added:
             raise SchemaError(
                 f"column{'s' * (len(added) > 1)} {_listed(added)} not known to the model; "
-                f"drop what it was not fitted with, or ignore it (--ignore {shlex.quote(added[0])}, in HTTP ?ignore=…)"
+                f"drop columns it was not fitted with, or ignore them (--ignore {shlex.quote(added[0])}, in HTTP "
+                "?ignore=…)"
             )
         raise SchemaError(f"columns are in another order; expected {_listed(expected)}, got {_listed(got)}")
 
     def novelties(self, frame: pd.DataFrame) -> dict[str, int]:
-        """Values that training never showed: unseen categories, and missing numbers where none were missing."""
-        found: dict[str, int] = {}
+        """Number of values in each column never seen in training: new categories, and missing numbers where none were.
+
+        Columns without any are left out.
+        """
+        counts: dict[str, int] = {}
         absent = frame.isna().to_numpy().sum(0)
         for column, name, missing in zip(self.columns, frame.columns, absent, strict=True):
             if column.kind == "category":
@@ -152,14 +157,14 @@ class TableEncoder:
             else:
                 count = 0 if column.missing else int(missing)
             if count:
-                found[column.name] = count
-        return found
+                counts[column.name] = count
+        return counts
 
     def center_and_scale(self, scaling: Literal["standard", "minmax"]) -> tuple[Tensor, Tensor]:
-        """What to subtract from the features and to divide them by `(width,)`, float64.
+        """Offset and divisor of each feature `(width,)`, float64.
 
-        They become mean 0 and deviation 1 ("standard") or range 0 to 1 ("minmax") over the training rows; a constant
-        one is only shifted. A category that was never seen lies `UNSEEN` deviations away.
+        They scale the training rows to mean 0 and standard deviation 1 ("standard") or to 0..1 ("minmax"); a constant
+        feature is only shifted. A category never seen in training lies `UNSEEN` standard deviations away.
         """
         standard = scaling == "standard"
         center, scale = [], []
@@ -173,7 +178,7 @@ class TableEncoder:
         return torch.tensor(center, dtype=torch.float64), torch.where(spread > 0, spread, 1.0)
 
     def report(self) -> list[str]:
-        """What a user should know of the columns, a sentence each."""
+        """Sentences that warn the user of unusual columns."""
         lines = []
         for column in self.columns:
             if column.constant:
@@ -181,7 +186,7 @@ class TableEncoder:
                     f"column {column.name!r} has a single value in training: any other will count as anomalous"
                 )
             if column.missing:
-                lines.append(f"column {column.name!r} misses {column.missing} values: filled with its mean and marked")
+                lines.append(f"column {column.name!r} misses {column.missing} values: filled with its mean and flagged")
             if column.rare:
                 lines.append(f"column {column.name!r}: only its {MAX_CATEGORIES} most frequent values are told apart")
         return lines
@@ -192,15 +197,15 @@ class TableEncoder:
 
     @classmethod
     def from_json(cls, data: list[dict[str, Any]]) -> "TableEncoder":
-        """The inverse of `as_json`; TypeError where it is something else."""
+        """The inverse of `as_json`; TypeError if the data does not fit."""
         return cls(typed(data, tuple[Column, ...]))
 
     @classmethod
     def fit(cls, chunks: Iterable[pd.DataFrame]) -> tuple["TableEncoder", int]:
-        """Learns the columns of a table in one pass over its chunks; also gives the number of rows.
+        """The encoder of a table, from one pass over its chunks, and the number of its rows.
 
         Raises:
-            InputError: no rows, a column with no value at all, or an infinite number.
+            InputError: the table has no rows, a column with no value at all, or an infinite number.
         """
         tallies: dict[str, _Tally] = {}
         rows = 0
@@ -229,7 +234,7 @@ class _Tally:
 
     def add(self, series: "pd.Series[Any]") -> None:
         if self.kind == "number" and self.count == 0 and self.missing and kind_of(series) == "category":
-            self.kind, self.seen[""], self.missing = "category", self.missing, 0  # so far all values were missing
+            self.kind, self.seen[""], self.missing = "category", self.missing, 0  # all values so far were missing
         if self.kind == "category":
             for text, count in Counter(texts(series)).items():
                 self.seen[text] = self.seen.get(text, 0) + count
@@ -246,7 +251,7 @@ class _Tally:
                 f"column {self.name!r} holds numbers beyond ±{LARGEST:g}, whose squares are infinite; "
                 "correct or leave them out, or rescale the column"
             )
-        # Chan et al.'s update: mean and squared deviations of two parts give those of the whole, without cancellation.
+        # Chan et al.'s update merges means and squared deviations of two parts without cancellation.
         count, mean = len(values), float(values.mean())
         delta, total = mean - self.mean, self.count + count
         deviation = values - mean
@@ -276,18 +281,14 @@ class _Tally:
 
 
 def check_unique(frame: pd.DataFrame) -> None:
-    """Refuses a table in which two columns have one name, as text.
-
-    Raises:
-        InputError: they do.
-    """
+    """Raises InputError if two columns have the same name, as text."""
     names = frame.columns.map(str)
     if not names.is_unique:
-        raise InputError(f"two columns have the same name, {names[names.duplicated()][0]!r}; give each its own")
+        raise InputError(f"two columns have the same name, {names[names.duplicated()][0]!r}; rename one of them")
 
 
 def _flag_scale(share: float) -> float:
-    """Deviation of a feature that is 1 in this share of the rows, and else 0; small where it always was the same."""
+    """Standard deviation of a feature that is 1 in this share of the rows, else 0; 1 / `UNSEEN` if it is constant."""
     return math.sqrt(share * (1 - share)) or 1 / UNSEEN
 
 
@@ -297,10 +298,10 @@ def _listed(names: list[str]) -> str:
 
 
 def frame_of_array(X: object) -> pd.DataFrame:
-    """A DataFrame as it is, or an array `(n, d)` with columns named x0, x1, ...
+    """A DataFrame unchanged, or an array `(n, d)` as one with columns x0, x1, ...
 
     Raises:
-        InputError: not a table of two dimensions.
+        InputError: the array does not have two dimensions.
     """
     if isinstance(X, pd.DataFrame):
         return X
@@ -310,14 +311,14 @@ def frame_of_array(X: object) -> pd.DataFrame:
             f"Expected 2D array, got {array.ndim}D array instead: a table must be (rows, columns); "
             f"got shape {array.shape}. Reshape your data: X.reshape(1, -1) for one row, X.reshape(-1, 1) for one column"
         )
-    return pd.DataFrame(array, columns=[f"x{place}" for place in range(array.shape[1])], copy=False)
+    return pd.DataFrame(array, columns=[f"x{index}" for index in range(array.shape[1])], copy=False)
 
 
 def without(frame: pd.DataFrame, ignore: Iterable[str], *, strict: bool) -> pd.DataFrame:
-    """A table without the columns `ignore`; if strict, they must be there.
+    """A table without the columns `ignore`.
 
     Raises:
-        SchemaError: one is not.
+        SchemaError: one of them does not exist, and `strict` is set.
     """
     names = [str(name) for name in frame.columns]
     absent = [name for name in ignore if name not in names]
@@ -328,5 +329,5 @@ def without(frame: pd.DataFrame, ignore: Iterable[str], *, strict: bool) -> pd.D
 
 
 def trimmed(frame: pd.DataFrame, ignore: Sequence[str], known: Sequence[str]) -> pd.DataFrame:
-    """A table without the columns that are ignored now, which must be there, and those that training did without."""
+    """A table without the columns `ignore`, which must exist, and the columns `known`, which training ignored."""
     return without(without(frame, ignore, strict=True), known, strict=False)

@@ -1,4 +1,4 @@
-"""Videos: files, folders of frames and arrays as frames in grey levels 0..255, and clips of them."""
+"""Videos: files, folders of frames and arrays as frames in grey levels 0..255."""
 
 import os
 import re
@@ -18,12 +18,12 @@ from memae.data.samples import digest
 from memae.errors import InputError, MemaeWarning, SourceError, memory_guard
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"})
-FRAME_RATE = 25.0  # frames a second, for folders of frames and arrays, which do not tell
+FRAME_RATE = 25.0  # frames a second of sources without a rate: folders of frames and arrays
 MAX_PIXELS = 2**26  # of a frame, twice those of 8K; decoders hold several
 BLOCK_BYTES = 2**27  # of frames read at once, so that large ones take no more memory than small ones
 
 Blocks = Iterable[tuple[Tensor, Tensor]]
-"""Consecutive frames `(k, c, h, w)` and their times `(k,)`, once."""
+"""Consecutive frames `(k, c, h, w)` and their times `(k,)`; can be iterated once."""
 
 
 class Video(NamedTuple):
@@ -31,8 +31,8 @@ class Video(NamedTuple):
 
     Attributes:
         name: the path as given, or the position in a list of arrays.
-        frames: (t, c, h, w) uint8, or float32 when the source has more than 8 bits.
-        times: (t,) float64 seconds; for folders of frames and arrays index / `FRAME_RATE` (25 a second).
+        frames: (t, c, h, w) uint8, or float32 if the source has more than 8 bits.
+        times: (t,) float64 seconds; index / `FRAME_RATE` for folders of frames and arrays.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Video(NamedTuple):
 
 
 def is_video(path: Path) -> bool:
-    """Whether the name of `path` ends like a video.
+    """Whether `path` has the file ending of a video.
 
     >>> is_video(Path("a.MP4")), is_video(Path("a.png"))
     (True, False)
@@ -52,11 +52,11 @@ def is_video(path: Path) -> bool:
 def find_videos(source: Path) -> list[Path]:
     """The videos of `source`: video files, and folders with frames (images) directly inside, in natural order.
 
-    `source` may be a video file, a folder of frames, or a folder of any depth that holds several of either.
-    Hidden entries and folders ending in `_gt` (labels) are passed over.
+    `source` may be a video file, a folder of frames, or a folder that holds several of either at any depth.
+    Hidden entries and folders ending in `_gt` (labels) are skipped.
 
     Raises:
-        SourceError: nothing is there, no video, or frames lie beside videos.
+        SourceError: `source` does not exist, is or holds no video, or frames lie beside videos.
     """
     expected = "files ending in " + ", ".join(sorted(VIDEO_SUFFIXES)) + " or folders of images"
     if source.is_dir():
@@ -71,7 +71,7 @@ def find_videos(source: Path) -> list[Path]:
 
 
 def _videos_below(folder: Path, above: tuple[str, ...]) -> Iterator[Path]:
-    """Videos at any depth; `above` are the real paths of the folders passed, against loops of links."""
+    """Videos at any depth; `above` holds the real paths of the parent folders, to stop at loops of links."""
     real = os.path.realpath(folder)
     if real in above:
         return
@@ -97,14 +97,14 @@ def frame_blocks(
         path: a video file or a folder of frames, which are taken in natural order.
         channels: 1 for grey (luma, full range), 3 for RGB.
         size: height and width to scale to; None for the size of the video.
-        block: frames at a time, fewer where `BLOCK_BYTES` are less; the last block may be shorter.
+        block: frames per block, fewer if they exceed `BLOCK_BYTES`; the last block may be shorter.
 
     Yields:
-        Frames (k, c, h, w), uint8, or float32 when grey or RGB is stored with more than 8 bits, and their
-        times (k,) in seconds from the first frame, as the file tells them.
+        Frames (k, c, h, w), uint8, or float32 if grey or RGB is stored with more than 8 bits, and their
+        times (k,) in seconds from the first frame, as stated in the file.
 
     Raises:
-        SourceError: no video, no frame, a damaged or missing part, or frames of several sizes.
+        SourceError: the path is not a video, has no frames, a damaged or missing part, or frames of several sizes.
     """
     pixels.check_channels(channels)
     first: Tensor | None = None
@@ -116,7 +116,7 @@ def frame_blocks(
         if first is None:
             first, begin = frame, time
         if frame.shape != first.shape:
-            sizes = f"{_by(frame)} pixels (h x w) and those before {_by(first)}"
+            sizes = f"{_by(frame)} pixels (h x w) and earlier ones {_by(first)}"
             raise SourceError(f"{path}: frame {number} has {sizes}; split or scale the video to a single size")
         with memory_guard("scale the video down, or give the model a smaller --size"):
             frames.append((frame if size is None else pixels.resize(frame, size)).to(first.dtype))
@@ -133,7 +133,7 @@ def frame_blocks(
 
 
 def _to_damage(frames: Iterator[tuple[Tensor, float]], damage: list[SourceError]) -> Iterator[tuple[Tensor, float]]:
-    """Frames up to where they cannot be read, which `damage` receives: those before are to come before the error."""
+    """Frames up to the first that cannot be read; `damage` receives its error, to be raised after these frames."""
     try:
         yield from frames
     except SourceError as error:
@@ -150,7 +150,7 @@ def frame_files(folder: Path) -> list[Path]:
 
 
 def _folder(path: Path, channels: int) -> Iterator[tuple[Tensor, float]]:
-    """Frames of a folder with their times; all are float32 when any of them has 16 bits."""
+    """Frames of a folder with their times; all are float32 if any of them has 16 bits."""
     files = frame_files(path)
     deep = any(pixels.header(file).deep for file in files)
     for number, file in enumerate(files):
@@ -164,7 +164,7 @@ def _file(path: Path, channels: int) -> Iterator[tuple[Tensor, float]]:
 
 
 def decoded(path: Path) -> Iterator[tuple[av.VideoFrame, float]]:
-    """Frames of a video file as FFmpeg has them, with their times in seconds; its errors become one sentence."""
+    """Frames of a video file as FFmpeg decodes them, with their times in seconds; its errors become SourceErrors."""
     pixels.check_readable(path)
     number, end, promised = 0, 0.0, 0.0
     try:
@@ -172,9 +172,9 @@ def decoded(path: Path) -> Iterator[tuple[av.VideoFrame, float]]:
         with av.open(f"file:{path}", "r", metadata_errors="replace") as container:
             stream = _stream(container, path)
             stream.thread_type = "AUTO"
-            # do not paint over damaged parts, nor take memory for what a damaged header claims later on
+            # do not conceal damaged parts, nor allocate memory for a size that a later damaged header claims
             stream.codec_context.options = {"err_detect": "explode", "max_pixels": str(MAX_PIXELS)}
-            rate = float(stream.average_rate or FRAME_RATE)  # of a high-speed camera, thousands
+            rate = float(stream.average_rate or FRAME_RATE)  # thousands for a high-speed camera
             promised = _promised(container.format.name, stream, rate)
             for frame in container.decode(stream):
                 if frame.is_corrupt:
@@ -189,15 +189,15 @@ def decoded(path: Path) -> Iterator[tuple[av.VideoFrame, float]]:
 
 
 def _stream(container: Any, path: Path) -> Any:
-    """The first video stream, of a container that is what the name of the file says."""
+    """The first video stream; raises SourceError if it cannot be decoded, or the container's header is damaged."""
     stream = next((stream for stream in container.streams.video if stream.codec_context), None)
     if stream is None:
         raise SourceError(f"{path} has no video stream that can be decoded; convert it to H.264")
     height, width = stream.codec_context.height, stream.codec_context.width
     if height * width > MAX_PIXELS:
-        told = f"{path} has frames of {height} x {width} pixels (h x w), over the limit of {MAX_PIXELS:,} pixels"
-        raise SourceError(f"{told}; scale it down")
-    # with its header destroyed, FFmpeg takes a container for a bare stream and loses frames without a word
+        message = f"{path} has frames of {height} x {width} pixels (h x w), over the limit of {MAX_PIXELS:,} pixels"
+        raise SourceError(f"{message}; scale it down")
+    # FFmpeg takes a container without a readable header for a bare stream, and silently loses frames
     bare = container.format.flags & Flags.no_timestamps.value
     if bare and path.suffix.lower() not in (".mpg", ".mpeg", ".m4v"):
         raise _damaged(path, 0, 0.0, f"it is a bare {container.format.name} stream")
@@ -206,14 +206,14 @@ def _stream(container: Any, path: Path) -> Any:
 
 def _damaged(path: Path, number: int, seconds: float, reason: str) -> SourceError:
     if not number:
-        told = f"{path} cannot be read as a video ({reason}); it is damaged, cut off or of another kind"
-        return SourceError(f"{told}: copy or record it again")
-    told = f"{path} can be read for {number} frames ({seconds:.2f} s) and no further ({reason})"
-    return SourceError(f"{told}; cut or re-encode it, for instance `ffmpeg -i {path} -c:v libx264 fixed.mp4`")
+        message = f"{path} cannot be read as a video ({reason}); it is damaged, cut off or of another kind"
+        return SourceError(f"{message}: copy or record it again")
+    message = f"{path} can be read for {number} frames ({seconds:.2f} s) and no further ({reason})"
+    return SourceError(f"{message}; cut or re-encode it, for instance `ffmpeg -i {path} -c:v libx264 fixed.mp4`")
 
 
 def _promised(container: str, stream: Any, rate: float) -> float:
-    """Seconds that the header promises, where a cut-off file would otherwise end as if complete."""
+    """Duration in seconds that the header states, by which a cut-off file is recognised; 0 if it states none."""
     tag = re.fullmatch(r"(\d+):(\d+):(\d+\.?\d*)", stream.metadata.get("DURATION", ""))
     if tag:  # Matroska
         return int(tag[1]) * 3600 + int(tag[2]) * 60 + float(tag[3])
@@ -226,7 +226,7 @@ def _duration(frame: av.VideoFrame, rate: float) -> float:
 
 
 def frame_pixels(frame: av.VideoFrame, channels: int) -> Tensor:
-    """(c, h, w) of a decoded frame; grey of RGB as for images, grey of YUV is its luma in full range."""
+    """Pixels (c, h, w) of a decoded frame; grey from RGB as for images, grey from YUV is its luma in full range."""
     kind = frame.format
     deep = kind.components[0].bits > 8 and (kind.is_rgb or kind.name.startswith("gray"))
     colour = channels == 3 or kind.is_rgb or kind.name == "pal8"
@@ -243,15 +243,15 @@ def read_video(path: Path, *, channels: int = 1, size: tuple[int, int] | None = 
 
 
 def joined(name: str, blocks: Blocks) -> Video:
-    """A whole video of its blocks of frames and times. Warns when its frame rate varies."""
+    """A whole video from its blocks of frames and times. Warns if its frame rate varies."""
     frames, parts = zip(*blocks, strict=True)
     times = torch.cat(parts)
     steps = times.diff()
     # containers round times, often to 1 ms
     if len(steps) and (steps - steps.median()).abs().max() > 0.1 * steps.median() + 0.001:
-        told = f"frames follow each other after {steps.min():.3f} to {steps.max():.3f} s"
-        advice = "clips take them as evenly spaced; re-encode at a constant rate if that matters"
-        warnings.warn(f"{name} has a variable frame rate ({told}); {advice}", MemaeWarning, stacklevel=2)
+        intervals = f"frames follow each other after {steps.min():.3f} to {steps.max():.3f} s"
+        advice = "clips treat them as evenly spaced; re-encode at a constant rate if that matters"
+        warnings.warn(f"{name} has a variable frame rate ({intervals}); {advice}", MemaeWarning, stacklevel=2)
     return Video(name, frames[0] if len(frames) == 1 else torch.cat(frames), times)
 
 
@@ -261,7 +261,7 @@ def read_videos(parts: Iterable[tuple[str, Blocks]], most: float) -> tuple[list[
     Args:
         parts: name and blocks of each video.
         most: bytes that all frames may take together. If they take more, all are tensors on torch's device "meta",
-            which have a shape and no content: to be decoded again and again, in constant memory.
+            which have a shape but no content; such videos are decoded again for each pass, in constant memory.
     """
     videos: list[Video] = []
 
@@ -285,7 +285,7 @@ def read_videos(parts: Iterable[tuple[str, Blocks]], most: float) -> tuple[list[
 
 
 def between(blocks: Blocks, start: int, stop: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """The frames `start` to `stop` (excluded) of a video, and their times; what comes later is not decoded."""
+    """Frames `start` to `stop` (exclusive) of a video, and their times; later frames are not decoded."""
     first = 0
     for frames, times in blocks:
         part = slice(max(start - first, 0), stop - first)
@@ -300,7 +300,7 @@ def videos_of_array(X: Any) -> list[Video]:
     """Videos "0", "1", ... of one array (t, h, w), (t, c, h, w) or (t, h, w, c) with c 1 or 3, or of a list of them.
 
     Raises:
-        InputError: another shape or type, or values that are not finite.
+        InputError: an array has another shape or type, or values that are not finite.
 
     >>> [video.frames.shape for video in videos_of_array(np.zeros((40, 8, 9)))]
     [torch.Size([40, 1, 8, 9])]

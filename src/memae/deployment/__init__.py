@@ -1,4 +1,4 @@
-"""A fitted detector as a file that runs without memae and torch: ONNX or OpenVINO, from raw samples to p-values."""
+"""Exports a fitted detector to a file that runs without memae and torch: ONNX or OpenVINO, from samples to p-values."""
 
 import copy
 from collections.abc import Iterator
@@ -22,33 +22,33 @@ from memae.scoring import Scorer, decoded_items
 __all__ = ["Description", "Differences", "Exported", "export"]
 
 SAMPLES = 16
-"""Of each sort that a graph is checked on: enough for all sizes of a batch that are tried."""
+"""Samples of each sort that a graph is checked on, enough for all batch sizes that are tried."""
 
 
 class Exported(NamedTuple):
-    """What was written."""
+    """The result of an export."""
 
     description: Description
-    differences: Differences  # from torch, on all samples that were tried
+    differences: Differences  # from torch, over all samples that were tried
 
 
 def export(detector: Estimator, path: str | Path, *, check: Any = None) -> Exported:
-    """Writes a fitted detector as one graph, if its answers are those of torch.
+    """Writes a fitted detector as one graph, if its outputs agree with those of torch.
 
-    Its input "raw" are samples `(batch, *shape)` of any number: rows as numbers, as `TabularMemAE.encode` and the
-    file's own `Description` make them; pixels in the unit of training, of the model's size; or clips of them. Its
-    outputs are "score" and "p_value" `(batch,)`, "is_anomaly" `(batch,)` and "error_map", as `Scorer` has them.
+    The input "raw" is a batch of samples `(batch, *shape)`: rows as numbers, encoded as by `TabularMemAE.encode` and
+    described in the file's `Description`; pixels in the unit of training, of the model's size; or clips of them. The
+    outputs are "score", "p_value" and "is_anomaly" `(batch,)`, and "error_map", as in `Scorer`.
 
     Args:
-        detector: fitted.
-        path: of the file, .onnx, or .xml for OpenVINO, whose weights become a .bin beside it.
-        check: more samples to compare on, anything that `anomaly_score` takes; besides those that are generated, and
-            those that the model keeps.
+        detector: a fitted detector.
+        path: the file, .onnx, or .xml for OpenVINO, whose weights go into a .bin file beside it.
+        check: further samples to compare on, anything that `anomaly_score` takes; generated samples and those kept in
+            the model are always compared.
 
     Raises:
-        OptionError: another ending, or scores that differ by more than 1e-5; nothing is written.
+        OptionError: the path has another ending, or an output differs by more than 1e-5; nothing is written.
         MissingExtraError: the extra "engines" is not installed.
-        OutputError: it cannot be written; a file that was there stays.
+        OutputError: the file cannot be written; an existing one is kept.
     """
     path = Path(path)
     form = _form(path)
@@ -77,13 +77,13 @@ def _form(path: Path) -> type[OnnxFile] | type[OpenVinoFiles]:
 
 
 def _alone(scorer: Scorer) -> Scorer:
-    """A copy on the CPU that torch computes."""
+    """A copy on the CPU that computes with torch."""
     return copy.deepcopy(scorer.replaced(network=None)).cpu().eval()
 
 
 @torch.no_grad()
 def _samples(scorer: Scorer, shape: tuple[int, ...]) -> Iterator[Tensor]:
-    """Raw samples that a model has: generated ones, decoded items, and the samples of training that it keeps."""
+    """Raw samples to compare on: generated ones, decoded items, and the training samples kept in the model."""
     yield from specimens(scorer, shape, SAMPLES)
     if scorer.model.memory is not None and scorer.model.code_shape is not None:
         yield decoded_items(scorer)[:SAMPLES]
@@ -99,6 +99,6 @@ def _judge(differences: Differences, path: Path, description: Description, where
     if path.suffix == ".xml" and description.dtype == "float64":
         advice = "OpenVINO computes in float32 and tables are scored in float64: export to .onnx, for ONNX Runtime"
     raise OptionError(
-        f"{path} is not written: its {name} would differ by {most:.1g} from that of torch{where}, more than "
+        f"{path} is not written: its {name} would differ from that of torch by {most:.1g}{where}, more than "
         f"{TOLERANCE:g}; {advice}"
     )

@@ -1,4 +1,4 @@
-"""Whether a graph answers as torch does."""
+"""Compares the outputs of an exported graph with those of torch."""
 
 import copy
 from collections.abc import Iterable, Iterator
@@ -14,27 +14,27 @@ from memae.engines.runtimes import TOLERANCE, Run, sizes
 from memae.scoring import Scorer, Scores
 
 ENDS = (1, 3, 10)
-"""Where a batch is cut: 1, 2, 7 and the other samples are given at once."""
+"""Where a batch is split: the graph gets 1, 2, 7 and all other samples at once."""
 
 
 class Differences(NamedTuple):
-    """How far the answers of a graph lie from those of torch, at most, and over how many samples."""
+    """The largest differences between the outputs of a graph and those of torch, over all samples."""
 
-    score: float  # over the score; see `sizes`
-    p_value: float  # from what it is for scores that differ by `TOLERANCE`
-    is_anomaly: float  # infinite where the alarm of a score that is not as near as that to the threshold is another
-    error_map: float  # of an element's deviation, over the largest in its map, or over 1, the range of pixels; places
-    samples: int
+    score: float  # relative to the score; see `sizes`
+    p_value: float  # distance to the range of p-values of scores that differ by at most `TOLERANCE`
+    is_anomaly: float  # infinite if a flag differs though the score is further than `TOLERANCE` from the threshold
+    error_map: float  # of an element's deviation, relative to the largest of its map or to 1, the range of pixels
+    samples: int  # number of samples
 
     @property
     def worst(self) -> tuple[str, float]:
-        """The answer that differs most, and by how much."""
+        """The output that differs most, and by how much."""
         return max(zip(ANSWERS, self[:4], strict=True), key=lambda each: each[1])
 
 
 @torch.no_grad()
 def compare(scorer: Scorer, run: Run, batches: Iterable[Tensor]) -> Differences:
-    """Holds a graph against the scorer that it is made of, on raw samples, given 1, 2, 7 and more at once."""
+    """Compares a graph with the scorer it was made from on raw samples, in batches of 1, 2, 7 and more."""
     worst, samples = np.zeros(len(ANSWERS)), 0
     for part in batched((batch.to(scorer.scaling.center) for batch in batches), max(scorer.chunk, 2 * ENDS[-1])):
         expected = Scores(*map(torch.cat, zip(*scorer.batched([part]), strict=True)))
@@ -63,10 +63,10 @@ def _differences(
     margin = TOLERANCE * size
     least, most = calibration.p_value(exact + margin), calibration.p_value(exact - margin)
     yield _most(torch.maximum(least - p_value, p_value - most).clamp_min(0))
-    beside = exact - calibration.threshold()
-    wrong = (is_anomaly != (beside > 0)) & (beside.abs() > margin)
+    excess = exact - calibration.threshold()
+    wrong = (is_anomaly != (excess > 0)) & (excess.abs() > margin)
     yield _most(torch.where(wrong, torch.inf, 0.0))
-    # of a small difference few digits are left in its square
+    # compares deviations, not their squares, which lose digits
     maps = [(scorer.deviations(expected.error_map), scorer.deviations(error_map))]
     if places is not None:
         maps.append((scorer.positions(expected.measures), places))
@@ -78,15 +78,15 @@ def _of_maps(true: Tensor, found: Tensor) -> Tensor:
 
 
 def _most(differences: Tensor) -> float:
-    """The largest; not a number is infinitely far."""
+    """The largest difference; NaN counts as infinite."""
     return float(differences.nan_to_num(torch.inf, torch.inf).max())
 
 
 def undecided(scorer: Scorer) -> Scorer | None:
-    """A copy whose addressing weights are all λ = 1/N to the last bit, for every sample; None without a memory.
+    """A copy whose addressing weights all equal λ = 1/N exactly, for every sample; None without a memory.
 
-    The last layer of its encoder gives 0, which no item is more similar to than another. Whether a weight of exactly λ
-    survives is where an ε that is lost becomes 0 / 0.
+    The last layer of its encoder is zeroed, so that all items are equally similar. At a weight of exactly λ, an engine
+    that drops the ε of the shrinkage computes 0 / 0.
     """
     if scorer.model.memory is None:
         return None

@@ -1,4 +1,4 @@
-"""What a program must know to use an exported detector, as JSON inside the file."""
+"""The description of an exported detector: what a program must know to use it, as JSON inside the file."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -15,18 +15,18 @@ FORMAT = 1
 class Description:
     """An exported detector, as data."""
 
-    memae: str  # version that wrote it
+    memae: str  # version of memae that wrote it
     kind: str  # table, image or video
     shape: tuple[int, ...]  # of one raw sample: (width,), (c, h, w) or (c, t, h, w)
     dtype: str  # of raw samples
     threshold: float  # scores above it are flagged
-    false_alarm_rate: float  # share of normal samples that this flags
-    held_out: int  # scores of normal samples that p-values count; of video, of frames
-    unit: str = "numbers"  # what pixels are: "grey levels" from 0 to 255, or numbers as in training
-    columns: tuple[Place, ...] = ()  # of tables
-    score_step: int = 1  # of video: frames from one clip to the next
-    smooth: int = 1  # of video: frames whose mean score a frame gets
-    held_out_scores: tuple[float, ...] = ()  # of video, where scores of frames are made outside of the graph
+    false_alarm_rate: float  # share of normal samples above the threshold
+    held_out: int  # number of held-out scores behind p-values; for video, of frames
+    unit: str = "numbers"  # of pixels: "grey levels" from 0 to 255, or numbers as in training
+    columns: tuple[Place, ...] = ()  # for tables
+    score_step: int = 1  # for video: frames from one clip to the next
+    smooth: int = 1  # for video: number of frames over which scores are averaged
+    held_out_scores: tuple[float, ...] = ()  # for video, whose frame scores are computed outside of the graph
     format: int = FORMAT
 
     def as_json(self) -> str:

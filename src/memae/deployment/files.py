@@ -1,4 +1,4 @@
-"""The two forms in which a detector is exported: bytes that run, and that are written whole."""
+"""The two formats of an exported detector: in memory they can be run, and written completely or not at all."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from memae.engines.runtimes import Run, openvino_core, required, with_onnxruntim
 from memae.files import replacing
 
 ABOUT = "memae"
-"""Name of the description among an ONNX file's properties, and in the `rt_info` of OpenVINO."""
+"""Key of the description in the metadata of an ONNX file and in OpenVINO's `rt_info`."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class OnnxFile:
         return cls(model.SerializeToString())
 
     def started(self) -> Run:
-        """ONNX Runtime, with it."""
+        """The graph in ONNX Runtime."""
         return with_onnxruntime(self.content)
 
     def write(self, path: Path) -> None:
-        """Writes it."""
+        """Writes the file."""
         with replacing(path) as temporary:
             temporary.write_bytes(self.content)
 
@@ -45,21 +45,24 @@ class OpenVinoFiles:
 
     @classmethod
     def of(cls, graph: bytes, about: str) -> Self:
-        """An ONNX graph with a description, converted."""
+        """An ONNX graph with a description, converted to OpenVINO's format."""
         openvino = required("openvino")
         model = openvino_core().read_model(graph)
         model.set_rt_info(about, ABOUT)
-        with TemporaryDirectory() as folder:  # it writes to files alone
+        with TemporaryDirectory() as folder:  # OpenVINO can only write to files
             path = Path(folder) / "model.xml"
             openvino.serialize(model, path)
             return cls(path.read_bytes(), path.with_suffix(".bin").read_bytes())
 
     def started(self) -> Run:
-        """OpenVINO, with it."""
+        """The graph in OpenVINO."""
         return with_openvino(self.graph, self.weights)
 
     def write(self, path: Path) -> None:
-        """Writes both, the .bin beside `path`. The old .xml goes first: with other weights it would run, and lie."""
+        """Writes both, the .bin beside `path`.
+
+        An old .xml is deleted first: with new weights it would run and give wrong scores.
+        """
         with replacing(path) as graph, replacing(path.with_suffix(".bin")) as weights:
             graph.write_bytes(self.graph)
             weights.write_bytes(self.weights)

@@ -22,14 +22,14 @@ from memae.scoring.calibration import Calibration
 
 @dataclass(frozen=True)
 class Place:
-    """Where a column of the user's table lies in a row of numbers."""
+    """How a column of the user's table is encoded in a row of numbers."""
 
     name: str
     kind: str  # number or category
-    at: int  # position of its first number
-    fill: float | None = None  # of a number: what stands for a missing one
-    marked: bool = False  # whether the next position is 1 where one is missing, else 0
-    categories: tuple[str, ...] = ()  # each has a position, 1 or 0, and after them any other value; missing is ""
+    at: int  # index of its first number
+    fill: float | None = None  # of a number column: the number for a missing value
+    marked: bool = False  # whether the number at index `at` + 1 is 1 for a missing value, else 0
+    categories: tuple[str, ...] = ()  # one-hot in this order, followed by one for any other value; missing is ""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""Scores and the reasons for them as one HTML page for people who have never heard of an autoencoder.
+"""Scores and explanations as one HTML page for people who have never heard of an autoencoder.
 
-The page opens offline: nothing in it comes from elsewhere, and no script runs. It is made in one pass over the source
-in constant memory, and a second one up to the highest samples, to explain them.
+The page is self-contained and has no scripts, so it opens offline. It is made in constant memory: a first pass over
+the source scores all samples, and a second one, which ends at the last sample to explain, explains the highest.
 """
 
 from collections.abc import Sequence
@@ -35,22 +35,25 @@ def write(
     model: str | Path | None = None,
     command: str | None = None,
 ) -> Survey:
-    """Writes a report on all samples of a source; gives what was found.
+    """Writes a report on all samples of a source.
 
     Args:
-        detector: fitted.
+        detector: a fitted detector.
         source: a file or folder, as for `anomaly_score`.
-        output: the page, which appears whole or not at all.
-        top: samples to explain.
+        output: the page; it is written completely or not at all.
+        top: number of samples to explain.
         ignore: columns of a table that the model was not fitted with.
-        title: of the page.
-        model: file of the detector, to be told with its checksum.
-        command: that made the report, to be told.
+        title: title of the page.
+        model: file of the detector, shown on the page with its checksum.
+        command: command that made the report, shown on the page.
+
+    Returns:
+        The data of the report.
 
     Raises:
         InputError: the source cannot be read or scored.
         OptionError: see `survey`.
-        OutputError: the page cannot be written; a file that was there stays.
+        OutputError: the page cannot be written; an existing file is kept.
     """
     source = Path(source)
     found = survey(detector, source, top, ignore)
@@ -62,7 +65,7 @@ def write(
 
 
 def drawn(detector: Estimator, found: Survey, origin: Origin, title: str) -> Html:
-    """The page."""
+    """The page as HTML."""
     words = detector.kind_.words
     sections = _sections(detector, found, origin, words)
     lead = f"What a model that has learned from normal {words.many} alone finds unlike them in {origin.source.name}."
@@ -72,7 +75,7 @@ def drawn(detector: Estimator, found: Survey, origin: Origin, title: str) -> Htm
 
 
 def _sections(detector: Estimator, found: Survey, origin: Origin, words: Words) -> dict[str, Html]:
-    """The sections by their short names, in their order."""
+    """The sections by their short names, in the order of the page."""
     calibration, films, root = detector.calibration_, found.films, root_of(origin.source)
     sections = {"summary": summary(found, calibration, words), "scores": scores(found, calibration, words)}
     if films is not None:

@@ -1,4 +1,4 @@
-"""The section on the memory: what its items stand for, and how much each is used."""
+"""The section on the memory: what its items represent, and how much each is used."""
 
 import pandas as pd
 import torch
@@ -15,15 +15,15 @@ from memae.report.words import cut, share, value
 from memae.scoring import Scorer, decoded_items
 
 TILES, MORE = 24, 96
-"""Items that are pictured at once, and that are unfolded."""
+"""Number of items pictured at once, and number of further items that can be unfolded."""
 ROWS, COLUMNS = 8, 30
-"""Items of a table, and columns of it, that are shown."""
+"""Maximum numbers of items and of columns shown for a table model."""
 USES = 120
-"""Items in the chart of uses."""
+"""Maximum number of items in the chart of uses."""
 
 
 def atlas(detector: Estimator, words: Words) -> Html:
-    """The section; says so where there is no memory."""
+    """The section, also for a model without a memory."""
     title, memory = "What the model remembers", detector.scorer_.model.memory
     if memory is None:
         return heading(title, "Nothing: this model has no memory. It is a plain autoencoder.")
@@ -32,8 +32,9 @@ def atlas(detector: Estimator, words: Words) -> Html:
     whole = detector.scorer_.model.code_shape is not None
     holds = f"typical {words.many}" if whole else f"typical places in {words.many}"
     lead = (
-        f"The memory holds {len(use):,} items, {holds} that formed in training. What cannot be put together from the "
-        "few that resemble it is unlike normal. What you see here and would not call normal was in the training data."
+        f"The memory holds {len(use):,} items, {holds} that formed in training. A sample that cannot be put together "
+        "from the few items that resemble it is unusual. If an item looks abnormal to you, the training data held "
+        "something abnormal."
     )
     parts = [heading(title, lead), _uses(use[order].tolist(), words)]
     shown = order[:ROWS].tolist()
@@ -44,25 +45,23 @@ def atlas(detector: Estimator, words: Words) -> Html:
     elif whole or detector.examples_ is not None:
         parts.append(_tiles(detector.scorer_, detector.examples_, use, order.tolist(), whole=whole))
     else:
-        told = "This model keeps no pictures of the training (keep_examples), so that its items cannot be shown."
-        parts.append(tag("p", told, class_="soft"))
+        note = "This model keeps no pictures of training samples (keep_examples), so its items cannot be shown."
+        parts.append(tag("p", note, class_="soft"))
     return joined(parts)
 
 
 def _uses(use: list[float], words: Words) -> Html:
-    """How much each item is used, the busiest first."""
+    """A chart of how much each item is used, the most used first."""
     shown = use[:USES]
     bars = [
-        Bar(
-            place / len(shown), (place + 1) / len(shown), each / (use[0] or 1.0), False, f"{share(each)} of the answers"
-        )
-        for place, each in enumerate(shown)
+        Bar(rank / len(shown), (rank + 1) / len(shown), each / (use[0] or 1.0), False, f"{share(each)} of the answers")
+        for rank, each in enumerate(shown)
     ]
     ticks = [Tick(0.0, f"busiest: {share(use[0])}"), Tick(1.0, f"item {len(shown)} of {len(use)}")]
     chart = histogram(bars, None, ticks, "Part of each item in the answers, the busiest first", height=64)
     caption = (
-        "The part that each item has in all answers of the last epoch of training, the busiest first. A few bars much "
-        f"higher than the others would mean that most {words.many} are answered alike."
+        "The share of each item in all answers of the last training epoch, the most used first. A few bars much higher "
+        f"than the others would mean that most {words.many} get much the same answer."
     )
     return figure(chart, caption)
 
@@ -70,19 +69,19 @@ def _uses(use: list[float], words: Words) -> Html:
 def _rows(
     rows: pd.DataFrame, columns: int, examples: Examples | None, use: Tensor, shown: list[int], words: Words
 ) -> Html:
-    """Items as rows in the user's columns, those in which the items differ most."""
+    """A table of items in those of the user's columns in which the items differ most."""
     cells = [[cut(str(name)), *(value(each, 4) for each in rows[name])] for name in rows.columns]
     head = ["column", *(over(f"item {item}", share(float(use[item]))) for item in shown)]
     if examples is not None:
         cells.append([f"nearest training {words.many}", *(names(examples.of(item)) for item in shown)])
-    note = f"The {len(shown)} busiest items in your columns, and below their numbers their part in all answers."
+    note = f"The {len(shown)} most used items in your columns; below its number, the share of each in all answers."
     if columns > COLUMNS:
-        note += f" Of the {columns} columns, you see the {COLUMNS} in which they differ most."
+        note += f" Of the {columns} columns, you see the {COLUMNS} in which the items differ most."
     return joined([tag("p", note, class_="soft"), table(head, cells, "wide sticky")])
 
 
 def _tiles(scorer: Scorer, examples: Examples | None, use: Tensor, order: list[int], *, whole: bool) -> Html:
-    """The busiest items as pictures."""
+    """The most used items as pictures."""
     shown = order[: TILES + MORE]
     scaling = scorer.scaling
     span = float(scaling.center), float(scaling.center + scaling.scale)
@@ -91,14 +90,14 @@ def _tiles(scorer: Scorer, examples: Examples | None, use: Tensor, order: list[i
         tile(
             f"item {item}",
             share(float(use[item])),
-            None if pictured is None else picture(drawn(pictured[place], *span), f"item {item}, decoded"),
+            None if pictured is None else picture(drawn(pictured[rank], *span), f"item {item}, decoded"),
             () if examples is None else examples.of(item),
         )
-        for place, item in enumerate(shown)
+        for rank, item in enumerate(shown)
     ]
-    note = "The busiest items, and their part in all answers. " + "Large: what an item decodes to, alone. " * whole
+    note = "The most used items, and their share in all answers. " + "Large: what an item alone decodes to. " * whole
     if examples is not None:
-        note += "Small: the training samples nearest to it." if whole else "Training samples that have such a place."
+        note += "Small: the training samples nearest to it." if whole else "Training samples with such a place in them."
         note += " Point at one for its name."
     parts = [tag("p", note, class_="soft"), tag("div", *tiles[:TILES], class_="items")]
     if tiles[TILES:]:

@@ -1,4 +1,4 @@
-"""What is kept of videos that are watched: a curve and the highest moment of each, and the alarms with a picture."""
+"""What a report keeps of each video: the curve of its scores, its peak, and its alarms with a picture each."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -23,15 +23,15 @@ from memae.watch.watching import Alarm, Ended, Rule, Watched, alarms, rule_of, w
 PICTURE = 320
 """Longest side in pixels of the picture of an alarm."""
 VIDEOS, ALARMS = 24, 48
-"""Videos and alarms that are kept, those with the highest scores: a page has an end."""
+"""Maximum numbers of videos and alarms that are kept, those with the highest scores."""
 
 TOGETHER = 1024
-"""Frames that are told of at once."""
+"""Frames per part of `filmed`."""
 NOTHING = torch.empty(0)
 
 
 class Moment(NamedTuple):
-    """A frame that is worth a look."""
+    """A frame to show."""
 
     video: str
     frame: int
@@ -42,7 +42,7 @@ class Moment(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """An alarm."""
+    """An alarm to show."""
 
     number: int
     video: str
@@ -53,7 +53,7 @@ class Kept(NamedTuple):
 
 @dataclass
 class Film:
-    """One video."""
+    """What is kept of one video."""
 
     name: str
     curve: Curve = field(default_factory=Curve)
@@ -74,25 +74,25 @@ class Films:
     """All that is kept of the videos of a source."""
 
     rule: Rule
-    films: list[Film] = field(default_factory=list)  # in their order, as are the alarms
+    films: list[Film] = field(default_factory=list)  # in the order of the source, as are the alarms
     alarms: list[Kept] = field(default_factory=list)
-    videos: int = 0  # in all
-    alarmed: int = 0  # alarms in all
+    videos: int = 0  # total number, including those not kept
+    alarmed: int = 0  # total number of alarms, including those not kept
     short: list[str] = field(default_factory=list)  # videos that are too short to be scored
     seconds: float = 0.0
 
     @classmethod
     def of(cls, detector: VideoMemAE) -> Self:
-        """Nothing yet, of videos whose alarms are those of this detector."""
+        """An empty collection with the alarm rule of a detector."""
         return cls(rule_of(detector))
 
     def open(self, name: str) -> None:
-        """A video begins."""
+        """Starts a video."""
         self._settle()
         self.films.append(Film(name))
 
     def end(self, alarm: Alarm, picture: Pixels | None) -> None:
-        """An alarm of the video is over; of too many the lowest is forgotten."""
+        """Adds an alarm of the current video; beyond `ALARMS`, the one with the lowest peak is dropped."""
         self.alarmed += 1
         film = self.films[-1]
         film.alarms += 1
@@ -103,11 +103,11 @@ class Films:
             self.alarms.remove(min(self.alarms, key=lambda kept: kept.peak.score))
 
     def close(self) -> None:
-        """There are no more videos."""
+        """Ends the last video."""
         self._settle()
 
     def _settle(self) -> None:
-        """Counts the last video; one too short to be scored, or the lowest of too many, is forgotten."""
+        """Counts the last video; drops it if it has no scores, and beyond `VIDEOS` the one with the lowest peak."""
         if not self.films:
             return
         last = self.films[-1]
@@ -120,7 +120,7 @@ class Films:
             self.films.remove(min(self.films, key=lambda film: film.peak.score))
 
     def moments(self, wanted: int) -> list[tuple[Moment, int | None]]:
-        """The peaks of so many alarms with their numbers, and of calm videos where there are fewer; highest first."""
+        """The `wanted` highest peaks: first of alarms, with their numbers, then of videos without one; sorted."""
         peaks = _highest((kept.peak, kept.number) for kept in self.alarms)
         calm = _highest((film.peak, None) for film in self.films if not film.alarms)
         return _highest([*peaks, *calm][:wanted])
@@ -135,18 +135,18 @@ def _moment(frame: Watched) -> Moment:
 
 
 def filmed(detector: VideoMemAE, source: Path, films: Films, notes: Notes) -> Iterator[tuple[Path, list[Watched]]]:
-    """Watches all videos of a file or folder, as `memae watch` does, and gives their frames, some at a time.
+    """Scores all videos of a file or folder as `memae watch` does, and gives their frames in parts.
 
     Args:
-        detector: fitted.
-        source: a file or folder; no camera, for a report has an end.
-        films: keeps what is to be shown.
-        notes: receives videos that cannot be read, or not to their end, and those that are too short. One that is alone
-            is an error.
+        detector: a fitted detector.
+        source: a file or folder, not a camera.
+        films: receives what the report shows.
+        notes: receives videos that cannot be read to their end, and those that are too short. A single video raises an
+            error instead.
 
     Raises:
         SourceError: there is no video, or none can be read.
-        SchemaError: the only one is too short to be scored.
+        SchemaError: the only video is too short to be scored.
     """
     videos = find_videos(source)
     for video in videos:
@@ -168,7 +168,7 @@ def filmed(detector: VideoMemAE, source: Path, films: Films, notes: Notes) -> It
 
 
 def _one(detector: VideoMemAE, video: Path, films: Films, notes: Notes | None) -> Iterator[tuple[Path, list[Watched]]]:
-    """The frames of one video; where it is damaged further on, it ends."""
+    """The frames of one video, up to damage if any."""
     view = View(detector.channels, detector.size_, PICTURE)
     shots = read_source(str(video.absolute()), view, Event())
     seen: list[Watched] = []
@@ -190,7 +190,7 @@ def _one(detector: VideoMemAE, video: Path, films: Films, notes: Notes | None) -
 
 
 def _whole(shots: Iterator[Item], video: Path, notes: Notes | None) -> Iterator[Item]:
-    """The same; the end of what can be read is noted, unless it is an error."""
+    """The items of a video; an error goes to `notes`, if given, and ends the video."""
     try:
         yield from shots
     except SourceError as error:

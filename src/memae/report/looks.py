@@ -1,4 +1,4 @@
-"""What a report looks at beside scores: columns of flagged rows, alarms of videos."""
+"""What a report collects besides scores: columns of flagged rows, alarms of videos."""
 
 from collections.abc import Iterator
 from functools import singledispatch
@@ -19,20 +19,20 @@ from memae.report.words import clock
 class Chosen(NamedTuple):
     """A sample to explain."""
 
-    name: str  # as seen from the source
+    name: str  # relative to the source
     sample: Sample
-    alike: int = 1  # samples with exactly this score
+    alike: int = 1  # number of samples with exactly this score
     alarm: int | None = None  # number of the alarm whose peak it is
 
 
 class Look:
-    """What is looked at of samples of any kind: their scores, of which the highest are explained.
+    """What a report collects of samples of any kind: their scores, the highest of which are explained.
 
     Args:
-        detector: fitted.
-        kind: reads the source.
+        detector: a fitted detector.
+        kind: the kind of data, which reads the source.
         source: a file or folder.
-        notes: receives what is odd about it.
+        notes: receives remarks on the source.
     """
 
     common: Common | None = None  # of tables
@@ -49,18 +49,18 @@ class Look:
         return self.kind.scored(self.detector.scorer_, self.kind.open(self.source, notes=self.notes))
 
     def chosen(self, highest: list[tuple[Sample, int]], wanted: int) -> list[Chosen]:  # noqa: ARG002 (there are no more)
-        """What to explain.
+        """The samples to explain.
 
         Args:
-            highest: samples with the highest scores, and how many have the same score.
-            wanted: how many.
+            highest: samples with the highest scores, each with the number of samples of the same score.
+            wanted: maximum number of samples.
         """
         root = root_of(self.source)
         return [Chosen(within(root, sample["path"]), sample, alike) for sample, alike in highest]
 
 
 class _Columns(Look):
-    """Rows of tables: also which columns make the flagged ones unusual."""
+    """Adds, for tables, which columns make flagged rows unusual."""
 
     def __init__(self, detector: Estimator, kind: Tables, source: Path, notes: Notes) -> None:
         super().__init__(detector, kind, source, notes)
@@ -74,14 +74,14 @@ class _Columns(Look):
                 parts = self.table.contributions(self.detector.scorer_, part.given.iloc[flagged])
                 self._counted.add(parts, part.judged.score.numpy()[flagged], part.names["row"][0] + flagged)
             yield part
-            del part  # or it would be held while the next one is read
+            del part  # frees it while the next one is read
 
     def chosen(self, highest: list[tuple[Sample, int]], wanted: int) -> list[Chosen]:  # noqa: ARG002 (there are no more)
         return [Chosen(f"row {sample['row']}", sample, alike) for sample, alike in highest]
 
 
 class _Alarms(Look):
-    """Frames of videos: also their alarms, whose peaks are explained."""
+    """Adds, for videos, their alarms, whose peaks are explained."""
 
     def __init__(self, detector: VideoMemAE, kind: Kind, source: Path, notes: Notes) -> None:
         super().__init__(detector, kind, source, notes)
@@ -108,7 +108,7 @@ class _Alarms(Look):
 
 @singledispatch
 def look_at(detector: Estimator, kind: Kind, source: Path, notes: Notes) -> Look:
-    """What a report looks at of this kind of data; see `Look`."""
+    """The `Look` for a kind of data."""
     return Look(detector, kind, source, notes)
 
 

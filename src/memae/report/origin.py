@@ -1,4 +1,4 @@
-"""The last sections: is the memory well, and where does all this come from."""
+"""The last sections: the state of the memory, and the provenance of the report."""
 
 import hashlib
 from collections.abc import Iterator
@@ -15,16 +15,16 @@ from memae.report.words import counted, figure, share
 
 
 class Origin(NamedTuple):
-    """What a report is made of."""
+    """The inputs of a report."""
 
-    model: Path | None  # None where the detector comes from no file
+    model: Path | None  # None if the detector was not loaded from a file
     source: Path
     command: str | None = None
 
 
 def health(detector: Estimator, words: Words) -> Html:
     """The section on the state of the memory."""
-    lead = "Whether the model's memory is in order: if it says well here, the scores above rest on a working memory."
+    lead = "Whether the model's memory is in order. If it is, the scores above rest on a working memory."
     return joined(
         [heading("Is the model well?", lead), tag("ul", *(tag("li", line) for line in _health(detector, words)))]
     )
@@ -33,28 +33,28 @@ def health(detector: Estimator, words: Words) -> Html:
 def _health(detector: Estimator, words: Words) -> Iterator[str]:
     best, state, calibration = detector.best_epoch_, detector.health_, detector.calibration_
     if state is not None:
-        well = "Well: no item outshouts the others, and what is asked for is found."
+        well = "Well: no item dominates the others, and queries find items that resemble them."
         yield well if state.collapse is None else f"Not well: {state.collapse}."
         yield (
             f"{state.in_use:,} of {state.items:,} items are used, and {state.duplicates:,} are nearly equal to another "
-            "one. Unused and equal ones cost a little time and do no harm."
+            "one. Unused and equal items cost a little time and do no harm."
         )
         rare = share(state.fallback_rate)
         parts, busiest = figure(state.effective, 2), share(state.top_share)
-        yield f"An answer is put together from {parts} items on average; the busiest has a part of {busiest} in all."
-        yield f"In {rare} of the questions of the training no item was near enough, and the nearest had to do."
+        yield f"An answer combines {parts} items on average; the most used has a share of {busiest} in all answers."
+        yield f"In {rare} of the training queries no item was similar enough, and the most similar one was taken."
     kept = f"epoch {best.epoch} of {len(detector.history_)}, with a held-out error of {figure(best.held_out_error)}"
-    yield f"Of the training, the best state was kept: {kept}."
+    yield f"The best state of the training was kept: {kept}."
     yield (
-        f"The threshold rests on {counted(len(calibration.scores), words)} that were set aside. So many can promise a "
-        f"false-alarm rate of {share(calibration.smallest_rate())} or more."
+        f"The threshold rests on {counted(len(calibration.scores), words)} that were set aside. The lowest false-alarm "
+        f"rate that this number can promise is {share(calibration.smallest_rate())}."
     )
 
 
 def provenance(detector: Estimator, found: Survey, origin: Origin, words: Words) -> Html:
     """The section on where the numbers come from."""
-    lead = "What this report was made from, so that it can be made again and two reports can be told apart."
-    rows = [[name, tag("code", told)] for name, told in _facts(detector, found, origin, words)]
+    lead = "What this report was made from, so that it can be reproduced and compared with others."
+    rows = [[name, tag("code", fact)] for name, fact in _facts(detector, found, origin, words)]
     return joined([heading("Where this comes from", lead), table(["", ""], rows, "wide facts")])
 
 
@@ -79,14 +79,14 @@ def _facts(detector: Estimator, found: Survey, origin: Origin, words: Words) -> 
 
 
 def _chosen(detector: Estimator) -> str:
-    """The parameters that are not the defaults."""
-    usual = type(detector)().get_params()
-    chosen = ((name, each) for name, each in detector.get_params().items() if _bare(each) != _bare(usual[name]))
+    """The parameters that differ from the defaults."""
+    defaults = type(detector)().get_params()
+    chosen = ((name, each) for name, each in detector.get_params().items() if _bare(each) != _bare(defaults[name]))
     return ", ".join(f"{name}={each!r}" for name, each in chosen)
 
 
 def _bare(value: object) -> str:
-    """A parameter as text: in a model file, what was a tuple is a list."""
+    """A parameter as text, with a list as a tuple, since model files store tuples as lists."""
     return repr(tuple(value) if isinstance(value, list) else value)
 
 

@@ -1,4 +1,4 @@
-"""The sections on why: what flagged rows have in common, and the samples with the highest scores, one by one."""
+"""The sections that explain: what flagged rows have in common, and each of the samples with the highest scores."""
 
 from collections.abc import Sequence
 
@@ -15,16 +15,16 @@ from memae.report.words import cut, figure, how_rare, share, value
 from memae.scoring.calibration import Calibration
 
 FIRST, REST = 6, 60
-"""Columns of a row that are shown at once, and more that are unfolded."""
+"""Number of columns shown at once, and number of further columns that can be unfolded."""
 LISTED = 10
-"""Columns that are told of what flagged rows have in common."""
+"""Maximum number of columns in the section on what flagged rows have in common."""
 STANDS_OUT = 0.1
-"""Part of a score from which on a column stands out."""
+"""Share of a score from which a column stands out."""
 CAPTIONS = {
-    "sample": "what came in",
+    "sample": "input",
     "motion": "what moves in it: lighter or darker than grey",
-    "reconstruction": "the same, as the memory makes it",
-    "error_map": "bright where it does not fit",
+    "reconstruction": "the same, as rebuilt from memory",
+    "error_map": "bright where the two differ",
 }
 
 
@@ -32,26 +32,26 @@ def in_common(common: Common, words: Words) -> Html:
     """The section on all flagged rows of a table.
 
     Args:
-        common: what was counted.
-        words: what rows are called.
+        common: counts over the flagged rows.
+        words: words for samples of this kind.
     """
     lead = (
-        f"Which columns make {words.many} unusual: in how many of the {common.rows:,} flagged ones each is the main "
-        "reason, and its part in their scores. The columns on top are those to look at first."
+        f"Which columns make {words.many} unusual: in how many of the {common.rows:,} flagged ones each column is the "
+        "main reason, and its share in their scores. Look at the columns at the top first."
     )
     shares, order = common.shares, np.lexsort((-common.shares, -common.main))[:LISTED]
     most = float(shares.max())
     rows = [
         [
-            cut(common.names[place]),
-            f"{common.main[place]:,}",
-            bar(float(shares[place]), most),
-            f"row {common.example[place]}",
+            cut(common.names[column]),
+            f"{common.main[column]:,}",
+            bar(float(shares[column]), most),
+            f"row {common.example[column]}",
         ]
-        for place in order.tolist()
-        if common.main[place]
+        for column in order.tolist()
+        if common.main[column]
     ]
-    head = ["column", "main reason in", "part of the scores, on average", "the highest of them"]
+    head = ["column", "main reason in", "share of the scores, on average", "the highest of them"]
     return joined([heading(f"What flagged {words.many} have in common", lead), table(head, rows)])
 
 
@@ -60,10 +60,10 @@ def reasons(found: Sequence[Reason], detector: Estimator, words: Words) -> Html:
     lead = words.chosen or (
         f"The {words.many} with the highest scores, the highest first, and what makes each unlike normal ones. "
     )
-    lead += "Look whether you see why: what you can explain, you can act on."
+    lead += "Check whether you see why: what you can explain, you can act on."
     lead += words.numbering
-    unseen = [told for name, told in words.unseen.items() if name in detector.scorer_.measured]
-    note = f"The pictures show one part of a score alone; it also counts {' and '.join(unseen)}."
+    unseen = [part for name, part in words.unseen.items() if name in detector.scorer_.measured]
+    note = f"The pictures show only one part of a score; it also counts {' and '.join(unseen)}."
     notes = [tag("p", note, class_="soft")] * bool(unseen)
     cards = (_card(number, reason, detector.calibration_, words) for number, reason in enumerate(found, 1))
     return joined([heading(f"Most anomalous {words.many}", lead), *notes, *cards])
@@ -71,15 +71,15 @@ def reasons(found: Sequence[Reason], detector: Estimator, words: Words) -> Html:
 
 def _card(number: int, reason: Reason, calibration: Calibration, words: Words) -> Html:
     evidence = reason.evidence
-    told = f" score {figure(evidence.score)} (threshold {figure(evidence.threshold)}), p-value {evidence.p_value:.2g}: "
-    told += f"{how_rare(evidence.p_value, len(calibration.scores), words)}."
+    text = f" score {figure(evidence.score)} (threshold {figure(evidence.threshold)}), p-value {evidence.p_value:.2g}: "
+    text += f"{how_rare(evidence.p_value, len(calibration.scores), words)}."
     parts = (
         _of_columns(evidence, words)
         if evidence.contributions
         else [tag("div", _pictures(reason), *_items(evidence), class_="pair")]
     )
     title = tag("h3", f"{number}. {reason.name}")
-    return tag("article", title, tag("p", _badge(evidence), told, *_more(reason, words)), *parts, class_="card")
+    return tag("article", title, tag("p", _badge(evidence), text, *_more(reason, words)), *parts, class_="card")
 
 
 def _badge(evidence: Evidence) -> Html:
@@ -87,12 +87,12 @@ def _badge(evidence: Evidence) -> Html:
 
 
 def _more(reason: Reason, words: Words) -> list[str]:
-    """What else there is to say of it."""
+    """A remark: the alarm of which the sample is the peak, or the number of samples with the same score."""
     if reason.alarm is not None:
         return [" It is the peak of ", tag("a", f"alarm {reason.alarm}", href=f"#alarm-{reason.alarm}"), "."]
     if reason.alike > 1:
         return [
-            f" {reason.alike:,} {words.many} have exactly this score, as the same {words.one} has; this is the first."
+            f" {reason.alike:,} {words.many} have exactly this score, so they are probably equal; this is the first."
         ]
     return []
 
@@ -101,7 +101,7 @@ def _more(reason: Reason, words: Words) -> list[str]:
 
 
 def _of_columns(evidence: Evidence, words: Words) -> list[Html]:
-    """What each column adds, and what the memory answered."""
+    """What each column adds to the score, and the memory items that answered."""
     parts = evidence.contributions
     first, more, left = parts[:FIRST], parts[FIRST : FIRST + REST], len(parts) - FIRST - REST
     most = parts[0].share
@@ -116,27 +116,28 @@ def _of_columns(evidence: Evidence, words: Words) -> list[Html]:
 
 
 def _because(parts: Sequence[Contribution]) -> str:
-    """The columns that matter, in a sentence."""
-    told = [
+    """The columns that matter most, in a sentence."""
+    reasons = [
         f"{cut(part.column)} is {value(part.value)} where {value(part.expected, 4)} was expected ({share(part.share)})"
         for part in parts[:3]
         if part.share >= STANDS_OUT
     ]
-    if told:
-        return f"Mostly because {'; '.join(told)}."
+    if reasons:
+        return f"Mostly because {'; '.join(reasons)}."
     return f"No column stands out. Most is added by {', '.join(cut(part.column) for part in parts[:3])}."
 
 
 def _columns(parts: Sequence[Contribution], most: float, words: Words) -> Html:
     rows = [[cut(part.column), value(part.value), value(part.expected, 4), bar(part.share, most)] for part in parts]
-    return table(["column", f"this {words.one}", "expected", "part of the score"], rows)
+    return table(["column", f"this {words.one}", "expected", "share of the score"], rows)
 
 
 def _remembered(items: Sequence[Item], parts: Sequence[Contribution], words: Words) -> Html:
-    """The items that answered, in the columns that matter."""
+    """The items that answered, in the columns that matter most."""
     note = (
         f"The memory holds typical {words.many}, its items, and rebuilds each {words.one} from those that resemble it. "
-        f"These answered, with their part of the answer; this is what they hold where this {words.one} is off:"
+        f"Below are the items used for this {words.one}, their shares of the answer, and their values in the columns "
+        "that are off:"
     )
     cells = [{cell.column: cell.value for cell in item.row} for item in items]
     rows = [[cut(part.column), value(part.value), *(value(row.get(part.column), 4) for row in cells)] for part in parts]
@@ -158,7 +159,7 @@ def _pictures(reason: Reason) -> Html:
 
 
 def _items(evidence: Evidence) -> list[Html]:
-    """The items that answered: what they decode to, and the training samples that lie nearest."""
+    """The items that answered: their decoded pictures, and the nearest training samples."""
     shown = [
         tile(
             f"item {item.number}",
@@ -172,6 +173,6 @@ def _items(evidence: Evidence) -> list[Html]:
     if not shown:
         return []
     whole = any(item.decoded is not None for item in evidence.items)
-    note = "What the memory answered with, and its part in the answer. "
-    note += "Small: training samples like that." if whole else "You see training samples that have such a place."
+    note = "The memory items used, and their shares of the answer. "
+    note += "Small: training samples like that." if whole else "You see training samples with such a place in them."
     return [tag("div", tag("p", note, class_="soft"), tag("div", *shown, class_="items"))]

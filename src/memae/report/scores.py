@@ -1,4 +1,4 @@
-"""The section on the distribution of scores: normal ones that were set aside, and today's."""
+"""The section on the distribution of scores: those of held-out normal samples, and today's."""
 
 import math
 
@@ -19,17 +19,17 @@ Floats = NDArray[np.float64]
 BARS = 48
 TICKS = 5
 FAR = 8.0
-"""Above so many times the distance from the lowest score to the threshold, an even scale would show normal scores as
-one bar: the part above the threshold is then pressed together."""
+"""If the highest score is further above the threshold than `FAR` times the distance from the lowest score to the
+threshold, the scale is asinh instead of linear, which would show all normal scores as one bar."""
 
 
 class Scale:
-    """Where scores lie along the chart.
+    """Positions of scores along the chart.
 
     Args:
-        bins: their middle is the threshold.
-        low: the lowest score that is shown.
-        high: the highest.
+        bins: bins centred at the threshold.
+        low: the lowest score shown.
+        high: the highest score shown.
     """
 
     def __init__(self, bins: Bins, low: float, high: float) -> None:
@@ -37,18 +37,18 @@ class Scale:
         self.pressed = high - bins.middle > FAR * max(bins.middle - low, bins.unit)
         first, limit, last = self._stretched(np.array([min(low, bins.middle), bins.middle, max(high, bins.middle)]))
         self.width = (last - first) / BARS or 1.0
-        self.below = max(math.ceil((limit - first) / self.width - 1e-9), 1)  # bars up to the threshold, which ends one
+        self.below = max(math.ceil((limit - first) / self.width - 1e-9), 1)  # bars up to the threshold, a bar's edge
         self.bars = self.below + math.ceil((last - limit) / self.width - 1e-9)
         self._first = limit - self.below * self.width
 
     def place(self, scores: Floats) -> Floats:
-        """Shares of the chart's width."""
-        places: Floats = (self._stretched(scores) - self._first) / (self.bars * self.width)
-        return places
+        """Positions of scores as shares of the chart's width."""
+        positions: Floats = (self._stretched(scores) - self._first) / (self.bars * self.width)
+        return positions
 
-    def score(self, places: Floats) -> Floats:
+    def score(self, positions: Floats) -> Floats:
         """The inverse of `place`."""
-        stretched: Floats = self._first + places * self.bars * self.width
+        stretched: Floats = self._first + positions * self.bars * self.width
         return self._middle + self._unit * np.sinh(stretched) if self.pressed else stretched
 
     def _stretched(self, scores: Floats) -> Floats:
@@ -69,7 +69,7 @@ class Scale:
 
 
 def _round_step(step: float) -> float:
-    """The next of 1, 2, 5, 10, 20 and so on."""
+    """The next larger number of 1, 2, 5, 10, 20 and so on."""
     if step <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(step))
@@ -86,19 +86,17 @@ def scores(found: Survey, calibration: Calibration, words: Words) -> Html:
         *_panel(f"Normal {words.many}, set aside in training", known, scale, limit, words),
         *_panel(f"The {words.many} of this report", tally, scale, "", words),
     ]
-    pressed = (
-        " To the right the scale is pressed together, so that far scores fit; the numbers below tell." * scale.pressed
-    )
+    pressed = " To the right the scale is compressed, so that far scores fit; see the numbers below." * scale.pressed
     caption = (
         f"The higher a bar, the more {words.many} have such a score; point at it to see how many. Those right of the "
-        f"dashed line are flagged. Low bars are drawn a little too high, so that a single {words.one} is seen.{pressed}"
+        f"dashed line are flagged. Low bars are slightly exaggerated, so that a single {words.one} is visible.{pressed}"
     )
     return joined(
         [
             heading(
                 "Scores",
-                f"How high normal {words.many} score, and below them those of this report: the more the second picture "
-                "looks like the first, the more normal they are.",
+                f"How high normal {words.many} score, and below, those of this report: the more the second chart looks "
+                "like the first, the more normal they are.",
             ),
             figure(joined(drawn), caption),
             tag("p", f"Compared with the calibration: {found.drift.sentence}.", class_="soft"),
@@ -108,19 +106,19 @@ def scores(found: Survey, calibration: Calibration, words: Words) -> Html:
 
 
 def _panel(title: str, tally: Tally, scale: Scale, limit: str, words: Words) -> tuple[Html, Html]:
-    """One of the two pictures, with its heading."""
+    """One of the two charts, with its heading."""
     counts = _counts(tally, scale)
     edges = scale.score(np.arange(scale.bars + 1) / scale.bars).tolist()
     most = max(int(counts.max()), 1)
     bars = [
         Bar(
-            place / scale.bars,
-            (place + 1) / scale.bars,
+            index / scale.bars,
+            (index + 1) / scale.bars,
             count / most,
-            place >= scale.below,
+            index >= scale.below,
             f"{number(low)} to {number(high)}: {counted(count, words)} ({share(count / tally.count)})",
         )
-        for place, (low, high, count) in enumerate(zip(edges, edges[1:], counts.tolist(), strict=False))
+        for index, (low, high, count) in enumerate(zip(edges, edges[1:], counts.tolist(), strict=False))
     ]
     label = f"{title}: {tally.flagged:,} lie above the threshold"
     chart = histogram(bars, Tick(scale.below / scale.bars, limit), scale.ticks, label)
@@ -128,7 +126,7 @@ def _panel(title: str, tally: Tally, scale: Scale, limit: str, words: Words) -> 
 
 
 def _counts(tally: Tally, scale: Scale) -> NDArray[np.int64]:
-    """How many scores each bar stands for."""
+    """The number of scores in each bar, `(bars,)`."""
     filled = np.flatnonzero(tally.bins.counts)
     bars = np.floor(scale.place(tally.bins.centres[filled]) * scale.bars).astype(np.int64)
     above = filled >= REACH

@@ -1,4 +1,4 @@
-"""The look of reports, on top of that of all pages."""
+"""The style of reports, in addition to that of all pages."""
 
 STYLE = """
 h2 { border-top: 1px solid var(--line); padding-top: 1.6rem; } h2 + p { color: var(--soft); margin-top: 0; }

@@ -1,4 +1,4 @@
-"""The first section: what was found, in plain words."""
+"""The first section: a summary in plain words."""
 
 from memae.kinds import Words
 from memae.markup import Html, heading, joined, tag
@@ -8,25 +8,25 @@ from memae.scoring.calibration import Calibration
 from memae.scoring.drift import Verdict
 
 TODAY: dict[Verdict, str] = {
-    "like": "As a whole, the scores cannot be told from those of the normal {many} that the model was calibrated with.",
+    "like": "As a whole, the scores are like those of the normal {many} that the model was calibrated with.",
     "higher": "As a whole, the scores are higher than those of the normal {many} that the model was calibrated with. "
     "Either many are anomalies, or what is normal has changed: look at the highest, and recalibrate or refit the model "
     "if they are normal.",
     "lower": "As a whole, the scores are lower than those of the normal {many} that the model was calibrated with. The "
     "threshold may be too high and miss anomalies: recalibrate with normal {many} of today, or refit the model.",
-    "spread": "As a whole, the scores are spread otherwise than those of the normal {many} that the model was "
+    "spread": "As a whole, the scores are spread differently from those of the normal {many} that the model was "
     "calibrated with: look at some, and recalibrate or refit the model if they are normal.",
 }
-"""What a drift check says, and what to do."""
+"""The result of the drift check, and what to do."""
 
 
 def summary(found: Survey, calibration: Calibration, words: Words) -> Html:
     """The section.
 
     Args:
-        found: what is told.
-        calibration: threshold and promise.
-        words: what samples are called.
+        found: data of the report.
+        calibration: threshold and false-alarm rate.
+        words: words for samples of this kind.
     """
     tally, drift = found.tally, found.drift
     expected = drift.promised * tally.count
@@ -36,7 +36,7 @@ def summary(found: Survey, calibration: Calibration, words: Words) -> Html:
         (share(calibration.false_alarm_rate), f"of normal {words.many}, at most, are flagged by mistake: the promise"),
         (
             figure(expected, 2),
-            f"flags by chance to be expected, if all were normal{_nearest(calibration, drift.promised)}",
+            f"flags expected by chance if all were normal{_nearest(calibration, drift.promised)}",
         ),
     ]
     if found.films is not None:
@@ -49,11 +49,11 @@ def summary(found: Survey, calibration: Calibration, words: Words) -> Html:
         )
     lines = [_verdict(found, words), TODAY[drift.verdict].format(many=words.many), *found.remarks]
     if drift.independent < drift.samples:
-        told = f"{words.many.capitalize()} that follow each other are alike: {drift.samples:,} of them tell as much as "
-        lines.insert(1, f"{told}{drift.independent:,} that do not, which is why chance may do so much.")
+        correlated = f"Consecutive {words.many} are alike: {drift.samples:,} of them say as much as "
+        lines.insert(1, f"{correlated}{drift.independent:,} independent ones, so that chance has a large effect.")
     if found.films is not None:
         lines.append(
-            "The threshold comes from the ends of the training videos. Frames of another video, of another hour, may "
+            "The threshold comes from the ends of the training videos. Frames of other videos, of another hour, may "
             "lie above it more often than promised: recalibrate with normal videos that the model has not seen."
         )
     return joined(
@@ -67,41 +67,41 @@ def summary(found: Survey, calibration: Calibration, words: Words) -> Html:
 
 
 def _nearest(calibration: Calibration, promised: float) -> str:
-    """Why fewer are promised than were asked for: n scores count in steps of 1 / (n + 1)."""
+    """Why the rate is lower than requested: with n held-out scores, rates are multiples of 1 / (n + 1)."""
     if promised > 0.9 * calibration.false_alarm_rate:
         return ""
-    return f": {share(promised)}, since {len(calibration.scores):,} held-out scores tell no closer rate"
+    return f": {share(promised)}, the nearest rate that {len(calibration.scores):,} held-out scores allow"
 
 
 def _verdict(found: Survey, words: Words) -> str:
-    """Are there more flags than chance makes?"""
+    """Whether there are more flags than expected by chance."""
     tally, drift = found.tally, found.drift
     low, high = (round(bound * tally.count) for bound in (drift.low, drift.high))
-    told = (
+    text = (
         f"{tally.flagged:,} of {counted(tally.count, words)} are flagged. Were all of them normal, chance would flag "
     )
-    told += f"about {figure(drift.promised * tally.count, 2)}: between {low:,} and {high:,}, in 95 of 100 cases. "
+    text += f"about {figure(drift.promised * tally.count, 2)}: between {low:,} and {high:,}, in 95 of 100 cases. "
     if low <= tally.flagged <= high:
-        return told + "So it may be chance: the highest are worth a look, but nothing says that any is an anomaly."
+        return text + "So it may be chance: the highest are worth a look, but there is no sign that any is an anomaly."
     if drift.verdict == "like" or tally.flagged < low:
-        return told + f"These are somewhat {'fewer' if tally.flagged < low else 'more'}."
-    return told + "These are more, so that some are very likely real anomalies, or what is normal has changed."
+        return text + f"The flags are somewhat {'fewer' if tally.flagged < low else 'more'}."
+    return text + "The flags are more, so some are very likely real anomalies, or what is normal has changed."
 
 
 def _reading(calibration: Calibration, words: Words) -> Html:
-    """The few words that are needed below."""
+    """A glossary of the terms used below."""
     return tag(
         "dl",
         tag("dt", "Score"),
-        tag("dd", f"How unlike the normal {words.many} of the training one is: the higher, the more unlike."),
+        tag("dd", f"How unlike the normal {words.many} of the training data it is: the higher, the more unlike."),
         tag("dt", "Flagged"),
         tag(
             "dd",
             f"The score is above {figure(calibration.threshold())}, the threshold. It was set with "
-            f"{len(calibration.scores):,} normal {words.many} that were kept out of the training, such that "
-            f"{share(calibration.false_alarm_rate)} of normal ones lie above it at most. Flagged means unusual, which "
-            "need be neither wrong nor harmful: that is for you to say.",
+            f"{len(calibration.scores):,} normal {words.many} that were kept out of the training, such that at most "
+            f"{share(calibration.false_alarm_rate)} of normal ones lie above it. Flagged means unusual, which need be "
+            "neither wrong nor harmful: that is for you to judge.",
         ),
         tag("dt", "p-value"),
-        tag("dd", f"The share of normal {words.many} with a score as high: the smaller, the rarer among normal ones."),
+        tag("dd", f"The share of normal {words.many} that score at least as high: a small share means unlike normal."),
     )

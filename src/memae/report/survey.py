@@ -1,4 +1,4 @@
-"""A pass over what is reported on, which counts all scores, and evidence for the highest."""
+"""The data of a report: counts of all scores of a source, and evidence for the highest."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,45 +17,45 @@ from memae.report.tally import Common, Tally, Top
 from memae.scoring.drift import Drift
 
 ITEMS = 4
-"""Memory items that are shown of a sample."""
+"""Maximum number of memory items shown for a sample."""
 LISTED = 10
-"""Files that could not be read and are named."""
+"""Maximum number of unreadable files that are named."""
 
 
 class Reason(NamedTuple):
-    """Why a sample is among the highest."""
+    """The explanation of a sample with one of the highest scores."""
 
-    name: str  # as seen from the source
+    name: str  # relative to the source
     evidence: Evidence
-    alike: int = 1  # samples with exactly this score
+    alike: int = 1  # number of samples with exactly this score
     alarm: int | None = None  # number of the alarm whose peak it is
 
 
 @dataclass(frozen=True)
 class Survey:
-    """All that a report says of the samples."""
+    """The data of a report."""
 
     tally: Tally
     reasons: tuple[Reason, ...]  # highest score first
     drift: Drift
-    remarks: tuple[str, ...] = ()  # what was odd about the source, a sentence each
-    common: Common | None = None  # of tables
-    films: Films | None = None  # of video
-    notes: Notes = field(default_factory=Notes)  # what was odd about the source
+    remarks: tuple[str, ...] = ()  # sentences on anything unusual about the source
+    common: Common | None = None  # for tables
+    films: Films | None = None  # for video
+    notes: Notes = field(default_factory=Notes)  # the facts behind `remarks`
 
 
 def survey(detector: Estimator, source: Path, top: int, ignore: Sequence[str] = ()) -> Survey:
-    """Scores all of a source in constant memory, and explains the highest.
+    """Scores all samples of a source in constant memory, and explains the highest.
 
     Args:
-        detector: fitted.
+        detector: a fitted detector.
         source: a file or folder of the kind of data it was fitted on.
-        top: samples to explain.
+        top: number of samples to explain.
         ignore: columns of a table that the model was not fitted with.
 
     Raises:
         InputError: the source cannot be read or scored.
-        OptionError: `top` is below 1, or columns are ignored that are none of a table's.
+        OptionError: `top` is below 1, or `ignore` is given for data that is not a table.
     """
     if top < 1:
         raise OptionError(f"top must be 1 sample or more; got {top}")
@@ -68,10 +68,10 @@ def survey(detector: Estimator, source: Path, top: int, ignore: Sequence[str] = 
         tally.add(scores)
         best.add(scores, start)
         samples = {
-            place: sample_at(part.names, place - start) if place >= start else samples[place] for place in best.places
+            index: sample_at(part.names, index - start) if index >= start else samples[index] for index in best.places
         }
-        del part  # or it would be held while the next one is read
-    chosen = look.chosen([(samples[place], alike) for place, alike in best.places.items()], top)
+        del part  # frees it while the next one is read
+    chosen = look.chosen([(samples[index], alike) for index, alike in best.places.items()], top)
     explainer = Explainer(detector.scorer_, detector.examples_, ITEMS)
     evidence = kind.explain_again(explainer, source, [each.sample for each in chosen])
     reasons = (Reason(each.name, why, each.alike, each.alarm) for each, why in zip(chosen, evidence, strict=True))
@@ -80,12 +80,12 @@ def survey(detector: Estimator, source: Path, top: int, ignore: Sequence[str] = 
 
 
 def _remarks(notes: Notes, source: Path) -> Iterator[str]:
-    """What was odd about a source, a sentence each."""
+    """Sentences on anything unusual about a source."""
     for name, count in notes.novel.items():
-        yield f"Column {name!r}: {count:,} of its values are missing, or such as training never showed."
+        yield f"Column {name!r}: {count:,} of its values are missing, or were never seen in training."
     if notes.unread:
         root = root_of(source)
         names = [within(root, path) for path in list(notes.unread)[:LISTED]]
         names += ["…"] if len(notes.unread) > LISTED else []
-        told = f"{len(notes.unread):,} of them ({', '.join(names)})"
-        yield f"Files that could not be read and scored, or not to their end: {told}."
+        count = f"{len(notes.unread):,} of them ({', '.join(names)})"
+        yield f"Files that could not be read and scored, or not to their end: {count}."

@@ -1,4 +1,4 @@
-"""What is kept of any number of scores, in constant memory: counts, a sample, the highest, a thinned curve."""
+"""Statistics of any number of scores in constant memory: a histogram, a sample, the highest, a thinned curve."""
 
 from collections.abc import Sequence
 
@@ -11,20 +11,20 @@ from memae.scoring.calibration import Calibration
 Floats = NDArray[np.float64]
 
 FINE, REACH = 0.01, 8000
-"""Width of a bin, and how many lie on each side of the threshold: asinh of any score of use is below 80."""
+"""Width of a bin, and number of bins on each side of the threshold: asinh of any realistic score is below 80."""
 SAMPLE = 2**17
-"""Scores that are kept at most, to compare their distribution with that of the calibration."""
+"""Maximum number of scores kept to compare their distribution with that of the calibration."""
 POINTS = 600
-"""Points of a curve, at most twice as many: it is some hundred pixels wide."""
+"""A curve has at most twice this number of points; charts are some hundred pixels wide."""
 
 
 class Bins:
-    """How many scores lie where: bins are even about the threshold, and ever wider far from it.
+    """A histogram of scores on an asinh scale: bins widen with their distance from the threshold.
 
-    The threshold lies between two bins, so that what is flagged is told exactly.
+    The threshold is the edge between two bins, so that flagged scores are counted exactly.
 
     Args:
-        calibration: its threshold is the middle, and its spread the unit.
+        calibration: its threshold is the middle, and the distance from the median to the threshold the unit.
     """
 
     def __init__(self, calibration: Calibration) -> None:
@@ -35,18 +35,18 @@ class Bins:
 
     def add(self, scores: Floats) -> None:
         """Counts scores `(n,)`."""
-        place = np.ceil(np.arcsinh((scores - self.middle) / self.unit) / FINE).astype(np.int64) - 1
-        np.add.at(self.counts, np.clip(place + REACH, 0, 2 * REACH - 1), 1)
+        index = np.ceil(np.arcsinh((scores - self.middle) / self.unit) / FINE).astype(np.int64) - 1
+        np.add.at(self.counts, np.clip(index + REACH, 0, 2 * REACH - 1), 1)
 
     @property
     def centres(self) -> Floats:
-        """The score in the middle of each bin."""
+        """The score at the centre of each bin, `(2 * REACH,)`."""
         centres: Floats = self.middle + self.unit * np.sinh((np.arange(-REACH, REACH) + 0.5) * FINE)
         return centres
 
 
 class Tally:
-    """What is known of all scores of a source.
+    """Statistics of all scores of a source.
 
     Args:
         calibration: held-out scores and threshold.
@@ -63,7 +63,7 @@ class Tally:
         self._kept = 0
 
     def add(self, scores: Floats) -> None:
-        """Takes the next scores `(n,)`, in their order."""
+        """Takes the next scores `(n,)`, in order."""
         if not len(scores):
             return
         self.count += len(scores)
@@ -83,17 +83,17 @@ class Tally:
 
     @property
     def sample(self) -> Floats:
-        """All scores, or a random part of them, in their order."""
+        """All scores, or a random subset of them, in order."""
         return np.concatenate([*self._sample, np.zeros(0)])
 
 
 class Top:
-    """The highest scores, each with the first sample that has it and how many have.
+    """The highest scores, each with its first sample and the number of samples that have it.
 
-    Samples of one score, to the last bit, are nearly always the same sample again: a row that a table repeats.
+    Samples with exactly the same score are nearly always duplicates, such as repeated rows of a table.
 
     Args:
-        size: how many are kept.
+        size: maximum number of scores kept.
     """
 
     def __init__(self, size: int) -> None:
@@ -101,19 +101,19 @@ class Top:
         self._found: dict[float, tuple[int, int]] = {}
 
     def add(self, scores: Floats, start: int) -> None:
-        """Takes the scores `(n,)` of the samples from the position `start` on."""
+        """Takes the scores `(n,)` of the samples with the indices `start`, `start` + 1, ..."""
         values, first, counts = np.unique(scores, return_index=True, return_counts=True)
-        for value, place, count in zip(
+        for value, index, count in zip(
             *(each[-self._size :].tolist() for each in (values, first, counts)), strict=True
         ):
-            known, before = self._found.get(value, (start + place, 0))
-            self._found[value] = known, before + count
+            earliest, before = self._found.get(value, (start + index, 0))
+            self._found[value] = earliest, before + count
         highest = sorted(self._found, reverse=True)[: self._size]
         self._found = {value: self._found[value] for value in highest}
 
     @property
     def places(self) -> dict[int, int]:
-        """Position of each of these samples and how many share its score, the highest first."""
+        """Index of the first sample of each score, and the number of samples with that score; the highest first."""
         return dict(self._found.values())
 
 
@@ -121,14 +121,14 @@ class Common:
     """Which columns of a table make its flagged rows unusual.
 
     Args:
-        names: of all columns of the table.
+        names: names of all columns of the table.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = names
         self.rows, columns = 0, len(names)
-        self.main = np.zeros(columns, dtype=np.int64)  # rows in which the column adds most
-        self.example = np.full(columns, -1)  # of these, the one with the highest score
+        self.main = np.zeros(columns, dtype=np.int64)  # number of rows in which the column adds most
+        self.example = np.full(columns, -1)  # the one of these rows with the highest score
         self._shares = np.zeros(columns)
         self._highest = np.full(columns, -np.inf)
 
@@ -137,28 +137,28 @@ class Common:
 
         Args:
             parts: what each column adds to the score `(n, columns)`.
-            scores: of the rows `(n,)`.
-            places: of the rows in the table `(n,)`.
+            scores: scores of the rows `(n,)`.
+            places: indices of the rows in the table `(n,)`.
         """
         total = parts.sum(1, keepdims=True)
         self._shares += (parts / np.where(total > 0, total, 1.0)).sum(0)
         self.rows += len(parts)
-        for column, score, place in zip(parts.argmax(1), scores, places, strict=True):
+        for column, score, row in zip(parts.argmax(1), scores, places, strict=True):
             self.main[column] += 1
             if score > self._highest[column]:
-                self._highest[column], self.example[column] = score, place
+                self._highest[column], self.example[column] = score, row
 
     @property
     def shares(self) -> Floats:
-        """The part that each column has in the scores, on average."""
+        """The average share of each column in the scores, `(columns,)`."""
         return self._shares / max(self.rows, 1)
 
 
 class Curve:
-    """The highest score of each of some hundred stretches of a video, and which of them belong to alarms."""
+    """A thinned curve of scores: the maximum over every `step` frames of a video, and whether an alarm covers them."""
 
     def __init__(self) -> None:
-        self.step = 1  # frames a point
+        self.step = 1  # frames per point
         self.frames = 0
         self.scores: list[float] = []
         self.marked: list[bool] = []
@@ -177,6 +177,6 @@ class Curve:
         self.frames += 1
 
     def mark(self, first: int, last: int) -> None:
-        """An alarm lasted from the frame `first` to `last`."""
+        """Marks the frames `first` to `last` (inclusive) as an alarm."""
         for point in range(first // self.step, last // self.step + 1):
             self.marked[point] = True

@@ -1,4 +1,4 @@
-"""The sections of video: scores over time, and the alarms."""
+"""The sections for video: scores over time, and the alarms."""
 
 import math
 from pathlib import Path
@@ -13,10 +13,10 @@ from memae.report.words import clock
 from memae.report.words import figure as number
 
 STEPS = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
-"""Seconds between two times along an axis."""
+"""Possible intervals between ticks of a time axis, in seconds."""
 TIMES = 5
 NUMBERED = 10
-"""Alarms of a video whose numbers are told above its curve."""
+"""Maximum number of alarms of a video whose numbers are shown above its curve."""
 HEIGHT = 110
 
 
@@ -28,8 +28,8 @@ def timelines(films: Films, root: Path) -> Html:
         root: folder that the names of videos are told from.
     """
     lead = (
-        "How unlike normal each video is from its start to its end: the higher the curve, the more. The dashed line is "
-        "the threshold; alarms are shaded and bear the numbers of the table below. Each video has a scale of its own."
+        "How unusual each video is from start to end: the higher the curve, the more unusual. The dashed line is the "
+        "threshold; alarms are shaded and numbered as in the table below. Each video has its own scale."
     )
     left = films.videos - len(films.films)
     note = [tag("p", f"… and {left:,} videos whose scores stay lower.", class_="soft")] * (left > 0)
@@ -58,7 +58,7 @@ def _alarms(count: int) -> str:
 
 
 def _middle(kept: Kept, film: Film) -> float:
-    """Where an alarm lies along the axis."""
+    """Position of an alarm along the axis, 0 to 1."""
     return (kept.start + kept.end) / 2 / (film.seconds or 1.0)
 
 
@@ -77,12 +77,12 @@ def alarms(films: Films, root: Path) -> Html:
     """
     rule = films.rule
     lead = (
-        "Stretches in which the score stayed high, each with the frame at its peak; what does not fit is coloured. "
+        "Stretches in which the score stayed high, each with the frame at its peak; anomalous areas are coloured. "
         f"An alarm starts when the score stays above {number(rule.above, 6)}, and ends when it has not been above "
-        f"{number(rule.below, 6)} for {rule.release:g} s, so that a score that sways makes one alarm and not many."
+        f"{number(rule.below, 6)} for {rule.release:g} s, so that a fluctuating score makes one alarm, not many."
     )
     if not films.alarms:
-        return heading("Alarms", lead, "There was none.")
+        return heading("Alarms", lead, "There were none.")
     head = ["alarm", "its peak", "video", "start", "end", "peak at", "score", "p-value"]
     rows = [_row(kept, root) for kept in films.alarms]
     left = films.alarmed - len(films.alarms)

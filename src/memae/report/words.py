@@ -1,13 +1,13 @@
-"""Numbers and values in words that anybody can read."""
+"""Numbers and values as text for the report."""
 
 from memae.kinds import Words
 
 LONGEST = 80
-"""Characters of a value that are shown."""
+"""Maximum number of characters of a value that are shown."""
 
 
 def counted(n: int, words: Words) -> str:
-    """A number of samples.
+    """A number of samples with the noun.
 
     Example:
         >>> from memae.kinds import Tables
@@ -18,7 +18,7 @@ def counted(n: int, words: Words) -> str:
 
 
 def share(x: float) -> str:
-    """A share in percent, with two digits below a tenth; the space does not break.
+    """A share in percent, with two significant digits below 10 %, and a no-break space.
 
     Example:
         >>> [" ".join(share(x).split()) for x in (0.5234, 0.0523, 0.05, 0.0, 1e-7)]
@@ -30,7 +30,7 @@ def share(x: float) -> str:
 
 
 def figure(x: float, digits: int = 4) -> str:
-    """A number with so many digits; whole ones and large ones in full.
+    """A number with `digits` significant digits; integers and large numbers in full.
 
     Example:
         >>> figure(3.0), figure(1234567.8), figure(0.000123456), figure(1e20)
@@ -42,7 +42,7 @@ def figure(x: float, digits: int = 4) -> str:
 
 
 def value(x: object, digits: int = 6) -> str:
-    """A value of a table, cut where it is long.
+    """A value of a table as text, shortened if it is long.
 
     Example:
         >>> value(None), value(2.5), value("a shop")
@@ -54,7 +54,7 @@ def value(x: object, digits: int = 6) -> str:
 
 
 def cut(text: str) -> str:
-    """The start of a text that is too long."""
+    """The start of a text, at most `LONGEST` characters."""
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 
@@ -76,9 +76,9 @@ def how_rare(p_value: float, held_out: int, words: Words) -> str:
     """A conformal p-value in words.
 
     Args:
-        p_value: of a sample.
-        held_out: samples of the calibration.
-        words: what they are called.
+        p_value: p-value of a sample.
+        held_out: number of samples of the calibration.
+        words: words for samples of this kind.
 
     Example:
         >>> from memae.kinds import Tables
@@ -86,7 +86,7 @@ def how_rare(p_value: float, held_out: int, words: Words) -> str:
         ('none of the 99 normal rows set aside scores as high', '4 of the 99 normal rows set aside score as high')
     """
     higher = round(p_value * (held_out + 1)) - 1
-    told = f"of the {held_out:,} normal {words.many} set aside"
+    of_held_out = f"of the {held_out:,} normal {words.many} set aside"
     if higher <= 0:
-        return f"none {told} scores as high"
-    return f"{higher:,} {told} score{'s' if higher == 1 else ''} as high"
+        return f"none {of_held_out} scores as high"
+    return f"{higher:,} {of_held_out} score{'s' if higher == 1 else ''} as high"

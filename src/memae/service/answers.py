@@ -1,4 +1,4 @@
-"""The shapes of bodies and answers, for the OpenAPI document; nothing is checked against them at work."""
+"""Schemas of request and response bodies for the OpenAPI document; requests are not validated against them."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -16,12 +16,12 @@ class Error(BaseModel):
 
 
 class Verdict(BaseModel):
-    """What every sample is told, scored or explained."""
+    """The result for one sample."""
 
     row: int | None = Field(None, description="Number of the row of a table, from 0.")
-    file: str | None = Field(None, description="Name of the picture, as it came.")
+    file: str | None = Field(None, description="Name of the image file, as sent.")
     frame: int | None = Field(None, description="Number of the frame of a video, from 0.")
-    time: float | None = Field(None, description="Seconds of the frame from the first one.")
+    time: float | None = Field(None, description="Time of the frame in seconds from the first one.")
     score: float = Field(description="Anomaly score; higher = more anomalous.")
     p_value: float = Field(description="Share of normal samples that score as high: small = unlike normal.")
     is_anomaly: bool = Field(description="Whether the score is above the threshold.")
@@ -30,28 +30,28 @@ class Verdict(BaseModel):
 class Unread(BaseModel):
     """A file that could not be read, where others could."""
 
-    sample: int = Field(description="Its number among the files that came, from 0.")
-    file: str = Field(description="Its name, as it came.")
+    sample: int = Field(description="Its number among the files sent, from 0.")
+    file: str = Field(description="Its name, as sent.")
     reason: str
 
 
 class Scored(BaseModel):
-    """Scores of all samples, in their order."""
+    """Scores of all samples, in order."""
 
     model: str
     threshold: float | None = Field(description="Score above which a sample is flagged.")
-    false_alarm_rate: float = Field(description="Share of normal samples that is flagged by chance.")
+    false_alarm_rate: float = Field(description="Share of normal samples that are flagged by chance.")
     samples: list[Verdict]
-    unread: list[Unread] = Field([], description="Files without a sample here; left out where all could be read.")
+    unread: list[Unread] = Field([], description="Files that could not be read; absent if all could.")
 
 
 class Contribution(BaseModel):
     """What one column adds to a score."""
 
     column: str
-    value: Any = Field(description="As given; null where it is missing.")
-    expected: Any = Field(description="What the other columns, by way of the memory, lead to expect.")
-    share: float = Field(description="Of what all columns add.")
+    value: Any = Field(description="As given; null if missing.")
+    expected: Any = Field(description="The value that the model expects, given the other columns and its memory.")
+    share: float = Field(description="Its share in the sum of all columns.")
 
 
 class Neighbour(BaseModel):
@@ -66,8 +66,8 @@ class Item(BaseModel):
     """A memory item that the sample addressed."""
 
     number: int
-    weight: float = Field(description="Its share of the answer, 0 to 1.")
-    decoded: Any = Field(description="What it decodes to alone: a picture, the columns of a row, or null.")
+    weight: float = Field(description="Its addressing weight, 0 to 1.")
+    decoded: Any = Field(description="What the item alone decodes to: a picture, the columns of a row, or null.")
     neighbours: list[Neighbour]
 
 
@@ -75,20 +75,20 @@ class Evidence(Verdict):
     """Why a sample has its score. Pictures are data:image/png;base64,… and null for tables."""
 
     threshold: float | None
-    contributions: list[Contribution] = Field(description="Largest first; empty for pictures.")
-    items: list[Item] = Field(description="Heaviest first; empty for a plain autoencoder.")
+    contributions: list[Contribution] = Field(description="Largest first; empty for images and frames.")
+    items: list[Item] = Field(description="Largest weight first; empty for a plain autoencoder.")
     sample: str | None
     reconstruction: str | None
-    motion: str | None = Field(description="Of video: the change to the next frame, which `reconstruction` restores.")
+    motion: str | None = Field(description="For video: the change to the next frame, which is what is reconstructed.")
     error_map: str | None
 
 
 class Explained(BaseModel):
-    """The evidence of the samples that were asked for."""
+    """The evidence for the requested samples."""
 
     model: str
     samples: list[Evidence]
-    unread: list[Unread] = Field([], description="Files without evidence; left out where all could be read.")
+    unread: list[Unread] = Field([], description="Files that could not be read; absent if all could.")
 
 
 class Column(BaseModel):
@@ -105,13 +105,13 @@ class Model(BaseModel):
     kind: str = Field(description="table, image or video")
     threshold: float | None
     false_alarm_rate: float
-    held_out_samples: int = Field(description="Normal samples that threshold and p-values come from.")
+    held_out_samples: int = Field(description="Number of normal samples behind threshold and p-values.")
     takes: str
     suffixes: list[str]
     data_sha256: str
     versions: dict[str, str]
-    columns: list[Column] | None = Field(None, description="Tables.")
-    channels: int | None = Field(None, description="Pictures and video: 1 grey, 3 colour.")
+    columns: list[Column] | None = Field(None, description="For tables.")
+    channels: int | None = Field(None, description="For images and video: 1 grey, 3 colour.")
     height: int | None = None
     width: int | None = None
     scaled: bool | None = Field(None, description="Pictures: whether others are scaled to this size, or refused.")
@@ -139,11 +139,11 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     status: {"model": Error, "description": description}
     for status, description in {
         401: "The token is missing or wrong.",
-        403: "Asked under a foreign name, without a token.",
+        403: "The Host header is not localhost, and the service has no token.",
         404: "No model of this name.",
         408: "The body did not come in time.",
         413: "Too large: bytes, pixels, columns or samples.",
-        415: "A Content-Type that is not known.",
+        415: "The Content-Type is not supported.",
         422: "The data cannot be used.",
         429: "Too many requests at once; see Retry-After.",
         503: "Not done in time, or the service stops; see Retry-After.",
@@ -152,12 +152,12 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 
 
 def of(shape: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
-    """Everything that a route may answer, where `shape` is what was hoped for."""
+    """The responses of a route by status: `shape` for 200, and all refusals."""
     return {200: {"model": shape, "content": {JSON: {}}}, **REFUSALS}
 
 
 def request_body(models: Iterable[Served[Any]]) -> dict[str, Any]:
-    """What `/score` and `/explain` take; where there is one model for tables, with its columns and an example row."""
+    """The request body of `/score` and `/explain`; with a single table model, it has its columns and an example row."""
     tables = [(schema, served.example()) for served in models if (schema := served.row_schema())]
     row = tables[0][0] if len(tables) == 1 else {"type": "object"}
     rows = {

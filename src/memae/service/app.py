@@ -1,4 +1,4 @@
-"""The service: fitted detectors behind HTTP."""
+"""The service: fitted detectors over HTTP."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,15 +20,15 @@ DEFAULTS = Limits()
 
 
 class Service:
-    """Fitted detectors behind HTTP, as an ASGI application.
+    """Fitted detectors over HTTP, as an ASGI application.
 
     Args:
         models: detectors by name.
-        limits: what is taken at most.
-        token: that requests must show; without one, only this machine is answered.
+        limits: limits of requests.
+        token: secret that requests must send; without one, only requests to localhost are answered.
 
     Raises:
-        OptionError: no model, or a token that is too short.
+        OptionError: no model is given, or the token is too short.
     """
 
     def __init__(self, models: Mapping[str, Estimator], *, limits: Limits = DEFAULTS, token: str | None = None) -> None:
@@ -43,17 +43,17 @@ class Service:
         self._front = Front(self._app, access, self.gate, limits, metrics, PATHS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a request, as ASGI has it."""
+        """Answers a request; see ASGI."""
         await self._front(scope, receive, send)
 
     def close(self) -> None:
-        """Ends the threads of all models when all that was asked for is done."""
+        """Ends the threads of all models after their pending work."""
         for each in self.models.values():
             each.close()
 
 
 def _served(name: str, estimator: Estimator, limits: Limits, observe: Observer) -> Served[Any]:
-    """An estimator with its thread."""
+    """An estimator as a served model of its kind."""
     match estimator:
         case TabularMemAE():
             return ServedTable(name, estimator, limits, observe)

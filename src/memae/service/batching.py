@@ -1,8 +1,8 @@
-"""Requests that come at the same time are scored together.
+"""Dynamic batching: requests that arrive at the same time are scored together.
 
-A model has one worker: a thread that takes what waits, scores it at once, and takes what has come meanwhile. So nothing
-waits while the worker is idle, and the busier it is, the larger are the batches. `Scorer.batched` always computes as
-many samples, so a score does not depend on the company that it was computed in.
+A model has one worker thread, which repeatedly scores all waiting requests as one batch. So no request waits while the
+worker is idle, and batches grow with the load. `Scorer.batched` always computes the same number of samples, so a score
+does not depend on the other samples of its batch.
 """
 
 from collections.abc import Callable
@@ -31,13 +31,13 @@ class _Task:
 
 
 class Worker(Generic[S, R]):
-    """The one thread in which a model computes.
+    """The single thread in which a model computes.
 
     Args:
-        name: of the thread.
-        score: scores what several requests give, and tells the result of each.
-        most: samples that are scored at once; what one request gives is never parted.
-        observe: is told the size of each batch.
+        name: name of the thread.
+        score: scores the samples of several requests, and returns the result of each.
+        most: maximum number of samples per batch; the samples of one request are never split.
+        observe: called with the size of each batch.
     """
 
     def __init__(
@@ -56,19 +56,19 @@ class Worker(Generic[S, R]):
         return self._asked.qsize() + len(self._held)
 
     def score(self, samples: S, size: int) -> "Future[R]":
-        """Scores samples, with those of others; cancelling the future takes them back while they wait."""
+        """Scores samples in a batch with others; while they wait, the future can be cancelled."""
         done: Future[R] = Future()
         self._asked.put(_Samples(samples, size, done))
         return done
 
     def call(self, work: Callable[[], T]) -> "Future[T]":
-        """Calls `work` in the thread, alone."""
+        """Calls `work` in the thread."""
         done: Future[T] = Future()
         self._asked.put(_Task(work, done))
         return done
 
     def close(self) -> None:
-        """Ends the thread when all that was asked for is done."""
+        """Ends the thread after its pending work."""
         self._asked.put(None)
         self._thread.join()
 
@@ -78,10 +78,10 @@ class Worker(Generic[S, R]):
                 self._answer([each for each in self._with_others(first) if each.done.set_running_or_notify_cancel()])
             elif first.done.set_running_or_notify_cancel():
                 _settle(first)
-            del first  # or its samples would be held while the next are awaited
+            del first  # frees its samples while the next are awaited
 
     def _with_others(self, first: _Samples[S]) -> list[_Samples[S]]:
-        """A batch that begins with `first`: what else waits, in its order, as far as it fits."""
+        """A batch of `first` and the requests that wait behind it, in order, as many as fit."""
         batch, size = [first], first.size
         while size < self._most:
             try:
@@ -96,7 +96,7 @@ class Worker(Generic[S, R]):
         return batch
 
     def _answer(self, batch: list[_Samples[S]]) -> None:
-        """Scores a batch; one that fails is halved until it is known whose samples are at fault."""
+        """Scores a batch; one that fails is halved repeatedly, so that only the requests at fault fail."""
         if not batch:
             return
         self._observe(sum(each.size for each in batch))

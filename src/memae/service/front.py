@@ -1,4 +1,4 @@
-"""What every request passes before anything is read: who asks, how much, and is there room."""
+"""The checks before a request is read: access, size and load."""
 
 import json
 import secrets
@@ -30,17 +30,21 @@ HEADERS = (
     (b"cache-control", b"no-store"),
 )
 DIGITS = 20
-"""Of a length that is believed; whatever comes is counted besides."""
+"""A Content-Length must have fewer digits to be believed; the bytes received are counted in any case."""
 SHORTEST = 16
-"""Characters of a token, at least."""
+"""Minimum number of characters of a token."""
 
 
 @dataclass(frozen=True)
 class Access:
-    """Who may ask.
+    """Access control.
 
-    Without a token, the service answers this machine alone, and only under a name of this machine: otherwise a page of
-    any address that a browser here has open could point a name of its own at the service, and read what it says.
+    Without a token, the service only answers requests whose Host header names this machine. This prevents DNS
+    rebinding: a web page open in a browser here could otherwise point its own host name at the service and read the
+    answers.
+
+    Raises:
+        OptionError: the token is too short.
     """
 
     token: str | None = None
@@ -50,10 +54,10 @@ class Access:
             raise OptionError(f"a token must have {SHORTEST} characters or more; got {len(self.token)}")
 
     def check(self, path: str, headers: Headers) -> None:
-        """Refuses who may not ask.
+        """Checks the token, or without one the Host header.
 
         Raises:
-            Refused: 401 without the token, 403 under a foreign name.
+            Refused: 401 for a missing or wrong token, 403 for another host than this machine.
         """
         if self.token is None:
             if not loopback(_host(headers.get("host", ""))):
@@ -64,9 +68,9 @@ class Access:
                 raise Refused(401, "the token is missing or wrong; send it as Authorization: Bearer TOKEN")
 
 
-@lru_cache(maxsize=64)  # every request asks
+@lru_cache(maxsize=64)  # called for every request
 def loopback(host: str) -> bool:
-    """Whether a name or address is of this machine alone.
+    """Whether a name or address can only be reached from this machine.
 
     >>> loopback("localhost"), loopback("127.0.0.1"), loopback("0.0.0.0")
     (True, True, False)
@@ -78,18 +82,18 @@ def loopback(host: str) -> bool:
 
 
 def _host(header: str) -> str:
-    """The name in a Host header, which may have a port."""
+    """The host name in a Host header, without its port."""
     return header[1:].partition("]")[0] if header.startswith("[") else header.partition(":")[0]
 
 
 def refusal(refused: Refused) -> Response:
-    """The answer to a request that is refused."""
+    """The response to a refused request."""
     headers = {}
     if refused.retry_after is not None:
         headers["Retry-After"] = str(max(round(refused.retry_after), 1))
     if refused.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    content = json.dumps({"error": str(refused)})  # in ASCII, for it may quote half a character
+    content = json.dumps({"error": str(refused)})  # in ASCII, since it may quote lone surrogates
     return Response(content, refused.status, headers, "application/json")
 
 
@@ -97,12 +101,12 @@ class Front:
     """The outermost layer: access, limits, security headers and metrics; it knows nothing of models.
 
     Args:
-        app: answers what is let in.
-        access: who may ask.
-        gate: how many may.
-        limits: of the service.
-        metrics: are told of each request.
-        paths: that are told apart in the metrics.
+        app: application that answers admitted requests.
+        access: access control.
+        gate: limits the number of requests at once.
+        limits: limits of requests.
+        metrics: counts each request.
+        paths: paths with metrics of their own; all others are counted together.
     """
 
     def __init__(
@@ -154,12 +158,12 @@ class Front:
             self._gate.leave(size)
 
     def _announced(self, headers: Headers) -> int:
-        """Bytes of the body, or what it may have at most where the request does not say."""
+        """The Content-Length, or without a valid one the maximum size of a body."""
         length = headers.get("content-length", "")
         return int(length) if length.isdecimal() and len(length) < DIGITS else self._limits.size
 
     def _counted(self, receive: Receive) -> Receive:
-        """The body as it comes, as long as it is not too large."""
+        """A receiver that raises Refused once the body is too large."""
         size = 0
 
         async def counted() -> Message:

@@ -1,4 +1,4 @@
-"""Pictures: files, decoded and scaled as everywhere in memae."""
+"""Served image models: image files, decoded and scaled as everywhere in memae."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -14,10 +14,10 @@ from memae.service.uploads import Body, Upload, under_their_names
 
 
 class ServedImages(Served[ImageMemAE]):
-    """A detector for images. Of several files, those that cannot be read are named, and the others are answered."""
+    """A detector for images. Files that cannot be read are listed in the answer; all others are scored."""
 
     def score(self, body: Body, wanted: Wanted) -> Answer:
-        """A row a picture."""
+        """One row per image."""
         uploads, notes = self._checked(body)
         given = {upload.path: upload for upload in uploads}
         found: list[Row] = []
@@ -29,7 +29,7 @@ class ServedImages(Served[ImageMemAE]):
         return self._answer(found, body, notes)
 
     def explain(self, body: Body, wanted: Wanted) -> Answer:
-        """What each picture is taken for, and where it differs from that."""
+        """The evidence for each image: reconstruction, error map and memory items."""
         uploads = self.files(body)
         uploads = [uploads[number] for number in self.to_explain(len(uploads), wanted)]
         readable, notes = self._checked(uploads)
@@ -48,7 +48,7 @@ class ServedImages(Served[ImageMemAE]):
         return [(given[each.name], each) for each in found]
 
     def _opened(self, uploads: Sequence[Upload], notes: Notes) -> Iterator[Part]:
-        """Pictures that can be read, which may be none."""
+        """The images that can be read; possibly none."""
         if not uploads:
             return
         try:
@@ -58,7 +58,7 @@ class ServedImages(Served[ImageMemAE]):
                 raise
 
     def _checked(self, body: Body) -> tuple[list[Upload], Notes]:
-        """Pictures that may be decoded, judged by their headers, and those whose headers cannot be read."""
+        """The images to decode, whose headers are within the limits, and notes on those whose headers are damaged."""
         uploads, notes = self.files(body), Notes()
         self.limits.check_samples(len(uploads))
         readable = []
@@ -75,21 +75,21 @@ class ServedImages(Served[ImageMemAE]):
 
     def _check_size(self, upload: Upload, size: tuple[int, int]) -> None:
         if size[0] * size[1] > self.limits.pixels:
-            told = f"{upload.name} has {size[0] * size[1]:,} pixels, {self.limits.pixels:,} at most are decoded"
-            raise Refused(413, f"{told}; scale it down")
+            message = f"{upload.name} has {size[0] * size[1]:,} pixels, {self.limits.pixels:,} at most are decoded"
+            raise Refused(413, f"{message}; scale it down")
         expected = tuple(self.estimator.shape_[1:])
         if self.estimator.size is None and size != expected:
-            told = f"{upload.name} has {size[0]} x {size[1]} pixels (h x w), the model was fitted on "
-            raise Refused(422, f"{told}{' x '.join(map(str, expected))}; scale it, or fit with a size")
+            message = f"{upload.name} has {size[0]} x {size[1]} pixels (h x w), the model was fitted on "
+            raise Refused(422, f"{message}{' x '.join(map(str, expected))}; scale it, or fit with a size")
 
     def _answer(self, found: list[Row], body: Body, notes: Notes) -> Answer:
-        """What was found, and the files that could not be read, by the names that they came with.
+        """The rows found, and the files that could not be read, by their names as sent.
 
         Raises:
-            Refused: none could.
+            Refused: no file could be read.
         """
         unread: list[Row] = [
-            {"sample": number, "file": upload.name, "reason": _told(notes.unread[upload.path], upload)}
+            {"sample": number, "file": upload.name, "reason": _named(notes.unread[upload.path], upload)}
             for number, upload in enumerate(self.files(body))
             if upload.path in notes.unread
         ]
@@ -98,5 +98,5 @@ class ServedImages(Served[ImageMemAE]):
         return Answer(found, unread)
 
 
-def _told(reason: str, upload: Upload) -> str:
+def _named(reason: str, upload: Upload) -> str:
     return sentence(SourceError(reason.replace(str(upload.path), upload.name)))

@@ -1,4 +1,4 @@
-"""What the service takes at most, and how it says no."""
+"""Limits of the service, and refusals."""
 
 import math
 import time
@@ -9,7 +9,7 @@ from memae.errors import MemaeError, OptionError, ResourceError, sentence
 
 
 class Refused(Exception):  # noqa: N818 (an answer, not a fault)
-    """A request that is not answered with scores, with its HTTP status and one sentence that says why."""
+    """A refused request, with the HTTP status and one sentence that says why."""
 
     def __init__(self, status: int, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -18,24 +18,27 @@ class Refused(Exception):  # noqa: N818 (an answer, not a fault)
 
     @classmethod
     def of(cls, error: MemaeError) -> Self:
-        """What an error of the library is over HTTP: the data cannot be used, or memory ran out."""
+        """An error of the library as a refusal: 503 if memory ran out, else 422."""
         return cls(503, str(error), 1.0) if isinstance(error, ResourceError) else cls(422, sentence(error))
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What the service takes at most.
+    """Maximum values for requests.
 
     Attributes:
-        megabytes: of a request's body, of 10⁶ bytes, an eighth of them for JSON, which takes far more memory than it is
-            long; four times as many are held at once.
-        samples: rows, pictures or frames a request.
-        files: a request.
-        explained: samples that one request may have explained.
-        pixels: of a picture or frame, before it is scaled.
-        seconds: from the first byte of a request to its answer.
-        requests: at once, those that wait included.
-        together: samples that are scored at once; None for as many as the model computes at once.
+        megabytes: size of a request's body in 10⁶ bytes. JSON may have an eighth, since it takes far more memory than
+            its length. All requests at once may have four times as much.
+        samples: rows, images or frames per request.
+        files: files per request.
+        explained: samples to explain per request.
+        pixels: pixels of an image or frame, before it is scaled.
+        seconds: seconds from the first byte of a request to its answer.
+        requests: requests at once, including those that wait.
+        together: samples per batch; None for the model's own.
+
+    Raises:
+        OptionError: a value is not a finite number above 0.
     """
 
     megabytes: float = 64.0
@@ -54,36 +57,36 @@ class Limits:
 
     @property
     def size(self) -> int:
-        """Bytes of a body."""
+        """Maximum size of a body in bytes."""
         return int(self.megabytes * 1e6)
 
     @property
     def json_size(self) -> int:
-        """Bytes of a body of JSON."""
+        """Maximum size of a JSON body in bytes."""
         return self.size // 8
 
     def check_samples(self, count: int) -> None:
-        """Refuses a request of too many samples."""
+        """Raises Refused if a request has too many samples."""
         if count > self.samples:
             raise Refused(413, f"the request has more than {self.samples:,} samples; send it in several parts")
 
     def too_large(self) -> Refused:
-        """The answer to a body that is too large."""
+        """The refusal of a body that is too large."""
         return Refused(413, f"the body is larger than {self.megabytes:g} MB; send it in several parts")
 
 
 class Deadline:
-    """The moment by which a request must be answered."""
+    """The time by which a request must be answered."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._end = time.monotonic() + seconds
 
     def left(self) -> float:
-        """Seconds that are left; at least some.
+        """Seconds left, more than 0.
 
         Raises:
-            Refused: there are none.
+            Refused: the deadline has passed.
         """
         left = self._end - time.monotonic()
         if left <= 0:
@@ -91,40 +94,40 @@ class Deadline:
         return left
 
     def missed(self) -> Refused:
-        """The answer to a request that took too long."""
+        """The refusal of a request that took too long."""
         return Refused(503, f"not done within {self._seconds:g} s; send less at once, or try later", self._seconds)
 
 
 class Gate:
-    """Lets in so many requests and bytes at once, and nobody once it is closed. It belongs to the event loop's thread.
+    """Limits the requests and bytes at once, and refuses all once it is closed. It belongs to the event loop's thread.
 
     Args:
-        limits: of the service.
+        limits: limits of the service.
     """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._bytes = 0
         self.inside = 0
-        """Requests that were let in and are not answered yet."""
+        """Number of requests admitted and not yet answered."""
         self.closed = False
 
     def enter(self, size: int) -> None:
-        """Lets in a request with a body of `size` bytes; `leave` must follow.
+        """Admits a request with a body of `size` bytes; `leave` must follow.
 
         Raises:
-            Refused: the body is too large, the service is full, or it stops.
+            Refused: the body is too large, the service is at its limit, or it is stopping.
         """
         if self.closed:
-            raise Refused(503, "the service is stopping; try another, or later", 5.0)
+            raise Refused(503, "the service is stopping; try another one, or try later", 5.0)
         if size > self._limits.size:
             raise self._limits.too_large()
         if self.inside >= self._limits.requests or (self.inside and self._bytes + size > 4 * self._limits.size):
-            raise Refused(429, f"{self.inside} requests are being answered, which is all at once; try again", 1.0)
+            raise Refused(429, f"{self.inside} requests are being answered, which is the limit; try again", 1.0)
         self.inside += 1
         self._bytes += size
 
     def leave(self, size: int) -> None:
-        """Takes back what `enter` let in."""
+        """Releases a request admitted by `enter`."""
         self.inside -= 1
         self._bytes -= size

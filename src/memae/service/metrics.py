@@ -1,4 +1,4 @@
-"""What Prometheus may ask the service."""
+"""Metrics of the service for Prometheus."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -20,10 +20,10 @@ SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
 class Metrics:
-    """Counters and histograms of one service, in a registry of their own.
+    """Counters and histograms of one service, in their own registry.
 
     Args:
-        inside: tells how many requests are being answered.
+        inside: returns the number of requests being answered.
     """
 
     def __init__(self, inside: Callable[[], float]) -> None:
@@ -48,7 +48,7 @@ class Metrics:
         Gauge("memae_requests_inside", "Requests being answered.", registry=registry).set_function(inside)
 
     def watch(self, models: Iterable[Served[Any]]) -> None:
-        """Tells of these models from now on."""
+        """Adds metrics of these models."""
         for served in models:
             detector = served.estimator
             about = (served.name, detector.kind, detector.checksum_, detector.versions_["memae"])
@@ -56,7 +56,7 @@ class Metrics:
             self._waiting.labels(served.name).set_function(partial(len, served.worker))
 
     def observer(self, model: str) -> Callable[[float], None]:
-        """What is to be told the size of each batch of a model."""
+        """A function that records the size of each batch of a model."""
         batches, samples = self.batches.labels(model), self.samples.labels(model)
 
         def observe(size: float) -> None:
@@ -66,5 +66,5 @@ class Metrics:
         return observe
 
     def told(self) -> bytes:
-        """All of it in Prometheus's text format."""
+        """All metrics in Prometheus's text format."""
         return generate_latest(self._registry)

@@ -1,4 +1,4 @@
-"""The routes: what HTTP asks and how it is answered; everything that could be said without HTTP is said elsewhere."""
+"""The HTTP routes; everything that does not concern HTTP is in other modules."""
 
 import asyncio
 import json
@@ -27,32 +27,32 @@ from memae.service.uploads import JSON, received, shown
 
 PATHS = ("/", "/score", "/explain", "/models", "/health", "/metrics", "/openapi.json")
 THREADS = 8
-"""Requests with files that are read at the same time; few rows of JSON need no thread of their own."""
+"""Maximum number of requests read in threads at the same time; small JSON requests need no thread."""
 GONE = 499
-"""Status for a client that left before it was answered, as nginx has it; nobody reads it."""
+"""Status for a client that has disconnected, as in nginx; it is never received."""
 SCORE = ("model", "ignore")
 EXPLAIN = (*SCORE, "sample", "items")
-"""Parameters in the address."""
+"""Query parameters."""
 
 Models = Mapping[str, Served[Any]]
-Name = Annotated[str | None, Query(description="Name of the model; not needed where there is only one.")]
+Name = Annotated[str | None, Query(description="Name of the model; not needed if there is only one.")]
 Ignored = Annotated[tuple[str, ...], Query(description="Column of a table to leave out; repeat for each.")]
 Chosen = Annotated[
     tuple[Annotated[int, Query(ge=0)], ...],
-    Query(description="Number of a sample to explain; repeat for each. By default all, of a video the worst frame."),
+    Query(description="Number of a sample to explain; repeat for each. By default all, or the worst frame of a video."),
 ]
-Items = Annotated[int, Query(ge=0, le=100, description="Memory items to tell of each sample, at most.")]
+Items = Annotated[int, Query(ge=0, le=100, description="Maximum number of memory items to return for each sample.")]
 
 
 def routed(models: Models, limits: Limits, gate: Gate, metrics: Metrics, *, secured: bool) -> FastAPI:
     """The application behind `Front`.
 
     Args:
-        models: by name.
-        limits: what is taken at most.
-        gate: tells whether the service stops.
-        metrics: that `/metrics` tells.
-        secured: whether requests must show a token, for the OpenAPI document.
+        models: served models by name.
+        limits: limits of requests.
+        gate: knows whether the service is stopping.
+        metrics: metrics for `/metrics`.
+        secured: whether requests must send a token, for the OpenAPI document.
     """
     app = FastAPI(title="memae", version=__version__, docs_url=None, redoc_url=None, description=answers.ABOUT)
     _answer_samples(app, models, limits)
@@ -72,14 +72,14 @@ def _answer_samples(app: FastAPI, models: Models, limits: Limits) -> None:
 
     async def in_thread(wanted: Wanted, work: Callable[[], Response]) -> Response:
         def begun() -> Response:
-            wanted.deadline.left()  # for it may have waited for a thread
+            wanted.deadline.left()  # raises if it has waited too long for a thread
             return work()
 
         return await anyio.to_thread.run_sync(begun, limiter=threads)
 
     @app.post("/score", openapi_extra=body, responses=answers.of(answers.Scored))
     async def score(request: Request, model: Name = None, ignore: Ignored = ()) -> Response:
-        """How anomalous each sample is: rows of a table, pictures, or the frames of a video."""
+        """How anomalous each sample is: rows of a table, images, or frames of a video."""
         _check_parameters(request, SCORE)
         served = _found(models, model)
         wanted = Wanted(Deadline(limits.seconds), ignore)
@@ -99,7 +99,7 @@ def _answer_samples(app: FastAPI, models: Models, limits: Limits) -> None:
         sample: Chosen = (),
         items: Items = 5,
     ) -> Response:
-        """Why samples have their scores: what was expected instead, what memory items answered, where it differs."""
+        """Why samples have their scores: what was expected instead, which memory items were used, where they differ."""
         _check_parameters(request, EXPLAIN)
         served = _found(models, model)
         wanted = Wanted(Deadline(limits.seconds), ignore, sample, items)
@@ -110,24 +110,24 @@ def _answer_samples(app: FastAPI, models: Models, limits: Limits) -> None:
 
 
 def _check_parameters(request: Request, known: tuple[str, ...]) -> None:
-    """Refuses what would be passed over in silence, as a misspelled name."""
+    """Refuses unknown parameters, such as misspelled names, which would otherwise be ignored silently."""
     for name in request.query_params:
         if name not in known:
             raise Refused(422, f"{shown(name)!r} is no parameter of {request.url.path}; it takes {', '.join(known)}")
 
 
 def _found(models: Models, name: str | None) -> Served[Any]:
-    """The model of a name, or the only one."""
+    """The model called `name`, or without a name the only model."""
     names = ", ".join(models)
     if name is None and len(models) > 1:
         raise Refused(422, f"there are several models; choose one of {names} with ?model=NAME")
     if name is not None and name not in models:
-        raise Refused(404, f"there is no model {name!r}; there is {names}")
+        raise Refused(404, f"there is no model {name!r}; the models are {names}")
     return next(iter(models.values())) if name is None else models[name]
 
 
 async def _in_time(answer: "Future[Judged]", wanted: Wanted) -> Judged:
-    """The answer of a worker; taken back if it does not come in time."""
+    """The result of a worker; cancelled if it does not come in time."""
     try:
         return await asyncio.wait_for(asyncio.wrap_future(answer), wanted.deadline.left())
     except TimeoutError as error:
@@ -145,12 +145,12 @@ def _json(content: Mapping[str, Any]) -> Response:
 def _answer_questions(app: FastAPI, models: Models, gate: Gate, metrics: Metrics) -> None:
     @app.get("/models", responses=answers.of(answers.Models))
     async def list_models() -> Response:
-        """The models, what they take and how they judge."""
+        """The models: the data they take, their thresholds and provenance."""
         return _json({"models": [served.described() for served in models.values()]})
 
     @app.get("/health", responses=answers.of(answers.Health))
     async def health() -> Response:
-        """Whether requests are taken: 200, or 503 once the service stops."""
+        """Whether requests are accepted: 200, or 503 while the service is stopping."""
         if gate.closed:
             return Response(json.dumps({"status": "stopping"}), 503, media_type=JSON)
         return _json({"status": "ok"})
@@ -177,14 +177,14 @@ def _answer_browsers(app: FastAPI) -> None:
 
 
 def _missed(request: Request, error: HTTPException) -> str:
-    """What is wrong with an address or its method; FastAPI only names the status."""
+    """A sentence for an unknown path or method, for which FastAPI only names the status."""
     if error.status_code not in (404, 405) or error.detail != HTTPStatus(error.status_code).phrase:
         return str(error.detail)
     return f"{request.method} {shown(request.url.path)} is not known; POST to /score or /explain, see /openapi.json"
 
 
 def _refuse(app: FastAPI) -> None:
-    """Every refusal is a sentence in JSON, whoever refuses."""
+    """Makes every refusal, from whatever layer, a sentence in JSON."""
 
     @app.exception_handler(Refused)
     async def _(_: Request, error: Refused) -> Response:
@@ -202,8 +202,8 @@ def _refuse(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _(_: Request, error: RequestValidationError) -> Response:
-        told = "; ".join(f"{each['loc'][1]}: {each['msg']}" for each in error.errors())
-        return refusal(Refused(422, told))
+        reasons = "; ".join(f"{each['loc'][1]}: {each['msg']}" for each in error.errors())
+        return refusal(Refused(422, reasons))
 
     @app.exception_handler(ClientDisconnect)
     async def _(_: Request, __: ClientDisconnect) -> Response:
@@ -211,4 +211,4 @@ def _refuse(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def _(_: Request, error: Exception) -> Response:
-        return refusal(Refused(500, f"internal error ({type(error).__name__}); the service's log says where"))
+        return refusal(Refused(500, f"internal error ({type(error).__name__}); see the service's log"))

@@ -1,4 +1,4 @@
-"""A model that the service has, whatever its kind of data."""
+"""A served model of any kind of data."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,19 +20,19 @@ from memae.service.uploads import Body, Rows, Upload
 E = TypeVar("E", bound=Estimator)
 T = TypeVar("T")
 Row = dict[str, Any]
-"""What is told of one sample, JSON-ready."""
+"""The result for one sample, JSON-ready."""
 Observer = Callable[[float], None]
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a request asks for, besides its data.
+    """The parameters of a request, besides its data.
 
     Attributes:
-        deadline: by which it must be answered.
+        deadline: time by which it must be answered.
         ignore: columns of a table to leave out.
-        only: samples to explain, by their number; none means those that the kind of data chooses.
-        items: memory items to tell of each.
+        only: numbers of the samples to explain; if empty, the kind of data chooses.
+        items: maximum number of memory items to return for each.
     """
 
     deadline: Deadline
@@ -41,7 +41,7 @@ class Wanted:
     items: int = 5
 
     def wait(self, answer: "Future[T]") -> T:
-        """The answer of a worker, if it comes in time."""
+        """The result of a worker; raises Refused if it does not come in time."""
         try:
             return answer.result(self.deadline.left())
         except TimeoutError as error:
@@ -50,33 +50,33 @@ class Wanted:
 
 
 class Answer(NamedTuple):
-    """What is told of a request's samples."""
+    """The answer to a request."""
 
     samples: list[Row]
     unread: list[Row] = []  # noqa: RUF012 (never changed): files that could not be read, and why
 
     def as_json(self) -> Row:
-        """Both; the second only where there is something in it."""
+        """The answer, JSON-ready; `unread` is left out if it is empty."""
         return {"samples": self.samples} | ({"unread": self.unread} if self.unread else {})
 
 
 def rows_of(judged: Judged, known: Iterable[Mapping[str, Any]]) -> Iterator[Row]:
-    """A row a sample, beginning with what it is known by."""
+    """One row per sample, which begins with the entries of `known` that identify it."""
     columns = (column.tolist() for column in judged)
     for sample, score, p_value, is_anomaly in zip(known, *columns, strict=True):
         yield {**sample, "score": score, "p_value": p_value, "is_anomaly": is_anomaly}
 
 
 class Served(ABC, Generic[E]):
-    """A fitted detector, and the one thread in which it computes.
+    """A fitted detector, and the single thread in which it computes.
 
-    All methods but `waiting` and `close` block; they are called in the threads of requests.
+    `score` and `explain` block; they are called in the threads of requests.
 
     Args:
-        name: by which requests choose it.
-        estimator: fitted.
-        limits: of the service.
-        observe: is told the size of each batch.
+        name: name by which requests choose it.
+        estimator: a fitted estimator.
+        limits: limits of the service.
+        observe: called with the size of each batch.
     """
 
     def __init__(self, name: str, estimator: E, limits: Limits, observe: Observer) -> None:
@@ -90,18 +90,18 @@ class Served(ABC, Generic[E]):
 
     @abstractmethod
     def score(self, body: Body, wanted: Wanted) -> Answer:
-        """A row a sample.
+        """One row per sample.
 
         Raises:
-            Refused: the data cannot be used, or not in time.
+            Refused: the data cannot be used, or not scored in time.
         """
 
     @abstractmethod
     def explain(self, body: Body, wanted: Wanted) -> Answer:
-        """The evidence of the samples wanted; Refused as in `score`."""
+        """The evidence of the requested samples; Refused as in `score`."""
 
     def quick(self, body: Body, wanted: Wanted) -> "Future[Judged] | None":  # noqa: ARG002 (tables can)
-        """The scores of a small request that needs no thread of its own; None where it does."""
+        """The scores of a small request that needs no thread of its own; None if it needs one."""
         return None
 
     def row_schema(self) -> Row | None:
@@ -114,31 +114,31 @@ class Served(ABC, Generic[E]):
 
     @property
     def takes(self) -> str:
-        """What is taken, in words."""
+        """The data that the model takes, in words."""
         return self.estimator.kind_.takes
 
     def files(self, body: Body) -> list[Upload]:
-        """The files of a request, if they are of this kind."""
+        """The files of a request; raises Refused if they are not of the model's kind."""
         if isinstance(body, Rows):
-            raise Refused(422, f"rows are for tables, and the model {self.name!r} takes {self.takes}")
+            raise Refused(422, f"rows are for table models; the model {self.name!r} takes {self.takes}")
         for upload in body:
             if upload.path.suffix not in self.estimator.kind_.suffixes:
                 raise Refused(422, f"{upload.name} is not of a kind that the model {self.name!r} takes: {self.takes}")
         return body
 
     def to_explain(self, samples: int, wanted: Wanted) -> list[int]:
-        """Numbers of the samples to explain out of so many, in their order."""
+        """Numbers of the samples to explain out of `samples`, in order; raises Refused for invalid or too many ones."""
         numbers = sorted(set(wanted.only)) or list(range(samples))
         if numbers[-1] >= samples or numbers[0] < 0:
             outside = numbers[0] if numbers[0] < 0 else numbers[-1]
             raise Refused(422, f"sample={outside} is asked for; the samples are numbered 0 to {samples - 1}")
         if len(numbers) > self.limits.explained:
-            told = f"{len(numbers)} samples are to be explained, {self.limits.explained} at most"
-            raise Refused(422, f"{told}; choose some, as ?sample=0&sample=3")
+            message = f"{len(numbers)} samples are to be explained, {self.limits.explained} at most"
+            raise Refused(422, f"{message}; choose some, as ?sample=0&sample=3")
         return numbers
 
     def described(self) -> Row:
-        """The model in a few words, for `GET /models`."""
+        """Facts about the model, for `GET /models`."""
         return {
             "name": self.name,
             "kind": self.estimator.kind,
@@ -152,34 +152,34 @@ class Served(ABC, Generic[E]):
         }
 
     def close(self) -> None:
-        """Ends the thread when all that was asked for is done."""
+        """Ends the thread after its pending work."""
         self.worker.close()
 
     def pieces(self, batches: Iterable[Tensor], wanted: Wanted) -> Iterator[Judged]:
-        """Scores of batches of any size, computed in pieces between which others have their turn."""
+        """Scores of batches of any size, computed in pieces, so that other requests are served in between."""
         for batch in batches:
             for piece in torch.split(batch, self.chunk) if len(batch) else ():
                 yield wanted.wait(self.worker.score(piece, len(piece)))
 
     def _scored(self, pieces: list[Any]) -> list[Judged]:
-        """Scores of what several requests give, in the worker's thread."""
+        """Scores of pieces of several requests, in the worker's thread."""
         raw, sizes = self._joined(pieces)
         scores = [part.score for part in self.estimator.scorer_.batched([raw], maps=False)]
         judged = self.estimator.calibration_.judge(torch.cat(scores))
         return [Judged(*part) for part in zip(*(torch.split(column, sizes) for column in judged), strict=True)]
 
     def _joined(self, pieces: list[Any]) -> tuple[Tensor, list[int]]:
-        """Samples `(n, *shape)` of what several requests give, and how many each gives."""
+        """The samples `(n, *shape)` of pieces of several requests, and the number of samples of each."""
         return torch.cat(pieces), [len(piece) for piece in pieces]
 
 
 def explained(evidence: Evidence, known: Mapping[str, Any]) -> Row:
-    """Evidence as it is told, with what the sample is known by instead of the name that the service has for it."""
-    told = evidence.as_json()
-    del told["name"]
-    return {**known, **told}
+    """Evidence as a row; the entries of `known` identify the sample instead of its internal name."""
+    row = evidence.as_json()
+    del row["name"]
+    return {**known, **row}
 
 
 def finite(value: float) -> float | None:
-    """A number as JSON has it."""
+    """A number for JSON: None if it is infinite or NaN."""
     return value if np.isfinite(value) else None

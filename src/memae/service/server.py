@@ -1,4 +1,4 @@
-"""The process: a socket, a server, and an end that leaves nobody without an answer."""
+"""The server process: it listens, serves, and answers all accepted requests before it stops."""
 
 import gc
 import logging
@@ -15,28 +15,28 @@ from memae.service.front import loopback
 from memae.service.limits import Limits
 
 SWITCH = 0.0005
-"""Seconds after which a thread that computes in Python lets the one go on that answers; ten times as long elsewhere."""
+"""Python's thread switch interval in seconds, a tenth of the default, so that computing does not delay HTTP."""
 BACKLOG = 2048
 KEPT = 75
-"""Seconds for which a connection is kept without a request: longer than proxies keep theirs."""
+"""Seconds for which an idle connection is kept open: longer than proxies keep theirs."""
 GRACE = 5.0
-"""Seconds beyond its deadline that an answer may take to be sent when the service stops."""
+"""Seconds after its deadline that an answer may still be sent while the service stops."""
 
 
 def bound(host: str, port: int, token: str | None) -> socket.socket:
-    """A socket that listens.
+    """A listening socket.
 
     Args:
-        host: name or address.
-        port: 0 for any that is free.
-        token: needed wherever other machines can reach.
+        host: name or address to listen on.
+        port: port to listen on; 0 for any free one.
+        token: the service's token; required if other machines can reach the address.
 
     Raises:
-        OptionError: the address cannot be had, or can be reached from elsewhere while there is no token.
+        OptionError: the address cannot be used, or other machines can reach it and there is no token.
     """
     if token is None and not loopback(host):
         raise OptionError(
-            f"{host} can be reached from other machines; give --token-file FILE with a secret, or leave --host away"
+            f"{host} can be reached from other machines; give --token-file FILE with a secret, or leave out --host"
         )
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -47,11 +47,11 @@ def bound(host: str, port: int, token: str | None) -> socket.socket:
 
 
 class Server(uvicorn.Server):
-    """A server that goes on answering while it stops: with 503 to those who come, with scores to those who were in.
+    """A server that stops gracefully: it answers accepted requests, and refuses new ones with 503.
 
     Args:
-        service: that answers.
-        limits: of the service; one deadline after the end was asked for, whatever is left is dropped.
+        service: the service that answers.
+        limits: limits of the service; requests not answered one deadline after the stop signal are dropped.
     """
 
     def __init__(self, service: Service, limits: Limits) -> None:
@@ -70,15 +70,15 @@ class Server(uvicorn.Server):
         )
         self._service = service
         self.caught = 0
-        """Number of the signal that has ended it."""
+        """Number of the signal that stopped it."""
 
     def serve_on(self, listening: socket.socket) -> None:
-        """Serves until a signal comes, and then answers what it has accepted."""
+        """Serves until a signal arrives, and then answers the requests it has accepted."""
         before = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH)
         gc.collect()
-        gc.freeze()  # models and modules stay; to look through them every few seconds would stop all answers for 250 ms
-        logging.getLogger("python_multipart").setLevel(logging.ERROR)  # what it warns of is answered with 422
+        gc.freeze()  # models and modules stay; collecting over them every few seconds would block answers for 250 ms
+        logging.getLogger("python_multipart").setLevel(logging.ERROR)  # its warnings are answered with 422
         try:
             self.run(sockets=[listening])
         finally:
@@ -88,7 +88,7 @@ class Server(uvicorn.Server):
             self._service.close()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal closes the gate, a second one ends at once."""
+        """Closes the gate at the first signal; a second one ends the server at once."""
         if self._service.gate.closed:
             super().handle_exit(sig, frame)
             self.force_exit = True
@@ -96,6 +96,6 @@ class Server(uvicorn.Server):
         self.caught = sig
 
     async def on_tick(self, counter: int) -> bool:
-        """Ends when nobody is inside any more."""
+        """Ends once the gate is closed and all requests are answered."""
         done = self._service.gate.closed and not self._service.gate.inside
         return await super().on_tick(counter) or done

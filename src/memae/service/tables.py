@@ -1,4 +1,4 @@
-"""Tables: rows of JSON, and CSV and Parquet files."""
+"""Served table models: rows as JSON, and CSV and Parquet files."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -24,7 +24,7 @@ from memae.service.uploads import Body, Rows, Upload, under_their_names
 NUMBERS = frozenset({int, float, bool, type(None)})
 SCALARS = NUMBERS | {str}
 UNPACKED = 32
-"""Times that an unpacked Parquet file may be larger than the largest body."""
+"""Maximum size of an unpacked Parquet file, as a multiple of the maximum size of a body."""
 
 Values = tuple[Any, ...]
 """A row in the order of the model's columns."""
@@ -38,7 +38,7 @@ class ServedTable(Served[TabularMemAE]):
         super().__init__(name, estimator, limits, observe)
 
     def score(self, body: Body, wanted: Wanted) -> Answer:
-        """A row a row of the table."""
+        """One row for each row of the table."""
         found: list[Row] = []
         for judged in self.pieces(self._encoded(body, wanted), wanted):
             numbers = range(len(found), len(found) + len(judged.score))
@@ -46,14 +46,14 @@ class ServedTable(Served[TabularMemAE]):
         return Answer(found)
 
     def quick(self, body: Body, wanted: Wanted) -> "Future[Judged] | None":
-        """Rows that fit into a batch wait for the worker alone, which encodes them with those of others."""
+        """The scores of rows that fit into a batch; the worker encodes them together with those of other requests."""
         if not isinstance(body, Rows) or len(body.rows) > self.chunk:
             return None
         rows = self._values(body, wanted)
         return self.worker.score(rows, len(rows))
 
     def explain(self, body: Body, wanted: Wanted) -> Answer:
-        """What the columns of each row add to its score, and what the memory answers."""
+        """What the columns of each row add to its score, and the memory items used."""
         frame, numbers = self._chosen(body, wanted)
         found: list[Row] = []
         for start in range(0, len(numbers), self.chunk):
@@ -69,7 +69,7 @@ class ServedTable(Served[TabularMemAE]):
         return {"type": "object", "required": list(properties), "properties": properties}
 
     def example(self) -> Row:
-        """A row such as the model was fitted on, for the OpenAPI document."""
+        """An example row for the OpenAPI document."""
         return {
             name: (column.categories or ("",))[0] if column.kind == "category" else column.mean
             for name, column in self.columns.items()
@@ -84,8 +84,8 @@ class ServedTable(Served[TabularMemAE]):
         """The rows to explain, and their numbers."""
         asked, count, parts = set(wanted.only), 0, []
         for frame in self._frames(body, wanted):
-            places = [place for place in range(len(frame)) if not asked or count + place in asked]
-            parts.append(frame.iloc[places])
+            rows = [row for row in range(len(frame)) if not asked or count + row in asked]
+            parts.append(frame.iloc[rows])
             count += len(frame)
         numbers = self.to_explain(count, wanted)
         return pd.concat(parts), numbers
@@ -97,7 +97,7 @@ class ServedTable(Served[TabularMemAE]):
             yield features
 
     def _joined(self, pieces: list[Any]) -> tuple[Tensor, list[int]]:
-        """Features of what several requests give: rows as they came, or what `_encoded` made of files."""
+        """Features of pieces of several requests: JSON rows are encoded here, files were encoded by `_encoded`."""
         rows = [piece for piece in pieces if isinstance(piece, list)]
         if rows:
             features = self.estimator.encoder_.encode(self._frame([row for piece in rows for row in piece]))
@@ -108,7 +108,7 @@ class ServedTable(Served[TabularMemAE]):
     # ---------------------------------------------------------------------------------------------------------- JSON
 
     def _values(self, body: Rows, wanted: Wanted) -> list[Values]:
-        """Rows in the order of the columns; those that could not be encoded with others are refused at once."""
+        """Rows in the order of the columns; raises Refused for rows that could not be encoded with others."""
         self.limits.check_samples(len(body.rows))
         dropped = {*self.estimator.ignore, *wanted.ignore}
         return [self._row(row, number, dropped) for number, row in enumerate(body.rows)]
@@ -126,11 +126,11 @@ class ServedTable(Served[TabularMemAE]):
             raise Refused(422, f"row {number} has {len(values)} values, the model has {len(self.columns)} columns")
         if not SCALARS.issuperset(map(type, values)):
             name = next(name for name, value in zip(self.columns, values, strict=True) if type(value) not in SCALARS)
-            raise Refused(422, f"row {number}, column {name!r}: a value must be a number, a text or null")
+            raise Refused(422, f"row {number}, column {name!r}: a value must be a number, text or null")
         return values
 
     def _fitting(self, row: dict[str, Any], number: int) -> dict[str, Any]:
-        """A row that has the columns of the model, in any order."""
+        """The row, if it has the columns of the model in any order; else raises Refused."""
         names = [*(name for name in self.columns if name in row), *(name for name in row if name not in self.columns)]
         try:
             self.estimator.encoder_.check(pd.DataFrame(columns=names))
@@ -145,7 +145,7 @@ class ServedTable(Served[TabularMemAE]):
     # --------------------------------------------------------------------------------------------------------- files
 
     def _frames(self, body: Body, wanted: Wanted) -> Iterator[pd.DataFrame]:
-        """The table, part by part, without the columns that are left out."""
+        """The table in parts, without ignored columns."""
         if isinstance(body, Rows):
             with under_their_names(body):
                 frame = self._frame(self._values(body, wanted))
@@ -167,7 +167,7 @@ class ServedTable(Served[TabularMemAE]):
         return table_chunks(upload.path, text=self.estimator.encoder_.text)()
 
     def _check_index(self, path: Path) -> None:
-        """Refuses by its index a file that would grow beyond measure; of a damaged one, `table_chunks` tells more."""
+        """Refuses a Parquet file that is too large when unpacked, by its metadata; `table_chunks` reports damage."""
         import pyarrow.parquet  # noqa: PLC0415 (only Parquet needs it)
 
         try:
@@ -181,7 +181,7 @@ class ServedTable(Served[TabularMemAE]):
 
 
 def _series(column: Column, values: Values) -> "np.ndarray[Any, Any] | pd.Series[Any]":
-    """One column; its type depends on no other row, so that a row is encoded alike in any company."""
+    """One column; the encoding of a value does not depend on the other rows of the batch."""
     if column.kind == "number" and NUMBERS.issuperset(map(type, values)):
         try:
             return np.array(values, dtype=np.float64)

@@ -1,6 +1,6 @@
-"""Bodies of requests → rows of JSON, or files in a folder of our own.
+"""Request bodies as rows of JSON, or as files in a temporary folder.
 
-What a caller calls a file is only ever shown again, never opened: the service names its files itself.
+The file names of a caller are only shown in answers, never opened: the service names its files itself.
 """
 
 import asyncio
@@ -43,27 +43,27 @@ TYPES: Mapping[str, str] = MappingProxyType(
         "video/mpeg": ".mpg",
     }
 )
-"""Content types of a body that is one file, and what such a file's name ends with."""
+"""Content types of a body that is one file, and the file endings they stand for."""
 SUFFIXES = TABLE_SUFFIXES | IMAGE_SUFFIXES | VIDEO_SUFFIXES
 SMALL = 100_000
-"""Bytes of JSON that are parsed at once, without a thread."""
+"""Smaller JSON bodies, in bytes, are parsed directly, without a thread."""
 LONGEST = 200
-"""Letters of a name that are shown."""
+"""Maximum number of characters of a name that are shown."""
 
 logger = logging.getLogger(__name__)
 
 
 class Rows(NamedTuple):
-    """Rows of a table, as JSON has them."""
+    """Rows of a table from JSON."""
 
     rows: list[Any]
 
 
 class Upload(NamedTuple):
-    """A file that came with a request."""
+    """A file sent with a request."""
 
-    name: str  # as the caller calls it
-    path: Path  # where the service has put it
+    name: str  # the caller's name for it
+    path: Path  # where the service has stored it
 
 
 Body = Rows | list[Upload]
@@ -71,21 +71,21 @@ Body = Rows | list[Upload]
 
 @asynccontextmanager
 async def received(request: Request, limits: Limits, deadline: Deadline) -> AsyncIterator[Body]:
-    """The body of a request; its files are there while the block runs.
+    """The body of a request; its files exist while the block runs.
 
     Raises:
-        Refused: it does not come in time, is not what it says it is, or of a type that the service does not take.
+        Refused: the body does not arrive in time, does not match its Content-Type, or has one that is not supported.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in (JSON, FORM, *TYPES):
-        told = f"Content-Type {kind or '(none)'} is not known"
-        raise Refused(415, f"{told}; send {JSON} with rows, {FORM} with files, or one file as {', '.join(TYPES)}")
+        message = f"Content-Type {kind or '(none)'} is not supported"
+        raise Refused(415, f"{message}; send {JSON} with rows, {FORM} with files, or one file as {', '.join(TYPES)}")
     with tempfile.TemporaryDirectory(prefix="memae-") if kind != JSON else nullcontext("") as folder:
         try:
             async with asyncio.timeout(deadline.left()):
                 body = await _read(request, kind, Path(folder), limits)
         except TimeoutError as error:
-            raise Refused(408, f"the body did not come within {limits.seconds:g} s") from error
+            raise Refused(408, f"the body did not arrive within {limits.seconds:g} s; send less at once") from error
         yield body
 
 
@@ -94,8 +94,8 @@ async def _read(request: Request, kind: str, folder: Path, limits: Limits) -> Bo
         return await _files(request, folder, limits)
     body = await request.body()
     if kind == JSON and len(body) > limits.json_size:
-        told = f"the rows take more than {limits.json_size / 1e6:g} MB of JSON"
-        raise Refused(413, f"{told}; send them in several parts, or as CSV or Parquet")
+        message = f"the rows take more than {limits.json_size / 1e6:g} MB of JSON"
+        raise Refused(413, f"{message}; send them in several parts, or as CSV or Parquet")
     if kind == JSON:
         return _rows(body) if len(body) < SMALL else await anyio.to_thread.run_sync(_rows, body)
     path = folder / f"0{TYPES[kind]}"
@@ -104,11 +104,11 @@ async def _read(request: Request, kind: str, folder: Path, limits: Limits) -> Bo
 
 
 def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is no number there; null is a missing value")
+    raise ValueError(f"{name} is not a number in JSON; use null for a missing value")
 
 
 def _rows(body: bytes) -> Rows:
-    """`{"rows": [...]}`."""
+    """The rows of a body `{"rows": [...]}`."""
     try:
         content = json.loads(body, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:  # JSON, Unicode, numbers of thousands of digits; deep nesting
@@ -120,7 +120,7 @@ def _rows(body: bytes) -> Rows:
 
 
 async def _files(request: Request, folder: Path, limits: Limits) -> list[Upload]:
-    """The files of a form, under names of our own."""
+    """The files of a form, stored under our own names."""
     try:
         async with request.form(max_files=limits.files, max_fields=0) as form:
             given = [part for _, part in form.multi_items() if isinstance(part, UploadFile)]
@@ -128,15 +128,15 @@ async def _files(request: Request, folder: Path, limits: Limits) -> list[Upload]
             for each, upload in zip(given, uploads, strict=True):
                 await anyio.to_thread.run_sync(_copy, each, upload.path)
     except HTTPException as error:
-        told = f"the form cannot be read ({error.detail.strip('.')})"
-        raise Refused(422, f"{told}; send nothing but files, as `curl -F files=@…`") from error
+        message = f"the form cannot be read ({error.detail.strip('.')})"
+        raise Refused(422, f"{message}; send nothing but files, as with `curl -F files=@…`") from error
     if not uploads:
-        raise Refused(422, "the form holds no file; send some, as `curl -F files=@…`")
+        raise Refused(422, "the form holds no file; send some, as with `curl -F files=@…`")
     return uploads
 
 
 def _place(folder: Path, number: int, file: UploadFile) -> Path:
-    """A path for an upload: of the name that it came with, only a known ending is kept."""
+    """A path for an upload, which takes only a known ending from the caller's name."""
     suffix = Path(file.filename or "").suffix.lower()
     return folder / f"{number}{suffix if suffix in SUFFIXES else TYPES.get(file.content_type or '', '.unknown')}"
 
@@ -147,7 +147,7 @@ def _copy(file: UploadFile, path: Path) -> None:
 
 
 def shown(name: str | None) -> str:
-    r"""A name of the caller as it may stand in an answer: one short line.
+    r"""A name given by the caller, made safe to show in an answer: one short line.
 
     >>> shown("a\nb.png")
     'ab.png'
@@ -158,9 +158,9 @@ def shown(name: str | None) -> str:
 
 @contextmanager
 def under_their_names(body: Body) -> Iterator[None]:
-    """While it is read: what goes wrong is refused, and files are called as the caller calls them.
+    """Turns any error in the block into a refusal that names files as the caller does.
 
-    Parsers of files raise nearly any type on damaged bytes, so all are refused alike.
+    File parsers raise nearly any type on damaged bytes, so all exceptions are treated alike.
     """
     try:
         yield
@@ -169,8 +169,10 @@ def under_their_names(body: Body) -> Iterator[None]:
     except Exception as error:
         known = isinstance(error, MemaeError)
         if not known:
-            logger.warning("data that was refused", exc_info=True)
-        told = sentence(error)
+            logger.warning("refused data that cannot be read", exc_info=True)
+        reason = sentence(error)
         for upload in () if isinstance(body, Rows) else body:
-            told = told.replace(str(upload.path), upload.name)
-        raise Refused(422, told if known else f"the data cannot be read ({type(error).__name__}: {told})") from error
+            reason = reason.replace(str(upload.path), upload.name)
+        raise Refused(
+            422, reason if known else f"the data cannot be read ({type(error).__name__}: {reason})"
+        ) from error

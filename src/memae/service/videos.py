@@ -1,4 +1,4 @@
-"""Videos: each frame is scored by the clip around it."""
+"""Served video models: each frame is scored by the clip around it."""
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -19,14 +19,14 @@ from memae.service.served import Answer, Row, Served, Wanted, explained, rows_of
 from memae.service.uploads import Body, Upload, under_their_names
 
 CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,asf,mpeg,mpegts,mpegvideo,m4v"
-"""What a video may be to FFmpeg. Others, playlists for instance, would make it open what they name."""
+"""FFmpeg formats that are accepted. Others, such as playlists, would make FFmpeg open the files they name."""
 
 
 class ServedVideos(Served[VideoMemAE]):
-    """A detector for video. A video is decoded and scored in the worker's thread, alone."""
+    """A detector for video. A video is decoded and scored in the worker's thread, not batched with others."""
 
     def score(self, body: Body, wanted: Wanted) -> Answer:
-        """A row a frame."""
+        """One row per frame."""
         upload = self._checked(body)
         found: list[Row] = []
         for part in wanted.wait(self.worker.call(lambda: self._frames(upload, wanted))):
@@ -35,9 +35,10 @@ class ServedVideos(Served[VideoMemAE]):
         return Answer(found)
 
     def explain(self, body: Body, wanted: Wanted) -> Answer:
-        """Where frames are unlike what is normal; of no frame in particular, that with the highest score."""
+        """The evidence for the requested frames, by default for that with the highest score."""
         upload = self._checked(body)
-        numbers = self.to_explain(max(wanted.only) + 1, wanted) if wanted.only else []  # how many there are shows later
+        # the number of frames is only known once they are decoded
+        numbers = self.to_explain(max(wanted.only) + 1, wanted) if wanted.only else []
         evidence = wanted.wait(self.worker.call(lambda: self._evidence(upload, numbers, wanted)))
         return Answer([explained(each, {"frame": frame, "time": time}) for frame, time, each in evidence])
 
@@ -47,7 +48,7 @@ class ServedVideos(Served[VideoMemAE]):
             return list(kind.scored(self.estimator.scorer_, kind.parts(self._footage(upload, wanted, []))))
 
     def _evidence(self, upload: Upload, numbers: Sequence[int], wanted: Wanted) -> list[tuple[int, float, Evidence]]:
-        """Number, time and evidence of frames; nothing is decoded beyond what the last of them needs."""
+        """Number, time and evidence of frames; decoding stops when the last of them is explained."""
         if not numbers:
             judged = Judged.joined(part.judged for part in self._frames(upload, wanted))
             numbers = [int(judged.score.numpy().argmax())]
@@ -63,7 +64,7 @@ class ServedVideos(Served[VideoMemAE]):
         return [(number, times[number], each) for number, each in zip(numbers, found, strict=True)]
 
     def _footage(self, upload: Upload, wanted: Wanted, times: list[float]) -> Footage:
-        """The frames of a video, as long as there are not too many and there is time; their times go into `times`."""
+        """The frames of a video, within the limits of number and time; their times are appended to `times`."""
 
         def blocks() -> Iterator[tuple[Tensor, Tensor]]:
             read = frame_blocks(upload.path, channels=self.estimator.channels, size=self.estimator.size_)
@@ -76,7 +77,7 @@ class ServedVideos(Served[VideoMemAE]):
         return Footage(upload.path, blocks())
 
     def _checked(self, body: Body) -> Upload:
-        """The video, if it may be decoded, judged by its header."""
+        """The video of a request; raises Refused if its header is damaged or exceeds the limits."""
         uploads = self.files(body)
         if len(uploads) != 1:
             raise Refused(422, f"{len(uploads)} videos are given; send one at a time")
@@ -92,11 +93,11 @@ class ServedVideos(Served[VideoMemAE]):
             ) as file:
                 sizes = [(stream.width, stream.height) for stream in file.streams.video if stream.codec_context]
         except (av.FFmpegError, OSError) as error:
-            told = f"{upload.name} is damaged, cut off or no video of the kinds that are taken: {self.takes}"
-            raise Refused(422, f"{told}; record or convert it again") from error
+            message = f"{upload.name} is damaged, cut off or not a video of a supported kind: {self.takes}"
+            raise Refused(422, f"{message}; record or convert it again") from error
         for width, height in sizes:
             if width * height > self.limits.pixels:
-                told = (
+                message = (
                     f"{upload.name} has frames of {width * height:,} pixels, {self.limits.pixels:,} at most are decoded"
                 )
-                raise Refused(413, f"{told}; scale it down")
+                raise Refused(413, f"{message}; scale it down")

@@ -1,1 +1,1 @@
-"""Watching: scores and alarms of frames as they come, what is told of them, and what they look like."""
+"""Watching: scores and alarms of frames as they arrive, their events, and the overlay video."""

@@ -1,4 +1,4 @@
-"""What `memae watch` tells: an event a line, as JSON, and the list of alarms with their thumbnails."""
+"""Events of `memae watch`, one JSON line each, and the list of alarms with thumbnails."""
 
 import csv
 import io
@@ -28,17 +28,17 @@ LISTED = (
 )
 """Columns of alarms.csv."""
 EVENT = '{"event": "'
-"""How a line of alarms.jsonl begins."""
+"""The beginning of every line of alarms.jsonl."""
 
 
 def as_event(item: Seen, alarm: int | None, last: float, source: str | None) -> Event:
-    """What a line says: the event, its wall clock, and its time in the stream.
+    """An item as an event: its name, wall-clock time and time in the stream, and its facts.
 
     Args:
         item: what has happened.
-        alarm: number of the alarm that is going on.
-        last: time of the last frame, for what has none itself.
-        source: what is open, for what does not name it.
+        alarm: number of the current alarm, if any.
+        last: time of the last frame, for items without a time.
+        source: name of the open source, for items that do not name it.
     """
     match item:
         case Watched():
@@ -90,9 +90,12 @@ def _clock(wall: float) -> str:
 
 
 class Ledger:
-    """The folder of a watch: alarms.jsonl with what happened, alarms.csv with a row an alarm, and their thumbnails.
+    """The output folder of a watch: alarms.jsonl with all events, alarms.csv with a row per alarm, and thumbnails.
 
-    A folder that holds a list already is continued, with the numbers of its alarms.
+    Existing lists are continued, including the numbering of alarms.
+
+    Raises:
+        OutputError: the folder cannot be created, or its files are not lists of alarms.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -111,13 +114,13 @@ class Ledger:
             self._rows.add(_row(LISTED))
 
     def add(self, event: Event) -> None:
-        """Appends an event; the end of an alarm is a row too."""
+        """Appends an event to alarms.jsonl, and the end of an alarm also to alarms.csv."""
         self._events.add(json.dumps(event))
         if event["event"] == "end":
             self._rows.add(_row([event[name] for name in LISTED]))
 
     def thumbnail(self, detector: VideoMemAE, alarm: Alarm) -> str | None:
-        """Saves the frame of the peak, without and with its heat map, side by side; gives its name in the folder."""
+        """Saves the frame at the peak, without and with its heat map, side by side; gives the name of the file."""
         if alarm.peak.picture is None:
             return None
         path = self.folder / f"alarm-{alarm.number:04d}.png"
@@ -134,7 +137,7 @@ class Ledger:
 
 
 def _known(path: Path) -> int:
-    """The highest number in a list so far, whose last line may be cut; before anything is written."""
+    """The highest alarm number in an existing list, whose last line may be incomplete."""
     highest = 0
     try:
         with path.open(encoding="utf-8") as lines:
@@ -152,7 +155,7 @@ def _known(path: Path) -> int:
 
 
 def _check_rows(path: Path) -> None:
-    """Refuses a table of something else, before anything is written."""
+    """Raises OutputError if an existing alarms.csv has other columns."""
     head = f"{_row(LISTED)}\n".encode()
     try:
         with path.open("rb") as rows:
@@ -166,7 +169,7 @@ def _check_rows(path: Path) -> None:
 
 
 def _strange(path: Path) -> OutputError:
-    return OutputError(f"{path} is there and no list of alarms; give another folder as --output")
+    return OutputError(f"{path} exists and is not a list of alarms; give another folder as --output")
 
 
 def _row(values: Any) -> str:
@@ -176,6 +179,6 @@ def _row(values: Any) -> str:
 
 
 def heated(detector: VideoMemAE, frame: Watched) -> Pixels:
-    """The picture of a frame under its heat map; where pictures were asked for."""
-    assert frame.picture is not None  # noqa: S101 (asked for)
+    """The picture of a frame under its heat map; the frame must have a picture."""
+    assert frame.picture is not None  # noqa: S101 (requested by the caller)
     return hot(detector.scorer_, frame.picture, frame.error_map)

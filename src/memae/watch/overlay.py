@@ -1,4 +1,4 @@
-"""What a watched video looks like with its scores: the frame under its heat map, a timeline, a caption."""
+"""The overlay video: each frame under its heat map, a timeline of scores, and a caption."""
 
 import math
 from collections import deque
@@ -25,15 +25,15 @@ from memae.scoring import Scorer
 Colour = tuple[int, int, int]
 
 WIDTH = 640
-"""Width in pixels that a picture is drawn with at least, so that the text beside it can be read."""
+"""Minimum width of a rendered picture in pixels, so that the text below it can be read."""
 STRIP, CAPTION, MARGIN = 112, 40, 14
-"""Height of the timeline and of the caption below it, and what stays free at the sides, in pixels."""
+"""Height of the timeline, height of the caption below it, and margin at the sides, in pixels."""
 SPAN = 20.0
-"""Seconds that the timeline shows; older scores have scrolled out."""
+"""Seconds that the timeline shows."""
 OPAQUE = 0.5
-"""How much of the picture the hot part of the heat map hides."""
+"""Maximum opacity of the heat map."""
 CLEAR = 0.25
-"""Share of the hottest up to which the picture stays as it is."""
+"""Heat, as a share of the hottest, up to which the picture stays unchanged."""
 GROUND, GRID, TEXT, FAINT = (17, 20, 26), (52, 58, 70), (226, 230, 237), (133, 142, 158)
 CURVE, CALM, ALARM, ALARM_GROUND = (120, 190, 255), (74, 160, 110), (255, 92, 80), (84, 32, 34)
 
@@ -44,11 +44,11 @@ def hot(scorer: Scorer, picture: Pixels, error_map: Tensor) -> Pixels:
 
 
 def blended(picture: Pixels, shares: NDArray[np.floating[Any]]) -> Pixels:
-    """The picture with a heat map over it, the more opaque the hotter.
+    """The picture with a heat map over it, whose opacity increases with heat.
 
     Args:
         picture: `(h, w, 3)` RGB.
-        shares: share of the hottest `(h', w')`, of any size; what lies above 1 counts as 1.
+        shares: heat as a share of the hottest `(h', w')`, of any size; clipped to 0..1.
 
     Example:
         >>> blended(np.full((2, 2, 3), 100, dtype=np.uint8), np.zeros((1, 1)))[0, 0].tolist()
@@ -65,19 +65,19 @@ def blended(picture: Pixels, shares: NDArray[np.floating[Any]]) -> Pixels:
 
 
 def _smooth(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean over 3 x 3 neighbours: single pixels are seldom what one wants to see."""
+    """The mean over 3 x 3 neighbours, which suppresses single pixels."""
     rows = np.pad(values, 1, mode="edge")
     columns = (rows[:-2] + rows[1:-1] + rows[2:]) / 3
     return np.asarray((columns[:, :-2] + columns[:, 1:-1] + columns[:, 2:]) / 3)
 
 
 class Timeline:
-    """The scores of the last seconds, the two thresholds and the alarms, in constant memory.
+    """A chart of the latest scores, the two thresholds and the alarms, in constant memory.
 
     Args:
-        above: score over which an alarm starts.
-        below: score down to which it goes on.
-        span: seconds that are shown.
+        above: score above which an alarm starts.
+        below: score at or below which it ends.
+        span: seconds shown.
     """
 
     def __init__(self, above: float, below: float, span: float = SPAN) -> None:
@@ -86,10 +86,10 @@ class Timeline:
         self.span = span
         self.scores: deque[tuple[float, float]] = deque()  # time, score
         self.alarms: deque[tuple[float, float]] = deque()  # start, end
-        self.since: float | None = None  # start of the alarm that is going on
+        self.since: float | None = None  # start of the current alarm
 
     def add(self, time: float, score: float) -> None:
-        """Takes the score of the next frame."""
+        """Adds the score of the next frame."""
         self.scores.append((time, score))
         while self.scores[0][0] < time - self.span:
             self.scores.popleft()
@@ -97,23 +97,23 @@ class Timeline:
             self.alarms.popleft()
 
     def start(self, time: float) -> None:
-        """An alarm has started."""
+        """Starts an alarm."""
         self.since = time
 
     def end(self, time: float) -> None:
-        """The alarm has ended."""
+        """Ends the current alarm."""
         if self.since is not None:
             self.alarms.append((self.since, time))
         self.since = None
 
     def clear(self) -> None:
-        """Another video begins."""
+        """Clears the chart for another video."""
         self.scores.clear()
         self.alarms.clear()
         self.since = None
 
     def drawn(self, width: int) -> Image.Image:
-        """The strip, of the height `STRIP`: the newest score at its right end."""
+        """The chart as an image of height `STRIP`, with the newest score at its right end."""
         strip = Image.new("RGB", (width, STRIP), GROUND)
         draw = ImageDraw.Draw(strip)
         if not self.scores:
@@ -142,20 +142,20 @@ class Timeline:
         mark, colour = points[-1], ALARM if self.since is not None else CURVE
         draw.ellipse((mark[0] - 4, mark[1] - 4, mark[0] + 4, mark[1] + 4), fill=colour)
         draw.text((left, 4), f"score, last {self.span:g} s", fill=FAINT, font=_font(12))
-        told = f"alarm above {self.above:.4g}, until {self.below:.4g}"
-        draw.text((right, 4), told, fill=FAINT, font=_font(12), anchor="ra")
+        rule = f"alarm above {self.above:.4g}, until {self.below:.4g}"
+        draw.text((right, 4), rule, fill=FAINT, font=_font(12), anchor="ra")
         return strip
 
 
 def framed(picture: Pixels, timeline: Timeline, caption: str, figures: str, alarm: int | None) -> Pixels:
-    """One frame of the overlay video: picture, timeline, caption; even sides, as H.264 wants them.
+    """One frame of the overlay video: picture, timeline, caption; height and width are even, as H.264 requires.
 
     Args:
-        picture: `(h, w, 3)` RGB, the heat map blended in.
-        timeline: with the score of this frame.
-        caption: what this is: source and time.
-        figures: its score in words.
-        alarm: number of the alarm it belongs to, if any.
+        picture: `(h, w, 3)` RGB with its heat map.
+        timeline: timeline up to this frame.
+        caption: source and time.
+        figures: score and p-value as text.
+        alarm: number of the alarm that covers the frame, if any.
     """
     height, width = picture.shape[:2]
     scale = max(math.ceil(WIDTH / width), 1)
@@ -178,7 +178,7 @@ def framed(picture: Pixels, timeline: Timeline, caption: str, figures: str, alar
 
 
 def _cut(text: str, room: float) -> str:
-    """The end of a text that is too long for so many pixels."""
+    """The end of a text that fits into `room` pixels."""
     if _font(15).getlength(text) <= room:
         return text
     while text and _font(15).getlength(f"…{text}") > room:
@@ -192,7 +192,7 @@ def _font(size: int) -> Any:
 
 
 class FilmWriter:
-    """A video that is being written, in constant memory: H.264 in fragments, which need no index of all frames."""
+    """Writes a video in constant memory: fragmented H.264, which needs no index of all frames."""
 
     def __init__(self, container: Any, rate: float) -> None:
         self._container = container
@@ -200,7 +200,7 @@ class FilmWriter:
         self._stream: Any = None
 
     def add(self, frame: Pixels) -> None:
-        """The next frame `(h, w, 3)`, sides even; another size is fitted into that of the first, its shape kept."""
+        """Adds a frame `(h, w, 3)`, h and w even; one of another size is scaled and padded to that of the first."""
         if self._stream is None:
             self._stream = self._container.add_stream("libx264", rate=self._rate)
             self._stream.height, self._stream.width = frame.shape[:2]
@@ -209,7 +209,7 @@ class FilmWriter:
         self._container.mux(self._stream.encode(self._sized(frame)))
 
     def end(self) -> None:
-        """What the encoder still holds."""
+        """Writes the frames that the encoder still holds."""
         if self._stream is not None:
             self._container.mux(self._stream.encode())
 
@@ -222,10 +222,10 @@ class FilmWriter:
 
 @contextmanager
 def film_writer(path: Path, rate: float) -> Iterator[FilmWriter]:
-    """Writes an .mp4 of so many frames a second; the file appears, whole, when the block ends well.
+    """Writes an .mp4 file of `rate` frames a second; it appears when the block ends without an error.
 
     Raises:
-        OutputError: it cannot be written; a file that was there stays.
+        OutputError: the file cannot be written; an existing one is kept.
     """
     with replacing(path) as temporary:
         try:
@@ -235,4 +235,4 @@ def film_writer(path: Path, rate: float) -> Iterator[FilmWriter]:
                 yield writer
                 writer.end()
         except av.FFmpegError as error:
-            raise OutputError(f"cannot write {path}: {error.strerror}; what was there before is untouched") from error
+            raise OutputError(f"cannot write {path}: {error.strerror}; an existing file is unchanged") from error

@@ -1,7 +1,7 @@
-"""Watching: frames that come are scored, and scores that stay high are alarms.
+"""Watching: frames are scored as they arrive, and scores that stay high raise alarms.
 
-Everything is a generator over what `memae.data.streams` gives: a frame goes in, its score comes out some frames later,
-and what stands between the frames (a source that opens, a gap) stands where it stood.
+Everything is a generator over the items of `memae.data.streams`: the score of a frame comes out some frames after it
+went in, and the marks between frames (a source that opens, a gap) keep their positions.
 """
 
 from collections import deque
@@ -22,41 +22,41 @@ from memae.kinds.following import Footage, FrameScore
 from memae.kinds.pixel_units import check_unit
 
 AFTER = 0.2
-"""Seconds that the score must stay high before it is an alarm, by default: what flickers is none."""
+"""Default number of seconds that the score must stay high before an alarm, so that flicker raises none."""
 
 
 class Watched(NamedTuple):
     """One frame and its score."""
 
     source: str
-    frame: int  # from 0; those that were skipped count
+    frame: int  # from 0; skipped frames count
     time: float  # seconds from the first frame of the source
     wall: float  # when it was read, seconds since 1970
     score: float  # higher = more anomalous
-    normalised: float  # the same from 0 to 1; see `memae.frames.causal`
+    normalised: float  # the score scaled to 0..1; see `memae.frames.causal`
     p_value: float
     error_map: Tensor  # (c, h, w)
     picture: Picture | None  # (h, w, 3)
 
 
 class Rule(NamedTuple):
-    """When the scores of frames are an alarm.
+    """When the scores of frames raise an alarm.
 
-    Two thresholds, so that a score which sways about one of them does not make an alarm of every crest.
+    The two thresholds (hysteresis) keep a score that fluctuates about one of them from raising many alarms.
     """
 
     above: float  # an alarm starts when the score exceeds this …
-    below: float  # … and ends when it is not above this …
-    release: float = 1.0  # … for so many seconds
-    after: int | None = None  # frames in a row that must exceed `above`; None for about 0.2 s
+    below: float  # … and ends when the score has not exceeded this …
+    release: float = 1.0  # … for this number of seconds
+    after: int | None = None  # consecutive frames that must exceed `above`; None for about 0.2 s
 
     def frames(self, rate: float) -> int:
-        """Frames in a row that make an alarm, at so many frames a second."""
+        """Consecutive frames that start an alarm, at `rate` frames a second."""
         return max(round(AFTER * rate), 1) if self.after is None else self.after
 
 
 class Alarm(NamedTuple):
-    """A stretch of frames with high scores; it ends with the last one that is above the lower threshold."""
+    """A stretch of frames with high scores; its end is the last frame above the lower threshold."""
 
     number: int
     start: Watched
@@ -65,27 +65,25 @@ class Alarm(NamedTuple):
     frames: int  # from start to end
 
     def lengthened(self, frame: Watched) -> "Alarm":
-        """The alarm up to and with this frame."""
+        """The alarm extended to this frame."""
         peak = frame if frame.score > self.peak.score else self.peak
         return self._replace(end=frame, peak=peak, frames=frame.frame - self.start.frame + 1)
 
 
 class Started(NamedTuple):
-    """The score has been high for long enough: its alarm so far."""
+    """The score has been high for long enough; `alarm` is the alarm so far."""
 
     alarm: Alarm
 
 
 class Ended(NamedTuple):
-    """The score has been low for long enough, or there is nothing more to see."""
+    """The score has been low for long enough, or the source has ended."""
 
     alarm: Alarm
 
 
 def rule_of(detector: VideoMemAE, *, release: float = 1.0, after: int | None = None) -> Rule:
-    """The rule of a calibrated detector: an alarm starts at its false-alarm rate, and ends at twice that rate.
-
-    In terms of p-values, it starts at p ≤ α and goes on while p ≤ 2 α.
+    """The rule of a calibrated detector, from its false-alarm rate α: an alarm starts at p ≤ α and lasts while p ≤ 2 α.
 
     Raises:
         OptionError: `release` is negative, or `after` is below 1.
@@ -102,15 +100,15 @@ def rule_of(detector: VideoMemAE, *, release: float = 1.0, after: int | None = N
 def watch(detector: VideoMemAE, items: Iterable[Item]) -> Iterator[Watched | Mark]:
     """The score of each frame of a source, `VideoMemAE.delay` frames after it, in constant memory.
 
-    Frames between two gaps are scored as a video of their own; fewer than a clip cannot be scored and count as skipped.
-    The range of `Watched.normalised` starts as that of held-out normal frames, and anew with each video file.
+    Frames between two gaps are scored as a separate video; if they are fewer than a clip, they count as skipped.
+    The range of `Watched.normalised` is initialised with that of held-out normal frames, for each video file.
 
     Args:
-        detector: fitted on files or on pixels from 0 to 255.
+        detector: a detector fitted on files or on pixels from 0 to 255.
         items: frames of the model's size, see `memae.data.streams.read_source`.
 
     Raises:
-        SchemaError: the model was fitted on numbers that are no grey levels, or on frames of another size.
+        SchemaError: the model was fitted on numbers that are not grey levels, or on frames of another size.
     """
     check_unit(detector.unit_, Path())
     return _watch(detector, iter(items))
@@ -130,8 +128,8 @@ def _watch(detector: VideoMemAE, items: Iterator[Item]) -> Iterator[Watched | Ma
             continue
         shot, frame = found
         judged = calibration.judge(torch.tensor(frame.score, dtype=torch.float64))
-        told = (frame.score, causal(frame.score), float(judged.p_value), frame.error_map)
-        yield Watched(source, number, shot.time, shot.wall, *told, shot.picture)
+        values = (frame.score, causal(frame.score), float(judged.p_value), frame.error_map)
+        yield Watched(source, number, shot.time, shot.wall, *values, shot.picture)
         number += 1
 
 
@@ -141,7 +139,7 @@ class _Scored(NamedTuple):
 
 
 def _scored(detector: VideoMemAE, items: Iterator[Item]) -> Iterator[_Scored | Mark]:
-    """Each run of frames through the model, and the marks between the runs."""
+    """The scores of each run of frames, and the marks between the runs."""
     name, marks = "", list[Mark]()
     while True:
         run = _run(items, marks)
@@ -158,7 +156,7 @@ def _scored(detector: VideoMemAE, items: Iterator[Item]) -> Iterator[_Scored | M
 
 
 def _run(items: Iterator[Item], marks: list[Mark]) -> Iterator[Shot]:
-    """The frames up to the next mark, which `marks` receives."""
+    """The frames up to the next mark, which is appended to `marks`."""
     for item in items:
         if not isinstance(item, Shot):
             marks.append(item)
@@ -167,7 +165,7 @@ def _run(items: Iterator[Item], marks: list[Mark]) -> Iterator[Shot]:
 
 
 def _followed(detector: VideoMemAE, name: str, shots: Iterable[Shot]) -> Iterator[_Scored]:
-    waiting: deque[Shot] = deque()  # those whose score is still to come, which come in the same order
+    waiting: deque[Shot] = deque()  # frames without a score yet; scores come in the same order
 
     def blocks() -> Iterator[tuple[Tensor, Tensor]]:
         for shot in shots:
@@ -184,13 +182,13 @@ def _followed(detector: VideoMemAE, name: str, shots: Iterable[Shot]) -> Iterato
 def alarms(
     watched: Iterable[Watched | Mark], rule: Rule, *, first: int = 1
 ) -> Iterator[Watched | Mark | Started | Ended]:
-    """Passes everything through, and says before a frame whether it starts or ends an alarm.
+    """All items, with `Started` or `Ended` before a frame that starts or ends an alarm.
 
-    An alarm outlasts skipped frames. A lost connection, another source, the end and an error end it.
+    Skipped frames do not end an alarm. A lost connection, another source, the end of the source and an error do.
 
     Args:
-        watched: frames in their order, with marks between them.
-        rule: when scores are an alarm.
+        watched: frames in order, with marks between them.
+        rule: when scores raise an alarm.
         first: number of the first alarm.
     """
     state = _State(rule, first)
@@ -205,7 +203,7 @@ def alarms(
 
 
 class _State:
-    """The alarm that is going on, or may become one."""
+    """The current alarm, or the frames in a row that may become one."""
 
     def __init__(self, rule: Rule, number: int) -> None:
         self._rule = rule
@@ -213,7 +211,7 @@ class _State:
         self._number = number
         self._alarm: Alarm | None = None
         self._started = False
-        self._low = 0.0  # since when the score is low, in an alarm
+        self._low = 0.0  # time since which the score has been low during an alarm
         self._was_low = False
 
     def frame(self, frame: Watched) -> Iterator[Started | Ended]:
@@ -225,11 +223,11 @@ class _State:
         else:
             self._low = self._low if self._was_low else frame.time
             self._was_low = True
-            if frame.time - self._low >= self._rule.release - 1e-6:  # times are rounded
+            if frame.time - self._low >= self._rule.release - 1e-6:  # allows for rounded times
                 yield from self.end()
 
     def _await(self, frame: Watched) -> Iterator[Started]:
-        """Before an alarm: frames in a row that are high enough."""
+        """Counts consecutive frames above the threshold before an alarm."""
         if frame.score <= self._rule.above:
             self._alarm = None
             return

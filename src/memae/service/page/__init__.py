@@ -1,4 +1,4 @@
-"""The page at `/`: plain HTML, CSS and JavaScript, without anything from elsewhere."""
+"""The page at `/`: plain HTML, CSS and JavaScript, without external resources."""
 
 from collections.abc import Mapping
 from importlib import resources
@@ -17,7 +17,7 @@ class Asset(NamedTuple):
 
 
 def assets() -> Mapping[str, Asset]:
-    """All files of the page by name, in memory; `report.css` is the style of reports, whose colours it shares."""
+    """All files of the page by name, in memory; `report.css` is the style that reports also use."""
     found = {"report.css": Asset(STYLE.encode(), KINDS[".css"])}
     for file in resources.files(__name__).iterdir():
         kind = KINDS.get(file.name[file.name.rfind(".") :])
