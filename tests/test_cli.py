@@ -520,7 +520,7 @@ def test_a_checkpoint_of_other_options_is_refused(run: Run, cases: dict[str, Cas
     assert (tmp_path / "m.checkpoint").exists()
     ran = run(*call)
     assert ran.code == 1  # a forgotten --resume does not cost hours
-    assert "of a training that was stopped or is still running; continue it with --resume, or delete it" in ran.err
+    assert "from a training that was stopped or is still running; continue it with --resume, or delete it" in ran.err
     (tmp_path / "m.checkpoint").unlink()
     assert run(*call).code == 0
     again = run(*call, "--resume")

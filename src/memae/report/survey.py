@@ -87,5 +87,5 @@ def _remarks(notes: Notes, source: Path) -> Iterator[str]:
         root = root_of(source)
         names = [within(root, path) for path in list(notes.unread)[:LISTED]]
         names += ["…"] if len(notes.unread) > LISTED else []
-        count = f"{len(notes.unread):,} of them ({', '.join(names)})"
-        yield f"Files that could not be read and scored, or not to their end: {count}."
+        listed = f"{len(notes.unread):,} of them ({', '.join(names)})"
+        yield f"Files that could not be read and scored, or not to their end: {listed}."
