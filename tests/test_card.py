@@ -82,7 +82,9 @@ def test_what_it_says_of_the_data_is_counts_and_names_alone(table: TabularMemAE)
 def test_what_it_promises_is_what_the_calibration_promises(table: TabularMemAE) -> None:
     text = section(card(table, "m"), "What is flagged, and what that promises")
     low, high = promised_band(table.calibration_, 10_000)
-    assert f"above **{table.threshold_:.6g}** are flagged, that is p-values of at most 0.1, given the scores of 20" in text
+    assert (
+        f"above **{table.threshold_:.6g}** are flagged, that is p-values of at most 0.1, given the scores of 20" in text
+    )
     assert f"of 10,000 new normal ones {low:.2%} to {high:.2%}, with a probability of 95 %" in text
     assert f"The lowest rate that this number of held-out rows can promise is {1 / 21:.2g}" in text
 
