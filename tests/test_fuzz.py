@@ -479,13 +479,13 @@ def test_tensors_that_lie_are_refused(tmp_path: Path) -> None:
             refused(tmp_path, header, tensors | {name: value[None]})
         if name != "examples.thumbnails":  # which a model may lack
             refused(tmp_path, header, {each: tensors[each] for each in tensors if each != name})
-    for name in ("center", "references", "model.decoder.0.weight", "calibration.rate"):
+    for name in ("scaling.center", "measures.2.items", "model.decoder.0.weight", "calibration.rate"):
         refused(tmp_path, header, tensors | {name: torch.full_like(tensors[name], -1).to(torch.int64)})
     refused(tmp_path, header, tensors | {"examples.index": tensors["examples.index"] + 100})
     refused(tmp_path, header, tensors | {"calibration.scores": tensors["calibration.scores"] * torch.nan})
     table, rows = model_files.opened(model_files.seeds()[TABLE])
-    refused(tmp_path, table, rows | {"model.hiding.views": torch.zeros_like(rows["model.hiding.views"])})
-    refused(tmp_path, table, rows | {"model.hiding.owner": rows["model.hiding.owner"] + 1})
+    refused(tmp_path, table, rows | {"model.pretext.masks": torch.zeros_like(rows["model.pretext.masks"])})
+    refused(tmp_path, table, rows | {"model.pretext.owner": rows["model.pretext.owner"] + 1})
     (tmp_path / "m").write_bytes(model_files.sealed(header, tensors))
     assert load(tmp_path / "m").kind == "image"  # what was not changed still loads
 

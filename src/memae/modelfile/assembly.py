@@ -136,7 +136,8 @@ def _balance(tensors: Tensors, measures: Sequence[Measure], code: tuple[int, ...
     by_position = {measure.by_position for measure in measures}
     _expect(len(by_position) == 1, "some measures have positions, others have none")
     wanted = (len(measures), *code[1:]) if by_position.pop() else None
-    _expect(weights is None or weights.shape == (len(measures),), "the weights do not fit the measures")
+    found = None if weights is None else tuple(weights.shape)
+    _expect(found == ((len(measures),) if len(measures) > 1 else None), "the weights do not fit the measures")
     _expect((None if baseline is None else tuple(baseline.shape)) == wanted, "the baseline does not fit the measures")
     return Balance(weights, baseline)
 
