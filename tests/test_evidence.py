@@ -12,7 +12,7 @@ from tests.scorers import untrained
 
 from memae import pictures
 from memae.evidence import Cell, Contribution, Evidence, Examples, Explainer, Item, Neighbour, heat, likeness, plain
-from memae.kinds.following import FrameScore, JudgedClip, Seen
+from memae.kinds.following import FrameScore, ScoredClip, Seen
 from memae.kinds.videos import frame_evidence
 from memae.pretext.speeds import SpeedSpec
 from memae.scoring import decoded_items
@@ -138,7 +138,7 @@ def seen_in(clip, scores, place):
     shown = scores.error_map[0][:, min(place, scores.error_map.shape[2] - 1)]
     if scores.error_map.ndim == 4:  # a map of places, for all frames of the clip
         shown = scores.error_map[0]
-    judged = JudgedClip(clip, 7.0, scores.error_map[0], scores.x_hat[0], None)
+    judged = ScoredClip(clip, 7.0, scores.error_map[0], scores.x_hat[0], None)
     return Seen(FrameScore("f", place, place / 25, 7.0, shown), clip[:, place], place, judged)
 
 

@@ -14,7 +14,7 @@ from memae.pictures import Pixels
 from memae.scoring import Scorer, decoded_items
 from memae.scoring.calibration import Calibration
 
-SHARPER = 4.0
+MOTION = 4.0
 """Factor by which pictures amplify changes between frames, which are small compared to the frames."""
 BRIGHTEST = 0.5
 """Deviation of a pixel, as a share of the full range, at which all heat maps are brightest."""
@@ -81,7 +81,7 @@ class Evidence:
 
     def moved(self, change: Tensor) -> Pixels:
         """`motion` or its reconstruction as pixels: grey for no change, lighter where the frame gets lighter."""
-        most = (self.span[1] - self.span[0]) / SHARPER
+        most = (self.span[1] - self.span[0]) / MOTION
         return pictures.drawn(change, -most, most)
 
     @property

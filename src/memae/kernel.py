@@ -1,4 +1,4 @@
-"""Reads a memory without its full matrix of weights: Eq. 3 to 7 and 9 in chunks of rows, recomputed in backward.
+"""Reads a memory without its full matrix of weights: Eq. 3 to 6 and 9 in chunks of rows, recomputed in backward.
 
 For B queries and N items the weights are a B × N matrix, and automatic differentiation keeps several of them. Here the
 weights of a chunk of queries, which fit into the cache, are discarded after reading, and the backward pass recomputes

@@ -1,7 +1,9 @@
 """The memory of normal prototypes: content addressing, sparse by hard shrinkage (section 3.3 of the paper).
 
-Two pure functions and a thin module. All work on `(b, c, *space)` with any number of space dimensions: a code of
-one vector has none, a feature map of a clip has three and reads the memory once a position.
+`address`, `shrink` and `entropy` are the equations as they are read, with the whole matrix of weights. `Memory`
+computes the same by `kernel.attend`, in chunks; exported graphs take the plain form. All work on `(b, c, *space)` with
+any number of space dimensions: a code of one vector has none, a feature map of a clip has three and reads the memory
+once a position.
 
 References:
     Gong et al., Memorizing Normality to Detect Anomaly: Memory-augmented Deep Autoencoder for Unsupervised
@@ -122,7 +124,7 @@ def largest_weight(n: int, similarity: Similarity, temperature: float) -> float:
 
 
 class Memory(nn.Module):
-    """N items of C channels, which codes address sparsely: z → w → ŵ → ẑ = ŵM; Eq. 3 to 7.
+    """N items of C channels, which codes address sparsely: z → w → ŵ → ẑ = ŵM; Eq. 3 to 6.
 
     Args:
         n: number of items N.

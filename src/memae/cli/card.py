@@ -100,13 +100,15 @@ def _score(facts: dict[str, Any], words: Words) -> Iterator[str]:
     if len(score["weights"]) == 1:
         yield f"It is the reconstruction error, {score['reduction']} over a sample's elements (Gong et al., Eq. 8)."
         return
-    of_frames = "" if words.one != "frame" else ". That of a frame is the sum at its most anomalous place, smoothed"
-    yield f"It is a weighted sum; the weights put each part in units of its spread on held-out normal data{of_frames}."
+    highest = (
+        f". That of a {words.one} is the sum at its most anomalous position, smoothed" if score["by_position"] else ""
+    )
+    yield f"It is a weighted sum; the weights put each part in units of its spread on held-out normal data{highest}."
     yield ""
     yield "| part | weight | what it measures |"
     yield "|---|---|---|"
     for name, weight in score["weights"].items():
-        plainly = name == "error" and words.one == "row" and score["measures"][0] == "Error"
+        plainly = name == "error" and score["measures"][0] == "Error"
         yield f"| {name} | {weight:.4g} | {'the reconstruction error' if plainly else getattr(words, name)} |"
 
 

@@ -20,6 +20,7 @@ def describe(estimator: Estimator) -> dict[str, Any]:
         "parameters": sum(value.numel() for value in scorer.model.parameters()),
         "score": {
             "reduction": estimator.reduction,
+            "by_position": scorer.by_position,
             "measures": [type(measure).__name__ for measure in scorer.measures],
             "weights": dict(zip(scorer.measured, [1.0] if weights is None else weights.tolist(), strict=True)),
             "kept_samples": 0 if scorer.kept is None else scorer.kept.items.shape[-2],

@@ -258,7 +258,8 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
 
     def predict(self, X: Any) -> NDArray[np.int64]:
         """1 for each normal sample and −1 for each that is flagged `(n,)`."""
-        return np.where(self.decision_function(X) < 0, -1, 1)
+        scores = torch.from_numpy(self.anomaly_score(X))
+        return np.where(self.calibration_.judge(scores).is_anomaly.numpy(), -1, 1)
 
     def use_engine(self, engine: Engine) -> Self:
         """Scores with another engine from now on; the choice is not saved in the model file.

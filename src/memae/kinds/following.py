@@ -32,7 +32,7 @@ class FrameScore(NamedTuple):
     error_map: Tensor  # (c, h, w): the frame's part of that clip's error map, or (1, h, w): the score of each position
 
 
-class JudgedClip(NamedTuple):
+class ScoredClip(NamedTuple):
     """A clip and its scores."""
 
     pixels: Tensor  # (c, length, h, w), raw
@@ -48,7 +48,7 @@ class Seen(NamedTuple):
     frame: FrameScore  # before smoothing
     pixels: Tensor  # (c, h, w), raw
     offset: int  # of the frame in the clip, or the last offset of the clip if the frame lies behind it
-    clip: JudgedClip
+    clip: ScoredClip
 
 
 Cut = Callable[[str, Iterator[Tensor]], Iterator[tuple[int, Tensor]]]
@@ -90,7 +90,7 @@ def _nearest(scorer: Scorer, footage: Footage, length: int, cut: Cut) -> Iterato
             count += len(frames)
             yield frames
 
-    for frame, start, clip in spread_over_frames(_judged(scorer, cut(name, blocks())), length, lambda: count):
+    for frame, start, clip in spread_over_frames(_scored(scorer, cut(name, blocks())), length, lambda: count):
         time, pixels = waiting.popleft()
         offset = min(frame - start, length - 1)
         part_of_map = clip.error_map[:, min(offset, clip.error_map.shape[1] - 1)]
@@ -102,14 +102,14 @@ def _positions(seen: Seen) -> Tensor:
     return seen.clip.positions
 
 
-def _judged(scorer: Scorer, clips: Iterator[tuple[int, Tensor]]) -> Iterator[tuple[int, JudgedClip]]:
+def _scored(scorer: Scorer, clips: Iterator[tuple[int, Tensor]]) -> Iterator[tuple[int, ScoredClip]]:
     """Number of the first frame of each clip, and the clip with its scores."""
     starts: list[int] = []
     for together in chunks(clips, scorer.chunk, starts):
         (found,) = scorer.batched([together])
         positions = scorer.positions(found.measures).double() if scorer.by_position else [None] * len(together)
         for each in zip(together, found.score.tolist(), found.error_map, found.x_hat, positions, strict=True):
-            yield starts.pop(0), JudgedClip(*each)
+            yield starts.pop(0), ScoredClip(*each)
 
 
 def scores_of_clips(scorer: Scorer, measures: Tensor, length: int, smooth: int, step: int) -> Floats:

@@ -80,7 +80,7 @@ class Notes:
 
     @property
     def remarks(self) -> list[str]:
-        """A sentence for each column with such values."""
+        """A sentence for each column that has values which training never showed."""
         kind = "values that are missing or that training never showed"
         return [f"column {name!r} has {count} {kind}" for name, count in self.novel.items()]
 
@@ -202,7 +202,7 @@ class Kind(ABC):
         raise OptionError("--maps is for images and video; a table has no heat map")
 
     def map_folders(self, source: Path, maps: Path) -> Iterator[tuple[Path, Path]]:
-        """Folders for the heat maps of a source, each with the input that it must not lie in."""
+        """Pairs (folder for heat maps, input): the folder must not lie inside the input."""
         self.map_files(source, {})
         yield maps, source
 

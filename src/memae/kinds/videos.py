@@ -18,12 +18,13 @@ from memae.data.labels import find_labels
 from memae.data.pixels import resize, with_channels
 from memae.data.videos import VIDEO_SUFFIXES, find_videos, frame_blocks, videos_of_array
 from memae.errors import OptionError, SchemaError, SourceError
-from memae.evidence import SHARPER, Evidence, Explainer, Item, calibrated, heat
+from memae.evidence import Evidence, Explainer, Item, calibrated, heat
 from memae.frames import causal, normality, smoothed
 from memae.kinds.following import Footage, FrameScore, Seen, followed
 from memae.kinds.kind import Kind, Labelled, Names, Notes, Part, Sample, Scored, Words, paths_of
 from memae.kinds.pixel_units import check_unit
 from memae.metrics import video_auroc
+from memae.pretext.speeds import SHARPER
 from memae.scoring import Floats, Scorer
 from memae.scoring.calibration import Calibration
 
@@ -184,7 +185,7 @@ class Videos(Kind):
             if not maps:  # drops them: they would take more memory than the video
                 frames = (frame._replace(error_map=nothing) for frame in frames)
             while together := list(islice(frames, WITH_MAPS if maps else TOGETHER)):
-                yield _judged(scorer, video.name, together, maps=maps)
+                yield _scored_frames(scorer, video.name, together, maps=maps)
 
     def follow(self, scorer: Scorer, video: Footage) -> Iterator[FrameScore]:
         """The score of each frame of one video, which may be live."""
@@ -338,7 +339,7 @@ def footage_of(parts: Iterable[Part]) -> Iterator[Footage]:
         yield Footage(name, ((part.raw, torch.tensor(part.names["time"], dtype=torch.float64)) for part in group))
 
 
-def _judged(scorer: Scorer, video: Path | str, frames: Sequence[FrameScore], *, maps: bool) -> Scored:
+def _scored_frames(scorer: Scorer, video: Path | str, frames: Sequence[FrameScore], *, maps: bool) -> Scored:
     """Frames of one video with p-values and flags."""
     names: Names = {
         "path" if isinstance(video, Path) else "video": [video] * len(frames),

@@ -94,7 +94,7 @@ class PretextSpec:
 
     @property
     def views(self) -> int:
-        """Number of views that are combined to a reconstruction; a sample takes as much memory as that many samples."""
+        """Number of decoded views that are combined to one reconstruction: scoring takes that many times the memory."""
         return 1
 
     def presented(self, shape: tuple[int, ...]) -> tuple[int, ...]:

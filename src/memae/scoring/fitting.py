@@ -42,7 +42,7 @@ def balanced(scorer: Scorer, measures: Sequence[Measure], held_out: Samples) -> 
     with_measures = scorer.replaced(measures=measures, balance=Balance())
     normal = measure_normal(with_measures, held_out)
     balance = Balance.fit(measures, normal).to(scorer.device)
-    if with_measures.kept is None:  # keeps the rounding of earlier releases
+    if with_measures.kept is None:  # such weights were always rounded to the scorer's precision: scores stay the same
         balance.to(scorer.scaling.center.dtype)
     return with_measures.replaced(balance=balance), normal
 

@@ -115,7 +115,7 @@ class ServedTable(Served[TabularMemAE]):
 
     def _row(self, row: Any, number: int, dropped: set[str]) -> Values:
         if isinstance(row, dict):
-            if row.keys() != self.columns.keys():
+            if row.keys() != self.columns.keys() or not dropped.isdisjoint(self.columns):
                 row = self._fitting({name: value for name, value in row.items() if name not in dropped}, number)
             values = tuple(map(row.__getitem__, self.columns))
         elif isinstance(row, list):
