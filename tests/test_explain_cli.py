@@ -178,7 +178,7 @@ def test_why_there_can_be_no_discovery_is_said(run: Any, here: Path) -> None:
     ran = run("score", here / "t", here / "t.csv", "--fdr", 0.01)
     assert ran.code == 0
     held_out = len(load(here / "t").calibration_.scores)
-    assert f"no discovery at a false-discovery rate of 0.01: {held_out} held-out scores" in ran.err
+    assert f"no discovery at a false-discovery rate of 0.01: with {held_out} held-out scores" in ran.err
     assert ran.out.splitlines()[0] == "row,score,p_value,is_anomaly,is_discovery"
     assert "must lie between 0 and 1" in run("score", here / "t", here / "t.csv", "--fdr", 2).err
     assert not discoveries(torch.from_numpy(load(here / "t").p_value(here / "t.csv")), 0.01).any()

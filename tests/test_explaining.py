@@ -16,6 +16,7 @@ from memae.data.pixels import resize
 from memae.demo import street
 from memae.errors import OptionError
 from memae.estimators import Estimator, ImageMemAE, TabularMemAE, VideoMemAE, load
+from memae.estimators import tabular as tabular_module
 from memae.estimators import video as video_module
 from memae.evidence import Evidence, likeness
 from memae.kinds import tables as tables_module
@@ -244,7 +245,7 @@ def test_rows_left_out_as_anomalous_do_not_shift_the_numbers() -> None:
 
 def test_a_table_that_streams_keeps_its_own_row_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     TABLE.to_csv(tmp_path / "t.csv", index=False)
-    monkeypatch.setattr(tables_module, "IN_MEMORY", 0)
+    monkeypatch.setattr(tabular_module, "IN_MEMORY", 0)
     detector = table().fit(tmp_path / "t.csv")
     assert detector.examples_ is not None
     index = np.array([int(name.removeprefix("row ")) for name in detector.examples_.names])
