@@ -23,8 +23,11 @@ def main() -> None:
     package = PACKAGES.get(command)
     if package is None:
         both = "`python -m reproduction --help` and `python -m measurements --help` list all commands"
-        known = f"; got {command!r}" if command not in ("", "-h", "--help") else ""
-        raise SystemExit(f"`python -m benchmarks` has become two packages: {both}{known}")
+        message = f"`python -m benchmarks` has become two packages: {both}"
+        if command in ("-h", "--help"):
+            sys.stdout.write(f"{message}\n")
+            return
+        raise SystemExit(message + (f"; got {command!r}" if command else ""))
     sys.stderr.write(f"this command is now `python -m {' '.join([package, command, *words])}`\n")
     runpy.run_module(package, run_name="__main__", alter_sys=True)
 

@@ -2,6 +2,7 @@
 
 import inspect
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -245,3 +246,28 @@ def test_an_option_under_both_names_is_wrong_usage(run: Callable[..., Any], rows
     assert ran.code == 2
     assert "--kept-samples and --references are the same option" in one_line(ran.err.replace("│", " "))
     assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"scaling": "foo"}, "scaling must be 'standard' or 'minmax'; got 'foo'"),
+        ({"keep_examples": 50}, "keep_examples must be True or False; got 50"),
+        ({"masked_columns": "no"}, "masked_columns must be True or False; got 'no'"),
+        ({"epochs": True}, "epochs must be a whole number; got True"),
+        ({"n_items": 2.5}, "n_items must be a whole number or None; got 2.5"),
+        ({"temperature": None}, "temperature must be a number; got None"),
+        ({"held_out": "x"}, "held_out must be a number; got 'x'"),
+        ({"widths": 8}, "widths must be a list or 'paper' or None; got 8"),
+        ({"ignore": "id"}, "ignore must be a list; got 'id'"),
+        ({"random_state": "a"}, "random_state must be a whole number or a RandomState or None; got 'a'"),
+    ],
+)
+def test_a_parameter_of_another_type_is_refused_before_anything_is_learned(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(OptionError, match=re.escape(message)):
+        TabularMemAE(**wrong).fit(np.zeros((30, 2)))
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    detector = TabularMemAE(np.int64(5), epochs=4, temperature=np.float32(0.5), widths=(np.int64(6), 3))
+    assert detector.fit(np.random.default_rng(0).normal(size=(60, 3))).spec_.widths == (6, 3)

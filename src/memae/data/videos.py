@@ -152,10 +152,18 @@ def frame_files(folder: Path) -> list[Path]:
 def _folder(path: Path, channels: int) -> Iterator[tuple[Tensor, float]]:
     """Frames of a folder with their times; all are float32 if any of them has 16 bits."""
     files = frame_files(path)
-    deep = any(pixels.header(file).deep for file in files)
+    deep = any(map(_deep, files))
     for number, file in enumerate(files):
         frame = pixels.decode(file, channels)
         yield frame.float() if deep else frame, number / FRAME_RATE
+
+
+def _deep(file: Path) -> bool:
+    """Whether a frame has 16 bits; not if its header is damaged, which is reported when the frame is decoded."""
+    try:
+        return pixels.header(file).deep
+    except SourceError:
+        return False
 
 
 def _file(path: Path, channels: int) -> Iterator[tuple[Tensor, float]]:

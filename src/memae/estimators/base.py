@@ -23,7 +23,7 @@ from memae.errors import InputError, MemaeWarning, ModelFileError, OptionError
 from memae.estimators.accountable import Accountable
 from memae.estimators.devices import pick_device
 from memae.estimators.examples import Named, nearest_examples
-from memae.estimators.restoring import parameters_of
+from memae.estimators.restoring import check_types, parameters_of
 from memae.health import Health
 from memae.modelfile import artifact
 from memae.modelfile.artifact import Artifact
@@ -118,6 +118,7 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
                 interruption.
             every: seconds between checkpoints.
         """
+        check_types(self)
         checked_rate(self.false_alarm_rate)
         prepared = self._prepare(X)
         plan = self._plan(prepared)
@@ -203,6 +204,8 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
 
     def _memory(self, items: int, *, per_position: bool = False) -> MemorySpec | None:
         """The memory's description, from the parameters; None for 0 items."""
+        if items < 0:
+            raise OptionError(f"n_items must be 0 or more; got {items}")
         if items == 0:
             return None
         return MemorySpec(

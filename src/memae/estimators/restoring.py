@@ -1,14 +1,17 @@
 """Reads an estimator's part of a model file and checks it against the model in that file."""
 
-from typing import Any, Literal, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+import numpy as np
 from numpy.random import RandomState
 
 from memae.data.formats import VideoFormat
 from memae.data.tables import TableEncoder
-from memae.errors import ModelFileError
+from memae.errors import ModelFileError, OptionError
 from memae.modelfile.artifact import Artifact
 from memae.parameters import Common, former_names
+from memae.parameters import parameters_of as of_kind
 from memae.typed import typed
 
 
@@ -18,8 +21,7 @@ def parameters_of(source: Artifact, kind: type[Common]) -> dict[str, Any]:
     Raises:
         TypeError, KeyError: a parameter has the wrong type, is unknown, or is there under its former name as well.
     """
-    hints = get_type_hints(kind.__init__, localns={"RandomState": RandomState})
-    former = former_names(kind)
+    hints, former = _hints(kind), former_names(kind)
     parameters: dict[str, Any] = {}
     for each, value in source.parameters.items():
         name = former.get(each, each)
@@ -27,6 +29,49 @@ def parameters_of(source: Artifact, kind: type[Common]) -> dict[str, Any]:
             raise TypeError(f"{name} is there twice")
         parameters[name] = typed(value, hints[name])
     return parameters
+
+
+def check_types(estimator: Common) -> None:
+    """Refuses parameters that a model file could not restore, before anything is read or trained.
+
+    Raises:
+        OptionError: a parameter has the wrong type, or is none of its choices.
+    """
+    for name, hint in _hints(type(estimator)).items():
+        value = getattr(estimator, name)
+        try:
+            typed(_without_numpy(value), hint)
+        except TypeError as error:
+            raise OptionError(f"{name} must be {_expected(hint)}; got {value!r}") from error
+
+
+def _without_numpy(value: Any) -> Any:
+    """Numbers and lists of NumPy as Python's own, inside of lists too."""
+    if isinstance(value, list | tuple):
+        return [_without_numpy(each) for each in value]
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+
+
+def _hints(kind: type[Common]) -> dict[str, Any]:
+    """The type of each parameter."""
+    hints = get_type_hints(kind.__init__, localns={"RandomState": RandomState})
+    return {each.name: hints[each.name] for each in of_kind(kind)}
+
+
+def _expected(hint: Any) -> str:
+    """A type in words."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        sizes = [each for each in inner if get_origin(each) is tuple]
+        return _expected(sizes[0]) if sizes else " or ".join(map(_expected, inner))
+    if origin is tuple:
+        return "height and width, as (64, 64)"
+    if origin is Literal:
+        return " or ".join(map(repr, inner))
+    if origin is not None:
+        return "a list"
+    words = {int: "a whole number", float: "a number", bool: "True or False", str: "a text", NoneType: "None"}
+    return words.get(hint, f"a {hint.__name__}")
 
 
 def restored_columns(source: Artifact) -> TableEncoder:
