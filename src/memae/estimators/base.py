@@ -23,7 +23,7 @@ from memae.errors import InputError, MemaeWarning, ModelFileError, OptionError
 from memae.estimators.accountable import Accountable
 from memae.estimators.devices import pick_device
 from memae.estimators.examples import Named, nearest_examples
-from memae.estimators.restoring import check_types, parameters_of
+from memae.estimators.restoring import check_types, parameters_of, without_numpy
 from memae.health import Health
 from memae.modelfile import artifact
 from memae.modelfile.artifact import Artifact
@@ -335,9 +335,5 @@ def check_kept_samples(wanted: int | None) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """A parameter as JSON-ready data."""
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.random.RandomState | np.random.Generator):
-        return None
-    return list(value) if isinstance(value, tuple) else value
+    """A parameter as JSON-ready data; a random generator becomes None."""
+    return None if isinstance(value, np.random.RandomState | np.random.Generator) else without_numpy(value)

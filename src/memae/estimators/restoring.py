@@ -40,15 +40,15 @@ def check_types(estimator: Common) -> None:
     for name, hint in _hints(type(estimator)).items():
         value = getattr(estimator, name)
         try:
-            typed(_without_numpy(value), hint)
+            typed(without_numpy(value), hint)
         except TypeError as error:
             raise OptionError(f"{name} must be {_expected(hint)}; got {value!r}") from error
 
 
-def _without_numpy(value: Any) -> Any:
+def without_numpy(value: Any) -> Any:
     """Numbers and lists of NumPy as Python's own, inside of lists too."""
     if isinstance(value, list | tuple):
-        return [_without_numpy(each) for each in value]
+        return [without_numpy(each) for each in value]
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
