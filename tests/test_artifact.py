@@ -25,8 +25,9 @@ from memae.pretext.rotations import RotationSpec
 from memae.scoring import Scaling, Scorer
 from memae.scoring.balance import Balance
 from memae.scoring.calibration import Calibration
+from memae.scoring.distances import CodeDistance, RowDistance
 from memae.scoring.fitting import kept_codes
-from memae.scoring.measures import CodeDistance, Error, NormalizedError, RelativeError, RowDistance, Surprise
+from memae.scoring.measures import Error, NormalizedError, RelativeError, Surprise
 from memae.spec import MemorySpec, Spec, build
 
 SPECS = {

@@ -20,8 +20,9 @@ from memae.pretext.rotations import RotationSpec, cross_entropy, rotated, rotati
 from memae.pretext.speeds import SpeedSpec
 from memae.scoring import Scores, chunk_size, decoded_items
 from memae.scoring.balance import Balance
+from memae.scoring.distances import CodeDistance
 from memae.scoring.fitting import balanced, kept_codes
-from memae.scoring.measures import CodeDistance, RelativeError
+from memae.scoring.measures import RelativeError
 from memae.spec import MemorySpec, Spec, build
 
 SPECS = {

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from memae.memory import Memory, Recall
+from memae.memory import Recall
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,15 @@ class HealthMeter:
         sums = torch.stack([part.sum(dtype=torch.float64) for part in parts]).cpu()
         self.sums += torch.cat([torch.tensor([float(recall.fallback.numel())], dtype=torch.float64), sums])
 
-    def health(self, memory: Memory) -> Health:
-        """The state of `memory` over all batches added."""
+    def health(self, duplicates: int) -> Health:
+        """The state of the memory over all batches added; `duplicates` is the number of its duplicate items."""
         queries, effective, survivors, fallbacks = self.sums.tolist()
         share = self.share
         return Health(
             items=len(share),
             in_use=int((share > 0).sum()),
             dead=int((share == 0).sum()),
-            duplicates=duplicates(memory.items.detach()),
+            duplicates=duplicates,
             effective=effective / max(queries, 1),
             survivors=survivors / max(queries, 1),
             fallback_rate=fallbacks / max(queries, 1),

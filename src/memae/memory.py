@@ -40,6 +40,9 @@ class Recall(NamedTuple):
     entropy: Tensor  # (b, *space), nats, of ŵ; Eq. 9
     survivors: Tensor  # (b, *space), items read by each query
     use: Tensor  # (n,), sum of ŵ over all queries
+    distance: Tensor | None = None  # (b, k), of a query to the items that it reads; this and the next two: kept items
+    isolation: Tensor | None = None  # (b, k), mean distance of these items to their own nearest
+    nearest: Tensor | None = None  # (b, k, d): these items
 
 
 def unit(vectors: Tensor, dim: int = -1) -> Tensor:
@@ -206,6 +209,10 @@ class Memory(nn.Module):
             attended.survivors.view(shape),
             attended.use,
         )
+
+    def about(self) -> dict[str, float]:
+        """Facts for users, JSON-ready."""
+        return {"temperature": float(self.log_temperature.exp())}
 
     def _plain(self, z: Tensor) -> Recall:
         """`forward` by the functions above, with the whole matrix of weights."""

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from memae.kept import KeptMemory
 from memae.memory import Memory, Recall
 from memae.pretext import Pretext, Views
 
@@ -18,6 +19,9 @@ class Found(NamedTuple):
     codes: Tensor  # queries z: whole codes (v · b, c), or (v · b, c, *space) if each position is a query
     surprise: Tensor | None  # (b,) or (b, *space): how badly the pretext task is solved; None without a task
     fallback: Tensor  # (b,), bool: some query of the sample found no item above λ
+    distance: Tensor | None = None  # this and the next two: of a memory of kept samples, see `Recall`
+    isolation: Tensor | None = None
+    nearest: Tensor | None = None
 
 
 class MemAE(nn.Module):
@@ -35,7 +39,7 @@ class MemAE(nn.Module):
     def __init__(
         self,
         encoder: nn.Module,
-        memory: Memory | None,
+        memory: Memory | KeptMemory | None,
         decoder: nn.Module,
         code_shape: tuple[int, ...] | None = None,
         pretext: Pretext | None = None,
@@ -49,20 +53,25 @@ class MemAE(nn.Module):
         self.bypass = False  # True in the warm-up, which trains encoder and decoder alone
         self._compiled: _Compiled | None = None
 
-    def forward(self, x: Tensor, random: torch.Generator | None = None) -> Found:
+    def forward(self, x: Tensor, random: torch.Generator | None = None, apart: Tensor | None = None) -> Found:
         """Reconstructs samples from the memory, Eq. 1 to 3: x → z → ẑ → x̂.
 
         Args:
             x: `(b, *shape)`.
             random: samples the views of a pretext task in training; None takes the deterministic views of scoring.
+            apart: items that samples must not read; see `KeptMemory`, which alone takes it.
         """
         queries, decode = self._coders(x)
         views = self.pretext.views(x, random)
         z = queries(self.pretext.presented(views))
-        recall: Recall | None = None if self.memory is None or self.bypass else self.memory(z)
+        recall: Recall | None = None
+        if self.memory is not None and not self.bypass:
+            recall = self.memory(z) if apart is None else self.memory(z, apart)
         read = z if recall is None else recall.read
         x_hat = self.pretext.restored(decode, read, x.shape[0], views)
-        return Found(x_hat, recall, z, self.pretext.surprise(read, views), _fallback(recall, x_hat))
+        surprise, fallback = self.pretext.surprise(read, views), _fallback(recall, x_hat)
+        kept = () if recall is None else (recall.distance, recall.isolation, recall.nearest)
+        return Found(x_hat, recall, z, surprise, fallback, *kept)
 
     def encode(self, x: Tensor) -> Tensor:
         """Unchanged samples → queries z: `(b, c)`, or `(b, c, *space)` if each position is a query."""
@@ -86,7 +95,7 @@ class MemAE(nn.Module):
         if size:
             encode, decode = (torch.compile(each, dynamic=False) for each in (self._queries, self.decode))
             self._compiled = _Compiled(size, encode, decode)
-        if self.memory is not None:
+        if isinstance(self.memory, Memory):
             self.memory.compiled = size > 0
 
     def _coders(self, batch: Tensor) -> tuple["Coder", "Coder"]:

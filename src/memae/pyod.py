@@ -18,6 +18,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from memae.errors import MissingExtraError, OptionError
 from memae.estimators import TabularMemAE
+from memae.estimators.keeping import left_out_scores
+from memae.kept import KeptMemory
 from memae.scoring import Floats
 from memae.scoring.neighbours import distance_to_others
 
@@ -111,6 +113,8 @@ def _scores_apart(detector: TabularMemAE, X: Any) -> Floats:
     With itself among its nearest kept rows, a training row would seem closer to them than any new row.
     """
     scorer = detector.scorer_
+    if isinstance(scorer.model.memory, KeptMemory):
+        return left_out_scores(scorer, detector.encode(X))
     measures = torch.cat([part.measures for part in detector.scores(X, maps=False)])
     if scorer.kept is not None:
         rows, distance = scorer.normalise(detector.encode(X)), scorer.measured.index("distance")

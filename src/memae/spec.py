@@ -4,7 +4,9 @@ import math
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
+from memae.kept import KeptMemory
 from memae.memory import Memory
 from memae.model import MemAE
 from memae.networks import convolutional, tabular
@@ -29,12 +31,21 @@ class MemorySpec:
 
 
 @dataclass(frozen=True)
+class KeptSpec:
+    """A memory of kept samples, as data; the arguments are those of `KeptMemory`."""
+
+    items: int
+    fields: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Spec:
     """Description of a model without its weights.
 
     Args:
         shape: of one sample: `(features,)`, `(c, h, w)` or `(c, t, h, w)`.
-        widths: output size of the encoder's layers; the last is that of the code.
+        widths: output size of the encoder's layers; the last is that of the code. Without any, and with kept samples as
+            memory, the code is the sample.
         strides: of the convolutions, one tuple per layer; empty for fully connected layers.
         memory: None for a plain autoencoder.
         pretext: pretext task besides reconstruction; None for none, as in the paper.
@@ -43,7 +54,7 @@ class Spec:
     shape: tuple[int, ...]
     widths: tuple[int, ...]
     strides: tuple[tuple[int, ...], ...] = ()
-    memory: MemorySpec | None = None
+    memory: MemorySpec | KeptSpec | None = None
     pretext: RotationSpec | ColumnSpec | SpeedSpec | None = None
 
     @property
@@ -64,6 +75,8 @@ def build(spec: Spec) -> MemAE:
         >>> build(mnist)(torch.zeros(2, 1, 28, 28)).x_hat.shape
         torch.Size([2, 1, 28, 28])
     """
+    if isinstance(spec.memory, KeptSpec):
+        return MemAE(nn.Identity(), KeptMemory(spec.memory.items, spec.memory.fields), nn.Identity(), spec.shape)
     (seen, *space), (restored, *_) = spec.task.presented(spec.shape), spec.task.target(spec.shape)
     if space:
         layout = convolutional.Layout(spec.widths, spec.strides)
@@ -105,4 +118,6 @@ def laid_out(model: MemAE, spec: Spec) -> MemAE:
 def code_shape(spec: Spec) -> tuple[int, ...]:
     """Shape `(c, *space)` of the encoder's output for one sample."""
     space = spec.task.presented(spec.shape)[1:]
+    if isinstance(spec.memory, KeptSpec):
+        return spec.shape
     return (spec.widths[-1], *(convolutional.sizes(space, spec.strides)[-1] if space else ()))

@@ -16,6 +16,7 @@ from memae.checkpoint import Run
 from memae.data.samples import Samples
 from memae.errors import TrainingError, memory_guard
 from memae.files import sweep
+from memae.health import duplicates
 from memae.losses import objective, reconstruction_error
 from memae.memory import kmeans_items, sampled_items
 from memae.model import Found, MemAE
@@ -227,7 +228,7 @@ def _close(run: Run, held_out: Samples, options: Options) -> Epoch:
     health = None
     if memory is not None and run.meter is not None and not model.bypass:
         memory.use.copy_(run.meter.share)
-        health = run.meter.health(memory)
+        health = run.meter.health(duplicates(memory.items.detach()))
     held = held_out_error(model, held_out, options)
     if not math.isfinite(held):
         raise TrainingError(

@@ -8,6 +8,7 @@ from rich.table import Table
 
 from memae.estimators import Estimator
 from memae.options import epoch_as_json
+from memae.scoring import Scorer
 
 
 def describe(estimator: Estimator) -> dict[str, Any]:
@@ -23,8 +24,8 @@ def describe(estimator: Estimator) -> dict[str, Any]:
             "by_position": scorer.by_position,
             "measures": [type(measure).__name__ for measure in scorer.measures],
             "weights": dict(zip(scorer.measured, [1.0] if weights is None else weights.tolist(), strict=True)),
-            "kept_samples": 0 if scorer.kept is None else scorer.kept.items.shape[-2],
-            "kept_whole": scorer.kept is not None and scorer.kept.of_samples,  # not as codes
+            "kept_samples": _kept(scorer),
+            "kept_whole": scorer.kept_samples is not None,  # not as codes
         },
         "training_samples": estimator.learned_ or None,
         "epochs": len(estimator.history_),
@@ -40,13 +41,20 @@ def describe(estimator: Estimator) -> dict[str, Any]:
         }
     if memory is not None and estimator.health_ is not None:
         facts["memory"] = asdict(estimator.health_) | {
-            "temperature": float(memory.log_temperature.exp()),
+            **memory.about(),
             "collapse": estimator.health_.collapse,
             "use": memory.use.tolist(),
         }
     facts |= estimator.kind_.learned()
     facts |= {"options": estimator.get_params(), "data_sha256": estimator.checksum_, "versions": estimator.versions_}
     return facts
+
+
+def _kept(scorer: Scorer) -> int:
+    """Number of kept training samples, or of their codes."""
+    if scorer.kept_samples is not None:
+        return len(scorer.kept_samples)
+    return 0 if scorer.kept is None else scorer.kept.items.shape[-2]
 
 
 def show(facts: dict[str, Any]) -> None:
@@ -98,12 +106,14 @@ def _memory_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     if memory is None or spec is None:
         return [("memory", "none: a plain autoencoder")]
     busiest = sorted(range(len(memory["use"])), key=lambda item: -memory["use"][item])[:5]
+    kind = (
+        f"{memory['items']:,} kept samples, of which a query reads the nearest {memory['nearest']}"
+        if "nearest" in memory
+        else f"{memory['items']} items, {spec['similarity']}, temperature {memory['temperature']:.4g}, "
+        f"shrinkage {spec['shrinkage']:g}/N"
+    )
     return [
-        (
-            "memory",
-            f"{memory['items']} items, {spec['similarity']}, temperature {memory['temperature']:.4g}, "
-            f"shrinkage {spec['shrinkage']:g}/N",
-        ),
+        ("memory", kind),
         ("in use", f"{memory['in_use']} items; {memory['dead']} dead, {memory['duplicates']} duplicates"),
         (
             "a query",

@@ -87,8 +87,8 @@ def _samples(scorer: Scorer, shape: tuple[int, ...]) -> Iterator[Tensor]:
     yield from specimens(scorer, shape, SAMPLES)
     if scorer.model.memory is not None and scorer.model.code_shape is not None:
         yield decoded_items(scorer)[:SAMPLES]
-    if scorer.kept is not None and scorer.kept.of_samples:
-        yield scorer.scaling.inverse(scorer.kept.items[:SAMPLES])
+    if scorer.kept_samples is not None:
+        yield scorer.scaling.inverse(scorer.kept_samples[:SAMPLES])
 
 
 def _judge(differences: Differences, path: Path, description: Description, where: str = "") -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from memae.data.samples import batched
 from memae.engines.graphs import ANSWERS
 from memae.engines.runtimes import TOLERANCE, Run, sizes
+from memae.memory import Memory
 from memae.scoring import Scorer, Scores
 
 ENDS = (1, 3, 10)
@@ -83,15 +84,15 @@ def _most(differences: Tensor) -> float:
 
 
 def undecided(scorer: Scorer) -> Scorer | None:
-    """A copy whose addressing weights all equal λ = 1/N exactly, for every sample; None without a memory.
+    """A copy whose addressing weights all equal λ = 1/N exactly, for every sample; None without a learned memory.
 
     The last layer of its encoder is zeroed, so that all items are equally similar. At a weight of exactly λ, an engine
     that drops the ε of the shrinkage computes 0 / 0.
     """
-    if scorer.model.memory is None:
+    if not isinstance(scorer.model.memory, Memory):
         return None
     other = copy.deepcopy(scorer)
-    assert other.model.memory is not None  # noqa: S101 (it is a copy)
+    assert isinstance(other.model.memory, Memory)  # noqa: S101 (it is a copy)
     other.model.memory.threshold = 1 / len(other.model.memory.items)
     last = [layer for layer in other.model.encoder.modules() if next(layer.parameters(recurse=False), None) is not None]
     for parameter in last[-1].parameters():

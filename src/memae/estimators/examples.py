@@ -61,6 +61,16 @@ def nearest_examples(
     return Examples(numbers, (1 - cosines).clamp_min(0), names, thumbnails)
 
 
+def rows_as_examples(names: Sequence[str]) -> Examples:
+    """The examples of a memory whose items are rows: each is its own example.
+
+    Args:
+        names: of the rows, one for each item.
+    """
+    index = torch.arange(len(names), dtype=torch.int32)[:, None]
+    return Examples(index, torch.zeros(len(names), 1), tuple(names))
+
+
 def _sampled(samples: Samples, count: int, size: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
     """`count` random samples in ascending order: their indices and the samples themselves, `size` at a time."""
     random = sample_without_replacement(len(samples), min(count, len(samples)), random_state=seed)

@@ -27,8 +27,9 @@ from memae.parameters import former_names, renamed
 from memae.pretext.erasing import Erasing
 from memae.pretext.rotations import RotationSpec, rotations_of
 from memae.scoring import Scaling, Scorer
+from memae.scoring.distances import CodeDistance
 from memae.scoring.fitting import kept_codes
-from memae.scoring.measures import CodeDistance, Error, Measure, RelativeError, Surprise
+from memae.scoring.measures import Error, Measure, RelativeError, Surprise
 from memae.spec import Spec, code_shape
 
 KEPT_BYTES = 2**26

@@ -58,6 +58,33 @@ def streamed(blocks: Blocks, rows: int, width: int, held_out_count: Callable[[in
     return Streamed(blocks, rows - count, min(max(fitting, 1), 65_536), keep), held_out, checksum
 
 
+def random_rows(blocks: Blocks, rows: int, width: int, most: int, seed: int) -> tuple[Tensor, Tensor, str]:
+    """Up to `most` rows in random order, their indices, and the checksum of all rows, in one pass.
+
+    Args:
+        blocks: starts the pass.
+        rows: number of rows of a pass.
+        width: features of a row.
+        most: maximum number of rows.
+        seed: chooses and orders them.
+    """
+    wanted = np.sort(sample_without_replacement(rows, min(most, rows), random_state=seed))
+    chosen = torch.from_numpy(wanted)
+    found = torch.empty(len(wanted), width, dtype=torch.float64)
+
+    def seen() -> Iterator[Tensor]:
+        start = 0
+        for block in blocks():
+            first, last = np.searchsorted(wanted, [start, start + len(block)])
+            found[first:last] = block[chosen[first:last] - start]
+            start += len(block)
+            yield block
+
+    checksum = digest(seen())
+    order = torch.randperm(len(wanted), generator=torch.Generator().manual_seed(seed))
+    return found[order], chosen[order], checksum
+
+
 def sampled(training: Streamed, count: int, seed: int) -> Selection:
     """Samples `count` rows of a whole pass and drops duplicates; the first shuffled rows would be the file's head."""
     count = min(count, len(training))

@@ -1,11 +1,13 @@
 """The detector for tables."""
 
 import math
+import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -19,27 +21,43 @@ from memae.data.cleaning import typical
 from memae.data.samples import Samples, Streamed
 from memae.data.table_files import table_chunks
 from memae.data.tables import LIMIT, TableEncoder, check_unique, frame_of_array, without
-from memae.errors import InputError, OptionError, SchemaError
+from memae.errors import InputError, MemaeWarning, OptionError, SchemaError
 from memae.estimators.base import Estimator, Plan, Prepared, check_kept_samples
+from memae.estimators.devices import pick_device
+from memae.estimators.examples import rows_as_examples
+from memae.estimators.keeping import keep, rows_to_read
 from memae.estimators.naming import with_parameters
-from memae.estimators.restoring import restored_columns
-from memae.estimators.splitting import in_memory, row_name, sampled, streamed
-from memae.estimators.updating import updated
+from memae.estimators.restoring import check_types, restored_columns
+from memae.estimators.splitting import Blocks, in_memory, random_rows, row_name, sampled, streamed
+from memae.estimators.updating import grown, updated
+from memae.kept import KeptMemory
 from memae.kinds import Tables
+from memae.modelfile import artifact
 from memae.modelfile.artifact import Artifact
 from memae.networks.tabular import WIDE, default_widths
-from memae.options import Options
+from memae.options import Epoch, Options, Step
 from memae.parameters import former_names, renamed
 from memae.pretext.columns import ColumnSpec
 from memae.scoring import Scaling, Scorer
+from memae.scoring.calibration import checked_rate
+from memae.scoring.distances import RowDistance
 from memae.scoring.fitting import expected_error
-from memae.scoring.measures import Error, Measure, NormalizedError, RowDistance
+from memae.scoring.measures import Error, Measure, NormalizedError
 from memae.spec import Spec
 
 IN_MEMORY = 2**29
 """Bytes of features up to which a file is held in memory; a larger one streams."""
 KEPT_ROWS = 10_000
 """Maximum of kept training rows by default: more slow down scoring and hardly change the scores."""
+
+
+class _Read(NamedTuple):
+    """A table as it was read."""
+
+    blocks: Blocks
+    rows: int
+    streams: bool  # whether it is too large for memory
+    origin: Tensor | None  # number in the table of each row; None if none was left out
 
 
 @with_parameters
@@ -99,7 +117,65 @@ class TabularMemAE(parameters.Tabular, Estimator):
         tags.input_tags.string = True
         return tags
 
-    def _prepare(self, X: Any) -> Prepared:
+    def fit_steps(
+        self, X: Any, *, checkpoint: str | Path | None = None, resume: bool = False, every: float = 10.0
+    ) -> Iterator[Step | Epoch]:
+        """`fit` as a generator, see `Estimator.fit_steps`. Kept rows are one step, which nothing needs to interrupt."""
+        if self._learns:
+            yield from super().fit_steps(X, checkpoint=checkpoint, resume=resume, every=every)
+        else:
+            self._warn_of_unused()
+            yield self._keep(X)
+
+    @property
+    def _learns(self) -> bool:
+        """Whether the memory is learned; otherwise kept rows are the memory."""
+        return self.n_items is not None or self.kept_samples == 0
+
+    def _warn_of_unused(self) -> None:
+        defaults = type(self)().get_params(deep=False)
+        given = [name for name in parameters.OF_LEARNING if getattr(self, name) != defaults[name]]
+        if given:
+            many, its = ("have", "their") if len(given) > 1 else ("has", "its")
+            warnings.warn(
+                f"{', '.join(given)} {many} no effect: without n_items nothing is trained, the kept rows are the "
+                f"memory. Give n_items to train a network, or leave {its} default",
+                MemaeWarning,
+                stacklevel=4,
+            )
+
+    def _keep(self, X: Any) -> Epoch:
+        """Fits the detector by keeping rows; see `keeping`."""
+        began = time.perf_counter()
+        check_types(self)
+        checked_rate(self.false_alarm_rate)
+        read = self._read(X)
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        most = KEPT_ROWS if self.kept_samples is None else self.kept_samples
+        rows, index, checksum = random_rows(
+            read.blocks, read.rows, self.encoder_.width, rows_to_read(self.encoder_.width, most), seed
+        )
+        scaling = self._scaling()
+        fields = tuple(column.width for column in self.encoder_.columns)
+        device = pick_device(self.device)
+        device = torch.device("cpu") if device.type == "mps" else device  # which has no float64
+        scaling.to(device)
+        kept = keep(scaling(rows.to(device)), fields, scaling, most=most)
+        seconds = time.perf_counter() - began
+        epoch = Epoch(1, kept.error, kept.error, kept.entropy, kept.error, kept.health, seconds)
+        self._settle(kept.scorer, kept.spec, [epoch], epoch, checksum, artifact.versions())
+        self.learned_ = read.rows
+        numbers = index[kept.which] if read.origin is None else read.origin[index[kept.which]]
+        self.examples_ = rows_as_examples([f"row {number}" for number in numbers.tolist()])
+        self.recalibrate(kept.scores.numpy())
+        return epoch
+
+    def _scaling(self) -> Scaling:
+        center, scale = self.encoder_.center_and_scale(self.scaling)
+        return Scaling(center, scale, LIMIT if self.scaling == "standard" else math.inf)
+
+    def _read(self, X: Any) -> "_Read":
+        """Reads a table: fits the encoder, and leaves out rows that may be anomalous."""
         if not isinstance(self.contamination, int | float) or not 0 <= self.contamination < 0.5:
             raise OptionError(f"contamination must be a share, 0 or more and below 0.5; got {self.contamination!r}")
         check_kept_samples(self.kept_samples)
@@ -135,13 +211,16 @@ class TabularMemAE(parameters.Tabular, Estimator):
         def blocks() -> Iterator[Tensor]:
             return map(self.encoder_.encode, chunks())
 
+        return _Read(blocks, rows, streams, origin)
+
+    def _prepare(self, X: Any) -> Prepared:
+        read, width = self._read(X), self.encoder_.width
         center, scale = self.encoder_.center_and_scale(self.scaling)
-        width = self.encoder_.width
-        if streams:
-            split = streamed(blocks, rows, width, self._held_out_count, self.random_state)
+        if read.streams:
+            split = streamed(read.blocks, read.rows, width, self._held_out_count, self.random_state)
         else:
-            split = in_memory(blocks, rows, width, self._split)
-        return Prepared((width,), center, scale, *split, partial(row_name, split[0], origin))
+            split = in_memory(read.blocks, read.rows, width, self._split)
+        return Prepared((width,), center, scale, *split, partial(row_name, split[0], read.origin))
 
     def _cleaned(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, Tensor]:
         """The rows that are not left out as anomalous, and their indices; refits the encoder on these rows."""
@@ -205,8 +284,7 @@ class TabularMemAE(parameters.Tabular, Estimator):
         columns = ColumnSpec(tuple(column.width for column in self.encoder_.columns)) if self.masked_columns else None
         spec = Spec((width,), self._widths(width), memory=self._memory(items), pretext=columns)
         options = self._options(batch_size=self._batch_size(samples), warmup=3)
-        scaling = Scaling(prepared.center, prepared.scale, LIMIT if self.scaling == "standard" else math.inf)
-        return Plan(spec, options, scaling, partial(self._measures, prepared.training, options))
+        return Plan(spec, options, self._scaling(), partial(self._measures, prepared.training, options))
 
     def _widths(self, features: int) -> tuple[int, ...]:
         if self.widths is None:
@@ -230,16 +308,16 @@ class TabularMemAE(parameters.Tabular, Estimator):
         return [error, RowDistance(scorer.normalise(first.to(scorer.device)))]
 
     def update(self, X: Any, *, epochs: int = 3) -> Self:
-        """Trains a copy of this detector on more normal rows, without a full retrain; this detector stays unchanged.
+        """A copy of this detector that knows more normal rows; this detector stays unchanged, so keep it to go back.
 
-        Training continues for a few epochs on the new rows together with the kept rows, so that these are not
-        forgotten. Columns, scales and categories stay those of `fit`. Held-out new rows set the threshold: give rows
-        that represent current data and contain no anomalies, since `contamination` applies to `fit` only. All new rows
-        are held in memory.
+        Kept rows are chosen anew from the old and the new ones, without training. A learned memory is trained for a few
+        epochs on both, so that old rows are not forgotten. Columns, scales and categories stay those of `fit`. The new
+        rows set the threshold: give rows that represent current data and contain no anomalies, since `contamination`
+        applies to `fit` only. All new rows are held in memory.
 
         Args:
             X: normal rows, as in `fit`.
-            epochs: passes over new and kept rows.
+            epochs: passes over new and kept rows, for a learned memory.
 
         Raises:
             InputError, SchemaError: see `fit`; the columns must be the same.
@@ -253,7 +331,10 @@ class TabularMemAE(parameters.Tabular, Estimator):
         """
         check_is_fitted(self, "scorer_")
         rows = torch.cat(list(self._raw(X)))
-        return updated(self, rows, epochs, KEPT_ROWS if self.kept_samples is None else self.kept_samples)
+        most = KEPT_ROWS if self.kept_samples is None else self.kept_samples
+        if isinstance(self.scorer_.model.memory, KeptMemory):
+            return grown(self, rows, most)
+        return updated(self, rows, epochs, most)
 
     def contributions(self, X: Any) -> pd.DataFrame:
         """What each column of the user's table adds to the anomaly score of each row.

@@ -1,12 +1,14 @@
-"""Trains a copy of a fitted detector for tables on more normal rows."""
+"""Adds normal rows to a copy of a fitted detector for tables."""
 
 import copy
 import math
+import time
 from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
 import torch
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -14,15 +16,63 @@ from memae.data.cleaning import distinct
 from memae.data.samples import InMemory, Selection, digest
 from memae.errors import InputError, OptionError
 from memae.estimators.base import Estimator
+from memae.estimators.examples import rows_as_examples
+from memae.estimators.keeping import CALIBRATING, keep
+from memae.kept import KeptMemory
 from memae.modelfile import artifact
 from memae.options import Epoch, chosen
-from memae.scoring.measures import RowDistance
+from memae.scoring.distances import RowDistance
+from memae.spec import KeptSpec
 from memae.training import train
 
 Detector = TypeVar("Detector", bound=Estimator)
 
 GENTLE = 0.25
 """Factor on the learning rate: trained weights should be adjusted, not replaced."""
+
+
+def grown(detector: Detector, rows: Tensor, most: int) -> Detector:
+    """A copy of `detector` whose memory holds `rows` as well; nothing is trained, and the detector stays unchanged.
+
+    Encoding and scales stay. The rows to keep are chosen anew from the old and the new ones, at random. Measures and
+    threshold are fitted on the new rows, each left out of its own neighbourhood.
+
+    Args:
+        detector: fitted, with kept rows as memory.
+        rows: new normal rows, encoded `(n, width)`.
+        most: maximum number of rows that the copy keeps.
+
+    Raises:
+        InputError: too few rows for the threshold.
+    """
+    scorer, calibration = detector.scorer_, detector.calibration_
+    memory, known = scorer.model.memory, detector.spec_.memory
+    assert isinstance(memory, KeptMemory)  # noqa: S101 (see Args)
+    assert isinstance(known, KeptSpec)  # noqa: S101 (it has such a memory)
+    needed = math.ceil(1 / calibration.false_alarm_rate - 1e-9) - 1
+    if len(rows) < needed:
+        raise InputError(
+            f"{len(rows)} new rows are too few for the threshold: a false-alarm rate of "
+            f"{calibration.false_alarm_rate:g} needs {needed}; collect more, or recalibrate to a higher rate first"
+        )
+    began = time.perf_counter()
+    random = torch.Generator().manual_seed(int(check_random_state(detector.random_state).randint(2**31 - 1)))
+    order = torch.randperm(len(rows), generator=random)
+    together = torch.cat([scorer.scaling(rows[order].to(scorer.device)), memory.items.detach()])
+    calibrating = min(len(rows), CALIBRATING)
+    kept = keep(together, known.fields, scorer.scaling, most=most, calibrating=calibrating, order=random)
+    number = len(detector.history_)
+    seconds = time.perf_counter() - began
+    epoch = Epoch(number + 1, kept.error, kept.error, kept.entropy, kept.error, kept.health, seconds)
+    checksum = digest([detector.checksum_.encode(), rows])
+    other = copy.deepcopy(detector)
+    other._settle(kept.scorer, kept.spec, [*detector.history_, epoch], epoch, checksum, artifact.versions())
+    other.learned_ = detector.learned_ and detector.learned_ + len(rows)  # 0 means unknown
+    if detector.examples_ is not None:
+        names = [*(f"row {row} of update {number}" for row in order.tolist()), *detector.examples_.names]
+        other.examples_ = rows_as_examples([names[row] for row in kept.which.tolist()])
+    other.recalibrate(kept.scores.numpy(), false_alarm_rate=calibration.false_alarm_rate)
+    return other
 
 
 def updated(detector: Detector, rows: Tensor, epochs: int, most: int) -> Detector:

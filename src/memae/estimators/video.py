@@ -34,8 +34,9 @@ from memae.options import Options
 from memae.parameters import former_names, renamed
 from memae.pretext.speeds import SpeedSpec, span
 from memae.scoring import Scaling, Scorer
+from memae.scoring.distances import PositionDistance
 from memae.scoring.fitting import kept_positions
-from memae.scoring.measures import Error, Measure, PositionDistance, PositionError, PositionSurprise
+from memae.scoring.measures import Error, Measure, PositionError, PositionSurprise
 from memae.spec import Spec, code_shape
 
 SPEEDS = (1, 2, 3)

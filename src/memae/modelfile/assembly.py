@@ -15,18 +15,34 @@ from torch import Tensor
 
 from memae.errors import ModelFileError
 from memae.evidence import Examples
+from memae.kept import KeptMemory
 from memae.model import MemAE
 from memae.scoring import Scaling, Scorer
-from memae.scoring.balance import Balance
+from memae.scoring.balance import KNOTS, Balance
 from memae.scoring.calibration import Calibration
-from memae.scoring.measures import MEASURES, Measure
-from memae.spec import Spec, build, code_shape
+from memae.scoring.distances import CodeDistance, LocalDistance, NearestDistance, PositionDistance, RowDistance
+from memae.scoring.measures import (
+    Error,
+    Measure,
+    NormalizedError,
+    PositionError,
+    PositionSurprise,
+    RegressionError,
+    RelativeError,
+    Surprise,
+)
+from memae.spec import KeptSpec, Spec, build, code_shape
 from memae.typed import typed
 
 ELEMENTS = 2**28
 """Maximum number of elements of a sample: 89 million RGB pixels."""
 TOGETHER = 2**24
 """Maximum number of elements of a chunk of several samples."""
+MEASURES: tuple[type[Measure], ...] = (
+    Error, RelativeError, NormalizedError, PositionError, Surprise, PositionSurprise, RegressionError, NearestDistance,
+    LocalDistance, RowDistance, CodeDistance, PositionDistance,
+)  # fmt: skip
+"""All measures; files store their class names."""
 FLOATS = (torch.float32, torch.float64)
 
 Tensors = Mapping[str, Tensor]
@@ -98,11 +114,15 @@ def _check_sizes(spec: Spec, about: About) -> None:
     _expect(about.limit is None or 0 < about.limit < 1e30, f"limit {about.limit} is out of range")
     _expect(0 < len(about.measures) <= len(MEASURES), f"{len(about.measures)} measures are out of range")
     spec.task.check(spec.shape)
+    if isinstance(spec.memory, KeptSpec):
+        fields = spec.memory.fields
+        _expect(bool(fields) and min(fields) > 0 and (sum(fields),) == spec.shape, "its fields do not fit")
+        _expect(0 < spec.memory.items <= ELEMENTS // elements, f"{spec.memory.items} kept samples are out of range")
 
 
 def _model(spec: Spec, tensors: Tensors) -> MemAE:
     """The model without its weights; memory is allocated only after the sizes of the weights are checked."""
-    dtype = tensors["decoder.0.weight"].dtype
+    dtype = tensors["memory.items" if isinstance(spec.memory, KeptSpec) else "decoder.0.weight"].dtype
     _expect(dtype in FLOATS, f"the weights are of type {dtype}")
     with torch.device("meta"):
         model = build(spec).to(dtype)
@@ -110,6 +130,8 @@ def _model(spec: Spec, tensors: Tensors) -> MemAE:
         shape = tensors[name].shape
         _expect(shape == value.shape, f"{name} has {tuple(shape)} elements, not {tuple(value.shape)}")
     model.pretext.check(_under("pretext.", tensors))
+    if isinstance(model.memory, KeptMemory):
+        model.memory.check(_under("memory.", tensors))
     return model.to_empty(device="cpu")
 
 
@@ -132,14 +154,18 @@ def _measure(about: MeasureAbout, tensors: Tensors) -> Measure:
 
 
 def _balance(tensors: Tensors, measures: Sequence[Measure], code: tuple[int, ...]) -> Balance:
-    weights, baseline = tensors.get("weights"), tensors.get("baseline")
+    weights, baseline, knots, halving = (tensors.get(name) for name in ("weights", "baseline", "knots", "halving"))
     by_position = {measure.by_position for measure in measures}
     _expect(len(by_position) == 1, "some measures have positions, others have none")
     wanted = (len(measures), *code[1:]) if by_position.pop() else None
     found = None if weights is None else tuple(weights.shape)
     _expect(found == ((len(measures),) if len(measures) > 1 else None), "the weights do not fit the measures")
     _expect((None if baseline is None else tuple(baseline.shape)) == wanted, "the baseline does not fit the measures")
-    return Balance(weights, baseline)
+    if knots is not None and halving is not None:
+        sizes = tuple(knots.shape), tuple(halving.shape)
+        _expect(sizes == ((len(measures), KNOTS), (len(measures),)) and baseline is None, "the knots do not fit")
+        _expect(bool((knots.diff(dim=1) > 0).all() and (halving > 0).all()), "the knots are not in order")
+    return Balance(weights, baseline, knots, halving)
 
 
 def _under(prefix: str, tensors: Tensors) -> dict[str, Tensor]:

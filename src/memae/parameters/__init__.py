@@ -17,10 +17,11 @@ from memae.parameters.common import (
 )
 from memae.parameters.image import Image
 from memae.parameters.settings import Parameter, Setting, described, former_names, parameters_of, renamed
-from memae.parameters.tabular import Tabular
+from memae.parameters.tabular import OF_LEARNING, Tabular
 from memae.parameters.video import Video
 
 __all__ = [
+    "OF_LEARNING",
     "Choice",
     "Common",
     "Criterion",

@@ -25,7 +25,7 @@ class Tabular(Common):
 
     n_items: Annotated[
         int | None,
-        Setting("Items of the memory; 0 is a plain autoencoder; by default half the number of rows, 10 to 200."),
+        Setting("Items of a learned memory; 0 is a plain autoencoder. By default, kept rows are the memory."),
     ] = None
     _: KW_ONLY
     ignore: Annotated[
@@ -67,8 +67,8 @@ class Tabular(Common):
     kept_samples: Annotated[
         int | None,
         Setting(
-            "Distinct training rows kept in the model; the score then includes the distance to the nearest of them. By "
-            "default up to 10,000; with 0, the model holds no row of the table."
+            "Maximum number of distinct training rows kept in the model, by default 10,000. With 0, the model holds no "
+            "row of the table, and the memory is learned."
         ),
     ] = None
     contamination: Annotated[
@@ -89,3 +89,11 @@ class Tabular(Common):
     keep_examples: Annotated[
         bool, Setting("Keep the row numbers of the training rows nearest to each item, to explain scores.")
     ] = False
+
+
+OF_LEARNING = (
+    "widths", "similarity", "temperature", "learn_temperature", "shrinkage", "on_empty", "init", "warmup", "revive",
+    "masked_columns", "alpha", "reduction", "epochs", "batch_size", "learning_rate", "decay", "choose", "patience",
+    "held_out",
+)  # fmt: skip
+"""Settings that only a learned memory uses."""

@@ -1,12 +1,14 @@
 """Fits measures and their balance to normal samples, after training."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from memae.data.samples import Samples
+from memae.kept import KeptMemory
 from memae.memory import unit
+from memae.model import Found, MemAE
 from memae.scoring.balance import Balance
 from memae.scoring.measures import LEAST_EXPECTED, Error, Measure
 from memae.scoring.scorer import Scorer
@@ -86,3 +88,46 @@ def kept_positions(scorer: Scorer, batches: Iterable[Tensor], count: int, each: 
             break
     every = torch.cat(parts)
     return every[torch.randperm(len(every), generator=random)[:count].to(every.device)].contiguous()
+
+
+@torch.no_grad()
+def left_out(model: MemAE, x: Tensor, apart: Tensor, size: int) -> Iterator[tuple[Tensor, Found]]:
+    """Output of a model with kept samples for samples that must not read themselves, `size` at a time.
+
+    Args:
+        model: with a memory of kept samples.
+        x: normalised samples `(n, *shape)`.
+        apart: index of the item that each sample is; −1 for none `(n,)`.
+        size: number of samples at once.
+    """
+    model.eval()
+    assert isinstance(model.memory, KeptMemory)  # noqa: S101 (see Args)
+    model.memory.train()  # for the statistics of its reading
+    for part, itself in zip(torch.split(x, size), torch.split(apart, size), strict=True):
+        yield part, model(part, apart=itself)
+    model.eval()
+
+
+def residual_matrix(covariance: Tensor, fields: Sequence[int]) -> Tensor:
+    """The matrix that gives what a linear regression of each field on all others leaves `(d, d)`.
+
+    For `RegressionError`. With the precision matrix P, the residual of the features g of a field is P_gg⁻¹ (P x)_g.
+
+    Args:
+        covariance: of normal samples `(d, d)`, positive definite.
+        fields: number of features of each field, in order.
+
+    Example:
+        >>> residual_matrix(torch.tensor([[1.0, 0.5], [0.5, 1.0]]), [1, 1])
+        tensor([[ 1.0000, -0.5000],
+                [-0.5000,  1.0000]])
+    """
+    precision: Tensor = torch.linalg.inv(covariance)
+    if max(fields) == 1:
+        return precision / precision.diagonal()[:, None]
+    start, rows = 0, []
+    for width in fields:
+        field = slice(start, start + width)
+        rows.append(torch.linalg.solve(precision[field, field], precision[field]))
+        start += width
+    return torch.cat(rows)

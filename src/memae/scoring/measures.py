@@ -1,4 +1,4 @@
-"""Measures of abnormality, higher = more anomalous: errors, the surprise of a pretext task, distances.
+"""Measures of abnormality, higher = more anomalous: errors and the surprise of a pretext task.
 
 A new measure is one class here. What it learns from normal samples is computed by `fitting`, given at construction and
 stored in buffers.
@@ -13,10 +13,8 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, avg_pool2d, avg_pool3d
 
 from memae.losses import error_map, total_error
-from memae.memory import unit
 from memae.model import Found
 from memae.parameters import Reduction
-from memae.scoring.neighbours import distance_to_nearest
 
 LEAST_EXPECTED = 0.05
 """Minimum expected error of a normalised element: small deviations are tolerated even where held-out errors are 0."""
@@ -258,81 +256,39 @@ class PositionSurprise(Measure):
         return Measured(found.surprise)
 
 
-class Kept(Measure, ABC):
-    """Distance to the nearest kept normal samples, or to their codes.
+class RegressionError(Measure):
+    """Sum over the fields of what a linear regression from all other fields leaves, over its expected error.
+
+    With the precision matrix P of normal samples (the inverse of their covariance), the residual of a group g of
+    features, given all others, is P_gg⁻¹ (P (x − mean))_g. Not in the paper.
 
     Args:
-        items: m normalised samples or codes, `(m, d)`, or of v views `(v, m, d)`.
+        mean: of normal samples `(d,)`.
+        residual: matrix that gives the residuals `(d, d)`; see `fitting.residual_matrix`.
+        expected: mean absolute residual of each feature over normal samples `(d,)`.
     """
 
-    name = "distance"
-    of_samples: ClassVar[bool] = False  # whether samples are kept, not codes
-    items: Tensor
-
-    def __init__(self, items: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("items", items)
-
-    def _check(self, expected: tuple[int, ...], dtype: torch.dtype) -> None:
-        if tuple(self.items.shape) != expected or self.items.dtype != dtype or not self.items.numel():
-            raise ValueError("the kept samples do not fit the model")
-
-
-class RowDistance(Kept):
-    """Distance of rows to the nearest kept normalised rows `(m, d)`; see `distance_to_nearest`."""
-
+    name = "regression"
     has_parts = True
-    of_samples = True
+    mean: Tensor
+    residual: Tensor
+    expected: Tensor
 
-    def forward(self, target: Tensor, found: Found) -> Measured:  # noqa: ARG002 (the rows alone count)
-        """The distance `(b,)`, float64, and what each feature adds to it `(b, d)`."""
-        distance = distance_to_nearest(target, self.items)
-        return Measured(distance.value.double(), distance.shares)
+    def __init__(self, mean: Tensor, residual: Tensor, expected: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean)
+        self.register_buffer("residual", residual)
+        self.register_buffer("expected", expected)
 
-    def check(self, target: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:  # noqa: ARG002
-        """Refuses rows of another length."""
-        self._check((len(self.items), *target), dtype)
-
-
-class CodeDistance(Kept):
-    """1 − cosine similarity (Eq. 5) of a sample's code and the nearest kept code of the same view, mean over the views.
-
-    The kept codes `(v, m, c)` of each view are scaled to length 1.
-    """
-
-    needs = ("codes",)
-
-    def forward(self, target: Tensor, found: Found) -> Measured:  # noqa: ARG002 (the codes alone count)
-        """The distance `(b,)`, float64."""
-        views, codes = len(self.items), found.codes.flatten(1)
-        cosines = unit(codes).reshape(views, -1, codes.shape[1]) @ self.items.mT  # (v, b, m)
-        return Measured((1 - cosines.amax(2).mean(0)).double())
+    def forward(self, target: Tensor, found: Found) -> Measured:  # noqa: ARG002 (the samples alone count)
+        """The sum `(b,)`, and the part of each feature."""
+        parts = ((target - self.mean) @ self.residual.T).abs() / self.expected
+        return Measured(parts.sum(1).double(), parts)
 
     def check(self, target: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:  # noqa: ARG002
-        """Refuses codes of another size."""
-        views, samples = self.items.shape[:2] if self.items.ndim == 3 else (0, 0)
-        self._check((views, samples, math.prod(code)), dtype)
-
-
-class PositionDistance(Kept):
-    """Distance of the code at each position to the nearest kept codes `(m, c)`, which are those of single positions."""
-
-    by_position = True
-    needs = ("codes",)
-
-    def forward(self, target: Tensor, found: Found) -> Measured:  # noqa: ARG002 (the codes alone count)
-        """The distance at each position `(b, h, w)`."""
-        codes = found.codes.movedim(1, -1)
-        distance = distance_to_nearest(codes.flatten(0, 2), self.items)
-        return Measured(distance.value.reshape(codes.shape[:3]))
-
-    def check(self, target: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:  # noqa: ARG002
-        """Refuses codes of another size."""
-        self._check((len(self.items), code[0]), dtype)
-
-
-MEASURES: tuple[type[Measure], ...] = (
-    Error, RelativeError, NormalizedError, PositionError, Surprise, PositionSurprise, RowDistance, CodeDistance,
-    PositionDistance,
-)  # fmt: skip
-"""All measures; model files store their class names."""
+        """Refuses tensors for samples of another size."""
+        wanted = {"mean": target, "residual": target * 2, "expected": target}
+        if any(
+            getattr(self, name).shape != shape or getattr(self, name).dtype != dtype for name, shape in wanted.items()
+        ):
+            raise ValueError("the regression does not fit the model")

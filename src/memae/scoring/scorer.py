@@ -13,13 +13,17 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from memae.errors import InputError, OptionError, memory_guard
+from memae.kept import KeptMemory
 from memae.memory import Shrunk
 from memae.model import Found, MemAE
 from memae.scoring.balance import Balance
 from memae.scoring.calibration import Calibration
-from memae.scoring.measures import Kept, Measure, Measured
+from memae.scoring.distances import Kept
+from memae.scoring.measures import Measure, Measured
 
 Floats = NDArray[np.float64]
+NEEDED = ("surprise", "codes", "distance", "isolation", "nearest")
+"""Fields of `Found` that only some measures need."""
 Network = Callable[[Tensor], Found]
 """Normalised samples `(chunk, *shape)` → `Found`, as `MemAE` returns it."""
 
@@ -152,9 +156,11 @@ class Scorer(nn.Module):
         if not self.weighs_parts:
             assert measured[0].parts is not None  # noqa: S101 (the first measure is an error with parts)
             return measured[0].parts
-        assert self.balance.weights is not None  # noqa: S101 (`weighs_parts`)
-        every = zip(self.measures, measured, self.balance.weights, strict=True)
-        added: Iterator[Tensor] = (measure.added(each) * weight for measure, each, weight in every)
+        factors = self.balance.factors(torch.stack([each.value for each in measured], 1)).unbind(1)
+        every = zip(self.measures, measured, factors, strict=True)
+        added: Iterator[Tensor] = (
+            measure.added(each) * factor.reshape(-1, *[1] * (x.ndim - 1)) for measure, each, factor in every
+        )
         return functools.reduce(operator.add, added)
 
     def deviations(self, error_map: Tensor) -> Tensor:
@@ -191,12 +197,20 @@ class Scorer(nn.Module):
     def needs(self) -> tuple[str, ...]:
         """Fields of `Found` that the scores need; an engine computes no others."""
         wanted = {name for measure in self.measures for name in measure.needs}
-        return ("x_hat", "fallback", *(name for name in ("surprise", "codes") if name in wanted))
+        return ("x_hat", "fallback", *(name for name in NEEDED if name in wanted))
 
     @property
     def kept(self) -> Kept | None:
         """The measure of the distance to kept samples or codes; None if none are kept."""
         return next((measure for measure in self.measures if isinstance(measure, Kept)), None)
+
+    @property
+    def kept_samples(self) -> Tensor | None:
+        """Whole training samples that the model holds, normalised `(m, *shape)`; None if there are none."""
+        memory, kept = self.model.memory, self.kept
+        if isinstance(memory, KeptMemory):
+            return memory.items.detach()
+        return kept.items if kept is not None and kept.of_samples else None
 
     @property
     def device(self) -> torch.device:

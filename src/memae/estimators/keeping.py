@@ -1,0 +1,174 @@
+"""Fits a detector whose memory is kept rows: rows are chosen and measured, nothing is trained."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from sklearn.covariance import ledoit_wolf
+from torch import Tensor
+
+from memae.data.cleaning import distinct
+from memae.health import Health, HealthMeter
+from memae.kept import KeptMemory
+from memae.scoring import Floats, Scaling, Scorer, chunk_size
+from memae.scoring.balance import Balance
+from memae.scoring.distances import LocalDistance, NearestDistance
+from memae.scoring.fitting import left_out, residual_matrix
+from memae.scoring.measures import LEAST_EXPECTED, Error, Measure, NormalizedError, RegressionError
+from memae.spec import KeptSpec, Spec, build
+
+CALIBRATING = 5_000
+"""Maximum number of rows that are measured to calibrate; each is left out of its own neighbourhood."""
+REGRESSED = 2_000
+"""Maximum number of features for a regression of each on all others, whose cost is cubic."""
+RIDGE = 1e-9
+"""Added to the variances, for features that are constant."""
+
+
+class Kept(NamedTuple):
+    """A detector that keeps rows."""
+
+    scorer: Scorer  # without a calibration
+    spec: Spec
+    scores: Tensor  # (n,), float64: anomaly scores of normal rows, each left out of its own neighbourhood
+    error: float  # mean absolute error of their restored features
+    entropy: float  # mean entropy of their addressing weights, nats
+    health: Health
+    which: Tensor  # (m,): indices of the kept rows among those given
+
+
+def keep(
+    x: Tensor,
+    fields: tuple[int, ...],
+    scaling: Scaling,
+    *,
+    most: int,
+    calibrating: int = CALIBRATING,
+    order: torch.Generator | None = None,
+) -> Kept:
+    """Keeps rows as a memory and fits the measures of the distance to them.
+
+    Args:
+        x: normalised rows in random order, with duplicates `(n, d)`, float64; the first ones calibrate.
+        fields: number of features of each column.
+        scaling: that normalised them.
+        most: maximum number of rows to keep.
+        calibrating: maximum number of rows to calibrate with.
+        order: chooses the rows to keep; None takes the first.
+    """
+    first = distinct(x.cpu())
+    if order is not None:
+        first = first[torch.randperm(len(first), generator=order)]
+    first = first[:most]
+    spec = Spec((x.shape[1],), (), memory=KeptSpec(len(first), fields))
+    model = build(spec).to(x)
+    memory = model.memory
+    assert isinstance(memory, KeptMemory)  # noqa: S101 (see the spec)
+    memory.remember(x[first.to(x.device)])
+    scorer = Scorer(model, scaling, [Error("absolute")], chunk=chunk_size(spec.shape))
+    rows = x[:calibrating]
+    measured = _Measured(scorer, rows, apart_of(rows, memory.items), _regression(x, fields))
+    memory.use.copy_(measured.meter.share)
+    scorer = scorer.replaced(measures=measured.measures, balance=measured.balance)
+    health = measured.meter.health(duplicates=0)
+    return Kept(scorer, spec, scorer.score(measured.values), measured.error, measured.entropy, health, first)
+
+
+class _Measured:
+    """Measures of rows that are left out of their own neighbourhood.
+
+    Args:
+        scorer: with the memory.
+        rows: normalised `(n, d)`.
+        apart: see `apart_of`.
+        regression: mean and residual matrix of normal rows; None for no regression.
+    """
+
+    def __init__(self, scorer: Scorer, rows: Tensor, apart: Tensor, regression: tuple[Tensor, Tensor] | None) -> None:
+        memory = scorer.model.memory
+        assert isinstance(memory, KeptMemory)  # noqa: S101 (the caller's)
+        usual = memory.isolation.median()
+        distances: list[Measure] = [NearestDistance(), LocalDistance(usual.clamp_min(torch.finfo(rows.dtype).eps))]
+        errors, residuals, values, entropy = [], [], [], 0.0
+        self.meter = HealthMeter(len(memory.items))
+        for x, found in left_out(scorer.model, rows, apart, scorer.chunk):
+            assert found.recall is not None  # noqa: S101 (there is a memory)
+            self.meter.add(found.recall)
+            entropy += float(found.recall.entropy.sum())
+            errors.append((x - found.x_hat).abs())
+            values.append(torch.stack([measure(x, found).value for measure in distances], 1))
+            if regression is not None:
+                residuals.append(((x - regression[0]) @ regression[1].T).abs())
+        expected, restored = _expected(torch.cat(errors))
+        columns = [restored, *torch.cat(values).unbind(1)]
+        self.measures: list[Measure] = [NormalizedError(expected), *distances]
+        if regression is not None:
+            expected, unexplained = _expected(torch.cat(residuals))
+            columns.append(unexplained)
+            self.measures.append(RegressionError(*regression, expected))
+        self.values = torch.stack(columns, 1).double().cpu()
+        # The plain distance is what holds on any data; what the other measures add must not drown it.
+        weights = torch.tensor(
+            [len(columns) - 1.0 if isinstance(each, NearestDistance) else 1.0 for each in self.measures]
+        )
+        self.balance = Balance.of_surprise(self.values, weights.double() / weights.sum()).to(rows.device)
+        self.error = float(torch.cat(errors).mean())
+        self.entropy = entropy / len(rows)
+
+
+def left_out_scores(scorer: Scorer, raw: Tensor) -> Floats:
+    """Scores of raw rows `(n, d)`, kept ones left out of their own neighbourhood `(n,)`.
+
+    Args:
+        scorer: with kept rows as memory.
+        raw: rows.
+    """
+    memory = scorer.model.memory
+    assert isinstance(memory, KeptMemory)  # noqa: S101 (see Args)
+    x = scorer.normalise(raw.to(scorer.device))
+    values = [
+        torch.stack([measure(part, found).value for measure in scorer.measures], 1)
+        for part, found in left_out(scorer.model, x, apart_of(x, memory.items), scorer.chunk)
+    ]
+    return np.asarray(scorer.score(torch.cat(values)).cpu().numpy(), dtype=np.float64)
+
+
+def _expected(errors: Tensor) -> tuple[Tensor, Tensor]:
+    """Expected error of each feature `(d,)`, and the sum of each row's errors over them `(n,)`."""
+    expected = errors.mean(0).clamp_min(LEAST_EXPECTED)
+    return expected, (errors / expected).sum(1)
+
+
+def _regression(x: Tensor, fields: tuple[int, ...]) -> tuple[Tensor, Tensor] | None:
+    """Mean of rows and the matrix of `residual_matrix`, with the covariance of Ledoit and Wolf (2004)."""
+    if len(fields) < 2 or x.shape[1] > REGRESSED or len(x) < 2:
+        return None
+    covariance = torch.from_numpy(np.atleast_2d(ledoit_wolf(x.cpu().numpy())[0])).to(x)
+    covariance.diagonal().add_(RIDGE)
+    return x.mean(0), residual_matrix(covariance, fields)
+
+
+def apart_of(rows: Tensor, items: Tensor) -> Tensor:
+    """Index of the item that each row `(n, d)` is, or −1 for a row that is none or occurs more than once `(n,)`.
+
+    The duplicate of a row is a real neighbour of it; so the row need not be left out.
+    """
+    keys, known = (_keys(each) for each in (rows, items))
+    order = np.argsort(known)
+    at = np.searchsorted(known, keys, sorter=order).clip(max=len(known) - 1)
+    found = order[at]
+    alone = (known[found] == keys) & ~pd.Series(keys).duplicated(keep=False).to_numpy()
+    return torch.from_numpy(np.where(alone, found, -1)).to(rows.device)
+
+
+def _keys(rows: Tensor) -> NDArray[Any]:
+    table = pd.DataFrame(rows.detach().cpu().numpy())
+    return pd.util.hash_pandas_object(table, index=False).to_numpy()
+
+
+def rows_to_read(width: int, most: int) -> int:
+    """Number of rows of which to keep `most`, measure the spread of features, and calibrate: up to 256 MiB."""
+    return max(min(2 * max(most, CALIBRATING), 2**28 // (8 * width)), most, math.ceil(CALIBRATING / 5))

@@ -1,0 +1,141 @@
+"""A memory whose items are kept normal samples: a query reads the few that are nearest to it, and nothing else.
+
+The paper's memory learns its items and addresses all of them. Here an item is a real training sample, so that nothing
+is learned: what is read was normal, and the reading is sparse by construction. A sample could still be read as itself
+where it resembles one of the items in all but a few values. Therefore its fields are restored group by group: the group
+is hidden, the nearest items are weighed by their distance in all other fields, and their weighted mean restores it. Not
+in the paper.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from memae.memory import Recall, Shrunk
+from memae.nearest import Finder, Near
+
+NEAREST = 8
+"""Number of items that a query reads."""
+GROUPS = 4
+"""Maximum number of groups of fields; one group is hidden at a time."""
+SHARPNESS = 3.0
+"""1 / τ of the addressing weights, for distances in units of their mean."""
+NEIGHBOURS = 5
+"""Number of nearest items in a mean distance: fewer depend on single items, more blur small groups of samples."""
+
+TOGETHER = 1024
+"""Number of items whose neighbours are found at once."""
+
+
+class KeptMemory(nn.Module):
+    """N kept samples as items, of which a query reads its `NEAREST`; the query is a whole sample, not a code.
+
+    Args:
+        n: number of items N.
+        fields: number of features of each field of a sample, in order; a field is hidden as a whole.
+
+    Attributes:
+        items: kept normal samples `(n, d)`, normalised.
+        isolation: mean distance of each item to its `NEIGHBOURS` nearest others `(n,)`.
+        use: share of each item in the reads of the training samples `(n,)`.
+    """
+
+    hidden: Tensor
+    isolation: Tensor
+    use: Tensor
+
+    def __init__(self, n: int, fields: tuple[int, ...]) -> None:
+        super().__init__()
+        self.items = nn.Parameter(torch.zeros(n, sum(fields)), requires_grad=False)
+        self.register_buffer("hidden", hidden_groups(fields))  # (v, d), bool
+        self.register_buffer("isolation", torch.zeros(n))
+        self.register_buffer("use", torch.zeros(n))
+        self._finder: tuple[object, Finder] | None = None
+
+    def forward(self, z: Tensor, apart: Tensor | None = None) -> Recall:
+        """Restores each group of fields of samples z `(b, d)` from the others.
+
+        Args:
+            z: normalised samples, in the precision of the items.
+            apart: index of an item that each sample must not read, −1 for none `(b,)`: leaves kept samples out of their
+                own reading.
+        """
+        near, weights = self._addressed(z, apart)
+        groups = self.hidden.to(z.dtype)
+        read = ((weights @ groups) * near.samples).sum(1)  # the groups do not overlap
+        whole = weights.mean(2)
+        statistics = self.training
+        return Recall(
+            read,
+            torch.zeros(z.shape[:1], dtype=torch.bool, device=z.device),
+            -(whole * whole.clamp_min(torch.finfo(z.dtype).tiny).log()).sum(1) if statistics else z[:0, 0],
+            (whole > 0).sum(1) if statistics else z[:0, 0],
+            self._use(near.which, whole) if statistics else z[:0, 0],
+            near.distance,
+            self.isolation[near.which],
+            near.samples,
+        )
+
+    def weights(self, z: Tensor) -> Shrunk:
+        """Addressing weights `(b, n)` of samples z `(b, d)`, mean over the groups; all but `NEAREST` are 0."""
+        near, weights = self._addressed(z, None)
+        found = z.new_zeros(len(z), len(self.items)).scatter_(1, near.which, weights.mean(2))
+        return Shrunk(found, torch.zeros(len(z), dtype=torch.bool, device=z.device))
+
+    def _addressed(self, z: Tensor, apart: Tensor | None) -> tuple[Near, Tensor]:
+        """The nearest items of each sample, and their weights in each group's reading `(b, k, v)`."""
+        near = self.finder()(z, NEAREST, apart)
+        distance = (near.squares @ (~self.hidden).to(z.dtype).T).sqrt()  # in the fields shown
+        mean = distance.mean(1, keepdim=True)
+        return near, torch.softmax(-SHARPNESS * distance / (mean + (mean == 0)), 1)
+
+    def _use(self, index: Tensor, weights: Tensor) -> Tensor:
+        return weights.new_zeros(len(self.items)).index_add_(0, index.flatten(), weights.flatten())
+
+    def finder(self) -> Finder:
+        """Finds the nearest items; it is prepared anew when the items change."""
+        items = self.items.detach()
+        now = (items.data_ptr(), self.items._version, items.dtype, items.device, tuple(items.shape))
+        if torch.compiler.is_exporting():
+            return Finder(items)
+        if self._finder is None or self._finder[0] != now:
+            self._finder = now, Finder(items)
+        return self._finder[1]
+
+    @torch.no_grad()
+    def remember(self, samples: Tensor) -> None:
+        """Takes distinct samples `(n, d)` as items."""
+        self.items.copy_(samples)
+        itself = torch.arange(len(samples), device=samples.device)
+        near = self.finder()
+        parts = zip(torch.split(samples, TOGETHER), torch.split(itself, TOGETHER), strict=True)
+        self.isolation.copy_(torch.cat([near(part, NEIGHBOURS, at).distance.mean(1) for part, at in parts]))
+
+    def about(self) -> dict[str, float]:
+        """Facts for users, JSON-ready."""
+        return {"nearest": min(NEAREST, len(self.items))}
+
+    def check(self, tensors: Mapping[str, Tensor]) -> None:
+        """Refuses groups other than those of the fields.
+
+        Args:
+            tensors: by their names in this module's state.
+
+        Raises:
+            ValueError: they do not fit.
+        """
+        if not torch.equal(tensors["hidden"].cpu(), self.hidden):
+            raise ValueError("the hidden groups do not fit the fields")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_finder": None}  # a copy prepares its own
+
+
+def hidden_groups(fields: tuple[int, ...]) -> Tensor:
+    """Features that each view hides `(v, d)`: a random division of the fields into up to `GROUPS` groups."""
+    cpu = torch.device("cpu")  # also under the device "meta": these are constants, not weights
+    owner = torch.repeat_interleave(torch.arange(len(fields), device=cpu), torch.tensor(fields, device=cpu))
+    order = torch.randperm(len(fields), generator=torch.Generator().manual_seed(0), device=cpu)
+    return torch.stack([torch.isin(owner, group) for group in order.chunk(GROUPS)])
