@@ -83,9 +83,10 @@ class Finder:
         """The samples found, sorted by their exact distance."""
         samples = self.samples[index]
         squares = (queries[:, None] - samples).square()
-        distance, order = squares.sum(2).sqrt().sort(dim=1, stable=True)
+        distance = squares.sum(2).sqrt()
+        order = distance.topk(distance.shape[1], largest=False).indices  # a sort, but exporters know no other
         wide = order[..., None].expand(-1, -1, squares.shape[2])
-        return Near(index.gather(1, order), distance, samples.gather(1, wide), squares.gather(1, wide))
+        return Near(index.gather(1, order), distance.gather(1, order), samples.gather(1, wide), squares.gather(1, wide))
 
     def _block(self, queries: Tensor, k: int, apart: Tensor | None, space: Tensor) -> Tensor:
         """Indices of the k nearest samples `(b, k)`, in any order; `space` `(b, n)` takes the scores."""

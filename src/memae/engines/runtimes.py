@@ -171,6 +171,7 @@ def _of_arrays(scorer: Scorer, run: Run) -> Network:
         outputs = dict(zip(names, map(torch.from_numpy, arrays), strict=True))
         nothing = x[:0]
         fallback, x_hat = outputs["fallback"], outputs["x_hat"]
-        return Found(x_hat, None, outputs.get("codes", nothing), outputs.get("surprise"), fallback)
+        kept = (outputs.get(name) for name in ("distance", "isolation", "nearest"))
+        return Found(x_hat, None, outputs.get("codes", nothing), outputs.get("surprise"), fallback, *kept)
 
     return network

@@ -22,6 +22,13 @@ from memae.spec import KeptSpec, Spec, build
 
 CALIBRATING = 5_000
 """Maximum number of rows that are measured to calibrate; each is left out of its own neighbourhood."""
+FORGOTTEN = 0.05
+"""Share of the rows that are not kept by default: rows given as normal rarely all are. All rows calibrate, so that the
+false-alarm rate holds for rare rows as well."""
+AMONG = 1_000
+"""Number of rows to which distances are measured to find the rows that are farthest from all others."""
+FEWEST = 4
+"""Neighbours below which such a distance says little; with so few rows, none is left out."""
 REGRESSED = 2_000
 """Maximum number of features for a regression of each on all others, whose cost is cubic."""
 RIDGE = 1e-9
@@ -46,6 +53,7 @@ def keep(
     scaling: Scaling,
     *,
     most: int,
+    forgotten: float = FORGOTTEN,
     calibrating: int = CALIBRATING,
     order: torch.Generator | None = None,
 ) -> Kept:
@@ -56,10 +64,13 @@ def keep(
         fields: number of features of each column.
         scaling: that normalised them.
         most: maximum number of rows to keep.
+        forgotten: share of the rows that are not kept, those farthest from all others.
         calibrating: maximum number of rows to calibrate with.
         order: chooses the rows to keep; None takes the first.
     """
+    typical = central(x, forgotten)
     first = distinct(x.cpu())
+    first = first[typical[first].cpu()]
     if order is not None:
         first = first[torch.randperm(len(first), generator=order)]
     first = first[:most]
@@ -70,7 +81,9 @@ def keep(
     memory.remember(x[first.to(x.device)])
     scorer = Scorer(model, scaling, [Error("absolute")], chunk=chunk_size(spec.shape))
     rows = x[:calibrating]
-    measured = _Measured(scorer, rows, apart_of(rows, memory.items), _regression(x, fields))
+    measured = _Measured(
+        scorer, rows, apart_of(rows, memory.items), typical[: len(rows)], _regression(x[typical], fields)
+    )
     memory.use.copy_(measured.meter.share)
     scorer = scorer.replaced(measures=measured.measures, balance=measured.balance)
     health = measured.meter.health(duplicates=0)
@@ -84,10 +97,18 @@ class _Measured:
         scorer: with the memory.
         rows: normalised `(n, d)`.
         apart: see `apart_of`.
+        typical: which of the rows the measures are fitted to, bool `(n,)`.
         regression: mean and residual matrix of normal rows; None for no regression.
     """
 
-    def __init__(self, scorer: Scorer, rows: Tensor, apart: Tensor, regression: tuple[Tensor, Tensor] | None) -> None:
+    def __init__(
+        self,
+        scorer: Scorer,
+        rows: Tensor,
+        apart: Tensor,
+        typical: Tensor,
+        regression: tuple[Tensor, Tensor] | None,
+    ) -> None:
         memory = scorer.model.memory
         assert isinstance(memory, KeptMemory)  # noqa: S101 (the caller's)
         usual = memory.isolation.median()
@@ -102,11 +123,11 @@ class _Measured:
             values.append(torch.stack([measure(x, found).value for measure in distances], 1))
             if regression is not None:
                 residuals.append(((x - regression[0]) @ regression[1].T).abs())
-        expected, restored = _expected(torch.cat(errors))
+        expected, restored = _expected(torch.cat(errors), typical)
         columns = [restored, *torch.cat(values).unbind(1)]
         self.measures: list[Measure] = [NormalizedError(expected), *distances]
         if regression is not None:
-            expected, unexplained = _expected(torch.cat(residuals))
+            expected, unexplained = _expected(torch.cat(residuals), typical)
             columns.append(unexplained)
             self.measures.append(RegressionError(*regression, expected))
         self.values = torch.stack(columns, 1).double().cpu()
@@ -114,7 +135,7 @@ class _Measured:
         weights = torch.tensor(
             [len(columns) - 1.0 if isinstance(each, NearestDistance) else 1.0 for each in self.measures]
         )
-        self.balance = Balance.of_surprise(self.values, weights.double() / weights.sum()).to(rows.device)
+        self.balance = Balance.of_surprise(self.values[typical.cpu()], weights.double() / weights.sum()).to(rows.device)
         self.error = float(torch.cat(errors).mean())
         self.entropy = entropy / len(rows)
 
@@ -136,9 +157,29 @@ def left_out_scores(scorer: Scorer, raw: Tensor) -> Floats:
     return np.asarray(scorer.score(torch.cat(values)).cpu().numpy(), dtype=np.float64)
 
 
-def _expected(errors: Tensor) -> tuple[Tensor, Tensor]:
+def central(x: Tensor, share: float) -> Tensor:
+    """Which rows remain without the `share` farthest from all others, bool `(n,)`.
+
+    The distance of a row is that to its k-th nearest of `AMONG` rows, where k exceeds 1.5 times their number that is
+    left out: a smaller k would miss anomalies that resemble each other, since they are near neighbours.
+
+    Args:
+        x: normalised rows in random order `(n, d)`.
+        share: fraction to leave out, below 0.5.
+    """
+    among = x[:AMONG]
+    k = min(math.ceil(1.5 * share * len(among)) + 1, len(among))  # + 1, since a row among them finds itself
+    if k < FEWEST:
+        return torch.ones(len(x), dtype=torch.bool, device=x.device)
+    distance = torch.cat([torch.cdist(part, among).kthvalue(k).values for part in torch.split(x, AMONG)])
+    remain = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+    remain[distance.argsort(stable=True)[: math.ceil((1 - share) * len(x))]] = True
+    return remain
+
+
+def _expected(errors: Tensor, typical: Tensor) -> tuple[Tensor, Tensor]:
     """Expected error of each feature `(d,)`, and the sum of each row's errors over them `(n,)`."""
-    expected = errors.mean(0).clamp_min(LEAST_EXPECTED)
+    expected = errors[typical].mean(0).clamp_min(LEAST_EXPECTED)
     return expected, (errors / expected).sum(1)
 
 

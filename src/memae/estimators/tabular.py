@@ -25,7 +25,7 @@ from memae.errors import InputError, MemaeWarning, OptionError, SchemaError
 from memae.estimators.base import Estimator, Plan, Prepared, check_kept_samples
 from memae.estimators.devices import pick_device
 from memae.estimators.examples import rows_as_examples
-from memae.estimators.keeping import keep, rows_to_read
+from memae.estimators.keeping import FORGOTTEN, keep, rows_to_read
 from memae.estimators.naming import with_parameters
 from memae.estimators.restoring import check_types, restored_columns
 from memae.estimators.splitting import Blocks, in_memory, random_rows, row_name, sampled, streamed
@@ -160,7 +160,9 @@ class TabularMemAE(parameters.Tabular, Estimator):
         device = pick_device(self.device)
         device = torch.device("cpu") if device.type == "mps" else device  # which has no float64
         scaling.to(device)
-        kept = keep(scaling(rows.to(device)), fields, scaling, most=most)
+        kept = keep(
+            scaling(rows.to(device)), fields, scaling, most=most, forgotten=max(FORGOTTEN, self.contamination / 2)
+        )
         seconds = time.perf_counter() - began
         epoch = Epoch(1, kept.error, kept.error, kept.entropy, kept.error, kept.health, seconds)
         self._settle(kept.scorer, kept.spec, [epoch], epoch, checksum, artifact.versions())
