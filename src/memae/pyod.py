@@ -36,7 +36,8 @@ class TabularDetector(BaseDetector):  # type: ignore[misc]  # PyOD has no types
     and fitting leaves it out. With `clean`, all rows are taken for normal and none is left out.
 
     The threshold is PyOD's, a percentile of the scores of the training rows. For a guarantee on new rows, use memae's
-    threshold, which is calibrated on rows scored as new ones: `detector_.predict`, `detector_.p_value`, `detector_.recalibrate`.
+    threshold, which is calibrated on rows that are scored as new ones: `detector_.predict`, `detector_.p_value`,
+    `detector_.recalibrate`.
 
     X is an array `(n, d)` or a DataFrame, whose columns of text are categories; values may be missing. `predict`,
     `predict_proba` and `predict_confidence` are those of PyOD.
