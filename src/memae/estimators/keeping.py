@@ -22,9 +22,9 @@ from memae.spec import KeptSpec, Spec, build
 
 CALIBRATING = 5_000
 """Maximum number of rows that are measured to calibrate; each is left out of its own neighbourhood."""
-FORGOTTEN = 0.05
-"""Share of the rows that are not kept by default: rows given as normal rarely all are. All rows calibrate, so that the
-false-alarm rate holds for rare rows as well."""
+OUTLYING = 0.05
+"""Share of the rows, those farthest from all others, that do not count in the scale of features, which they would widen.
+They are kept all the same: among rows given as normal, they are rare, not wrong."""
 AMONG = 1_000
 """Number of rows to which distances are measured to find the rows that are farthest from all others."""
 FEWEST = 4
