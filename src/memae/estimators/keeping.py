@@ -23,7 +23,7 @@ from memae.spec import KeptSpec, Spec, build
 CALIBRATING = 5_000
 """Maximum number of rows that are measured to calibrate; each is left out of its own neighbourhood."""
 OUTLYING = 0.05
-"""Share of the rows, those farthest from all others, that do not count in the scale of features, which they would widen.
+"""Share of the rows, those farthest from all others, that do not count in the scale of features: they would widen it.
 They are kept all the same: among rows given as normal, they are rare, not wrong."""
 AMONG = 1_000
 """Number of rows to which distances are measured to find the rows that are farthest from all others."""
@@ -112,7 +112,7 @@ class _Measured:
         memory = scorer.model.memory
         assert isinstance(memory, KeptMemory)  # noqa: S101 (the caller's)
         usual = memory.isolation.median()
-        distances: list[Measure] = [NearestDistance(), LocalDistance(usual.clamp_min(torch.finfo(rows.dtype).eps))]
+        distances: list[Measure] = [NearestDistance(), LocalDistance(torch.where(usual > 0, usual, 1.0))]
         errors, residuals, values, entropy = [], [], [], 0.0
         self.meter = HealthMeter(len(memory.items))
         for x, found in left_out(scorer.model, rows, apart, scorer.chunk):
@@ -206,8 +206,10 @@ def _regression(x: Tensor, fields: tuple[int, ...]) -> tuple[Tensor, Tensor] | N
 def apart_of(rows: Tensor, items: Tensor) -> Tensor:
     """Index of the item that each row `(n, d)` is, or −1 for a row that is none or occurs more than once `(n,)`.
 
-    The duplicate of a row is a real neighbour of it; so the row need not be left out.
+    The duplicate of a row is a real neighbour of it; so the row need not be left out. A single item cannot be.
     """
+    if len(items) == 1:
+        return torch.full((len(rows),), -1, device=rows.device)
     keys, known = (_keys(each) for each in (rows, items))
     order = np.argsort(known)
     at = np.searchsorted(known, keys, sorter=order).clip(max=len(known) - 1)
