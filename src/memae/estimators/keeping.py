@@ -1,16 +1,15 @@
 """Fits a detector whose memory is kept rows: rows are chosen and measured, nothing is trained."""
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 from sklearn.covariance import ledoit_wolf
 from torch import Tensor
 
-from memae.data.cleaning import distinct
+from memae.data.cleaning import distinct, keys
 from memae.health import Health, HealthMeter
 from memae.kept import KeptMemory
 from memae.scoring import Floats, Scaling, Scorer, chunk_size
@@ -210,17 +209,12 @@ def apart_of(rows: Tensor, items: Tensor) -> Tensor:
     """
     if len(items) == 1:
         return torch.full((len(rows),), -1, device=rows.device)
-    keys, known = (_keys(each) for each in (rows, items))
+    these, known = (keys(each.detach()).numpy() for each in (rows, items))
     order = np.argsort(known)
-    at = np.searchsorted(known, keys, sorter=order).clip(max=len(known) - 1)
+    at = np.searchsorted(known, these, sorter=order).clip(max=len(known) - 1)
     found = order[at]
-    alone = (known[found] == keys) & ~pd.Series(keys).duplicated(keep=False).to_numpy()
+    alone = (known[found] == these) & ~pd.Series(these).duplicated(keep=False).to_numpy()
     return torch.from_numpy(np.where(alone, found, -1)).to(rows.device)
-
-
-def _keys(rows: Tensor) -> NDArray[Any]:
-    table = pd.DataFrame(rows.detach().cpu().numpy())
-    return pd.util.hash_pandas_object(table, index=False).to_numpy()
 
 
 def rows_to_read(width: int, most: int) -> int:
