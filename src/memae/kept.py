@@ -86,7 +86,8 @@ class KeptMemory(nn.Module):
 
     def _addressed(self, z: Tensor, apart: Tensor | None) -> tuple[Near, Tensor]:
         """The nearest items of each sample, and their weights in each group's reading `(b, k, v)`."""
-        near = self.nearest(z, self.items, NEAREST, apart)
+        few = max(min(NEAREST, len(self.items) - 1), 1)  # as many for samples that are left out as for all others
+        near = self.nearest(z, self.items, few, apart)
         distance = (near.squares @ (~self.hidden).to(z.dtype).T).sqrt()  # in the fields shown
         mean = distance.mean(1, keepdim=True)
         return near, torch.softmax(-SHARPNESS * distance / (mean + (mean == 0)), 1)
@@ -96,8 +97,10 @@ class KeptMemory(nn.Module):
 
     @torch.no_grad()
     def remember(self, samples: Tensor) -> None:
-        """Takes distinct samples `(n, d)` as items."""
+        """Takes distinct samples `(n, d)` as items; a single one has an isolation of 0."""
         self.items.copy_(samples)
+        if len(samples) == 1:
+            return
         itself = torch.arange(len(samples), device=samples.device)
         parts = zip(torch.split(samples, TOGETHER), torch.split(itself, TOGETHER), strict=True)
         self.isolation.copy_(

@@ -70,7 +70,7 @@ class Finder:
             k: number of samples.
             apart: index of a sample that each query must not find, −1 for none `(b,)`; None for none at all.
         """
-        k = min(k, len(self.samples) - (apart is not None))
+        k = min(k, max(len(self.samples) - (apart is not None), 1))
         blocks = torch.split(queries, self.block)
         skipped = torch.split(apart, self.block) if apart is not None else [None] * len(blocks)
         space = self.squares.new_empty(len(blocks[0]), len(self.squares))  # fresh memory for each block costs as much
@@ -83,7 +83,7 @@ class Finder:
         _skip(scores, apart)
         if not self.coarse or self.samples.dtype == torch.float32:
             return self._smallest(scores, k).indices
-        more = min(k + 1, len(self.samples) - (apart is not None))
+        more = min(k + 1, max(len(self.samples) - (apart is not None), 1))
         value, index = self._smallest(scores, more)
         if more == k:
             return index

@@ -153,6 +153,8 @@ class TabularMemAE(parameters.Tabular, Estimator):
         check_types(self)
         checked_rate(self.false_alarm_rate)
         read = self._read(X)
+        if read.rows < 2:
+            raise InputError(f"1 row given (n_samples={read.rows}); at least 2 are needed, and 100 make sense")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         most = KEPT_ROWS if self.kept_samples is None else self.kept_samples
         rows, index, checksum = random_rows(
