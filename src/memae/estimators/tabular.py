@@ -166,7 +166,8 @@ class TabularMemAE(parameters.Tabular, Estimator):
         if self.scaling == "standard":
             scaling = rescaled(scaling, rows[central(scaling(rows), OUTLYING)])
         x = scaling(rows)
-        kept = keep(x, fields, scaling, most=most, typical=central(x, self.contamination))
+        random = torch.Generator().manual_seed(seed)
+        kept = keep(x, fields, scaling, most=most, random=random, typical=central(x, self.contamination))
         seconds = time.perf_counter() - began
         epoch = Epoch(1, kept.error, kept.error, kept.entropy, kept.error, kept.health, seconds)
         self._settle(kept.scorer, kept.spec, [epoch], epoch, checksum, artifact.versions())
