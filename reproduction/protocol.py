@@ -90,8 +90,8 @@ def one_class_frame(frame: Frame, seed: int, most: int = MOST_ROWS) -> OneClassF
         most: maximum number of training rows.
     """
     training, test = _one_class(frame.labels, seed, most)
-    parts = [frame.columns.iloc[index].reset_index(drop=True) for index in (training, test)]
-    return OneClassFrame(*parts, frame.labels[test])
+    given, asked = (frame.columns.iloc[index].reset_index(drop=True) for index in (training, test))
+    return OneClassFrame(given, asked, frame.labels[test])
 
 
 def _one_class(labels: NDArray[np.int64], seed: int, most: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

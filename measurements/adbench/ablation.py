@@ -111,8 +111,8 @@ def halves_page(found: Sequence[Half], seeds: int) -> list[str]:
         "",
         "## Chosen on one half of the tables, looked at on the other",
         "",
-        f"Every second table is one half. The {len(subsets())} subsets of the measures compete on one half (mean AUROC); "
-        "the winner is compared on the other half, where it was not chosen. This holds for the choice of measures "
+        f"Every second table is one half. The {len(subsets())} subsets of the measures compete by their mean AUROC on "
+        "one, and the winner is compared on the other half, where it was not chosen. This holds for the choice of measures "
         "alone: how they are computed and weighted was chosen with all tables in view.",
         "",
         *table_of(header, [*rows, ["both ways", "", "", "", *(f"{each['value']:+.4f}" for each in figures)]]),
@@ -137,8 +137,8 @@ def ablation_page(names: Sequence[str], subset_runs: pd.DataFrame) -> list[str]:
         "",
         "## What each part adds",
         "",
-        "The four measures of a row: how badly its columns are *restored* from the nearest kept rows; its *distance* to "
-        "them; its *local distance*, relative to how far those lie from each other; and what a linear *regression* of "
+        "The four measures of a row: how badly its columns are *restored* from the nearest kept rows; its *distance* "
+        "to them; its *local distance*, relative to how far those lie from each other; and what a linear *regression* of "
         "each column on all others leaves. The score is the weighted sum of their surprises; a subset leaves out "
         f"members of the sum, in the same fitted detector. `{LEARNED.key}` and `{LEARNED_ALONE.key}` train a network "
         "with a memory of at most 200 items instead: with the distance to kept rows, which was the default before, and "

@@ -48,7 +48,7 @@ def measure(name: str, method: str, seed: int) -> Found:
     """
     problem = one_class_rows(datasets.adbench(name), seed)
     training, test = _standardised(problem)
-    detector = BY_KEY[method].make(Given(*training.shape, seed))
+    detector = BY_KEY[method].make(Given(len(training), training.shape[1], seed))
     scored = _scored(detector, training, test)
     return {
         **_figures(problem.labels, scored),
@@ -71,7 +71,7 @@ def measure_contaminated(name: str, method: str, share: float, seed: int) -> Fou
     if problem is None:
         return {"auroc": None}
     training, test = _standardised(problem)
-    scored = _scored(BY_KEY[method].make(Given(*training.shape, seed, share)), training, test)
+    scored = _scored(BY_KEY[method].make(Given(len(training), training.shape[1], seed, share)), training, test)
     return {
         "auroc": auroc(problem.labels, scored.scores),
         "rows": {"training": len(training), "test": len(test)},
@@ -94,12 +94,14 @@ def measure_mixed(name: str, method: str, seed: int) -> Found:
     problem = one_class_frame(table.read(), seed, table.most)
     encoder, _ = TableEncoder.fit([problem.training])
     detector = BY_KEY[method].make(Given(len(problem.training), encoder.width, seed))
-    training, test = problem.training, problem.test
-    if not isinstance(detector, TabularMemAE):
+    if isinstance(detector, TabularMemAE):
+        scored = _scored(detector, problem.training, problem.test)
+    else:
         center, scale = encoder.center_and_scale("standard")
-        training, test = (((encoder.encode(part) - center) / scale).numpy() for part in (training, test))
+        features = [((encoder.encode(part) - center) / scale).numpy() for part in (problem.training, problem.test)]
+        scored = _scored(detector, *features)
     return {
-        **_figures(problem.labels, _scored(detector, training, test)),
+        **_figures(problem.labels, scored),
         "rows": _counts(problem.training, problem.labels),
         "columns": len(encoder.columns),
         "categories": len(encoder.text),
@@ -117,7 +119,7 @@ def measure_times(name: str, seed: int) -> Found:
         seed: of drawing and detectors.
     """
     training, _ = _standardised(one_class_rows(datasets.adbench(name), seed))
-    given = Given(*training.shape, seed)
+    given = Given(len(training), training.shape[1], seed)
 
     def fit(detector: Detector) -> Callable[[], object]:
         return lambda: detector.make(given).fit(training)

@@ -29,13 +29,13 @@ def read(names: list[str]) -> pd.DataFrame:
 
 def medians(times: pd.DataFrame) -> "pd.Series[float]":
     """Seconds of each detector: the median over the tables of the median over the rounds."""
-    return times.groupby(["method", "table"])["seconds"].median().groupby("method").median()
+    return times.pivot_table("seconds", "table", "method", aggfunc="median").median()
 
 
 def scoreboard(times: pd.DataFrame) -> dict[str, dict[str, float]]:
     """The figures that have a target: ratios of the medians, and the deviation of that ratio from round to round."""
     seconds = medians(times)
-    rounds = times.groupby(["round", "method"])["seconds"].median().unstack()
+    rounds = times.pivot_table("seconds", "round", "method", aggfunc="median")
     names = {
         "adbench/ours/fit_time_vs_pyod_autoencoder": AUTOENCODER.key,
         "adbench/ours/fit_time_vs_pyod_knn": KNN.key,
@@ -51,7 +51,7 @@ def scoreboard(times: pd.DataFrame) -> dict[str, dict[str, float]]:
 def page(times: pd.DataFrame) -> list[str]:
     """The lines of this part."""
     seconds = medians(times)
-    by_table = times.groupby(["table", "method"])["seconds"].median().unstack()
+    by_table = times.pivot_table("seconds", "table", "method", aggfunc="median")
     rows = [
         [
             BY_KEY[detector.key].name,
@@ -66,8 +66,8 @@ def page(times: pd.DataFrame) -> list[str]:
         "",
         "## Time to fit",
         "",
-        f"CPU seconds on one thread; the detectors are fitted to each of the {times['table'].nunique()} tables in turn, "
-        f"{ROUNDS} times after once that does not count (seed 0). The ratio that has a target is that of the medians.",
+        f"CPU seconds on one thread; the detectors are fitted to each of the {times['table'].nunique()} tables in "
+        f"turn, {ROUNDS} times after once that does not count (seed 0). The ratio that has a target is that of the medians.",
         "",
         *table_of(("detector", "median", "longest", "ours ÷ it: of the medians", "median over the tables"), rows),
     ]
