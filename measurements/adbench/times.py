@@ -67,7 +67,8 @@ def page(times: pd.DataFrame) -> list[str]:
         "## Time to fit",
         "",
         f"CPU seconds on one thread; the detectors are fitted to each of the {times['table'].nunique()} tables in "
-        f"turn, {ROUNDS} times after once that does not count (seed 0). The ratio that has a target is that of the medians.",
+        f"turn, {ROUNDS} times after once that does not count (seed 0). The ratio that has a target is that of the "
+        "medians.",
         "",
         *table_of(("detector", "median", "longest", "ours ÷ it: of the medians", "median over the tables"), rows),
     ]
