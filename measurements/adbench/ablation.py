@@ -13,7 +13,7 @@ from recording import records
 
 ALL = key(MEASURES)
 SHOWN = {
-    "error": "restored",
+    "error": "restoring",
     "distance": "distance",
     "local distance": "local distance",
     "regression": "regression",
@@ -137,7 +137,7 @@ def ablation_page(names: Sequence[str], subset_runs: pd.DataFrame) -> list[str]:
         "",
         "## What each part adds",
         "",
-        "The four measures of a row: how badly its columns are *restored* from the nearest kept rows; its *distance* "
+        "The four measures of a row: *restoring*, how badly the nearest kept rows restore its columns; its *distance* "
         "to them; its *local distance*, relative to how far those lie from each other; and what a linear "
         "*regression* of each column on all others leaves. The score is the weighted sum of their surprises; a subset "
         "leaves out members of the sum, in the same fitted detector. The last two train a network "

@@ -122,7 +122,7 @@ def page(runs: pd.DataFrame, *, drawn: bool) -> list[str]:
 
 ORIGIN = [
     "`TabularMemAE()` has one set of defaults for all tables. **They were chosen with the labels of these tables in "
-    "view**: about 12 looks at some 300 configurations, on these 22 tables together with 38 tables of KEEL (seeds 0 "
+    "view**: about 12 looks at some 300 configurations, on these tables together with 38 tables of KEEL (seeds 0 "
     "and 1). So the figures of ours are better than those to expect elsewhere. To see how it does elsewhere, look at "
     "tables that are not here.",
 ]
