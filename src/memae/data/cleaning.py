@@ -55,10 +55,10 @@ def distinct(rows: Tensor) -> Tensor:
 
 
 def keys(rows: Tensor) -> Tensor:
-    """A number of 64 bits for each row `(n, d)`, float64, that is the same for equal rows and no others `(n,)`.
+    """A number of 64 bits for each row `(n, d)`, float64: the same for equal rows, another for all others `(n,)`.
 
-    Sums of the features' bits, mixed and multiplied by random odd numbers (multiply-shift hashing): that two of a million
-    different rows share a number has a probability of about one in ten million.
+    Sums of the features' bits, mixed and multiplied by random odd numbers (multiply-shift hashing): that two of a
+    million different rows share a number has a probability of about one in ten million.
     """
     random = torch.Generator().manual_seed(0)
     odd = torch.randint(-(2**62), 2**62, (rows.shape[1],), generator=random).mul_(2).add_(1)
