@@ -66,18 +66,21 @@ class TabularMemAE(parameters.Tabular, Estimator):
     """Detects anomalous rows of tables with numbers, categories and missing values.
 
     X is a DataFrame, an array `(n, d)`, or the path of a .csv or .parquet file; a file that does not fit into memory
-    streams. Columns of text are categories. Missing values are allowed in any column. Duplicate rows are learned once,
-    unless they stream.
+    streams. Columns of text are categories. Missing values are allowed in any column.
 
-    A row is anomalous if its columns cannot be restored from each other through the memory, or if it lies far from the
-    kept training rows. `paper` gives the paper's settings, whose score is the reconstruction error alone.
+    By default nothing is trained: up to 10,000 distinct training rows are kept, and are the memory. A row is anomalous
+    if it lies far from the nearest kept rows, or if its columns cannot be restored from these rows, or from each other.
+    The model file contains the kept rows.
+
+    With `n_items`, a network with a learned memory is trained instead; only then do the parameters from `widths` on
+    have an effect. `paper` gives the paper's settings, whose score is the reconstruction error alone.
 
     Args: see `memae.parameters.Tabular`.
 
     Attributes:
         encoder_: the `TableEncoder` of columns to features.
-        scorer_: the trained `Scorer`.
-        history_: an `Epoch` for each pass.
+        scorer_: the fitted `Scorer`.
+        history_: an `Epoch` for each pass; one for all rows if nothing is trained.
         health_: state of the memory in the chosen epoch.
         threshold_: anomaly score above which a row is flagged; `offset_` is its negative.
 
@@ -87,7 +90,7 @@ class TabularMemAE(parameters.Tabular, Estimator):
     Example:
         >>> from sklearn.datasets import load_breast_cancer
         >>> X, benign = load_breast_cancer(return_X_y=True, as_frame=True)
-        >>> detector = TabularMemAE(epochs=20).fit(X[benign == 1][:300])
+        >>> detector = TabularMemAE().fit(X[benign == 1][:300])
         >>> bool(detector.anomaly_score(X[benign == 0]).mean() > detector.anomaly_score(X[benign == 1]).mean())
         True
     """
@@ -121,15 +124,15 @@ class TabularMemAE(parameters.Tabular, Estimator):
         self, X: Any, *, checkpoint: str | Path | None = None, resume: bool = False, every: float = 10.0
     ) -> Iterator[Step | Epoch]:
         """`fit` as a generator, see `Estimator.fit_steps`. Kept rows are one step, which nothing needs to interrupt."""
-        if self._learns:
+        if self.trains:
             yield from super().fit_steps(X, checkpoint=checkpoint, resume=resume, every=every)
         else:
             self._warn_of_unused()
             yield self._keep(X)
 
     @property
-    def _learns(self) -> bool:
-        """Whether the memory is learned; otherwise kept rows are the memory."""
+    def trains(self) -> bool:
+        """Whether `fit` trains a network; otherwise kept rows are the memory, and nothing is trained."""
         return self.n_items is not None or self.kept_samples == 0
 
     def _warn_of_unused(self) -> None:
@@ -331,7 +334,7 @@ class TabularMemAE(parameters.Tabular, Estimator):
             OptionError: the model keeps no rows (`kept_samples=0`).
 
         Example:
-            >>> old = TabularMemAE(epochs=4).fit(np.random.default_rng(0).normal(size=(200, 3)))
+            >>> old = TabularMemAE().fit(np.random.default_rng(0).normal(size=(200, 3)))
             >>> new = old.update(np.random.default_rng(1).normal(3, 1, size=(200, 3)))
             >>> bool(new.anomaly_score([[3.0, 3.0, 3.0]])[0] < old.anomaly_score([[3.0, 3.0, 3.0]])[0])
             True
