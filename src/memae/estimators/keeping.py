@@ -53,7 +53,7 @@ def keep(
     scaling: Scaling,
     *,
     most: int,
-    forgotten: float = FORGOTTEN,
+    typical: Tensor | None = None,
     calibrating: int = CALIBRATING,
     order: torch.Generator | None = None,
 ) -> Kept:
@@ -64,11 +64,11 @@ def keep(
         fields: number of features of each column.
         scaling: that normalised them.
         most: maximum number of rows to keep.
-        forgotten: share of the rows that are not kept, those farthest from all others.
+        typical: which rows may be kept, and measures are fitted to, bool `(n,)`; None for all. The others calibrate.
         calibrating: maximum number of rows to calibrate with.
         order: chooses the rows to keep; None takes the first.
     """
-    typical = central(x, forgotten)
+    typical = torch.ones(len(x), dtype=torch.bool, device=x.device) if typical is None else typical
     first = distinct(x.cpu())
     first = first[typical[first].cpu()]
     if order is not None:
@@ -175,6 +175,17 @@ def central(x: Tensor, share: float) -> Tensor:
     remain = torch.zeros(len(x), dtype=torch.bool, device=x.device)
     remain[distance.argsort(stable=True)[: math.ceil((1 - share) * len(x))]] = True
     return remain
+
+
+def rescaled(scaling: Scaling, rows: Tensor) -> Scaling:
+    """The scaling with mean and standard deviation of these rows alone, which outliers among all rows would widen.
+
+    Args:
+        scaling: to mean 0 and deviation 1 of all rows.
+        rows: raw `(n, d)`. A feature that is constant in them keeps its scale.
+    """
+    spread = rows.std(0, correction=0)
+    return Scaling(rows.mean(0), torch.where(spread > 0, spread, scaling.scale), scaling.limit)
 
 
 def _expected(errors: Tensor, typical: Tensor) -> tuple[Tensor, Tensor]:

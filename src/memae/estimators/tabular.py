@@ -25,7 +25,7 @@ from memae.errors import InputError, MemaeWarning, OptionError, SchemaError
 from memae.estimators.base import Estimator, Plan, Prepared, check_kept_samples
 from memae.estimators.devices import pick_device
 from memae.estimators.examples import rows_as_examples
-from memae.estimators.keeping import FORGOTTEN, keep, rows_to_read
+from memae.estimators.keeping import FORGOTTEN, central, keep, rescaled, rows_to_read
 from memae.estimators.naming import with_parameters
 from memae.estimators.restoring import check_types, restored_columns
 from memae.estimators.splitting import Blocks, in_memory, random_rows, row_name, sampled, streamed
@@ -159,10 +159,12 @@ class TabularMemAE(parameters.Tabular, Estimator):
         fields = tuple(column.width for column in self.encoder_.columns)
         device = pick_device(self.device)
         device = torch.device("cpu") if device.type == "mps" else device  # which has no float64
+        rows = rows.to(device)
         scaling.to(device)
-        kept = keep(
-            scaling(rows.to(device)), fields, scaling, most=most, forgotten=max(FORGOTTEN, self.contamination / 2)
-        )
+        typical = central(scaling(rows), max(FORGOTTEN, self.contamination / 2))
+        if self.scaling == "standard":
+            scaling = rescaled(scaling, rows[typical])
+        kept = keep(scaling(rows), fields, scaling, most=most, typical=typical)
         seconds = time.perf_counter() - began
         epoch = Epoch(1, kept.error, kept.error, kept.entropy, kept.error, kept.health, seconds)
         self._settle(kept.scorer, kept.spec, [epoch], epoch, checksum, artifact.versions())
