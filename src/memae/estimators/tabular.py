@@ -22,7 +22,7 @@ from memae.data.samples import Samples, Streamed
 from memae.data.table_files import table_chunks
 from memae.data.tables import LIMIT, TableEncoder, check_unique, frame_of_array, without
 from memae.errors import InputError, MemaeWarning, OptionError, SchemaError
-from memae.estimators.base import Estimator, Plan, Prepared, check_kept_samples
+from memae.estimators.base import Estimator, Plan, Prepared, check_kept_samples, check_several
 from memae.estimators.devices import pick_device
 from memae.estimators.examples import rows_as_examples
 from memae.estimators.keeping import FORGOTTEN, central, keep, rescaled, rows_to_read
@@ -124,7 +124,6 @@ class TabularMemAE(parameters.Tabular, Estimator):
         if self._learns:
             yield from super().fit_steps(X, checkpoint=checkpoint, resume=resume, every=every)
         else:
-            self._warn_of_unused()
             yield self._keep(X)
 
     @property
@@ -141,7 +140,7 @@ class TabularMemAE(parameters.Tabular, Estimator):
                 f"{', '.join(given)} {many} no effect: without n_items nothing is trained, the kept rows are the "
                 f"memory. Give n_items to train a network, or leave {its} default",
                 MemaeWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
     def _keep(self, X: Any) -> Epoch:
@@ -149,7 +148,9 @@ class TabularMemAE(parameters.Tabular, Estimator):
         began = time.perf_counter()
         check_types(self)
         checked_rate(self.false_alarm_rate)
+        self._warn_of_unused()
         read = self._read(X)
+        check_several(read.rows)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         most = KEPT_ROWS if self.kept_samples is None else self.kept_samples
         rows, index, checksum = random_rows(
