@@ -36,7 +36,7 @@ FRESH = RNG.normal(size=(1000, 2)) @ MIXING + RNG.normal(0, 0.1, (1000, 5))
 
 
 def ours(**more: Any) -> TabularDetector:
-    return TabularDetector(**more)
+    return TabularDetector(detector=TabularMemAE(), **more)
 
 
 def learned(**more: Any) -> TabularDetector:
