@@ -8,13 +8,12 @@ in the paper.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from memae.memory import Recall, Shrunk
-from memae.nearest import Finder, Near
+from memae.nearest import Near, Prepared
 
 NEAREST = 8
 """Number of items that a query reads."""
@@ -52,7 +51,7 @@ class KeptMemory(nn.Module):
         self.register_buffer("hidden", hidden_groups(fields))  # (v, d), bool
         self.register_buffer("isolation", torch.zeros(n))
         self.register_buffer("use", torch.zeros(n))
-        self._finder: tuple[object, Finder] | None = None
+        self.nearest = Prepared()
 
     def forward(self, z: Tensor, apart: Tensor | None = None) -> Recall:
         """Restores each group of fields of samples z `(b, d)` from the others.
@@ -86,7 +85,8 @@ class KeptMemory(nn.Module):
 
     def _addressed(self, z: Tensor, apart: Tensor | None) -> tuple[Near, Tensor]:
         """The nearest items of each sample, and their weights in each group's reading `(b, k, v)`."""
-        near = self.finder()(z, NEAREST, apart)
+        few = max(min(NEAREST, len(self.items) - 1), 1)  # as many for samples that are left out as for all others
+        near = self.nearest(z, self.items, few, apart)
         distance = (near.squares @ (~self.hidden).to(z.dtype).T).sqrt()  # in the fields shown
         mean = distance.mean(1, keepdim=True)
         return near, torch.softmax(-SHARPNESS * distance / (mean + (mean == 0)), 1)
@@ -94,24 +94,17 @@ class KeptMemory(nn.Module):
     def _use(self, index: Tensor, weights: Tensor) -> Tensor:
         return weights.new_zeros(len(self.items)).index_add_(0, index.flatten(), weights.flatten())
 
-    def finder(self) -> Finder:
-        """Finds the nearest items; it is prepared anew when the items change."""
-        items = self.items.detach()
-        now = (items.data_ptr(), self.items._version, items.dtype, items.device, tuple(items.shape))
-        if torch.compiler.is_exporting():
-            return Finder(items)
-        if self._finder is None or self._finder[0] != now:
-            self._finder = now, Finder(items)
-        return self._finder[1]
-
     @torch.no_grad()
     def remember(self, samples: Tensor) -> None:
-        """Takes distinct samples `(n, d)` as items."""
+        """Takes distinct samples `(n, d)` as items; a single one has an isolation of 0."""
         self.items.copy_(samples)
+        if len(samples) == 1:
+            return
         itself = torch.arange(len(samples), device=samples.device)
-        near = self.finder()
         parts = zip(torch.split(samples, TOGETHER), torch.split(itself, TOGETHER), strict=True)
-        self.isolation.copy_(torch.cat([near(part, NEIGHBOURS, at).distance.mean(1) for part, at in parts]))
+        self.isolation.copy_(
+            torch.cat([self.nearest(part, self.items, NEIGHBOURS, at).distance.mean(1) for part, at in parts])
+        )
 
     def about(self) -> dict[str, float]:
         """Facts for users, JSON-ready."""
@@ -128,9 +121,6 @@ class KeptMemory(nn.Module):
         """
         if not torch.equal(tensors["hidden"].cpu(), self.hidden):
             raise ValueError("the hidden groups do not fit the fields")
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_finder": None}  # a copy prepares its own
 
 
 def hidden_groups(fields: tuple[int, ...]) -> Tensor:

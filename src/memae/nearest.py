@@ -7,7 +7,7 @@ the product could have decided the choice, the query is searched again in float6
 distant samples wins. So neither the other queries of a batch nor its size change a result beyond 1e-12.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -70,23 +70,12 @@ class Finder:
             k: number of samples.
             apart: index of a sample that each query must not find, −1 for none `(b,)`; None for none at all.
         """
-        k = min(k, len(self.samples) - (apart is not None))
-        if torch.compiler.is_exporting():
-            return self._of(queries, _plain(queries, self.samples, k))
+        k = min(k, max(len(self.samples) - (apart is not None), 1))
         blocks = torch.split(queries, self.block)
         skipped = torch.split(apart, self.block) if apart is not None else [None] * len(blocks)
         space = self.squares.new_empty(len(blocks[0]), len(self.squares))  # fresh memory for each block costs as much
         found = [self._block(part, k, skip, space[: len(part)]) for part, skip in zip(blocks, skipped, strict=True)]
-        return self._of(queries, torch.cat(found) if len(found) != 1 else found[0])
-
-    def _of(self, queries: Tensor, index: Tensor) -> Near:
-        """The samples found, sorted by their exact distance."""
-        samples = self.samples[index]
-        squares = (queries[:, None] - samples).square()
-        distance = squares.sum(2).sqrt()
-        order = distance.topk(distance.shape[1], largest=False).indices  # a sort, but exporters know no other
-        wide = order[..., None].expand(-1, -1, squares.shape[2])
-        return Near(index.gather(1, order), distance.gather(1, order), samples.gather(1, wide), squares.gather(1, wide))
+        return _sorted(queries, self.samples, torch.cat(found) if len(found) != 1 else found[0])
 
     def _block(self, queries: Tensor, k: int, apart: Tensor | None, space: Tensor) -> Tensor:
         """Indices of the k nearest samples `(b, k)`, in any order; `space` `(b, n)` takes the scores."""
@@ -94,7 +83,7 @@ class Finder:
         _skip(scores, apart)
         if not self.coarse or self.samples.dtype == torch.float32:
             return self._smallest(scores, k).indices
-        more = min(k + 1, len(self.samples) - (apart is not None))
+        more = min(k + 1, max(len(self.samples) - (apart is not None), 1))
         value, index = self._smallest(scores, more)
         if more == k:
             return index
@@ -117,6 +106,36 @@ class Finder:
         value, at = members.topk(k, largest=False)
         index = at // k * groups + chosen.gather(1, at % k)
         return torch.return_types.topk((value, index))
+
+
+class Prepared:
+    """Finders of samples that may be replaced; one is made anew when they were. Copies begin without any."""
+
+    def __init__(self) -> None:
+        self._made: tuple[object, Finder] | None = None
+
+    def __call__(self, queries: Tensor, samples: Tensor, k: int, apart: Tensor | None = None) -> Near:
+        """The k nearest of the samples `(n, d)`; see `Finder`."""
+        samples = samples.detach()
+        if torch.compiler.is_exporting():
+            return _sorted(queries, samples, _plain(queries, samples, min(k, len(samples))))
+        now = samples.data_ptr(), samples._version, samples.dtype, samples.device, samples.shape
+        if self._made is None or self._made[0] != now:
+            self._made = now, Finder(samples)
+        return self._made[1](queries, k, apart)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_made": None}
+
+
+def _sorted(queries: Tensor, samples: Tensor, index: Tensor) -> Near:
+    """The samples found for each query, by their exact distance."""
+    found = samples[index]
+    squares = (queries[:, None] - found).square()
+    distance = squares.sum(2).sqrt()
+    order = distance.topk(distance.shape[1], largest=False).indices  # a sort, but exporters know no other
+    wide = order[..., None].expand(-1, -1, squares.shape[2])
+    return Near(index.gather(1, order), distance.gather(1, order), found.gather(1, wide), squares.gather(1, wide))
 
 
 def _plain(queries: Tensor, samples: Tensor, k: int, apart: Tensor | None = None) -> Tensor:

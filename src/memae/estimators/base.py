@@ -223,7 +223,8 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
 
         NOTE[DIFF] held-out: the paper has a validation set for images only; here every kind of data has one.
         """
-        check_several(samples)
+        if samples < 2:
+            raise InputError(f"{samples} sample given (n_samples={samples}); at least 2 are needed, and 100 make sense")
         if not 0 < self.held_out < 1:
             raise OptionError(f"held_out must lie between 0 and 1, both excluded; got {self.held_out}")
         promised = int(np.ceil(1 / self.false_alarm_rate - 1e-9)) - 1
@@ -325,12 +326,6 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
         estimator._settle(source.scorer, source.spec, source.history, best, source.checksum, source.versions)
         estimator.examples_, estimator.learned_ = source.examples, source.learned
         return estimator
-
-
-def check_several(samples: int) -> None:
-    """Refuses a single sample."""
-    if samples < 2:
-        raise InputError(f"{samples} sample given (n_samples={samples}); at least 2 are needed, and 100 make sense")
 
 
 def check_kept_samples(wanted: int | None) -> None:

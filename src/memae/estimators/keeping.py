@@ -1,16 +1,15 @@
 """Fits a detector whose memory is kept rows: rows are chosen and measured, nothing is trained."""
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 from sklearn.covariance import ledoit_wolf
 from torch import Tensor
 
-from memae.data.cleaning import distinct
+from memae.data.cleaning import distinct, keys
 from memae.health import Health, HealthMeter
 from memae.kept import KeptMemory
 from memae.scoring import Floats, Scaling, Scorer, chunk_size
@@ -22,9 +21,9 @@ from memae.spec import KeptSpec, Spec, build
 
 CALIBRATING = 5_000
 """Maximum number of rows that are measured to calibrate; each is left out of its own neighbourhood."""
-FORGOTTEN = 0.05
-"""Share of the rows that are not kept by default: rows given as normal rarely all are. All rows calibrate, so that the
-false-alarm rate holds for rare rows as well."""
+OUTLYING = 0.05
+"""Share of the rows, those farthest from all others, that do not count in the scale of features: they would widen it.
+They are kept all the same: among rows given as normal, they are rare, not wrong."""
 AMONG = 1_000
 """Number of rows to which distances are measured to find the rows that are farthest from all others."""
 FEWEST = 4
@@ -112,7 +111,7 @@ class _Measured:
         memory = scorer.model.memory
         assert isinstance(memory, KeptMemory)  # noqa: S101 (the caller's)
         usual = memory.isolation.median()
-        distances: list[Measure] = [NearestDistance(), LocalDistance(usual.clamp_min(torch.finfo(rows.dtype).eps))]
+        distances: list[Measure] = [NearestDistance(), LocalDistance(torch.where(usual > 0, usual, 1.0))]
         errors, residuals, values, entropy = [], [], [], 0.0
         self.meter = HealthMeter(len(memory.items))
         for x, found in left_out(scorer.model, rows, apart, scorer.chunk):
@@ -206,19 +205,16 @@ def _regression(x: Tensor, fields: tuple[int, ...]) -> tuple[Tensor, Tensor] | N
 def apart_of(rows: Tensor, items: Tensor) -> Tensor:
     """Index of the item that each row `(n, d)` is, or −1 for a row that is none or occurs more than once `(n,)`.
 
-    The duplicate of a row is a real neighbour of it; so the row need not be left out.
+    The duplicate of a row is a real neighbour of it; so the row need not be left out. A single item cannot be.
     """
-    keys, known = (_keys(each) for each in (rows, items))
+    if len(items) == 1:
+        return torch.full((len(rows),), -1, device=rows.device)
+    these, known = (keys(each.detach()).numpy() for each in (rows, items))
     order = np.argsort(known)
-    at = np.searchsorted(known, keys, sorter=order).clip(max=len(known) - 1)
+    at = np.searchsorted(known, these, sorter=order).clip(max=len(known) - 1)
     found = order[at]
-    alone = (known[found] == keys) & ~pd.Series(keys).duplicated(keep=False).to_numpy()
+    alone = (known[found] == these) & ~pd.Series(these).duplicated(keep=False).to_numpy()
     return torch.from_numpy(np.where(alone, found, -1)).to(rows.device)
-
-
-def _keys(rows: Tensor) -> NDArray[Any]:
-    table = pd.DataFrame(rows.detach().cpu().numpy())
-    return pd.util.hash_pandas_object(table, index=False).to_numpy()
 
 
 def rows_to_read(width: int, most: int) -> int:

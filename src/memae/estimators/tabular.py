@@ -22,10 +22,10 @@ from memae.data.samples import Samples, Streamed
 from memae.data.table_files import table_chunks
 from memae.data.tables import LIMIT, TableEncoder, check_unique, frame_of_array, without
 from memae.errors import InputError, MemaeWarning, OptionError, SchemaError
-from memae.estimators.base import Estimator, Plan, Prepared, check_kept_samples, check_several
+from memae.estimators.base import Estimator, Plan, Prepared, check_kept_samples
 from memae.estimators.devices import pick_device
 from memae.estimators.examples import rows_as_examples
-from memae.estimators.keeping import FORGOTTEN, central, keep, rescaled, rows_to_read
+from memae.estimators.keeping import OUTLYING, central, keep, rescaled, rows_to_read
 from memae.estimators.naming import with_parameters
 from memae.estimators.restoring import check_types, restored_columns
 from memae.estimators.splitting import Blocks, in_memory, random_rows, row_name, sampled, streamed
@@ -150,7 +150,8 @@ class TabularMemAE(parameters.Tabular, Estimator):
         checked_rate(self.false_alarm_rate)
         self._warn_of_unused()
         read = self._read(X)
-        check_several(read.rows)
+        if read.rows < 2:
+            raise InputError(f"1 row given (n_samples={read.rows}); at least 2 are needed, and 100 make sense")
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         most = KEPT_ROWS if self.kept_samples is None else self.kept_samples
         rows, index, checksum = random_rows(
@@ -162,10 +163,10 @@ class TabularMemAE(parameters.Tabular, Estimator):
         device = torch.device("cpu") if device.type == "mps" else device  # which has no float64
         rows = rows.to(device)
         scaling.to(device)
-        typical = central(scaling(rows), max(FORGOTTEN, self.contamination / 2))
         if self.scaling == "standard":
-            scaling = rescaled(scaling, rows[typical])
-        kept = keep(scaling(rows), fields, scaling, most=most, typical=typical)
+            scaling = rescaled(scaling, rows[central(scaling(rows), OUTLYING)])
+        x = scaling(rows)
+        kept = keep(x, fields, scaling, most=most, typical=central(x, self.contamination))
         seconds = time.perf_counter() - began
         epoch = Epoch(1, kept.error, kept.error, kept.entropy, kept.error, kept.health, seconds)
         self._settle(kept.scorer, kept.spec, [epoch], epoch, checksum, artifact.versions())

@@ -24,8 +24,9 @@ from memae.scoring import Scorer
 from memae.spec import Spec, laid_out
 from memae.typed import typed
 
-FORMAT = 3
-"""Version of the file format; newer files are refused, those of formats 1 and 2 go through `migration`."""
+FORMAT = 4
+"""Version of the file format; newer files are refused, those of formats 1 and 2 go through `migration`. Format 3 is as
+this one, but has no memory of kept samples."""
 
 
 @dataclass(frozen=True)

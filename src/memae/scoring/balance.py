@@ -11,8 +11,10 @@ from memae.scoring.measures import Measure
 
 KNOTS = 4
 """Number of knots of a surprise: at most one in eight normal samples lies beyond the last, enough to extrapolate."""
-SMALLEST = 1e-6
-"""Minimum distance of two knots, relative to the mean of the measure."""
+ROUNDING = 1e-9
+"""Differences of a measure, which is in units of normalised features, that rounding might cause."""
+ALIKE = 0.05
+"""`Balance.halving` of a measure in which all normal samples agree: nothing tells then what is much."""
 
 
 class Balance(nn.Module):
@@ -84,11 +86,10 @@ class Balance(nn.Module):
         knots = normal.quantile(shares, 0).T
         beyond = (normal - knots[:, -1]).clamp_min(0)
         halving = math.log(2) * beyond.sum(0) / (beyond > 0).sum(0).clamp_min(1)  # of an exponential distribution
-        # Where normal samples hardly differ, any width of a step would do that is far above rounding.
-        least = SMALLEST * normal.abs().mean(0).clamp_min(torch.finfo(normal.dtype).tiny)
-        steps = knots.diff(dim=1).clamp_min(least[:, None])
+        steps = knots.diff(dim=1).clamp_min(ROUNDING)
         knots = torch.cat([knots[:, :1], knots[:, :1] + steps.cumsum(1)], 1)
-        return cls(weights.to(normal), None, knots.contiguous(), halving.maximum(least))
+        halving = torch.where(halving > ROUNDING, halving, ALIKE)
+        return cls(weights.to(normal), None, knots.contiguous(), halving)
 
     def surprise(self, values: Tensor) -> Tensor:
         """Measures `(b, k)` as surprises in bits, 0 or more."""

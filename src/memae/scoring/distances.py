@@ -15,6 +15,7 @@ from torch import Tensor
 from memae.kept import NEIGHBOURS
 from memae.memory import unit
 from memae.model import Found
+from memae.nearest import Prepared
 from memae.scoring.measures import Measure, Measured
 from memae.scoring.neighbours import distance_to_nearest
 
@@ -86,6 +87,7 @@ class Kept(Measure, ABC):
     def __init__(self, items: Tensor) -> None:
         super().__init__()
         self.register_buffer("items", items)
+        self.find = Prepared()
 
     def _check(self, expected: tuple[int, ...], dtype: torch.dtype) -> None:
         if tuple(self.items.shape) != expected or self.items.dtype != dtype or not self.items.numel():
@@ -100,7 +102,7 @@ class RowDistance(Kept):
 
     def forward(self, target: Tensor, found: Found) -> Measured:  # noqa: ARG002 (the rows alone count)
         """The distance `(b,)`, float64, and what each feature adds to it `(b, d)`."""
-        distance = distance_to_nearest(target, self.items)
+        distance = distance_to_nearest(target, self.items, find=self.find)
         return Measured(distance.value.double(), distance.shares)
 
     def check(self, target: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:  # noqa: ARG002
@@ -137,7 +139,7 @@ class PositionDistance(Kept):
     def forward(self, target: Tensor, found: Found) -> Measured:  # noqa: ARG002 (the codes alone count)
         """The distance at each position `(b, h, w)`."""
         codes = found.codes.movedim(1, -1)
-        distance = distance_to_nearest(codes.flatten(0, 2), self.items)
+        distance = distance_to_nearest(codes.flatten(0, 2), self.items, find=self.find)
         return Measured(distance.value.reshape(codes.shape[:3]))
 
     def check(self, target: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:  # noqa: ARG002

@@ -122,7 +122,7 @@ def residual_matrix(covariance: Tensor, fields: Sequence[int]) -> Tensor:
         tensor([[ 1.0000, -0.5000],
                 [-0.5000,  1.0000]])
     """
-    precision: Tensor = torch.linalg.inv(covariance)
+    precision = torch.cholesky_inverse(torch.linalg.cholesky(covariance))
     if max(fields) == 1:
         return (precision / precision.diagonal()[:, None]).contiguous()  # as a model file stores it
     start, rows = 0, []

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from memae.nearest import Prepared
+
 NEAREST = 3
 """Number of nearest kept rows in the mean distance: fewer depend on single rows, more blur small groups."""
 
@@ -16,19 +18,22 @@ class Distance(NamedTuple):
     shares: Tensor  # (b, d): what each feature adds to it; they sum up to it
 
 
-def distance_to_nearest(x: Tensor, kept: Tensor, nearest: int = NEAREST) -> Distance:
+def distance_to_nearest(x: Tensor, kept: Tensor, nearest: int = NEAREST, find: Prepared | None = None) -> Distance:
     """Mean distance of rows x `(b, d)` to the `nearest` nearest of the kept rows `(m, d)`, and each feature's share.
+
+    Args:
+        x: rows.
+        kept: rows of the same precision.
+        nearest: number of kept rows in the mean.
+        find: finds them, prepared for `kept`; None prepares anew.
 
     Example:
         >>> distance_to_nearest(torch.tensor([[3.0, 4.0]]), torch.zeros(1, 2))
         Distance(value=tensor([5.]), shares=tensor([[1.8000, 3.2000]]))
     """
-    squares = torch.addmm(kept.square().sum(1), x, kept.T, alpha=-2)  # minus |x|², which does not change the order
-    indices = squares.topk(min(nearest, len(kept)), largest=False).indices
-    # Recomputed from differences: `squares` are not exactly 0 for a kept row, and their rounding depends on the batch.
-    parts = (x[:, None] - kept[indices]).square()  # (b, k, d)
-    lengths = parts.sum(2, keepdim=True).sqrt()
-    shares = (parts / (lengths + (lengths == 0))).mean(1)  # no ε, which an exporter would round to 0
+    near = (find or Prepared())(x, kept, nearest)
+    lengths = near.distance[..., None]
+    shares = (near.squares / (lengths + (lengths == 0))).mean(1)  # no ε, which an exporter would round to 0
     return Distance(lengths.mean((1, 2)), shares)
 
 
