@@ -134,7 +134,7 @@ def _ordered(queries: Tensor, samples: Tensor, index: Tensor) -> Near:
     rows = swapped.any(1).nonzero().flatten()
     if len(rows):  # few: the scores have nearly sorted them
         which = index[rows].sort(1).values
-        order = _measured(queries[rows], samples, which).distance.sort(1, stable=True).indices
+        order = _measured(queries[rows], samples, which).distance.sort(dim=1, stable=True).indices
         again = _measured(queries[rows], samples, which.gather(1, order))
         for whole, part in zip(found, again, strict=True):
             whole[rows] = part
