@@ -56,14 +56,20 @@ class Finder:
         self.grouped = n >= FEW
         self.coarse = samples.dtype == torch.float32 or d >= SPREAD_OUT
         dtype = torch.float32 if self.coarse else samples.dtype
-        missing = -n % GROUP if self.grouped else 0
-        squares = samples.to(dtype).square().sum(1)
-        self.columns = torch.cat([samples.to(dtype), samples.new_zeros(missing, d, dtype=dtype)]).T.contiguous()
-        self.squares = torch.cat([squares, squares.new_full((missing,), torch.inf)])
+        samples = samples.to(dtype)
+        squares = samples.square().sum(1)
         self.largest = float(squares.max())
         if not self.coarse:
-            self.squares = self.squares + _order(self.squares, self.largest)
-        self.block = max(min(2 * d, WIDE // len(self.squares)), CACHED // len(self.squares), GROUP)
+            squares = squares + _order(squares, self.largest)
+        missing = -n % GROUP if self.grouped else 0
+        # The last row meets a 1 in each query: a bias of the product would first be copied to each row of the result.
+        self.columns = torch.cat(
+            [
+                torch.cat([-2 * samples, samples.new_zeros(missing, d)]).T,
+                torch.cat([squares, squares.new_full((missing,), torch.inf)])[None],
+            ]
+        )
+        self.block = max(min(2 * d, WIDE // (n + missing)), CACHED // (n + missing), GROUP)
 
     def __call__(self, queries: Tensor, k: int, apart: Tensor | None = None) -> Near:
         """The k nearest samples of queries `(b, d)`, or all if there are fewer.
@@ -96,14 +102,15 @@ class Finder:
 
     def _smallest(self, queries: Tensor, k: int, apart: Tensor | None) -> tuple[Tensor, Tensor]:
         """The k smallest scores of each query, ascending, and their samples, both `(b, k)`."""
-        groups = len(self.squares) // GROUP
-        grouped = self.grouped and 4 * k < groups
+        n = self.columns.shape[1]
+        grouped = self.grouped and 4 * k * GROUP < n
         queries = queries.to(self.columns.dtype)
-        space = self.squares.new_empty(min(self.block, len(queries)), len(self.squares))  # fresh memory costs as much
+        queries = torch.cat([queries, queries.new_ones(len(queries), 1)], 1)
+        space = queries.new_empty(min(self.block, len(queries)), n)  # fresh memory for each block costs as much
         values, places = [], []
         for start in range(0, max(len(queries), 1), self.block):
             part = queries[start : start + self.block]
-            scores = torch.addmm(self.squares, part, self.columns, alpha=-2, out=space[: len(part)])
+            scores = torch.mm(part, self.columns, out=space[: len(part)])
             _skip(scores, None if apart is None else apart[start : start + self.block])
             value, place = _among_groups(scores, k) if grouped else scores.topk(k, largest=False)
             values.append(value)
@@ -112,7 +119,7 @@ class Finder:
         if not grouped:
             return value, place
         value, at = value.topk(k, largest=False)
-        return value, at // k * groups + place.gather(1, at % k)
+        return value, at // k * (n // GROUP) + place.gather(1, at % k)
 
 
 def _among_groups(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
