@@ -23,7 +23,8 @@ def plain(queries, samples, k, apart=None):
 
 def check(near, queries, samples, k, apart=None, rtol=1e-12):
     """Distances are those of a plain search, and everything else in the answer belongs to them."""
-    distance, _ = plain(queries.double().numpy(), samples.double().numpy(), k, None if apart is None else apart.tolist())
+    skipped = None if apart is None else apart.tolist()
+    distance, _ = plain(queries.double().numpy(), samples.double().numpy(), k, skipped)
     np.testing.assert_allclose(near.distance.numpy(), distance, rtol=rtol, atol=1e-30)
     assert torch.equal(near.samples, samples[near.which])
     assert torch.equal(near.squares, (queries[:, None] - samples[near.which]).square())

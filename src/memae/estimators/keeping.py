@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.covariance import ledoit_wolf
 from torch import Tensor
 
 from memae.data.cleaning import distinct, keys
@@ -230,6 +229,8 @@ def _regression(x: Tensor, fields: tuple[int, ...]) -> tuple[Tensor, Tensor] | N
     """Mean of rows and the matrix of `residual_matrix`, with the covariance of Ledoit and Wolf (2004)."""
     if len(fields) < 2 or x.shape[1] > REGRESSED or len(x) < 2:
         return None
+    from sklearn.covariance import ledoit_wolf  # noqa: PLC0415 (a dozen MB that scoring does not need)
+
     covariance = torch.from_numpy(np.atleast_2d(ledoit_wolf(x.cpu().numpy())[0])).to(x)
     covariance.diagonal().add_(RIDGE)
     return x.mean(0), residual_matrix(covariance, fields)
