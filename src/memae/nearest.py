@@ -84,7 +84,7 @@ class Finder:
 
     def _search(self, queries: Tensor, k: int, apart: Tensor | None) -> Tensor:
         """Indices of the k nearest samples `(b, k)`, in any order."""
-        if not self.coarse or self.samples.dtype == torch.float32:
+        if not self.coarse:
             return self._smallest(queries, k, apart)[1]
         more = min(k + 1, max(len(self.samples) - (apart is not None), 1))
         value, index = self._smallest(queries, more, apart)
@@ -174,7 +174,8 @@ class Prepared:
 
 
 def _plain(queries: Tensor, samples: Tensor, k: int, apart: Tensor | None = None) -> Tensor:
-    """Indices of the k nearest samples, without blocks and in the precision of the samples."""
+    """Indices of the k nearest samples, without blocks and in float64."""
+    queries, samples = queries.double(), samples.double()
     squares = samples.square().sum(1)
     scores = torch.addmm(squares + _order(squares, squares.max()), queries, samples.T, alpha=-2)
     _skip(scores, apart)

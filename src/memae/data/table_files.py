@@ -69,7 +69,7 @@ def _unreadable(path: Path, error: Exception) -> SourceError:
 
 def _rows_at_once(rows: int, columns: int) -> int:
     """A power of two, unless `rows` are fewer: the scorer's chunks then divide it, and none is padded."""
-    return min(rows, max(1 << int(math.log2(max(CELLS / max(columns, 1), 1))), FEWEST))
+    return min(rows, max(1 << max(int(math.log2(CELLS / max(columns, 1))), 0), FEWEST))
 
 
 def _csv(path: Path, rows: int, text: set[str] | None) -> Iterator[pd.DataFrame]:
