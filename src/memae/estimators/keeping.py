@@ -10,7 +10,7 @@ from torch import Tensor
 
 from memae.data.cleaning import distinct, keys
 from memae.health import Health, HealthMeter
-from memae.kept import KeptMemory
+from memae.kept import TOGETHER, KeptMemory
 from memae.nearest import Finder
 from memae.scoring import Floats, Scaling, Scorer, chunk_size
 from memae.scoring.balance import Balance
@@ -24,8 +24,8 @@ CALIBRATING = 5_000
 OUTLYING = 0.05
 """Share of the rows, those farthest from all others, that do not count in the scale of features: they would widen it.
 They are kept all the same: among rows given as normal, they are rare, not wrong."""
-AMONG = 1_000
-"""Number of rows to which distances are measured to find the rows that are farthest from all others."""
+AMONG = 250
+"""Number of rows to which distances are measured to find the rows that are farthest from all others: more cost time."""
 FEWEST = 4
 """Neighbours below which such a distance says little; with so few rows, none is left out."""
 ROUNDS = 8
@@ -180,7 +180,7 @@ def covering(x: Tensor, most: int, random: torch.Generator) -> Tensor:
     new = chosen
     while len(chosen) < most:
         nearest = Finder(x[new])
-        parts = torch.split(pool, AMONG)
+        parts = torch.split(pool, TOGETHER)
         apart = apart.minimum(torch.cat([nearest(x[part], 1).distance[:, 0] for part in parts]))
         count = min(each, most - len(chosen), int((apart > 0).sum()))
         new = pool[torch.multinomial(apart.cpu(), count, generator=random).to(x.device)]
@@ -202,7 +202,7 @@ def central(x: Tensor, share: float) -> Tensor:
     k = min(math.ceil(1.5 * share * len(among)) + 1, len(among))  # + 1, since a row among them finds itself
     if k < FEWEST:
         return torch.ones(len(x), dtype=torch.bool, device=x.device)
-    distance = torch.cat([torch.cdist(part, among).kthvalue(k).values for part in torch.split(x, AMONG)])
+    distance = torch.cat([torch.cdist(part, among).kthvalue(k).values for part in torch.split(x, TOGETHER)])
     remain = torch.zeros(len(x), dtype=torch.bool, device=x.device)
     remain[distance.argsort(stable=True)[: math.ceil((1 - share) * len(x))]] = True
     return remain
