@@ -435,7 +435,7 @@ def test_out_of_memory_says_what_to_lower(
     )
     refused("score", models["table"], rows, "-o", tmp_path / "s.csv", words=["out of memory"])
     with pytest.raises(ResourceError, match="lower the batch size"):
-        TabularMemAE(epochs=1, warmup=0).fit(ROWS)
+        TabularMemAE(4, epochs=1, warmup=0).fit(ROWS)
 
 
 @pytest.mark.parametrize("bad", [["--n-items", "-3"], ["--temperature", "0"], ["--shrinkage", "99"], ["--alpha", "-1"]])

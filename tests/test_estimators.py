@@ -52,6 +52,11 @@ def table(**more: Any) -> TabularMemAE:
     return TabularMemAE(**(FAST | {"widths": (8, 3), "false_alarm_rate": 0.1} | more))
 
 
+def keeping(**more: Any) -> TabularMemAE:
+    """Nothing is trained: kept rows are the memory."""
+    return TabularMemAE(**({"false_alarm_rate": 0.1} | more))
+
+
 def image(**more: Any) -> ImageMemAE:
     small = {"widths": (4, 6), "strides": ((2, 2), (2, 2)), "batch_size": 16, "false_alarm_rate": 0.1}
     return ImageMemAE(**(FAST | small | more))
@@ -65,11 +70,12 @@ def video(**more: Any) -> VideoMemAE:
 KINDS = [(table, TABLE), (image, IMAGES), (video, VIDEO)]
 IDS = ["table", "image", "video"]
 each_kind = pytest.mark.parametrize(("make", "data"), KINDS, ids=IDS)
+ALL = dict(zip(IDS, KINDS, strict=True)) | {"keeping": (keeping, TABLE)}
 
 
 @pytest.fixture(scope="module")
 def fitted() -> dict[str, Estimator]:
-    return {name: make().fit(data) for name, (make, data) in zip(IDS, KINDS, strict=True)}
+    return {name: make().fit(data) for name, (make, data) in ALL.items()}
 
 
 # ------------------------------------------------------------------------------------------ scikit-learn's conventions
@@ -81,7 +87,8 @@ def test_check_estimator() -> None:
         ("check_outliers_train", "check_outliers_fit_predict"),
         "rows of training are known, so that none of them needs to be flagged; contamination leaves rows out",
     )
-    check_estimator(TabularMemAE(epochs=3, warmup=1, n_items=10), expected_failed_checks=known)
+    for detector in (TabularMemAE(), TabularMemAE(epochs=3, warmup=1, n_items=10)):
+        check_estimator(detector, expected_failed_checks=known)
 
 
 def test_pipeline_and_grid_search() -> None:
@@ -115,9 +122,9 @@ def test_parameters_survive_clone_and_cannot_be_changed_by_fit(make: Any, data: 
     assert before.scorer_.model.memory.items.shape[0] == 5  # set_params does not touch what was fitted
 
 
-@pytest.mark.parametrize("kind", IDS)
+@pytest.mark.parametrize("kind", ALL)
 def test_signs(fitted: dict[str, Estimator], kind: str) -> None:
-    detector, data = fitted[kind], dict(zip(IDS, [pair[1] for pair in KINDS], strict=True))[kind]
+    detector, data = fitted[kind], ALL[kind][1]
     scores = detector.anomaly_score(data)
     assert scores.shape == (len(data),)
     assert scores.dtype == np.float64
@@ -130,16 +137,12 @@ def test_signs(fitted: dict[str, Estimator], kind: str) -> None:
     np.testing.assert_array_equal(flagged, detector.p_value(data) <= detector.scorer_.calibration.false_alarm_rate)
     assert set(detector.predict(data)) <= {1, -1}
     assert detector.predict(data).dtype.kind == "i"
-    np.testing.assert_array_equal(make_again(kind).fit_predict(data), detector.predict(data))
+    np.testing.assert_array_equal(ALL[kind][0]().fit_predict(data), detector.predict(data))
 
 
-def make_again(kind: str) -> Any:
-    return dict(zip(IDS, [pair[0] for pair in KINDS], strict=True))[kind]()
-
-
-@pytest.mark.parametrize("kind", IDS)
+@pytest.mark.parametrize("kind", ALL)
 def test_pickle_and_model_file_keep_everything(fitted: dict[str, Estimator], kind: str, tmp_path: Path) -> None:
-    detector, data = fitted[kind], dict(zip(IDS, [pair[1] for pair in KINDS], strict=True))[kind]
+    detector, data = fitted[kind], ALL[kind][1]
     detector.save(tmp_path / "m.memae")
     scores = detector.anomaly_score(data)
     for other in (load(tmp_path / "m.memae"), pickle.loads(pickle.dumps(detector))):  # noqa: S301
@@ -251,7 +254,7 @@ def test_a_parameter_that_cannot_work_is_refused_by_name_and_value(make: Any, da
 
 
 def test_recalibrate_changes_threshold_and_p_values_alone() -> None:
-    detector = table().fit(TABLE)
+    detector = keeping().fit(TABLE)
     weights = copy.deepcopy(detector.scorer_.model.state_dict())
     scores, p_values, threshold = detector.anomaly_score(ODD), detector.p_value(ODD), detector.threshold_
     assert detector.recalibrate(false_alarm_rate=0.3) is detector
@@ -280,7 +283,7 @@ def test_recalibrate_changes_threshold_and_p_values_alone() -> None:
 )
 def test_recalibrate_takes_scores_not_samples(wrong: Any) -> None:
     with pytest.raises(InputError, match=r"anomaly scores of normal samples.* got \w+ of shape"):
-        table(epochs=1, warmup=0).fit(TABLE).recalibrate(wrong)
+        keeping().fit(TABLE).recalibrate(wrong)
 
 
 def test_too_few_held_out_samples_warn_and_promise_what_they_can() -> None:
@@ -310,9 +313,9 @@ def test_collapse_is_warned_of() -> None:
 # ------------------------------------------------------------------------------------------------------------- scores
 
 
-@pytest.mark.parametrize("kind", IDS)
+@pytest.mark.parametrize("kind", ALL)
 def test_a_score_does_not_depend_on_its_batch(fitted: dict[str, Estimator], kind: str) -> None:
-    detector, data = fitted[kind], dict(zip(IDS, [pair[1] for pair in KINDS], strict=True))[kind]
+    detector, data = fitted[kind], ALL[kind][1]
     scores = detector.anomaly_score(data)
     if kind == "video":  # a batch is a video: its frames alone, beside another, and in clips computed one at a time
         beside = detector.anomaly_score([OTHER, data])
@@ -327,9 +330,9 @@ def test_a_score_does_not_depend_on_its_batch(fitted: dict[str, Estimator], kind
     np.testing.assert_allclose(detector.anomaly_score(np.concatenate([data] * 3))[-len(data) :], scores, rtol=1e-6)
 
 
-@pytest.mark.parametrize("kind", IDS)
+@pytest.mark.parametrize("kind", ALL)
 def test_error_maps_sum_to_the_error_or_the_score(fitted: dict[str, Estimator], kind: str) -> None:
-    detector, data = fitted[kind], dict(zip(IDS, [pair[1] for pair in KINDS], strict=True))[kind]
+    detector, data = fitted[kind], ALL[kind][1]
     for part in detector.scores(data):
         errors = part.error_map.double().flatten(1)
         if kind == "video":  # the score of each place, of which the highest counts
@@ -344,7 +347,7 @@ def test_error_maps_sum_to_the_error_or_the_score(fitted: dict[str, Estimator], 
             error = errors.square().sum(1).sqrt() / torch.from_numpy(variance * pixels[0].size)
         else:
             error = errors.sum(1)
-        np.testing.assert_allclose(error, part.score if kind == "table" else part.measures[:, 0], rtol=1e-4)
+        np.testing.assert_allclose(error, part.measures[:, 0] if kind == "image" else part.score, rtol=1e-4)
         assert part.x_hat.shape[1:] == part.error_map.shape[1:]
 
 
@@ -376,8 +379,9 @@ def test_contributions_are_of_the_users_columns_and_sum_to_the_scores() -> None:
 
 
 @pytest.mark.parametrize("reduction", ["sum", "mean", "absolute"])
-def test_contributions_sum_to_the_score_without_hiding_as_well(reduction: Any) -> None:
-    detector = TabularMemAE(masked_columns=False, reduction=reduction, epochs=4).fit(correlated(300, 0))
+@pytest.mark.parametrize("masked", [True, False])
+def test_contributions_sum_to_the_score_of_a_learned_memory_as_well(masked: bool, reduction: Any) -> None:
+    detector = TabularMemAE(20, masked_columns=masked, reduction=reduction, epochs=4).fit(correlated(300, 0))
     test = correlated(20, 1)
     np.testing.assert_allclose(detector.contributions(test).sum(axis=1), detector.anomaly_score(test), rtol=1e-6)
 
@@ -392,70 +396,108 @@ def test_columns_that_do_not_go_together_are_found_though_each_alone_is_usual() 
 
 def test_rows_are_kept_to_measure_the_distance_to_them_unless_none_are_wanted(tmp_path: Path) -> None:
     normal = correlated(600, 0)
-    kept, none = TabularMemAE(epochs=4).fit(normal), TabularMemAE(epochs=4, kept_samples=0).fit(normal)
-    assert kept.scorer_.kept is not None
-    assert len(kept.scorer_.kept.items) == 540
-    assert none.scorer_.kept is None
-    assert len(TabularMemAE(epochs=4, kept_samples=20).fit(normal).scorer_.kept.items) == 20
-    for name, detector in (("kept", kept), ("none", none)):
+    kept, learned = TabularMemAE().fit(normal), TabularMemAE(20, epochs=4).fit(normal)
+    none = TabularMemAE(20, epochs=4, kept_samples=0).fit(normal)
+    assert len(kept.scorer_.kept_samples) == 600
+    assert len(learned.scorer_.kept_samples) == 540  # without those held out
+    assert none.scorer_.kept_samples is None
+    for n_items in (None, 20):
+        few = TabularMemAE(n_items, epochs=4 if n_items else 10, kept_samples=30).fit(normal)
+        assert len(few.scorer_.kept_samples) == 30
+    for name, detector in (("kept", kept), ("learned", learned), ("none", none)):
         detector.save(tmp_path / name)
         np.testing.assert_array_equal(load(tmp_path / name).anomaly_score(normal), detector.anomaly_score(normal))
-    assert (tmp_path / "none").stat().st_size < (tmp_path / "kept").stat().st_size
-    with pytest.raises(OptionError, match="kept_samples must be 0 or more"):
-        TabularMemAE(epochs=4, kept_samples=-1).fit(normal)
+    assert (tmp_path / "none").stat().st_size < (tmp_path / "learned").stat().st_size
+    for n_items in (None, 20):
+        with pytest.raises(OptionError, match="kept_samples must be 0 or more"):
+            TabularMemAE(n_items, kept_samples=-1).fit(normal)
 
 
-def test_repeated_rows_are_learned_once() -> None:
+def test_without_kept_rows_the_memory_is_learned() -> None:
+    detector = TabularMemAE(kept_samples=0, epochs=4).fit(correlated(300, 0))
+    assert detector.spec_.memory.items == 135  # half the rows that train
+    assert detector.scorer_.measured == ("error",)
+    assert len(detector.history_) == 4
+
+
+def test_parameters_of_training_without_training_are_warned_of_by_name() -> None:
+    normal = correlated(100, 0)
+    with pytest.warns(MemaeWarning, match=r"^epochs, held_out have no effect: .* leave their default$") as caught:
+        TabularMemAE(epochs=4, held_out=0.3).fit(normal)
+    assert caught[0].filename == __file__
+    with pytest.warns(MemaeWarning, match=r"^widths has no effect: .* leave its default$"):
+        list(TabularMemAE(widths=(4, 2)).fit_steps(normal))
+    for detector in (TabularMemAE(scaling="minmax", random_state=3), TabularMemAE(5, epochs=2, held_out=0.3)):
+        detector.fit(normal)  # a warning would be an error
+
+
+def test_keeping_rows_is_one_step() -> None:
+    [epoch] = TabularMemAE().fit_steps(correlated(300, 0))
+    assert isinstance(epoch, Epoch)
+    assert epoch.health is not None
+    assert (epoch.health.items, epoch.health.duplicates, epoch.health.fallback_rate) == (300, 0, 0)
+    assert 0 < epoch.health.survivors <= 8
+
+
+@pytest.mark.parametrize("n_items", [None, 20])
+def test_repeated_rows_are_learned_once(n_items: int | None) -> None:
     normal = correlated(300, 0)
     often = pd.concat([normal, *[normal.iloc[:3]] * 200])
-    detector = TabularMemAE(epochs=4).fit(often)
-    assert len(detector.scorer_.kept.items) <= 300
+    detector = TabularMemAE(n_items, epochs=4 if n_items else 10).fit(often)
+    assert len(torch.unique(detector.scorer_.kept_samples, dim=0)) == len(detector.scorer_.kept_samples) <= 300
     assert detector.scorer_.calibration is not None
-    assert len(detector.scorer_.calibration.scores) == 90  # of all rows, as they come
+    assert len(detector.scorer_.calibration.scores) == (90 if n_items else 900)  # of all rows, as they come
 
 
-def test_rows_that_may_be_anomalous_are_left_out() -> None:
+@pytest.mark.parametrize("n_items", [None, 20])
+def test_rows_that_may_be_anomalous_are_left_out(n_items: int | None) -> None:
     normal, test = correlated(600, 0), correlated(300, 1)
     wrong = test.assign(x=6.0, noise=0.5)
     mixed = pd.concat([normal, wrong.iloc[:60]])
     labels = np.repeat([0, 1], [300, 240])
     everything = pd.concat([test, wrong.iloc[60:]])
-    told, untold = (TabularMemAE(contamination=share).fit(mixed) for share in (0.1, 0.0))
+    told, untold = (TabularMemAE(n_items, contamination=share).fit(mixed) for share in (0.1, 0.0))
     assert auroc(labels, told.anomaly_score(everything)) > 0.99
     assert auroc(labels, untold.anomaly_score(everything)) < 0.99
     assert told.threshold_ < np.median(told.anomaly_score(wrong))
     for share in (-0.1, 0.5):
         with pytest.raises(OptionError, match="contamination must be a share"):
-            TabularMemAE(contamination=share).fit(normal)
+            TabularMemAE(n_items, contamination=share).fit(normal)
 
 
 def test_contamination_is_refused_for_a_file_that_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     correlated(300, 0).to_csv(tmp_path / "a.csv", index=False)
-    detector = TabularMemAE(contamination=0.1, epochs=4).fit(tmp_path / "a.csv")
-    assert len(detector.scorer_.kept.items) + len(detector.scorer_.calibration.scores) == 270
+    detector = TabularMemAE(contamination=0.1).fit(tmp_path / "a.csv")
+    assert len(detector.scorer_.calibration.scores) == 270
+    learned = TabularMemAE(20, contamination=0.1, epochs=4).fit(tmp_path / "a.csv")
+    assert len(learned.scorer_.kept_samples) + len(learned.scorer_.calibration.scores) == 270
     monkeypatch.setattr("memae.estimators.tabular.IN_MEMORY", 1)
     with pytest.raises(OptionError, match="contamination needs all rows in memory"):
         detector.fit(tmp_path / "a.csv")
 
 
 def shifted(n: int, seed: int) -> pd.DataFrame:
-    return correlated(n, seed).assign(noise=lambda rows: rows["noise"] + 3)
+    return correlated(n, seed).assign(noise=lambda rows: rows["noise"] + 1.5)
 
 
-def test_an_update_knows_new_and_old_rows_and_leaves_the_detector_as_it_was(tmp_path: Path) -> None:
-    old = TabularMemAE().fit(correlated(600, 0))
+@pytest.mark.parametrize("n_items", [None, 200])
+def test_an_update_knows_new_and_old_rows_and_leaves_the_detector_as_it_was(
+    n_items: int | None, tmp_path: Path
+) -> None:
+    old = TabularMemAE(n_items).fit(correlated(600, 0))
     before = old.anomaly_score(correlated(100, 1))
     assert (old.predict(shifted(200, 1)) == -1).mean() > 0.9
     new = old.update(shifted(400, 2))
     np.testing.assert_array_equal(old.anomaly_score(correlated(100, 1)), before)
     assert (new.predict(shifted(200, 1)) == -1).mean() < 0.15
-    assert (new.predict(correlated(200, 1)) == -1).mean() < 0.3  # the old ones are not forgotten
+    assert (new.predict(correlated(200, 1)) == -1).mean() < (0.15 if n_items is None else 0.3)  # they are not forgotten
     wrong = shifted(200, 1).assign(follows=lambda rows: -rows["follows"])
     assert (new.predict(wrong) == -1).mean() > 0.6
     assert new.checksum_ != old.checksum_
-    assert len(new.scorer_.kept.items) > len(old.scorer_.kept.items)
-    assert [epoch.epoch for epoch in new.history_] == list(range(1, 14))
-    assert new.best_epoch_.epoch > 10
+    assert len(new.scorer_.kept_samples) > len(old.scorer_.kept_samples)
+    epochs = 2 if n_items is None else 13
+    assert [epoch.epoch for epoch in new.history_] == list(range(1, epochs + 1))
+    assert new.best_epoch_.epoch > len(old.history_)
     again = old.update(shifted(400, 2))
     np.testing.assert_array_equal(again.anomaly_score(wrong), new.anomaly_score(wrong))
     new.save(tmp_path / "new.memae")
@@ -465,12 +507,15 @@ def test_an_update_knows_new_and_old_rows_and_leaves_the_detector_as_it_was(tmp_
 
 def test_an_update_is_refused_without_known_rows_and_for_other_columns() -> None:
     with pytest.raises(OptionError, match="fitted with kept_samples=0"):
-        TabularMemAE(epochs=4, kept_samples=0).fit(correlated(200, 0)).update(correlated(100, 1))
-    detector = TabularMemAE(epochs=4).fit(correlated(200, 0))
+        TabularMemAE(20, epochs=4, kept_samples=0).fit(correlated(200, 0)).update(correlated(100, 1))
+    learned, detector = (TabularMemAE(20, epochs=4).fit(correlated(200, 0)), TabularMemAE().fit(correlated(200, 0)))
     with pytest.raises(SchemaError, match="'kind'"):
         detector.update(correlated(100, 1).drop(columns="kind"))
     with pytest.raises(InputError, match="20 new rows are too few for the threshold: 6 are held out"):
-        detector.update(correlated(20, 1))
+        learned.update(correlated(20, 1))
+    with pytest.raises(InputError, match=r"18 new rows are too few for the threshold: .* rate of 0\.05 needs 19;"):
+        detector.update(correlated(18, 1))
+    assert detector.update(correlated(19, 1)).calibration_.false_alarm_rate == 0.05
     with pytest.raises(NotFittedError):
         TabularMemAE().update(correlated(100, 1))
 
@@ -490,28 +535,31 @@ def test_columns_that_cannot_be_learned_are_named() -> None:
         TabularMemAE(contamination="0.1").fit(rows)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("options", [{}, {"n_items": 20, "epochs": 4, "held_out": 0.02}], ids=["keeping", "learned"])
 def test_rows_that_are_kept_of_a_stream_are_drawn_from_all_of_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rising = pd.DataFrame({"x": np.arange(3000.0), "y": np.repeat(np.arange(300.0), 10)})
     rising.to_csv(tmp_path / "a.csv", index=False)
     monkeypatch.setattr("memae.estimators.tabular.IN_MEMORY", 1)
     monkeypatch.setattr("memae.estimators.splitting.BUFFER", 16 * 200)
-    scorer = TabularMemAE(epochs=4, kept_samples=100, held_out=0.02).fit(tmp_path / "a.csv").scorer_
-    kept = scorer.scaling.inverse(scorer.kept.items)[:, 0]
+    scorer = TabularMemAE(kept_samples=100, **options).fit(tmp_path / "a.csv").scorer_
+    kept = scorer.scaling.inverse(scorer.kept_samples)[:, 0]
     assert len(kept.unique()) == 100
     for part in range(3):  # each third of the file
         assert 15 < int(((kept >= 1000 * part) & (kept < 1000 * (part + 1))).sum()) < 55
 
 
-def test_an_update_computes_with_its_own_network_and_keeps_distinct_rows() -> None:
+@pytest.mark.parametrize("options", [{}, {"n_items": 20, "epochs": 4}], ids=["keeping", "learned"])
+def test_an_update_computes_with_its_own_network_and_keeps_distinct_rows(options: dict[str, Any]) -> None:
     pytest.importorskip("onnxruntime", reason="needs the extra engines")
     rows, more = correlated(300, 0), shifted(200, 1)
-    plain, fast = TabularMemAE(epochs=4).fit(rows), TabularMemAE(epochs=4).fit(rows).use_engine("onnxruntime")
+    plain, fast = (TabularMemAE(**options).fit(rows) for _ in range(2))
+    fast.use_engine("onnxruntime")
     np.testing.assert_allclose(fast.anomaly_score(more), plain.anomaly_score(more), rtol=1e-5)
     np.testing.assert_allclose(fast.update(more).anomaly_score(more), plain.update(more).anomaly_score(more))
     again = plain.update(rows)
-    assert len(torch.unique(again.scorer_.kept.items, dim=0)) == len(again.scorer_.kept.items)
+    assert len(torch.unique(again.scorer_.kept_samples, dim=0)) == len(again.scorer_.kept_samples)
 
 
 def test_the_papers_setting_for_tables() -> None:
@@ -532,17 +580,17 @@ def test_tables_of_any_form_score_alike(tmp_path: Path) -> None:
     frame = pd.DataFrame(TABLE, columns=[f"x{place}" for place in range(5)])
     frame.to_csv(tmp_path / "t.csv", index=False)
     frame.to_parquet(tmp_path / "t.parquet")
-    reference = table().fit(TABLE).anomaly_score(TABLE)
+    reference = keeping().fit(TABLE).anomaly_score(TABLE)
     for form in (frame, tmp_path / "t.csv", str(tmp_path / "t.parquet"), TABLE.tolist()):
-        detector = table().fit(form)
+        detector = keeping().fit(form)
         np.testing.assert_allclose(detector.anomaly_score(form), reference, rtol=1e-6)
     np.testing.assert_allclose(
-        table().fit(frame).anomaly_score(tmp_path / "t.csv"), reference, rtol=1e-6, err_msg="fit frame, score file"
+        keeping().fit(frame).anomaly_score(tmp_path / "t.csv"), reference, rtol=1e-6, err_msg="fit frame, score file"
     )
 
 
 def test_categories_missing_and_unseen_values() -> None:
-    detector = table(epochs=30, learning_rate=0.01, warmup=2).fit(MIXED)
+    detector = keeping().fit(MIXED)
     known = detector.anomaly_score(MIXED)
     assert np.isfinite(known).all()
     odd = MIXED.iloc[:20].assign(kind="never seen")
@@ -567,29 +615,29 @@ def test_categories_missing_and_unseen_values() -> None:
     ids=["missing", "added", "reordered", "type", "infinite"],
 )
 def test_columns_must_be_those_of_training(change: Any, words: str) -> None:
-    detector = table(epochs=1, warmup=0).fit(MIXED)
+    detector = keeping().fit(MIXED)
     with pytest.raises(InputError, match=f"(?s){words}"):
         detector.anomaly_score(change(MIXED.iloc[:5]))
 
 
 def test_ignored_columns_may_be_there_or_not() -> None:
-    detector = table(ignore=["flag"]).fit(MIXED)
+    detector = keeping(ignore=["flag"]).fit(MIXED)
     scores = detector.anomaly_score(MIXED)
     np.testing.assert_array_equal(detector.anomaly_score(MIXED.drop(columns="flag")), scores)
     np.testing.assert_array_equal(detector.anomaly_score(MIXED.assign(flag="other")), scores)
     with pytest.raises(SchemaError, match="no column 'flags'"):
-        table(ignore=["flags"]).fit(MIXED)
+        keeping(ignore=["flags"]).fit(MIXED)
 
 
 def test_arrays_need_as_many_columns() -> None:
     with pytest.raises(
         SchemaError, match=r"(?s)^the model was fitted on 5 columns, the array has 4\..*4 features.*5 features"
     ):
-        table(epochs=1, warmup=0).fit(TABLE).anomaly_score(TABLE[:, :4])
+        keeping().fit(TABLE).anomaly_score(TABLE[:, :4])
 
 
 def test_of_columns_that_differ_our_words_come_first(run: Callable[..., Any], tmp_path: Path) -> None:
-    table(epochs=1, warmup=0).fit(MIXED).save(tmp_path / "m")
+    keeping().fit(MIXED).save(tmp_path / "m")
     MIXED.drop(columns="flag").to_csv(tmp_path / "t.csv", index=False)
     told = run("score", tmp_path / "m", tmp_path / "t.csv").err
     assert told == "memae: error: column 'flag' missing; the model was fitted with it\n"
@@ -613,6 +661,9 @@ def test_a_table_larger_than_memory_streams(ending: str, tmp_path: Path, monkeyp
     np.testing.assert_allclose(streamed.anomaly_score(path), streamed.anomaly_score(frame), rtol=1e-6)
     again = table(**options).fit(path)
     np.testing.assert_array_equal(again.anomaly_score(frame), streamed.anomaly_score(frame))
+    kept = keeping().fit(path)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(kept.anomaly_score(odd), keeping().fit(frame).anomaly_score(odd))
 
 
 TABLE_CHUNKS = tabular.table_chunks

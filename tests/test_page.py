@@ -39,7 +39,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not instal
 
 @pytest.fixture(scope="module")
 def rows() -> TabularMemAE:
-    return TabularMemAE(8, epochs=4, kept_samples=60).fit(table(300))
+    return TabularMemAE(kept_samples=60).fit(table(300))
 
 
 @pytest.fixture(scope="module")

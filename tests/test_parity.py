@@ -59,7 +59,7 @@ def tables(tmp_path_factory):
     new = table(1, 70)
     new.loc[3, "shop"] = "unseen"
     new.to_csv(folder / "new.csv", index=False)
-    detector = TabularMemAE(batch_size=32, **OPTIONS).fit(table(0, 300))
+    detector = TabularMemAE().fit(table(0, 300))
     detector.save(folder / "m.memae")
     return Case(detector, new, folder / "new.csv", folder / "m.memae")
 

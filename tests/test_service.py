@@ -45,7 +45,7 @@ Ask = Callable[..., httpx.Response]
 
 @pytest.fixture(scope="module")
 def rows() -> TabularMemAE:
-    return TabularMemAE(8, epochs=4, kept_samples=60).fit(table(300))
+    return TabularMemAE(kept_samples=60).fit(table(300))
 
 
 @pytest.fixture(scope="module")

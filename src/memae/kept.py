@@ -86,8 +86,7 @@ class KeptMemory(nn.Module):
 
     def _addressed(self, z: Tensor, apart: Tensor | None) -> tuple[Near, Tensor]:
         """The nearest items of each sample, and their weights in each group's reading `(b, k, v)`."""
-        few = max(min(NEAREST, len(self.items) - 1), 1)  # as many for samples that are left out as for all others
-        near = self.nearest(z, self.items, few, apart)
+        near = self.nearest(z, self.items, self._few, apart)
         distance = (near.squares @ (~self.hidden).to(z.dtype).T).sqrt()  # in the fields shown
         mean = distance.mean(1, keepdim=True)
         return near, torch.softmax(-SHARPNESS * distance / (mean + (mean == 0)), 1)
@@ -109,7 +108,12 @@ class KeptMemory(nn.Module):
 
     def about(self) -> dict[str, float]:
         """Facts for users, JSON-ready."""
-        return {"nearest": min(NEAREST, len(self.items))}
+        return {"nearest": self._few}
+
+    @property
+    def _few(self) -> int:
+        """Number of items that a query reads: as many for samples that are left out as for all others."""
+        return max(min(NEAREST, len(self.items) - 1), 1)
 
     def check(self, tensors: Mapping[str, Tensor]) -> None:
         """Refuses groups other than those of the fields.

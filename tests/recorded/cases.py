@@ -185,7 +185,7 @@ _SOLID: dict[str, Any] = {"widths": (6, 8), "strides": ((1, 2, 2), (2, 2, 2)), "
 
 CASES: dict[str, Case] = {
     "table": Case("table", growing, _TABLE),
-    "table-all-defaults": Case("table", growing),
+    "table-learned-defaults": Case("table", growing, {"n_items": 50}),
     "table-unmasked": Case("table", numbers, _TABLE | {"masked_columns": False}),
     "table-mean": Case("table", numbers, _TABLE | {"masked_columns": False, "reduction": "mean"}),
     "table-absolute": Case("table", growing, _TABLE | {"reduction": "absolute", "scaling": "minmax"}),
@@ -200,6 +200,10 @@ CASES: dict[str, Case] = {
     "table-dot": Case("table", numbers, _TABLE | {"similarity": "dot", "temperature": 1.0, "init": "samples"}),
     "table-revived": Case("table", numbers, _TABLE | {"revive": True, "n_items": 60, "choose": "last", "decay": False}),
     "table-paper": Case("table", numbers, {"n_items": 12, "epochs": 4, "batch_size": 24}, paper=True),
+    "table-all-defaults": Case("table", growing),
+    "table-keeping-categories": Case("table", goods, {"keep_examples": True}),
+    "table-keeping-few": Case("table", growing, {"kept_samples": 40, "scaling": "minmax"}),
+    "table-keeping-contamination": Case("table", spoilt, {"contamination": 0.05}),
     "image": Case("image", grey, _IMAGE),
     "image-colour": Case("image", colour, _IMAGE | {"epochs": 2}),
     "image-floats": Case("image", floats, _SLIM),
@@ -243,9 +247,14 @@ STORED: dict[str, Stored] = {
     "format-2-image-error": Stored("image-error", 1e-5),
     "format-2-video": Stored("video-slim", 1e-5),
     "format-2-video-in-time": Stored("video-in-time", 1e-5),
+    "format-3-table": Stored("table-categories-slim", 1e-12),
+    "format-3-table-paper": Stored("table-paper", 1e-12),
+    "format-3-image": Stored("image-four-rotations", 1e-5),
+    "format-3-video": Stored("video-slim", 1e-5),
+    "format-4-table": Stored("table-keeping-categories", 1e-9),
 }
 """Model files of this folder, by name.
 
 Those of format 1 were written by commit 5422593 from the data and parameters of their cases, less `keep_examples`,
-which it did not know; those of format 2 by 31d34f9.
+which it did not know; those of format 2 by 31d34f9; those of format 3 by 8e84ac9.
 """

@@ -53,7 +53,7 @@ def results(case: Case, fitted: Fitted, data: Data) -> Results:
     found = {"losses": fitted.losses} | training(detector) | of_samples(case.kind, detector, data.seen)
     if case.kind == "table":
         found |= {"contributions": contributions(detector, data.seen)}
-        if data.later is not None and detector.scorer_.kept is not None:
+        if data.later is not None and detector.scorer_.kept_samples is not None:
             found |= {"updated": updated(detector, data)}
     return found
 

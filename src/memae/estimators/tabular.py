@@ -127,7 +127,6 @@ class TabularMemAE(parameters.Tabular, Estimator):
         if self.trains:
             yield from super().fit_steps(X, checkpoint=checkpoint, resume=resume, every=every)
         else:
-            self._warn_of_unused()
             yield self._keep(X)
 
     @property
@@ -144,7 +143,7 @@ class TabularMemAE(parameters.Tabular, Estimator):
                 f"{', '.join(given)} {many} no effect: without n_items nothing is trained, the kept rows are the "
                 f"memory. Give n_items to train a network, or leave {its} default",
                 MemaeWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
     def _keep(self, X: Any) -> Epoch:
@@ -152,6 +151,7 @@ class TabularMemAE(parameters.Tabular, Estimator):
         began = time.perf_counter()
         check_types(self)
         checked_rate(self.false_alarm_rate)
+        self._warn_of_unused()
         read = self._read(X)
         if read.rows < 2:
             raise InputError(f"1 row given (n_samples={read.rows}); at least 2 are needed, and 100 make sense")
@@ -169,7 +169,8 @@ class TabularMemAE(parameters.Tabular, Estimator):
         if self.scaling == "standard":
             scaling = rescaled(scaling, rows[central(scaling(rows), OUTLYING)])
         x = scaling(rows)
-        kept = keep(x, fields, scaling, most=most, typical=central(x, self.contamination))
+        random = torch.Generator().manual_seed(seed)
+        kept = keep(x, fields, scaling, most=most, random=random, typical=central(x, self.contamination))
         seconds = time.perf_counter() - began
         epoch = Epoch(1, kept.error, kept.error, kept.entropy, kept.error, kept.health, seconds)
         self._settle(kept.scorer, kept.spec, [epoch], epoch, checksum, artifact.versions())

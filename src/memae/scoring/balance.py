@@ -104,7 +104,7 @@ class Balance(nn.Module):
         """What each of the measures `(b, k)` is multiplied by in their sum, `(b, k)`."""
         assert self.weights is not None  # noqa: S101 (called with weights)
         if self.knots is None:
-            return self.weights.expand(len(values), -1)
+            return self.weights.expand_as(values)  # `len` would fix the batch of an exported graph
         values = values.to(self.knots)
         return self.weights * self.surprise(values) / torch.where(values == 0, 1.0, values)
 

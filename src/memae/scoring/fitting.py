@@ -124,7 +124,7 @@ def residual_matrix(covariance: Tensor, fields: Sequence[int]) -> Tensor:
     """
     precision = torch.cholesky_inverse(torch.linalg.cholesky(covariance))
     if max(fields) == 1:
-        return precision / precision.diagonal()[:, None]
+        return (precision / precision.diagonal()[:, None]).contiguous()  # as a model file stores it
     start, rows = 0, []
     for width in fields:
         field = slice(start, start + width)
