@@ -59,7 +59,7 @@ class Accountable:
 
         Example:
             >>> from memae import TabularMemAE
-            >>> detector = TabularMemAE(epochs=4).fit(np.random.default_rng(0).normal(size=(200, 2)))
+            >>> detector = TabularMemAE().fit(np.random.default_rng(0).normal(size=(200, 2)))
             >>> [evidence] = detector.explain([[0.0, 9.0]])
             >>> evidence.name, evidence.is_anomaly, evidence.contributions[0].column
             ('row 0', True, 'x1')

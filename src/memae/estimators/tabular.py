@@ -87,7 +87,7 @@ class TabularMemAE(parameters.Tabular, Estimator):
     Example:
         >>> from sklearn.datasets import load_breast_cancer
         >>> X, benign = load_breast_cancer(return_X_y=True, as_frame=True)
-        >>> detector = TabularMemAE(epochs=20).fit(X[benign == 1][:300])
+        >>> detector = TabularMemAE().fit(X[benign == 1][:300])
         >>> bool(detector.anomaly_score(X[benign == 0]).mean() > detector.anomaly_score(X[benign == 1]).mean())
         True
     """
@@ -330,7 +330,7 @@ class TabularMemAE(parameters.Tabular, Estimator):
             OptionError: the model keeps no rows (`kept_samples=0`).
 
         Example:
-            >>> old = TabularMemAE(epochs=4).fit(np.random.default_rng(0).normal(size=(200, 3)))
+            >>> old = TabularMemAE().fit(np.random.default_rng(0).normal(size=(200, 3)))
             >>> new = old.update(np.random.default_rng(1).normal(3, 1, size=(200, 3)))
             >>> bool(new.anomaly_score([[3.0, 3.0, 3.0]])[0] < old.anomaly_score([[3.0, 3.0, 3.0]])[0])
             True
