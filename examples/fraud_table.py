@@ -53,7 +53,7 @@ def rounded(value):
 
 def main(normal, new):
     """Fits, scores, flags and explains."""
-    detector = TabularMemAE(ignore=["fraud"], held_out=0.3).fit(normal)  # more held-out rows give finer p-values
+    detector = TabularMemAE(ignore=["fraud"]).fit(normal)
     scores = detector.anomaly_score(new)
     flagged = {
         "5 % of the normal ones may be flagged": detector.predict(new) == -1,

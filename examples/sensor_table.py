@@ -50,7 +50,7 @@ def stretches(flags):
 
 def main(normal, today, *later):
     """Fits on normal readings, finds faults today, and checks later days for drift."""
-    detector = TabularMemAE(false_alarm_rate=0.01, held_out=0.2).fit(windows(normal))
+    detector = TabularMemAE(false_alarm_rate=0.01).fit(windows(normal))
     rows = windows(today)
     flagged = stretches(detector.predict(rows) == -1)
     for first, last in (each for each in flagged if each[1] > each[0]):

@@ -135,11 +135,12 @@ def _video(record: dict[str, Any]) -> Iterator[str]:
 def _own(found: dict[str, Any]) -> Iterator[str]:
     yield "\n## What `fit` itself promises\n"
     yield (
-        "`fit` holds out a tenth of its data, chooses the epoch by it, and calibrates on it. The table shows the same "
-        "detectors with that calibration on other normal data: the rest of the training part, and the publisher's "
-        "test part.\n"
+        "For images and video, `fit` holds out a tenth of its data, chooses the epoch by it, and calibrates on it. For "
+        "tables it calibrates on the training rows, each scored without itself among the kept ones. The table shows "
+        "the same detectors with that calibration on other normal data: the rest of the training part, and the "
+        "publisher's test part.\n"
     )
-    yield "| data | normal data of | held-out scores | promised | realised | band | drift check |"
+    yield "| data | normal data of | scores | promised | realised | band | drift check |"
     yield "|---|---|--:|--:|--:|--:|---|"
     for name, record in found.items():
         for part, rates in record["own"].items():

@@ -32,6 +32,7 @@ PACKAGES = (
     "onnxruntime",
     "openvino",
     "pyod",
+    "faiss-cpu",
     "fastapi",
     "uvicorn",
 )

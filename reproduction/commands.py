@@ -31,7 +31,7 @@ COMMANDS = (
     ),
     Command(
         "fetch",
-        "Downloads MNIST or CIFAR-10 from where it is published, and checks it.",
+        "Downloads MNIST, CIFAR-10 or the tables of KEEL from where they are published, and checks them.",
         datasets.add_arguments,
         datasets.main,
     ),

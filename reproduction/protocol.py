@@ -3,11 +3,12 @@
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from reproduction.datasets import Images, Rows
+from reproduction.datasets import Frame, Images, Rows
 
 
 class OneClass(NamedTuple):
@@ -68,11 +69,36 @@ def one_class_rows(rows: Rows, seed: int) -> OneClassRows:
         rows: a labelled table.
         seed: seed of the split.
     """
-    random = np.random.default_rng(seed)
-    normal = random.permutation(np.flatnonzero(rows.labels == 0))
+    training, test = _one_class(rows.labels, seed, MOST_ROWS)
+    return OneClassRows(rows.values[training], rows.values[test], rows.labels[test])
+
+
+class OneClassFrame(NamedTuple):
+    """A one-class problem on a table with categories and missing values."""
+
+    training: pd.DataFrame  # normal rows
+    test: pd.DataFrame
+    labels: NDArray[np.int64]  # of the test, 1 for anomalies
+
+
+def one_class_frame(frame: Frame, seed: int, most: int = MOST_ROWS) -> OneClassFrame:
+    """The split of `one_class_rows`.
+
+    Args:
+        frame: a labelled table.
+        seed: seed of the split.
+        most: maximum number of training rows.
+    """
+    training, test = _one_class(frame.labels, seed, most)
+    given, asked = (frame.columns.iloc[index].reset_index(drop=True) for index in (training, test))
+    return OneClassFrame(given, asked, frame.labels[test])
+
+
+def _one_class(labels: NDArray[np.int64], seed: int, most: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices of rows for training and test."""
+    normal = np.random.default_rng(seed).permutation(np.flatnonzero(labels == 0))
     trained = round(0.7 * len(normal))
-    test = np.concatenate([normal[trained:], np.flatnonzero(rows.labels == 1)])
-    return OneClassRows(rows.values[normal[:trained][:MOST_ROWS]], rows.values[test], rows.labels[test])
+    return normal[:trained][:most], np.concatenate([normal[trained:], np.flatnonzero(labels == 1)])
 
 
 SHARES = (0.0, 0.05, 0.1, 0.2)

@@ -66,7 +66,7 @@ def test_what_it_says_of_the_data_is_counts_and_names_alone(table: TabularMemAE)
     assert told["learned"] == f"{table.learned_} distinct rows"
     assert table.learned_ + len(table.calibration_.scores) == 200
     assert told["held out, to choose the epoch and to calibrate"] == "20 rows"
-    assert told["SHA-256 of what was learned"] == f"`{table.checksum_}`"
+    assert told["SHA-256 of the training data"] == f"`{table.checksum_}`"
     assert told["`weight`"] == "numbers"
     assert told["`a\\|b`"] == "numbers"
     assert told["`place`"] == "2 categories"
@@ -86,7 +86,7 @@ def test_what_it_promises_is_what_the_calibration_promises(table: TabularMemAE) 
         f"above **{table.threshold_:.6g}** are flagged, that is p-values of at most 0.1, given the scores of 20" in text
     )
     assert f"of 10,000 new normal ones {low:.2%} to {high:.2%}, with a probability of 95 %" in text
-    assert f"The lowest rate that this number of held-out rows can promise is {1 / 21:.2g}" in text
+    assert f"The lowest rate that so many rows can promise is {1 / 21:.2g}" in text
 
 
 def test_what_it_says_of_score_memory_and_file(table: TabularMemAE) -> None:
@@ -105,6 +105,28 @@ def test_what_it_says_of_score_memory_and_file(table: TabularMemAE) -> None:
     origin = section(text, "Where it comes from")
     assert f"`{' '.join(repr(table).split())}`" in origin
     assert f"torch {table.versions_['torch']}" in origin
+
+
+def test_kept_rows_are_told_as_such(tmp_path: Path) -> None:
+    detector = TabularMemAE(false_alarm_rate=0.1).fit(ROWS)
+    detector.save(tmp_path / "m")
+    text = card(load(tmp_path / "m"), "m")
+    told, kept = cells(text), len(detector.scorer_.kept_samples)  # type: ignore[arg-type]
+    assert text.startswith(
+        "# Model card: m\n\nA memory of kept rows (MemAE without a trained network), fitted by memae"
+    )
+    assert told["read"] == "200 rows"
+    assert told["kept as the memory"] == f"{kept} distinct rows"
+    assert told["used to calibrate"] == "200 rows, each scored without itself among the kept ones"
+    assert {"error", "distance", "local distance", "regression"} <= told.keys()
+    assert "bits of surprise" in section(text, "How a score is made")
+    assert section(text, "The memory").startswith(f"{kept} kept rows. Each new one is restored from the 8 that are")
+    held = section(text, "What the file holds of the data")
+    assert f"**{kept} rows of the training data**" in held
+    assert "weights and memory items" not in held
+    assert "nothing was trained" in section(text, "Where it comes from")
+    for word in ("epoch", "held out", "held-out", "network sees", "λ"):
+        assert word not in text
 
 
 def test_a_model_that_keeps_nothing_says_so() -> None:
@@ -132,7 +154,7 @@ def test_images_tell_which_pictures_are_in_the_file(images: ImageMemAE) -> None:
         text, "What the file holds of the data"
     )
     assert cells(text)["learned"] == f"{images.learned_} images"
-    assert cells(text)["a sample, as the network sees it"] == "1 × 12 × 12"
+    assert cells(text)["a sample, as it is scored"] == "1 × 12 × 12"
     assert {"error", "surprise", "distance"} <= cells(text).keys()
 
 

@@ -329,6 +329,26 @@ def test_fit_tells_and_logs(run: Run, cases: dict[str, Case], tmp_path: Path) ->
     assert "kept, held-out error" in told.out
 
 
+def test_fit_tells_which_rows_are_kept(run: Run, cases: dict[str, Case], tmp_path: Path) -> None:
+    rows = pd.read_csv(cases["table"].normal).drop(columns="id")
+    rows.to_csv(tmp_path / "t.csv", index=False)
+    ran = run("fit", "table", tmp_path / "t.csv", "-o", tmp_path / "m")
+    assert "epoch" not in ran.err
+    detector = load(tmp_path / "m")
+    kept = len(detector.scorer_.kept_samples)
+    assert f"{kept} of {len(rows)} rows kept; flags scores above {detector.threshold_:.4g}" in ran.out
+    facts = json.loads(run("fit", "table", tmp_path / "t.csv", "-o", tmp_path / "m", "--json").out)
+    assert (facts["training_samples"], facts["kept_samples"], facts["epochs"]) == (len(rows), kept, 0)
+    assert facts["calibration_samples"] == len(rows)
+    assert facts["best_epoch"] is None
+    told, known = run("inspect", tmp_path / "m").out, json.loads(run("inspect", tmp_path / "m", "--json").out)
+    assert f"none: {kept} of {len(rows)} samples are kept" in told
+    assert (known["trained"], known["parameters"], known["memory"]["nearest"]) == (False, 0, 8)
+    busiest = max(range(kept), key=lambda item: known["memory"]["use"][item])
+    assert known["memory"]["busiest"][0]["sample"] == detector.examples_.names[busiest]
+    assert f"{detector.examples_.names[busiest]} {max(known['memory']['use']):.1%}" in " ".join(told.split())
+
+
 # -------------------------------------------------------------------------------------------------- options and help
 
 

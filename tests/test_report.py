@@ -125,7 +125,7 @@ def test_a_table_is_told_in_its_own_columns(of_table: Page, table: tuple[Path, T
     assert f"about {detector.calibration_.promised() * 100:.2g}: between" in text["summary"]
     assert "Column" in text["summary"]  # the shop that was never seen in training
     assert "were never seen in training" in text["summary"]
-    assert "Normal rows, set aside in training (30)" in text["scores"]
+    assert "Normal rows, which set the threshold (30)" in text["scores"]
     assert "The rows of this report (100)" in text["scores"]
     assert "1. row 20" in text["reasons"]  # the first of the two
     assert "2 rows have exactly this score" in text["reasons"]
@@ -144,6 +144,18 @@ def test_a_table_is_told_in_its_own_columns(of_table: Page, table: tuple[Path, T
     assert f"{detector.health_.in_use} of 8 items are used" in text["health"]
     assert detector.checksum_ in text["origin"]
     assert "n_items=8" in text["origin"]
+
+
+def test_kept_rows_are_told_as_such(rows: pd.DataFrame, table: tuple[Path, TabularMemAE], tmp_path: Path) -> None:
+    detector = TabularMemAE().fit(rows[:300])
+    write(detector, table[0] / "today.csv", tmp_path / "report.html", top=3)
+    text = Page(tmp_path / "report.html").text
+    [evidence] = detector.explain(pd.read_csv(table[0] / "today.csv").iloc[[20]])
+    assert all(str(item.sample) in text["reasons"] for item in evidence.items[:4])
+    assert "The memory holds 300 normal rows of the training data" in text["memory"]
+    assert "has kept 300 rows of the training data" in text["health"]
+    for words in ("item ", "epoch", "held-out", "training queries"):
+        assert words not in text["reasons"] + text["memory"] + text["health"] + text["origin"]
 
 
 def test_flagged_rows_are_told_together(of_table: Page, table: tuple[Path, TabularMemAE]) -> None:

@@ -3,11 +3,20 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from memae import TabularMemAE
+
+
+class Given(NamedTuple):
+    """What a detector may depend on."""
+
+    rows: int  # of training
+    columns: int  # features, for detectors that take numbers alone
+    seed: int
+    share: float = 0.0  # of anomalies among the training rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,14 +25,14 @@ class Detector:
 
     Args:
         key: names it in records, on the command line and in the page.
-        make: an unfitted one, given the number of columns, the seed and the share of anomalies in training.
+        make: an unfitted one.
         title: names it in the first table; empty for `key`.
         neural: whether it is a network, and so a peer of ours.
         unclean: names it where training rows are not clean; empty if it is not run there.
     """
 
     key: str
-    make: Callable[[int, int, float], Any]
+    make: Callable[[Given], Any]
     title: str = ""
     neural: bool = False
     unclean: str = ""
@@ -37,45 +46,68 @@ class Detector:
 def _of_pyod(key: str, module: str, *, neural: bool = False, unclean: str = "") -> Detector:
     """A detector of PyOD, from a module of `pyod.models`."""
 
-    def make(columns: int, seed: int, _: float) -> Any:
+    def make(given: Given) -> Any:
         made = getattr(import_module(f"pyod.models.{module}"), key)
-        detector = made(n_features=columns) if key == "DeepSVDD" else made()
-        torch.manual_seed(seed)  # some sample through torch, others take the seed as a parameter
+        detector = made(n_features=given.columns) if key == "DeepSVDD" else made()
+        torch.manual_seed(given.seed)  # some sample through torch, others take the seed as a parameter
         known = detector.get_params()
-        options = {"random_state": seed, "verbose": 0}
+        options = {"random_state": given.seed, "verbose": 0}
+        if given.rows < known.get("batch_size", 0):
+            options["batch_size"] = given.rows  # a network learns from whole batches only
         return detector.set_params(**{name: value for name, value in options.items() if name in known})
 
     return Detector(key, make, neural=neural, unclean=unclean)
 
 
+def _learned(given: Given) -> TabularMemAE:
+    """The default before rows were the memory, whose items grew with the rows."""
+    return TabularMemAE(n_items=min(max(given.rows // 2, 10), 200), random_state=given.seed)
+
+
 OURS = Detector(
     "ours",
-    lambda _, seed, __: TabularMemAE(random_state=seed),
+    lambda given: TabularMemAE(random_state=given.seed),
     "**ours**: `TabularMemAE()`",
     unclean="ours",
 )
 OURS_TOLD = Detector(
     "ours told",
-    lambda _, seed, share: TabularMemAE(random_state=seed, contamination=share),
+    lambda given: TabularMemAE(random_state=given.seed, contamination=given.share),
     unclean="ours, share given",
 )
 """Ours, given the share of anomalies among its training rows."""
+LEARNED = Detector("learned", _learned, "learned memory and kept rows: `TabularMemAE(n_items=200)`")
+LEARNED_ALONE = Detector(
+    "learned alone",
+    lambda given: TabularMemAE(kept_samples=0, random_state=given.seed),
+    "learned memory alone: `TabularMemAE(kept_samples=0)`",
+)
 KNN = _of_pyod("KNN", "knn", unclean="KNN")
+LOF = _of_pyod("LOF", "lof")
+IFOREST = _of_pyod("IForest", "iforest")
+ECOD = _of_pyod("ECOD", "ecod")
 AUTOENCODER = _of_pyod("AutoEncoder", "auto_encoder", neural=True, unclean="AutoEncoder")
 DETECTORS = (
     OURS,
-    _of_pyod("IForest", "iforest"),
-    _of_pyod("ECOD", "ecod"),
+    IFOREST,
+    ECOD,
     _of_pyod("COPOD", "copod"),
     KNN,
-    _of_pyod("LOF", "lof"),
+    LOF,
     _of_pyod("OCSVM", "ocsvm"),
     _of_pyod("PCA", "pca"),
     AUTOENCODER,
     _of_pyod("DeepSVDD", "deep_svdd", neural=True),
     _of_pyod("VAE", "vae", neural=True),
 )
+"""The detectors that are ranked."""
+LEARNING = (LEARNED, LEARNED_ALONE)
+"""Ours with a learned memory, for the ablation."""
 UNCLEAN = (OURS, OURS_TOLD, AUTOENCODER, KNN)
 """The detectors that are also trained with anomalies among the rows."""
-BY_KEY = {detector.key: detector for detector in (*DETECTORS, OURS_TOLD)}
+MIXED = (OURS, LEARNED, KNN, LOF, IFOREST, AUTOENCODER, ECOD)
+"""The detectors that are compared on mixed tables."""
+TIMED = (OURS, KNN, AUTOENCODER)
+"""The detectors whose time to fit is compared."""
+BY_KEY = {detector.key: detector for detector in (*DETECTORS, *LEARNING, OURS_TOLD)}
 """What a record or a command line names."""

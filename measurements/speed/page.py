@@ -31,12 +31,16 @@ TARGETS: dict[str, tuple[str, str, float]] = {
     "kddcup_rows/score_vs_pyod_autoencoder": ("the same, score", "≥", 6),
     "kddcup_rows/score_vs_pyod_iforest": ("score, over PyOD's IForest", "≥", 4),
     "kddcup_rows/score_vs_pyod_ecod": ("score, over PyOD's ECOD", "≥", 100),
+    "rows/score_vs_pyod_knn": ("rows × 20 scored a second, 10,000 kept, over PyOD's KNN", "≥", 2),
+    "kept_memory/share_of_bound": ("nearest 5 of 10,000 × 200, share of the matrix product", "≥", 0.6),
+    "kept_memory/vs_faiss_flat": ("the same, time of faiss' flat index over ours", "≥", 1),
     "mnist_scored/best_engine_vs_eager": ("MNIST, batch 256, best engine over eager torch", "≥", 3.5),
     "video_256_scored/best_f32_engine_vs_eager": ("video 16 × 256 × 256, best f32 engine over torch", "≥", 2),
     "video_file/share_of_model_rate": ("scoring a video file, share of the model's own rate", "≥", 0.9),
     "watch/frames_per_second": ("`memae watch`, a file of 240 × 360, frames a second, one core", "≥", 25),
     "watch/delay_seconds": ("the same played as if live, seconds from a frame to its score", "≤", 1),
     "parquet_16m/peak_rss_gib": ("peak memory, Parquet of 16 million rows × 120, GiB", "≤", 1.5),
+    "score_200k/peak_mb": ("peak memory of `memae score`, 200,000 rows × 20, MB", "≤", 600),
     "parquet/time_exponent": ("exponent of the time over the rows, 1 to 16 million", "≤", 1.05),
     "help_seconds": ("`memae --help`, seconds", "≤", 0.4),
 }
@@ -57,7 +61,19 @@ def render() -> None:
     import matplotlib as mpl  # noqa: PLC0415 (of the extra bench)
 
     found = records.read(records.RESULTS / "speed.json")
-    sections = (addressing, overhead, peers, engines, streaming, watch, together, curves)
+    sections = (
+        addressing,
+        overhead,
+        peers,
+        rows,
+        kept_memory,
+        engines,
+        streaming,
+        score_memory,
+        watch,
+        together,
+        curves,
+    )
     lines = [*_head(found), *_targets()]
     with mpl.rc_context(STYLE):
         for section in sections:
@@ -153,6 +169,59 @@ def peers(record: dict[str, Any]) -> list[str]:
     for name, rate in scored.items():
         lines.append(f"| {name} | {fitted[name]:,} | {rate:,} |" if name in fitted else f"| {name} | – | {rate:,} |")
     return lines
+
+
+def rows(record: dict[str, Any]) -> list[str]:
+    """Seconds of the default detector and of KNN."""
+    size, times = record["rows"], record["times"]
+    lines = [
+        "## The default detector beside PyOD's KNN",
+        "",
+        f"CPU seconds, {size['columns']} columns, both with their defaults: {record['recipe']}.",
+        "",
+        "| | memae | KNN |",
+        "|---|---:|---:|",
+    ]
+    about = {
+        "fit": f"fit {size['fitted']:,} rows",
+        "larger fit": f"fit {size['larger']:,} rows",
+        "score": f"score {size['scored']:,} rows, fitted on {size['fitted']:,}",
+    }
+    for name, what in about.items():
+        seconds = (times[name][each]["minimum_ms"] / 1000 for each in ("memae", "knn"))
+        lines.append(f"| {what} | {' | '.join(f'{each:.2f}' for each in seconds)} |")
+    return lines
+
+
+def kept_memory(record: dict[str, Any]) -> list[str]:
+    """Milliseconds of each search."""
+    size = record["size"]
+    lines = [
+        "## The nearest kept samples",
+        "",
+        f"The nearest {size['nearest']} of {size['samples']:,} × {size['features']} samples for {size['queries']:,} "
+        f"queries, exactly, float32; `product` is the matrix product alone. {record['note']}".rstrip(),
+        "",
+        "| | ms |",
+        "|---|---:|",
+    ]
+    return lines + [f"| {name} | {timing['minimum_ms']:.0f} |" for name, timing in record["times"].items()]
+
+
+def score_memory(record: dict[str, Any]) -> list[str]:
+    """Peaks of `memae score`."""
+    size = record["rows"]
+    lines = [
+        "## Memory of a score",
+        "",
+        f"Peak resident memory of `memae score`, {size['scored']:,} rows × {size['columns']} columns, the Parquet file "
+        f"in one row group, a model with up to {size['fitted']:,} kept rows. A single row",
+        "shows what the libraries take.",
+        "",
+        "| | MB |",
+        "|---|---:|",
+    ]
+    return lines + [f"| {name} | {megabytes} |" for name, megabytes in record["peak_mb"].items()]
 
 
 def engines(record: dict[str, Any]) -> list[str]:

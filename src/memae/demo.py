@@ -75,7 +75,7 @@ def run(out: Path) -> Iterator[str]:
     lead = (
         "An autoencoder learns to reconstruct normal data; what it reconstructs badly is an anomaly. MemAE's decoder "
         "sees only items of a memory of normal prototypes, so that an anomaly is reconstructed as something normal. "
-        "Both were trained just now, on this machine, on normal data alone."
+        "Both were fitted just now, on this machine, on normal data alone."
     )
     made = ", ".join(f"{name} {number}" for name, number in versions().items())
     foot = markup.tag("p", f"Made by `memae demo` in {time.monotonic() - began:.0f} s with {made}.", class_="soft")
@@ -186,8 +186,10 @@ def _table(blocks: list[str]) -> Generator[str, None, Pair]:
     blocks += [
         markup.heading(
             "A table: breast cancer",
-            "Trained on 240 benign tumours; the other benign and all malignant tumours were scored. Scores above "
-            f"{detector.threshold_:.1f} are flagged, a threshold set on held-out benign rows for 5 % false alarms.",
+            f"{len(detector.scorer_.kept_samples)} benign tumours are the memory of MemAE, which trains nothing for "
+            "tables; AE was trained on the same. The other benign and all malignant tumours were scored. Scores above "
+            f"{detector.threshold_:.1f} are flagged, a threshold set on the benign rows, each scored without itself in "
+            "the memory, for 5 % false alarms.",
         ),
         markup.table(["row", "truth", "score", "p-value", "what contributes most"], rows),
     ]

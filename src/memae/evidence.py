@@ -41,10 +41,16 @@ class Item:
     """A memory item that a sample addressed."""
 
     number: int
-    weight: float  # addressing weight, 0 … 1; for items of positions the mean over positions
+    weight: float  # addressing weight, 0 … 1; for items of positions the mean over positions; for groups, over these
     decoded: Tensor | None  # (*shape), raw unit: the item decoded alone; None for items of positions
     neighbours: tuple[Neighbour, ...]  # nearest first; empty if the model keeps none
     row: tuple[Cell, ...] = ()  # tables: `decoded` in the user's columns
+    sample: str | None = None  # name of the training sample that the item is; None if the item formed in training
+
+    @property
+    def title(self) -> str:
+        """Its name for users: that of the training sample that it is, or else its number."""
+        return self.sample or f"item {self.number}"
 
 
 @dataclass(frozen=True)
@@ -119,6 +125,7 @@ class Evidence:
             decoded = pictures.data_url(self.picture(item.decoded))
         return {
             "number": item.number,
+            "sample": item.sample,
             "weight": item.weight,
             "decoded": decoded,
             "neighbours": [
@@ -173,6 +180,19 @@ def calibrated(scorer: Scorer) -> Calibration:
     """The calibration of a calibrated scorer."""
     assert scorer.calibration is not None  # noqa: S101 (a fitted detector has one)
     return scorer.calibration
+
+
+def kept_sample(scorer: Scorer, examples: Examples | None, item: int) -> str | None:
+    """Name of the training sample that a memory item is; None for an item that formed in training, or without names.
+
+    Args:
+        scorer: with a memory.
+        examples: those of its items.
+        item: number of the item.
+    """
+    if scorer.model.trained or examples is None:
+        return None
+    return examples.of(item)[0].sample
 
 
 @torch.no_grad()
@@ -261,7 +281,13 @@ class Explainer:
             decoded = dict(zip(wanted, decoded_items(self.scorer, torch.tensor(wanted)), strict=True))
         return [
             tuple(
-                Item(number, weight, decoded.get(number), () if self.examples is None else self.examples.of(number))
+                Item(
+                    number,
+                    weight,
+                    decoded.get(number),
+                    () if self.examples is None else self.examples.of(number),
+                    sample=kept_sample(self.scorer, self.examples, number),
+                )
                 for number, weight in zip(*pair, strict=True)
                 if weight > 0
             )

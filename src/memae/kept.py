@@ -3,8 +3,9 @@
 The paper's memory learns its items and addresses all of them. Here an item is a real training sample, so that nothing
 is learned: what is read was normal, and the reading is sparse by construction. A sample could still be read as itself
 where it resembles one of the items in all but a few values. Therefore its fields are restored group by group: the group
-is hidden, the nearest items are weighed by their distance in all other fields, and their weighted mean restores it. Not
-in the paper.
+is hidden, the nearest items are weighed by their distance in all other fields, and their weighted mean restores it.
+
+NOTE[DIFF] kept-items: the paper has no such memory.
 """
 
 from collections.abc import Mapping

@@ -53,6 +53,11 @@ class MemAE(nn.Module):
         self.bypass = False  # True in the warm-up, which trains encoder and decoder alone
         self._compiled: _Compiled | None = None
 
+    @property
+    def trained(self) -> bool:
+        """Whether its weights are trained; otherwise its memory is kept samples, and it has no network."""
+        return not isinstance(self.memory, KeptMemory)
+
     def forward(self, x: Tensor, random: torch.Generator | None = None, apart: Tensor | None = None) -> Found:
         """Reconstructs samples from the memory, Eq. 1 to 3: x → z → ẑ → x̂.
 

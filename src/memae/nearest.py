@@ -12,8 +12,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-CACHED = 2**20
-"""Scores of a block, queries × samples: 4 MiB in float32."""
+CACHED = 2**19
+"""Minimum number of scores in a block, queries × samples: 2 MiB in float32, which stay in the cache."""
+WIDE = 2**22
+"""Maximum number of scores in a block, for samples with many features: each block copies all samples once into the
+layout of the product, which is little work only beside twice as many queries as there are features."""
 GROUP = 16
 """Samples per group. The k nearest lie in the k groups with the smallest minima; sorting those, and then the samples of
 k groups, costs a tenth of sorting all samples."""
@@ -53,14 +56,20 @@ class Finder:
         self.grouped = n >= FEW
         self.coarse = samples.dtype == torch.float32 or d >= SPREAD_OUT
         dtype = torch.float32 if self.coarse else samples.dtype
-        missing = -n % GROUP if self.grouped else 0
-        squares = samples.to(dtype).square().sum(1)
-        self.columns = torch.cat([samples.to(dtype), samples.new_zeros(missing, d, dtype=dtype)]).T.contiguous()
-        self.squares = torch.cat([squares, squares.new_full((missing,), torch.inf)])
+        samples = samples.to(dtype)
+        squares = samples.square().sum(1)
         self.largest = float(squares.max())
         if not self.coarse:
-            self.squares = self.squares + _order(self.squares, self.largest)
-        self.block = max(CACHED // len(self.squares) // GROUP * GROUP, GROUP)
+            squares = squares + _order(squares, self.largest)
+        missing = -n % GROUP if self.grouped else 0
+        # The last row meets a 1 in each query: a bias of the product would first be copied to each row of the result.
+        self.columns = torch.cat(
+            [
+                torch.cat([-2 * samples, samples.new_zeros(missing, d)]).T,
+                torch.cat([squares, squares.new_full((missing,), torch.inf)])[None],
+            ]
+        )
+        self.block = max(min(2 * d, WIDE // (n + missing)), CACHED // (n + missing), GROUP)
 
     def __call__(self, queries: Tensor, k: int, apart: Tensor | None = None) -> Near:
         """The k nearest samples of queries `(b, d)`, or all if there are fewer.
@@ -71,20 +80,14 @@ class Finder:
             apart: index of a sample that each query must not find, −1 for none `(b,)`; None for none at all.
         """
         k = min(k, max(len(self.samples) - (apart is not None), 1))
-        blocks = torch.split(queries, self.block)
-        skipped = torch.split(apart, self.block) if apart is not None else [None] * len(blocks)
-        space = self.squares.new_empty(len(blocks[0]), len(self.squares))  # fresh memory for each block costs as much
-        found = [self._block(part, k, skip, space[: len(part)]) for part, skip in zip(blocks, skipped, strict=True)]
-        return _sorted(queries, self.samples, torch.cat(found) if len(found) != 1 else found[0])
+        return _ordered(queries, self.samples, self._search(queries, k, apart))
 
-    def _block(self, queries: Tensor, k: int, apart: Tensor | None, space: Tensor) -> Tensor:
-        """Indices of the k nearest samples `(b, k)`, in any order; `space` `(b, n)` takes the scores."""
-        scores = torch.addmm(self.squares, queries.to(self.columns.dtype), self.columns, alpha=-2, out=space)
-        _skip(scores, apart)
-        if not self.coarse or self.samples.dtype == torch.float32:
-            return self._smallest(scores, k).indices
+    def _search(self, queries: Tensor, k: int, apart: Tensor | None) -> Tensor:
+        """Indices of the k nearest samples `(b, k)`, in any order."""
+        if not self.coarse:
+            return self._smallest(queries, k, apart)[1]
         more = min(k + 1, max(len(self.samples) - (apart is not None), 1))
-        value, index = self._smallest(scores, more)
+        value, index = self._smallest(queries, more, apart)
         if more == k:
             return index
         length = queries.square().sum(1).to(value.dtype) + self.largest
@@ -95,17 +98,59 @@ class Finder:
             index[doubtful] = _plain(queries[doubtful], self.samples, k, skip)
         return index
 
-    def _smallest(self, scores: Tensor, k: int) -> torch.return_types.topk:
-        """The k smallest of each row of scores `(b, n)`, ascending."""
-        groups = scores.shape[1] // GROUP
-        if not self.grouped or 4 * k >= groups:
-            return scores.topk(k, largest=False)
-        by_group = scores.view(len(scores), GROUP, groups)
-        chosen = by_group.amin(1).topk(k, largest=False, sorted=False).indices
-        members = by_group.gather(2, chosen[:, None].expand(-1, GROUP, -1)).flatten(1)
-        value, at = members.topk(k, largest=False)
-        index = at // k * groups + chosen.gather(1, at % k)
-        return torch.return_types.topk((value, index))
+    def _smallest(self, queries: Tensor, k: int, apart: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The k smallest scores of each query, ascending, and their samples, both `(b, k)`."""
+        n = self.columns.shape[1]
+        grouped = self.grouped and 4 * k * GROUP < n
+        queries = queries.to(self.columns.dtype)
+        queries = torch.cat([queries, queries.new_ones(len(queries), 1)], 1)
+        space = queries.new_empty(min(self.block, len(queries)), n)  # fresh memory for each block costs as much
+        values, places = [], []
+        for start in range(0, max(len(queries), 1), self.block):
+            part = queries[start : start + self.block]
+            scores = torch.mm(part, self.columns, out=space[: len(part)])
+            _skip(scores, None if apart is None else apart[start : start + self.block])
+            value, place = _among_groups(scores, k) if grouped else scores.topk(k, largest=False)
+            values.append(value)
+            places.append(place)
+        value, place = torch.cat(values), torch.cat(places)
+        if not grouped:
+            return value, place
+        value, at = value.topk(k, largest=False)
+        return value, at // k * (n // GROUP) + place.gather(1, at % k)
+
+
+def _among_groups(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Scores `(b, GROUP · k)` of the k groups with the smallest minima, and these groups `(b, k)`."""
+    by_group = scores.view(len(scores), GROUP, -1)
+    chosen = by_group.amin(1).topk(k, largest=False, sorted=False).indices
+    return by_group.gather(2, chosen[:, None].expand(-1, GROUP, -1)).flatten(1), chosen
+
+
+def _ordered(queries: Tensor, samples: Tensor, index: Tensor) -> Near:
+    """The samples found, sorted by their exact distance; among equally distant ones, the earlier first."""
+    found = _measured(queries, samples, index)
+    if torch.compiler.is_exporting():
+        # a sort, but exporters know no other
+        order = found.distance.topk(index.shape[1], largest=False).indices
+        return _measured(queries, samples, index.gather(1, order))
+    further = found.distance.diff(dim=1)
+    swapped = (further < 0) | ((further == 0) & (found.which.diff(dim=1) < 0))
+    rows = swapped.any(1).nonzero().flatten()
+    if len(rows):  # few: the scores have nearly sorted them
+        which = index[rows].sort(1).values
+        order = _measured(queries[rows], samples, which).distance.sort(dim=1, stable=True).indices
+        again = _measured(queries[rows], samples, which.gather(1, order))
+        for whole, part in zip(found, again, strict=True):
+            whole[rows] = part
+    return found
+
+
+def _measured(queries: Tensor, samples: Tensor, index: Tensor) -> Near:
+    """The samples of these indices, in their order."""
+    found = samples[index]
+    squares = (queries[:, None] - found).square_()
+    return Near(index, squares.sum(2).sqrt_(), found, squares)
 
 
 class Prepared:
@@ -118,7 +163,7 @@ class Prepared:
         """The k nearest of the samples `(n, d)`; see `Finder`."""
         samples = samples.detach()
         if torch.compiler.is_exporting():
-            return _sorted(queries, samples, _plain(queries, samples, min(k, len(samples))))
+            return _ordered(queries, samples, _plain(queries, samples, min(k, len(samples))))
         now = samples.data_ptr(), samples._version, samples.dtype, samples.device, samples.shape
         if self._made is None or self._made[0] != now:
             self._made = now, Finder(samples)
@@ -128,18 +173,9 @@ class Prepared:
         return {"_made": None}
 
 
-def _sorted(queries: Tensor, samples: Tensor, index: Tensor) -> Near:
-    """The samples found for each query, by their exact distance."""
-    found = samples[index]
-    squares = (queries[:, None] - found).square()
-    distance = squares.sum(2).sqrt()
-    order = distance.topk(distance.shape[1], largest=False).indices  # a sort, but exporters know no other
-    wide = order[..., None].expand(-1, -1, squares.shape[2])
-    return Near(index.gather(1, order), distance.gather(1, order), found.gather(1, wide), squares.gather(1, wide))
-
-
 def _plain(queries: Tensor, samples: Tensor, k: int, apart: Tensor | None = None) -> Tensor:
-    """Indices of the k nearest samples, without blocks and in the precision of the samples."""
+    """Indices of the k nearest samples, without blocks and in float64."""
+    queries, samples = queries.double(), samples.double()
     squares = samples.square().sum(1)
     scores = torch.addmm(squares + _order(squares, squares.max()), queries, samples.T, alpha=-2)
     _skip(scores, apart)

@@ -33,10 +33,11 @@ class TabularDetector(BaseDetector):  # type: ignore[misc]  # PyOD has no types
     """`TabularMemAE` as a PyOD detector: label 1 means anomalous, 0 normal, and `contamination` sets the threshold.
 
     PyOD's training rows may contain anomalies. `contamination` is their share: `labels_` marks this share of the rows,
-    and training leaves it out. With `clean`, all rows are taken for normal and none is left out.
+    and fitting leaves it out. With `clean`, all rows are taken for normal and none is left out.
 
     The threshold is PyOD's, a percentile of the scores of the training rows. For a guarantee on new rows, use memae's
-    threshold, which is calibrated on held-out rows: `detector_.predict`, `detector_.p_value`, `detector_.recalibrate`.
+    threshold, which is calibrated on rows that are scored as new ones: `detector_.predict`, `detector_.p_value`,
+    `detector_.recalibrate`.
 
     X is an array `(n, d)` or a DataFrame, whose columns of text are categories; values may be missing. `predict`,
     `predict_proba` and `predict_confidence` are those of PyOD.
@@ -71,7 +72,7 @@ class TabularDetector(BaseDetector):  # type: ignore[misc]  # PyOD has no types
         self.clean = clean
 
     def fit(self, X: Any, y: object = None) -> Self:
-        """Trains on the rows that are not left out, and scores all rows.
+        """Fits the detector to the rows that are not left out, and scores all rows.
 
         Args:
             X: training rows.

@@ -31,17 +31,17 @@ def card(estimator: Estimator, name: str) -> str:
         name: name of its model file.
     """
     facts, words = describe(estimator), estimator.kind_.words
-    network = "A memory-augmented autoencoder (MemAE)" if facts["network"]["memory"] else "A plain autoencoder"
     about = (
-        f"{network}, fitted by memae to {words.data} taken for normal. It gives each {words.one} a score, higher for "
+        f"{_kind(facts, words)}, fitted by memae to {words.data} taken for normal. It gives each {words.one} a score, "
+        "higher for the more unusual, a p-value, and a flag."
     )
     sections = {
-        f"Model card: {name}": iter([f"{about}the more unusual, a p-value, and a flag."]),
+        f"Model card: {name}": iter([about]),
         "Intended use": _use(words),
         "Training data": _training(facts, words),
         "How a score is made": _score(facts, words),
         "What is flagged, and what that promises": _promise(estimator, words),
-        "The memory": _memory(facts),
+        "The memory": _memory(facts, words),
         "What the file holds of the data": _held(estimator, facts, words),
         "Limits": _limits(estimator, words),
         "Where it comes from": _origin(estimator, facts),
@@ -57,6 +57,12 @@ def _wrapped(line: str) -> str:
     return textwrap.fill(line, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
+def _kind(facts: dict[str, Any], words: Words) -> str:
+    if not facts["trained"]:
+        return f"A memory of kept {words.many} (MemAE without a trained network)"
+    return "A memory-augmented autoencoder (MemAE)" if facts["network"]["memory"] else "A plain autoencoder"
+
+
 def _use(words: Words) -> Iterator[str]:
     yield f"- To point people to {words.many} that are unlike those it has learned, and to show them why."
     yield f"- For {words.many} of the same source as the training data. If the source changes, refit or recalibrate it."
@@ -69,15 +75,21 @@ def _use(words: Words) -> Iterator[str]:
 def _training(facts: dict[str, Any], words: Words) -> Iterator[str]:
     yield "| | |"
     yield "|---|---|"
-    if facts["training_samples"]:
-        yield f"| learned | {facts['training_samples']:,} {words.learned} |"
-    held_out = facts["calibration"]["held_out_samples"]
-    yield f"| held out, to choose the epoch and to calibrate | {held_out:,} {words.many} |"
+    calibrating = facts["calibration"]["calibration_samples"]
+    if facts["trained"]:
+        if facts["training_samples"]:
+            yield f"| learned | {facts['training_samples']:,} {words.learned} |"
+        yield f"| held out, to choose the epoch and to calibrate | {calibrating:,} {words.many} |"
+    else:
+        if facts["training_samples"]:
+            yield f"| read | {facts['training_samples']:,} {words.many} |"
+        yield f"| kept as the memory | {facts['score']['kept_samples']:,} {words.learned} |"
+        yield f"| used to calibrate | {calibrating:,} {words.many}, each scored without itself among the kept ones |"
     yield f"| labels | none were used: all {words.many} given were taken for normal |"
     if facts["options"].get("contamination"):
         yield f"| left out as unlike the others | {facts['options']['contamination']:.3g} of the rows |"
-    yield f"| a sample, as the network sees it | {' × '.join(map(str, facts['network']['shape']))} |"
-    yield f"| SHA-256 of what was learned | `{facts['data_sha256']}` |"
+    yield f"| a sample, as it is scored | {' × '.join(map(str, facts['network']['shape']))} |"
+    yield f"| SHA-256 of the training data | `{facts['data_sha256']}` |"
     if "columns" in facts:
         yield ""
         yield from _columns([Column(**column) for column in facts["columns"]])
@@ -103,13 +115,23 @@ def _score(facts: dict[str, Any], words: Words) -> Iterator[str]:
     highest = (
         f". That of a {words.one} is the sum at its most anomalous position, smoothed" if score["by_position"] else ""
     )
-    yield f"It is a weighted sum; the weights put each part in units of its spread on held-out normal data{highest}."
+    yield f"It is a weighted sum; {_unit(score, words)}{highest}."
     yield ""
     yield "| part | weight | what it measures |"
     yield "|---|---|---|"
     for name, weight in score["weights"].items():
         plainly = name == "error" and score["measures"][0] == "Error"
-        yield f"| {name} | {weight:.4g} | {'the reconstruction error' if plainly else getattr(words, name)} |"
+        yield f"| {name} | {weight:.4g} | {'the reconstruction error' if plainly else words.measures[name]} |"
+
+
+def _unit(score: dict[str, Any], words: Words) -> str:
+    """What makes the parts comparable."""
+    if score["in_bits"]:
+        return (
+            f"each part counts in bits of surprise, 1 bit for a value that half of the normal {words.many} exceed, 2 "
+            "for a quarter, and so on"
+        )
+    return "the weights put each part in units of its spread on held-out normal data"
 
 
 def _promise(estimator: Estimator, words: Words) -> Iterator[str]:
@@ -117,14 +139,15 @@ def _promise(estimator: Estimator, words: Words) -> Iterator[str]:
     rate, (low, high) = calibration.false_alarm_rate, promised_band(calibration, NEXT)
     yield (
         f"Scores above **{calibration.threshold():.6g}** are flagged, that is p-values of at most {rate:.3g}, given "
-        f"the scores of {len(calibration.scores):,} held-out {words.many} (conformal p-values; Bates et al., 2023)."
+        f"the scores of {len(calibration.scores):,} normal {words.many}, the calibration (conformal p-values; Bates et "
+        "al., 2023)."
     )
     yield ""
     yield (
-        f"**The promise:** if new normal {words.many} are exchangeable with the held-out ones, each is flagged with a "
-        f"probability of at most {rate:.3g}. How many this model flags depends on which {words.many} happened to be "
-        f"held out: of {NEXT:,} new normal ones {low:.2%} to {high:.2%}, with a probability of 95 %. The lowest rate "
-        f"that this number of held-out {words.many} can promise is {calibration.smallest_rate():.2g}."
+        f"**The promise:** if new normal {words.many} are exchangeable with those of the calibration, each is flagged "
+        f"with a probability of at most {rate:.3g}. How many this model flags depends on which {words.many} happened "
+        f"to be among these: of {NEXT:,} new normal ones {low:.2%} to {high:.2%}, with a probability of 95 %. The "
+        f"lowest rate that so many {words.many} can promise is {calibration.smallest_rate():.2g}."
     )
     if estimator.correlated:
         yield ""
@@ -136,10 +159,18 @@ def _promise(estimator: Estimator, words: Words) -> Iterator[str]:
     )
 
 
-def _memory(facts: dict[str, Any]) -> Iterator[str]:
+def _memory(facts: dict[str, Any], words: Words) -> Iterator[str]:
     memory = facts.get("memory")
     if memory is None:
         yield "None: a plain autoencoder may restore anomalies as well as what is normal."
+        return
+    if not facts["trained"]:
+        yield (
+            f"{memory['items']:,} kept {words.many}. Each new one is restored from the {memory['nearest']} that are "
+            f"nearest to it ({memory['effective']:.1f} effective, by their weights). {memory['in_use']:,} are read "
+            f"when the training {words.many} are restored; the most used one has {memory['top_share']:.1%} of all "
+            "weight."
+        )
         return
     yield (
         f"{memory['items']} items: {memory['in_use']} in use, {memory['dead']} dead (never read), "
@@ -153,17 +184,23 @@ def _held(estimator: Estimator, facts: dict[str, Any], words: Words) -> Iterator
     score, kept = facts["score"], estimator.examples_
     yield "It is a safetensors file with a JSON header and cannot run code. Whoever has it can read:"
     yield ""
-    yield f"- the scores of the {facts['calibration']['held_out_samples']:,} held-out {words.many};"
+    trained = facts["trained"]
+    yield f"- the scores of the {facts['calibration']['calibration_samples']:,} {words.many} of the calibration;"
     if "columns" in facts:
         yield "- each column's name; for numbers mean, spread, minimum, maximum; for text the values and their shares;"
     if score["kept_whole"]:
-        yield f"- **{score['kept_samples']:,} rows of the training data**, encoded (`kept_samples=0` keeps none);"
+        less = "keeps none" if trained else "keeps none, but trains a network"
+        yield f"- **{score['kept_samples']:,} rows of the training data**, encoded (`kept_samples=0` {less});"
     elif score["kept_samples"]:
         yield f"- codes of training data, {score['kept_samples']:,} (`kept_samples=0` keeps none);"
     if kept is not None:
         what = "row numbers" if kept.thumbnails is None else "**small pictures and names**"
-        yield f"- {what} of {len(kept.names):,} training samples, to explain with (`keep_examples=False` keeps none);"
-    yield "- weights and memory items, from which some of what was learned could be restored."
+        less = " (`keep_examples=False` keeps none)" * trained
+        yield f"- {what} of {len(kept.names):,} training samples, to explain with{less};"
+    if trained:
+        yield "- weights and memory items, from which some of what was learned could be restored."
+    else:
+        yield f"- expected errors, and how each column depends linearly on the others, over all training {words.many}."
 
 
 def _limits(estimator: Estimator, words: Words) -> Iterator[str]:
@@ -180,11 +217,14 @@ def _limits(estimator: Estimator, words: Words) -> Iterator[str]:
 
 
 def _origin(estimator: Estimator, facts: dict[str, Any]) -> Iterator[str]:
-    best, seconds = facts["best_epoch"], sum(epoch.seconds for epoch in estimator.history_)
-    yield (
-        f"- Fitted as `{' '.join(repr(estimator).split())}`: {facts['parameters']:,} parameters, {seconds:.1f} s of "
-        f"training; of {facts['epochs']} epochs, number {best['epoch']} was kept."
-    )
+    fitted, seconds = f"- Fitted as `{' '.join(repr(estimator).split())}`", facts["seconds"]
+    if facts["trained"]:
+        yield (
+            f"{fitted}: {facts['parameters']:,} parameters, {seconds:.1f} s of training; of {facts['epochs']} epochs, "
+            f"number {facts['best_epoch']['epoch']} was kept."
+        )
+    else:
+        yield f"{fitted} in {seconds:.1f} s; nothing was trained."
     yield f"- Versions: {', '.join(f'{name} {number}' for name, number in sorted(facts['versions'].items()))}."
     yield (
         "- Method: Gong et al., Memorizing Normality to Detect Anomaly, ICCV 2019; memae's docs/method.md lists every "

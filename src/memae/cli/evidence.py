@@ -1,7 +1,7 @@
 """Evidence on a terminal, and as pictures."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from memae.pictures import Pixels, drawn
 
 COLUMNS = 8
 """Maximum number of columns shown for a row: those that contribute most to its score."""
+ITEMS = ("memory item", "weight", "stands for", "nearest training samples (1 − cosine)")
 HEIGHT, GAP, CAPTION = 128, 12, 18
 """Height of a tile, space between tiles, and height of its caption, in pixels."""
 GROUND, TEXT = (255, 255, 255), (40, 46, 56)
@@ -40,24 +41,30 @@ def show(evidence: Evidence) -> None:
         if rest:
             console.print(f"  {len(rest)} more columns add {sum(each.share for each in rest):.0%}")
     if evidence.items:
-        console.print(_table(*_of_items(evidence.items)))
+        console.print(_table(*_of_items(evidence.items, {each.column for each in evidence.contributions[:COLUMNS]})))
     console.print()
 
 
-def _of_items(items: Sequence[Item]) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
-    """Header and rows of a table of memory items; columns that are empty for all items are left out."""
+def _of_items(items: Sequence[Item], columns: Collection[str]) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    """Header and rows of a table of memory items; columns that are empty for all items are left out.
+
+    Args:
+        items: of one sample.
+        columns: those of the user's table that are shown.
+    """
+    kept = all(item.sample for item in items)
     rows = [
         (
-            str(item.number),
+            item.sample or str(item.number),
             f"{item.weight:.0%}",
-            ", ".join(f"{cell.column} {said(cell.value)}" for cell in item.row),
-            ", ".join(f"{each.sample} ({each.distance:.2g})" for each in item.neighbours),
+            ", ".join(f"{cell.column} {said(cell.value)}" for cell in item.row if cell.column in columns),
+            "" if kept else ", ".join(f"{each.sample} ({each.distance:.2g})" for each in item.neighbours),
         )
         for item in items
     ]
-    head = ("memory item", "weight", "stands for", "nearest training samples (1 − cosine)")
-    kept = [index for index in range(len(head)) if any(row[index] for row in rows)]
-    return [head[index] for index in kept], [[row[index] for index in kept] for row in rows]
+    head = ("restored from training", "weight", "values", "") if kept else ITEMS
+    filled = [index for index in range(len(head)) if any(row[index] for row in rows)]
+    return [head[index] for index in filled], [[row[index] for index in filled] for row in rows]
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
@@ -102,10 +109,10 @@ def _tiles(evidence: Evidence, item: Item) -> list[Tile]:
     """The decoded item, and the training samples near it."""
     tiles: list[Tile] = []
     if item.decoded is not None:
-        tiles.append((f"item {item.number}: {item.weight:.0%}", evidence.picture(item.decoded)))
+        tiles.append((f"{item.title}: {item.weight:.0%}", evidence.picture(item.decoded)))
     for each in item.neighbours:
         if each.thumbnail is not None:
-            before = "" if tiles else f"item {item.number}: {item.weight:.0%}, "
+            before = "" if tiles else f"{item.title}: {item.weight:.0%}, "
             tiles.append((f"{before}near {each.sample}", drawn(each.thumbnail)))
     return tiles
 

@@ -70,7 +70,8 @@ def _settable(kind: type[Common]) -> Callable[[Callable[..., None]], Callable[..
 def table(job: Job, settings: dict[str, Any]) -> None:
     """Learn normal rows of a .csv or .parquet file.
 
-    Columns of text are categories; missing values are allowed.
+    Columns of text are categories; missing values are allowed. By default nothing is trained: up to 10,000 rows are
+    kept in the model file. --n-items trains a network instead.
 
     Example: memae fit table normal.csv --ignore id -o model.memae
     """
@@ -143,7 +144,7 @@ def _train(estimator: Any, job: Job, checkpoint: Path, logs: "Sequence[Log]") ->
 
     try:
         steps = estimator.fit_steps(job.source, checkpoint=checkpoint, resume=job.resume)
-        for line in followed(steps, estimator.epochs, logs):
+        for line in followed(steps, estimator.epochs if estimator.trains else None, logs):
             sys.stderr.write(line + "\n")
     except KeyboardInterrupt:
         if checkpoint.exists():
@@ -163,27 +164,17 @@ def _stride(text: str) -> list[int]:
 
 
 def _report(estimator: Any, output: Path, as_json: bool) -> None:
-    best = estimator.best_epoch_
-    facts = {
-        "model": str(output),
-        "epochs": len(estimator.history_),
-        "best_epoch": best.epoch,
-        "held_out_error": best.held_out_error,
-        "threshold": estimator.threshold_,
-        "false_alarm_rate": estimator.scorer_.calibration.false_alarm_rate,
-        "held_out_samples": len(estimator.scorer_.calibration.scores),
-        "seconds": sum(epoch.seconds for epoch in estimator.history_),
-    }
     if as_json:
-        sys.stdout.write(json.dumps(facts) + "\n")
+        sys.stdout.write(json.dumps(_facts(estimator, output)) + "\n")
         return
     if estimator.kind == "table":
         for line in estimator.encoder_.report():
             sys.stderr.write(f"{line}\n")
+    calibration = estimator.calibration_
+    how, scores = _trained(estimator) if estimator.trains else _kept(estimator)
     sys.stdout.write(
-        f"{output}: epoch {best.epoch} of {len(estimator.history_)} kept, held-out error {best.held_out_error:.4g}; "
-        f"flags scores above {estimator.threshold_:.4g} (false-alarm rate {facts['false_alarm_rate']:.3g}, "
-        f"from {facts['held_out_samples']} held-out samples)\n"
+        f"{output}: {how}; flags scores above {estimator.threshold_:.4g} (false-alarm rate "
+        f"{calibration.false_alarm_rate:.3g}, from {len(calibration.scores)} {scores})\n"
     )
     if estimator.kind == "video":
         sys.stderr.write(
@@ -191,3 +182,36 @@ def _report(estimator: Any, output: Path, as_json: bool) -> None:
             f"relying on the threshold, set it with normal videos of such a day, `memae recalibrate {output} VIDEOS "
             "-o …`\n"
         )
+
+
+def _trained(estimator: Any) -> tuple[str, str]:
+    """How a network was trained, and what calibrated it."""
+    best = estimator.best_epoch_
+    how = f"epoch {best.epoch} of {len(estimator.history_)} kept, held-out error {best.held_out_error:.4g}"
+    return how, "held-out samples"
+
+
+def _kept(estimator: Any) -> tuple[str, str]:
+    """How many samples were kept, and what calibrated the detector."""
+    kept = f"{len(estimator.scorer_.kept_samples)} of {estimator.learned_} rows kept"
+    left_out = f", after a share of {estimator.contamination:g} was left out" * (estimator.contamination > 0)
+    return kept + left_out, "rows, each scored without itself among the kept ones"
+
+
+def _facts(estimator: Any, output: Path) -> dict[str, Any]:
+    """A summary, JSON-ready; facts of a training are None where nothing was trained."""
+    best, samples = estimator.best_epoch_, len(estimator.calibration_.scores)
+    kept = estimator.scorer_.kept_samples
+    return {
+        "model": str(output),
+        "training_samples": estimator.learned_,
+        "kept_samples": 0 if kept is None else len(kept),
+        "epochs": len(estimator.history_) if estimator.trains else 0,
+        "best_epoch": best.epoch if estimator.trains else None,
+        "held_out_error": best.held_out_error if estimator.trains else None,
+        "threshold": estimator.threshold_,
+        "false_alarm_rate": estimator.calibration_.false_alarm_rate,
+        "calibration_samples": samples,
+        "held_out_samples": samples,  # the former name of calibration_samples
+        "seconds": sum(epoch.seconds for epoch in estimator.history_),
+    }

@@ -7,47 +7,63 @@ from rich.console import Console
 from rich.table import Table
 
 from memae.estimators import Estimator
+from memae.evidence import kept_sample
 from memae.options import epoch_as_json
 from memae.scoring import Scorer
+
+BUSIEST = 5
+"""Number of items that are listed, those with the largest shares in all reads."""
 
 
 def describe(estimator: Estimator) -> dict[str, Any]:
     """All facts about a fitted estimator, JSON-ready."""
-    scorer, memory = estimator.scorer_, estimator.scorer_.model.memory
+    scorer, trained = estimator.scorer_, estimator.scorer_.model.trained
     calibration, weights = scorer.calibration, scorer.balance.weights
     facts: dict[str, Any] = {
         "kind": estimator.kind,
+        "trained": trained,
         "network": asdict(estimator.spec_),
-        "parameters": sum(value.numel() for value in scorer.model.parameters()),
+        "parameters": sum(value.numel() for value in scorer.model.parameters()) if trained else 0,
         "score": {
             "reduction": estimator.reduction,
             "by_position": scorer.by_position,
             "measures": [type(measure).__name__ for measure in scorer.measures],
             "weights": dict(zip(scorer.measured, [1.0] if weights is None else weights.tolist(), strict=True)),
+            "in_bits": scorer.balance.knots is not None,  # each measure as its surprise
             "kept_samples": _kept(scorer),
             "kept_whole": scorer.kept_samples is not None,  # not as codes
         },
         "training_samples": estimator.learned_ or None,
-        "epochs": len(estimator.history_),
-        "best_epoch": epoch_as_json(estimator.best_epoch_),
-        "held_out_errors": [epoch.held_out_error for epoch in estimator.history_],
+        "epochs": len(estimator.history_) if trained else 0,
+        "best_epoch": epoch_as_json(estimator.best_epoch_) if trained else None,
+        "held_out_errors": [epoch.held_out_error for epoch in estimator.history_] if trained else [],
+        "seconds": sum(epoch.seconds for epoch in estimator.history_),
     }
     if calibration is not None:
         facts["calibration"] = {
             "threshold": calibration.threshold(),
             "false_alarm_rate": calibration.false_alarm_rate,
-            "held_out_samples": len(calibration.scores),
+            "calibration_samples": len(calibration.scores),
+            "held_out_samples": len(calibration.scores),  # the former name
             "lowest_false_alarm_rate": calibration.smallest_rate(),
         }
-    if memory is not None and estimator.health_ is not None:
-        facts["memory"] = asdict(estimator.health_) | {
-            **memory.about(),
-            "collapse": estimator.health_.collapse,
-            "use": memory.use.tolist(),
-        }
+    facts |= _of_memory(estimator)
     facts |= estimator.kind_.learned()
     facts |= {"options": estimator.get_params(), "data_sha256": estimator.checksum_, "versions": estimator.versions_}
     return facts
+
+
+def _of_memory(estimator: Estimator) -> dict[str, Any]:
+    scorer, memory, health = estimator.scorer_, estimator.scorer_.model.memory, estimator.health_
+    if memory is None or health is None:
+        return {}
+    use, most = memory.use.tolist(), min(BUSIEST, len(memory.use))
+    about = memory.about() | {"collapse": estimator.collapse_, "use": use}
+    busiest = [
+        {"item": item, "sample": kept_sample(scorer, estimator.examples_, item), "share": use[item]}
+        for item in memory.use.argsort(descending=True, stable=True)[:most].tolist()
+    ]
+    return {"memory": asdict(health) | about | {"busiest": busiest}}
 
 
 def _kept(scorer: Scorer) -> int:
@@ -69,16 +85,10 @@ def show(facts: dict[str, Any]) -> None:
 
 
 def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    spec, best = facts["network"], facts["best_epoch"]
     lines = [
         ("kind", facts["kind"]),
-        ("sample", " × ".join(map(str, spec["shape"]))),
-        ("network", f"{' - '.join(map(str, spec['widths']))}, {facts['parameters']:,} parameters"),
-        (
-            "training",
-            (f"{facts['training_samples']} samples, " if facts["training_samples"] else "")
-            + f"epoch {best['epoch']} of {facts['epochs']} kept, held-out error {best['held_out_error']:.5g}",
-        ),
+        ("sample", " × ".join(map(str, facts["network"]["shape"]))),
+        *_training_lines(facts),
     ]
     if "columns" in facts:
         lines.insert(1, ("columns", ", ".join(column["name"] for column in facts["columns"])))
@@ -87,12 +97,13 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         text = " + ".join(f"{weight:.4g} × {name}" for name, weight in score["weights"].items())
         if score["kept_samples"]:
             what = "training samples" if score["kept_whole"] else "codes of training samples"
+            text += ", each as its surprise in bits" * score["in_bits"]
             text += f"; the model holds {score['kept_samples']:,} {what}"
         lines.append(("score", text))
     if "calibration" in facts:
         known = facts["calibration"]
         text = f"flags scores above {known['threshold']:.5g}: false-alarm rate {known['false_alarm_rate']:.3g}"
-        lines.append(("calibration", f"{text} on {known['held_out_samples']} held-out samples"))
+        lines.append(("calibration", f"{text} on {known['calibration_samples']} normal samples"))
     lines += _memory_lines(facts)
     lines += [
         ("data", f"sha256 {facts['data_sha256'][:16]}…"),
@@ -101,25 +112,40 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     return lines
 
 
+def _training_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    samples, best = facts["training_samples"], facts["best_epoch"]
+    if best is None:
+        kept = f"{facts['score']['kept_samples']:,}" + f" of {samples:,}" * bool(samples)
+        return [("training", f"none: {kept} samples are kept")]
+    network = " - ".join(map(str, facts["network"]["widths"]))
+    return [
+        ("network", f"{network}, {facts['parameters']:,} parameters"),
+        (
+            "training",
+            (f"{samples} samples, " if samples else "")
+            + f"epoch {best['epoch']} of {facts['epochs']} kept, held-out error {best['held_out_error']:.5g}",
+        ),
+    ]
+
+
 def _memory_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     memory, spec = facts.get("memory"), facts["network"]["memory"]
     if memory is None or spec is None:
         return [("memory", "none: a plain autoencoder")]
-    busiest = sorted(range(len(memory["use"])), key=lambda item: -memory["use"][item])[:5]
-    kind = (
-        f"{memory['items']:,} kept samples, of which a query reads the nearest {memory['nearest']}"
-        if "nearest" in memory
-        else f"{memory['items']} items, {spec['similarity']}, temperature {memory['temperature']:.4g}, "
-        f"shrinkage {spec['shrinkage']:g}/N"
-    )
+    busiest = (f"{each['sample'] or 'item ' + str(each['item'])} {each['share']:.1%}" for each in memory["busiest"])
+    read = f"reads {memory['survivors']:.1f} items ({memory['effective']:.1f} effective)"
+    if facts["trained"]:
+        about = f"{memory['items']} items, {spec['similarity']}, temperature {memory['temperature']:.4g}, "
+        about += f"shrinkage {spec['shrinkage']:g}/N"
+        used = f"{memory['in_use']} items; {memory['dead']} dead, {memory['duplicates']} duplicates"
+        read += f"; {memory['fallback_rate']:.2%} find none above λ"
+    else:
+        about = f"the {memory['items']:,} kept samples, of which a query reads the nearest {memory['nearest']}"
+        used = f"{memory['in_use']:,} of them when training samples are restored"
     return [
-        ("memory", kind),
-        ("in use", f"{memory['in_use']} items; {memory['dead']} dead, {memory['duplicates']} duplicates"),
-        (
-            "a query",
-            f"reads {memory['survivors']:.1f} items ({memory['effective']:.1f} effective); "
-            f"{memory['fallback_rate']:.2%} find none above λ",
-        ),
-        ("busiest", ", ".join(f"item {item} {memory['use'][item]:.1%}" for item in busiest)),
+        ("memory", about),
+        ("in use", used),
+        ("a query", read),
+        ("busiest", ", ".join(busiest)),
         ("health", memory["collapse"] or "well"),
     ]

@@ -9,12 +9,18 @@ from memae.cli.logs import Log
 from memae.options import Epoch, Step
 
 
-def followed(events: Iterator[Step | Epoch], epochs: int, logs: Sequence[Log] = ()) -> Iterator[str]:
-    """Consumes all events and shows them; yields lines to print if there is no terminal."""
+def followed(events: Iterator[Step | Epoch], epochs: int | None, logs: Sequence[Log] = ()) -> Iterator[str]:
+    """Consumes all events and shows them; yields lines to print if there is no terminal.
+
+    Args:
+        events: of a training.
+        epochs: maximum number of epochs; None if nothing is trained, which takes no time worth a line.
+        logs: receive each epoch.
+    """
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[text]}"), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-        task = progress.add_task("reading", total=float(epochs), text="")
+        task = progress.add_task("reading", total=epochs, text="")
         held = ""
         for event in events:
             if isinstance(event, Step):
@@ -27,10 +33,11 @@ def followed(events: Iterator[Step | Epoch], epochs: int, logs: Sequence[Log] = 
             held = f" held-out {event.held_out_error:.4g}"
             for log in logs:
                 log.add(event)
-            every = max(1, epochs // 10)
-            if not console.is_terminal and (event.epoch % every == 0 or event.epoch == epochs):
+            if epochs is None or console.is_terminal:
+                continue
+            if event.epoch % max(1, epochs // 10) == 0 or event.epoch == epochs:
                 yield _line(event, epochs)
-        progress.update(task, completed=float(epochs))
+        progress.update(task, total=epochs or 1, completed=epochs or 1)
 
 
 def _line(epoch: Epoch, epochs: int) -> str:

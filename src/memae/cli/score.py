@@ -93,15 +93,14 @@ def _loaded(model: Path, false_alarm_rate: float | None, engine: Engine) -> "Est
     return estimator.use_engine(engine)
 
 
-def _of_discoveries(found: int, samples: int, rate: float, held_out: int) -> str:
+def _of_discoveries(found: int, samples: int, rate: float, calibrating: int) -> str:
     """A line with the number of discoveries, and the reason if none is possible."""
     from memae.scoring.calibration import fewest_discoveries
 
-    fewest = fewest_discoveries(held_out, samples, rate)
+    fewest = fewest_discoveries(calibrating, samples, rate)
     if found or fewest == 1:
         return f"{found} discoveries at a false-discovery rate of {rate:g}\n"
     return (
-        f"no discovery at a false-discovery rate of {rate:g}: with {held_out} held-out scores, there is one only if "
-        f"{fewest} of {samples} samples score above all of these; fit with a larger held_out, or recalibrate with more "
-        "samples\n"
+        f"no discovery at a false-discovery rate of {rate:g}: with {calibrating} scores of normal samples, there "
+        f"is one only if {fewest} of {samples} samples score above all of these; recalibrate with more normal samples\n"
     )

@@ -9,6 +9,7 @@ import typer
 
 from memae import parameters
 from memae.parameters import Common, former_names, parameters_of
+from memae.parameters.settings import GENERAL
 
 
 def option(help: str, *names: str, panel: str = "Options", **more: Any) -> Any:  # noqa: A002 (typer's name)
@@ -19,13 +20,14 @@ def option(help: str, *names: str, panel: str = "Options", **more: Any) -> Any: 
 def options_of(kind: type[Common]) -> Iterator[Parameter]:
     """The options of a command, one for each parameter of `kind`; former names follow as hidden options."""
     known = parameters_of(kind)
-    yield from map(_option, known)
+    yield from (_option(each, kind.LEARNS_WITH) for each in known)
     yield from (_former(each) for each in known if each.setting.was)
 
 
-def _option(each: parameters.Parameter) -> Parameter:
+def _option(each: parameters.Parameter, learns_with: str) -> Parameter:
     about = each.setting
-    shown = option(f"{about.help} {about.cli}".rstrip(), *about.flags, panel=about.panel, metavar=about.metavar or None)
+    panel = about.panel + f" (with {_flag(learns_with)})" * (learns_with != "" and about.panel != GENERAL)
+    shown = option(f"{about.help} {about.cli}".rstrip(), *about.flags, panel=panel, metavar=about.metavar or None)
     default = list(each.default) if isinstance(each.default, tuple) else each.default
     hint: Any = Annotated[about.option or each.hint, shown]
     return Parameter(each.name, Parameter.KEYWORD_ONLY, default=default, annotation=hint)

@@ -11,9 +11,9 @@ def update(
     model: Annotated[Path, typer.Argument(help="Model file of a table; it stays as it is.", show_default=False)],
     source: Annotated[Path, typer.Argument(help="More normal rows: .csv or .parquet.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help="Model file to write.")],
-    epochs: Annotated[int, typer.Option(help="Passes over new and kept rows.")] = 3,
+    epochs: Annotated[int, typer.Option(help="Passes over new and kept rows, for a learned memory.")] = 3,
 ) -> None:
-    """Learn more normal rows without full retraining, and write a second model.
+    """Learn more normal rows without fitting anew, and write a second model.
 
     Example: memae update model.memae normal-of-june.csv -o model-june.memae
     """

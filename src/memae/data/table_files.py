@@ -1,5 +1,6 @@
 """Table files, read repeatedly in constant memory."""
 
+import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -15,7 +16,8 @@ from memae.errors import MemaeError, SourceError, memory_guard
 
 TABLE_SUFFIXES = frozenset({".csv", ".parquet"})
 CHUNK = 65_536  # maximum number of rows read at once
-CELLS = 2**21  # values read at once, so that wide tables take no more memory than narrow ones
+CELLS = 2**19  # values read at once, so that wide tables take no more memory than narrow ones
+FEWEST = 256  # rows read at once, however wide a table is
 
 Chunks = Callable[[], Iterator[pd.DataFrame]]
 
@@ -66,7 +68,8 @@ def _unreadable(path: Path, error: Exception) -> SourceError:
 
 
 def _rows_at_once(rows: int, columns: int) -> int:
-    return min(rows, max(CELLS // max(columns, 1), 256))
+    """A power of two, unless `rows` are fewer: the scorer's chunks then divide it, and none is padded."""
+    return min(rows, max(1 << max(int(math.log2(CELLS / max(columns, 1))), 0), FEWEST))
 
 
 def _csv(path: Path, rows: int, text: set[str] | None) -> Iterator[pd.DataFrame]:

@@ -21,7 +21,7 @@ class Description:
     dtype: str  # of raw samples
     threshold: float  # scores above it are flagged
     false_alarm_rate: float  # share of normal samples above the threshold
-    held_out: int  # number of held-out scores behind p-values; for video, of frames
+    held_out: int  # number of normal scores behind p-values; for video, of frames
     unit: str = "numbers"  # of pixels: "grey levels" from 0 to 255, or numbers as in training
     columns: tuple[Place, ...] = ()  # for tables
     score_step: int = 1  # for video: frames from one clip to the next

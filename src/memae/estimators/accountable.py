@@ -71,7 +71,7 @@ class Accountable:
         return kind.explain(Explainer(self.scorer_, self.examples_, items), given, only)
 
     def p_value(self, X: Any) -> Floats:
-        """Conformal p-value of each sample `(n,)`; small = unlike the held-out normal samples."""
+        """Conformal p-value of each sample `(n,)`; small = unlike the normal samples of the calibration."""
         return self._judge(X).p_value.numpy()
 
     def discoveries(self, X: Any, rate: float) -> NDArray[np.bool_]:
@@ -119,9 +119,10 @@ class Accountable:
         calibration = Calibration(held_out, rate)
         if not calibration.can_keep():
             least = calibration.smallest_rate()
+            more = " or a larger held_out" * self.scorer_.model.trained
             warnings.warn(
-                f"{len(calibration.scores)} held-out samples can promise a false-alarm rate of {least:.3g} at best, "
-                f"not {rate:g}; it is set to {least:.3g}. Give more data or a larger held_out",
+                f"{len(calibration.scores)} normal samples can promise a false-alarm rate of {least:.3g} at best, "
+                f"not {rate:g}; it is set to {least:.3g}. Give more data{more}",
                 MemaeWarning,
                 stacklevel=2,
             )
@@ -131,7 +132,7 @@ class Accountable:
 
     @property
     def calibration_(self) -> Calibration:
-        """Scores of held-out normal samples and the false-alarm rate."""
+        """Scores of normal samples that the model was not fitted on, or scored as if, and the false-alarm rate."""
         check_is_fitted(self, "scorer_")
         assert self.scorer_.calibration is not None  # noqa: S101 (fitted means calibrated)
         return self.scorer_.calibration

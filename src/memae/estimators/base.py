@@ -87,6 +87,11 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
     def _restore(self, source: Artifact) -> None:
         """The inverse of `_encoding`; the file is not trusted."""
 
+    @property
+    def trains(self) -> bool:
+        """Whether `fit` trains a network, as these parameters say."""
+        return True
+
     # ------------------------------------------------------------------ fitting
 
     def fit(self, X: Any, y: object = None) -> Self:  # noqa: ARG002 (scikit-learn's signature)
@@ -184,7 +189,7 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
         self.examples_ = None
 
     def _warn_of_collapse(self) -> None:
-        trouble = self.health_.collapse if self.health_ else None
+        trouble = self.collapse_
         if trouble:
             warnings.warn(f"the memory has collapsed: {trouble}", MemaeWarning, stacklevel=3)
 
@@ -283,6 +288,11 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
     def health_(self) -> Health | None:
         """State of the memory in the chosen epoch; None for a plain autoencoder."""
         return self.best_epoch_.health
+
+    @property
+    def collapse_(self) -> str | None:
+        """What is wrong with a memory that was trained, and a remedy; None if it is well, or holds kept samples."""
+        return self.health_.collapse if self.health_ and self.scorer_.model.trained else None
 
     # ------------------------------------------------------------------ the model file
 

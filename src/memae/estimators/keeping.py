@@ -6,12 +6,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.covariance import ledoit_wolf
 from torch import Tensor
 
 from memae.data.cleaning import distinct, keys
 from memae.health import Health, HealthMeter
-from memae.kept import KeptMemory
+from memae.kept import TOGETHER, KeptMemory
+from memae.nearest import Finder
 from memae.scoring import Floats, Scaling, Scorer, chunk_size
 from memae.scoring.balance import Balance
 from memae.scoring.distances import LocalDistance, NearestDistance
@@ -24,10 +24,16 @@ CALIBRATING = 5_000
 OUTLYING = 0.05
 """Share of the rows, those farthest from all others, that do not count in the scale of features: they would widen it.
 They are kept all the same: among rows given as normal, they are rare, not wrong."""
-AMONG = 1_000
-"""Number of rows to which distances are measured to find the rows that are farthest from all others."""
+AMONG = 250
+"""Number of rows to which distances are measured to find the rows that are farthest from all others: more cost time."""
 FEWEST = 4
 """Neighbours below which such a distance says little; with so few rows, none is left out."""
+ROUNDS = 8
+"""Rounds in which rows to keep are chosen: the first at random, each other among those that are still far."""
+CANDIDATES = 20
+"""Maximum number of candidates for each row to keep; bounds the cost of choosing."""
+REGRESSING = 20_000
+"""Maximum number of rows for the regression."""
 REGRESSED = 2_000
 """Maximum number of features for a regression of each on all others, whose cost is cubic."""
 RIDGE = 1e-9
@@ -52,9 +58,9 @@ def keep(
     scaling: Scaling,
     *,
     most: int,
+    random: torch.Generator,
     typical: Tensor | None = None,
     calibrating: int = CALIBRATING,
-    order: torch.Generator | None = None,
 ) -> Kept:
     """Keeps rows as a memory and fits the measures of the distance to them.
 
@@ -63,30 +69,28 @@ def keep(
         fields: number of features of each column.
         scaling: that normalised them.
         most: maximum number of rows to keep.
+        random: chooses the rows to keep, if there are more.
         typical: which rows may be kept, and measures are fitted to, bool `(n,)`; None for all. The others calibrate.
         calibrating: maximum number of rows to calibrate with.
-        order: chooses the rows to keep; None takes the first.
     """
     typical = torch.ones(len(x), dtype=torch.bool, device=x.device) if typical is None else typical
     first = distinct(x.cpu())
-    first = first[typical[first].cpu()]
-    if order is not None:
-        first = first[torch.randperm(len(first), generator=order)]
-    first = first[:most]
+    first = first[typical[first].cpu()].to(x.device)
+    first = first[covering(x[first], most, random)]
     spec = Spec((x.shape[1],), (), memory=KeptSpec(len(first), fields))
     model = build(spec).to(x)
     memory = model.memory
     assert isinstance(memory, KeptMemory)  # noqa: S101 (see the spec)
-    memory.remember(x[first.to(x.device)])
+    memory.remember(x[first])
     scorer = Scorer(model, scaling, [Error("absolute")], chunk=chunk_size(spec.shape))
     rows = x[:calibrating]
     measured = _Measured(
-        scorer, rows, apart_of(rows, memory.items), typical[: len(rows)], _regression(x[typical], fields)
+        scorer, rows, apart_of(rows, memory.items), typical[: len(rows)], _regression(x[typical][:REGRESSING], fields)
     )
     memory.use.copy_(measured.meter.share)
     scorer = scorer.replaced(measures=measured.measures, balance=measured.balance)
     health = measured.meter.health(duplicates=0)
-    return Kept(scorer, spec, scorer.score(measured.values), measured.error, measured.entropy, health, first)
+    return Kept(scorer, spec, scorer.score(measured.values), measured.error, measured.entropy, health, first.cpu())
 
 
 class _Measured:
@@ -156,6 +160,34 @@ def left_out_scores(scorer: Scorer, raw: Tensor) -> Floats:
     return np.asarray(scorer.score(torch.cat(values)).cpu().numpy(), dtype=np.float64)
 
 
+def covering(x: Tensor, most: int, random: torch.Generator) -> Tensor:
+    """Indices of `most` of the rows, which cover all: a part at random, then rows with a probability by their distance.
+
+    Random rows alone would leave out what is rare, which then counts as anomalous. The distance is that to the rows
+    chosen in the rounds before (as in the seeding of k-means by Arthur and Vassilvitskii, SODA 2007).
+
+    Args:
+        x: distinct normalised rows `(n, d)`.
+        most: number of rows to choose; all if there are no more.
+        random: chooses.
+    """
+    if len(x) <= most:
+        return torch.arange(len(x), device=x.device)
+    pool = torch.randperm(len(x), generator=random)[: CANDIDATES * most].to(x.device)
+    each = math.ceil(most / ROUNDS)
+    chosen = pool[:each]
+    apart = torch.full((len(pool),), torch.inf, device=x.device, dtype=x.dtype)
+    new = chosen
+    while len(chosen) < most:
+        nearest = Finder(x[new])
+        parts = torch.split(pool, TOGETHER)
+        apart = apart.minimum(torch.cat([nearest(x[part], 1).distance[:, 0] for part in parts]))
+        count = min(each, most - len(chosen), int((apart > 0).sum()))
+        new = pool[torch.multinomial(apart.cpu(), count, generator=random).to(x.device)]
+        chosen = torch.cat([chosen, new])
+    return chosen
+
+
 def central(x: Tensor, share: float) -> Tensor:
     """Which rows remain without the `share` farthest from all others, bool `(n,)`.
 
@@ -170,7 +202,7 @@ def central(x: Tensor, share: float) -> Tensor:
     k = min(math.ceil(1.5 * share * len(among)) + 1, len(among))  # + 1, since a row among them finds itself
     if k < FEWEST:
         return torch.ones(len(x), dtype=torch.bool, device=x.device)
-    distance = torch.cat([torch.cdist(part, among).kthvalue(k).values for part in torch.split(x, AMONG)])
+    distance = torch.cat([torch.cdist(part, among).kthvalue(k).values for part in torch.split(x, TOGETHER)])
     remain = torch.zeros(len(x), dtype=torch.bool, device=x.device)
     remain[distance.argsort(stable=True)[: math.ceil((1 - share) * len(x))]] = True
     return remain
@@ -197,6 +229,8 @@ def _regression(x: Tensor, fields: tuple[int, ...]) -> tuple[Tensor, Tensor] | N
     """Mean of rows and the matrix of `residual_matrix`, with the covariance of Ledoit and Wolf (2004)."""
     if len(fields) < 2 or x.shape[1] > REGRESSED or len(x) < 2:
         return None
+    from sklearn.covariance import ledoit_wolf  # noqa: PLC0415 (a dozen MB that scoring does not need)
+
     covariance = torch.from_numpy(np.atleast_2d(ledoit_wolf(x.cpu().numpy())[0])).to(x)
     covariance.diagonal().add_(RIDGE)
     return x.mean(0), residual_matrix(covariance, fields)
@@ -218,5 +252,5 @@ def apart_of(rows: Tensor, items: Tensor) -> Tensor:
 
 
 def rows_to_read(width: int, most: int) -> int:
-    """Number of rows of which to keep `most`, measure the spread of features, and calibrate: up to 256 MiB."""
-    return max(min(2 * max(most, CALIBRATING), 2**28 // (8 * width)), most, math.ceil(CALIBRATING / 5))
+    """Maximum number of rows to read, of which `most` are kept: a sample of 256 MiB, and at least those to keep."""
+    return max(2**28 // (8 * width), most)

@@ -66,18 +66,21 @@ class TabularMemAE(parameters.Tabular, Estimator):
     """Detects anomalous rows of tables with numbers, categories and missing values.
 
     X is a DataFrame, an array `(n, d)`, or the path of a .csv or .parquet file; a file that does not fit into memory
-    streams. Columns of text are categories. Missing values are allowed in any column. Duplicate rows are learned once,
-    unless they stream.
+    streams. Columns of text are categories. Missing values are allowed in any column.
 
-    A row is anomalous if its columns cannot be restored from each other through the memory, or if it lies far from the
-    kept training rows. `paper` gives the paper's settings, whose score is the reconstruction error alone.
+    By default nothing is trained: up to 10,000 distinct training rows are kept, and are the memory. A row is anomalous
+    if it lies far from the nearest kept rows, or if its columns cannot be restored from these rows, or from each other.
+    The model file contains the kept rows.
+
+    With `n_items`, a network with a learned memory is trained instead; only then do the parameters from `widths` on
+    have an effect. `paper` gives the paper's settings, whose score is the reconstruction error alone.
 
     Args: see `memae.parameters.Tabular`.
 
     Attributes:
         encoder_: the `TableEncoder` of columns to features.
-        scorer_: the trained `Scorer`.
-        history_: an `Epoch` for each pass.
+        scorer_: the fitted `Scorer`.
+        history_: an `Epoch` for each pass; one for all rows if nothing is trained.
         health_: state of the memory in the chosen epoch.
         threshold_: anomaly score above which a row is flagged; `offset_` is its negative.
 
@@ -121,14 +124,14 @@ class TabularMemAE(parameters.Tabular, Estimator):
         self, X: Any, *, checkpoint: str | Path | None = None, resume: bool = False, every: float = 10.0
     ) -> Iterator[Step | Epoch]:
         """`fit` as a generator, see `Estimator.fit_steps`. Kept rows are one step, which nothing needs to interrupt."""
-        if self._learns:
+        if self.trains:
             yield from super().fit_steps(X, checkpoint=checkpoint, resume=resume, every=every)
         else:
             yield self._keep(X)
 
     @property
-    def _learns(self) -> bool:
-        """Whether the memory is learned; otherwise kept rows are the memory."""
+    def trains(self) -> bool:
+        """Whether `fit` trains a network; otherwise kept rows are the memory, and nothing is trained."""
         return self.n_items is not None or self.kept_samples == 0
 
     def _warn_of_unused(self) -> None:
@@ -166,7 +169,8 @@ class TabularMemAE(parameters.Tabular, Estimator):
         if self.scaling == "standard":
             scaling = rescaled(scaling, rows[central(scaling(rows), OUTLYING)])
         x = scaling(rows)
-        kept = keep(x, fields, scaling, most=most, typical=central(x, self.contamination))
+        random = torch.Generator().manual_seed(seed)
+        kept = keep(x, fields, scaling, most=most, random=random, typical=central(x, self.contamination))
         seconds = time.perf_counter() - began
         epoch = Epoch(1, kept.error, kept.error, kept.entropy, kept.error, kept.health, seconds)
         self._settle(kept.scorer, kept.spec, [epoch], epoch, checksum, artifact.versions())

@@ -60,7 +60,7 @@ def grown(detector: Detector, rows: Tensor, most: int) -> Detector:
     order = torch.randperm(len(rows), generator=random)
     together = torch.cat([scorer.scaling(rows[order].to(scorer.device)), memory.items.detach()])
     calibrating = min(len(rows), CALIBRATING)
-    kept = keep(together, known.fields, scorer.scaling, most=most, calibrating=calibrating, order=random)
+    kept = keep(together, known.fields, scorer.scaling, most=most, random=random, calibrating=calibrating)
     number = len(detector.history_)
     seconds = time.perf_counter() - began
     epoch = Epoch(number + 1, kept.error, kept.error, kept.entropy, kept.error, kept.health, seconds)

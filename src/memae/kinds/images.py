@@ -44,9 +44,11 @@ class Images(Kind):
         one="image",
         many="images",
         learned="images",
-        error="how badly the image is restored from memory",
-        surprise="how badly the image's rotation is predicted from the memory read-out",
-        distance="the distance of the image's code to the nearest kept code",
+        measures={
+            "error": "how badly the image is restored from memory",
+            "surprise": "how badly the image's rotation is predicted from the memory read-out",
+            "distance": "the distance of the image's code to the nearest kept code",
+        },
         limits=(
             "Images must be taken like those of training: camera, distance, light and framing. A change of light is an "
             "anomaly to the model.",

@@ -33,9 +33,7 @@ class Words:
     one: str  # one sample
     many: str  # samples
     learned: str  # training samples
-    error: str  # this and the next two: descriptions of the measures
-    distance: str
-    surprise: str = ""
+    measures: Mapping[str, str]  # name of a measure → what it measures
     limits: tuple[str, ...] = ()
     chosen: str = ""  # says which samples a report explains, if not those with the highest scores
     numbering: str = ""  # explains how samples are numbered

@@ -51,8 +51,13 @@ class Tables(Kind):
         one="row",
         many="rows",
         learned="distinct rows",
-        error="how badly each column is restored from the others through the memory, over its expected error",
-        distance="the distance to the nearest kept rows",
+        measures={
+            "error": "how badly each column is restored from the others through the memory, over its expected error",
+            "distance": "the distance to the nearest kept rows",
+            "local distance": "the same, over the distance that these have to each other: dense and sparse regions "
+            "count alike",
+            "regression": "what a linear regression of each column on all others leaves, over its expected size",
+        },
         limits=(
             "Columns must be those of training, with the same meaning and unit; names, order and type are checked.",
             f"Of a column of text, the {MAX_CATEGORIES} most frequent values are distinguished; a value never seen in "

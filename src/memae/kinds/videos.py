@@ -59,9 +59,12 @@ class Videos(Kind):
         one="frame",
         many="frames",
         learned="clips",
-        error="how badly the motion at a position is restored from memory",
-        surprise="the odds, predicted from the memory read-out, that a position plays at another speed than recorded",
-        distance="the distance of a position's code to the nearest kept codes",
+        measures={
+            "error": "how badly the motion at a position is restored from memory",
+            "surprise": "the odds, predicted from the memory read-out, that a position plays at another speed than "
+            "recorded",
+            "distance": "the distance of a position's code to the nearest kept codes",
+        },
         chosen="The peaks of the highest alarms and, if there are few, of videos without alarms; the highest first. ",
         limits=(
             "The camera must stand as in training and record at the same frame rate: at half the rate everyone is "

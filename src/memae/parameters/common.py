@@ -32,6 +32,8 @@ class Common:
         "warmup": 0,
     }
     """The paper's values where they differ from the defaults; each kind adds its own."""
+    LEARNS_WITH: ClassVar[str] = ""
+    """Parameter without which nothing is learned, so that all panels but `GENERAL` have no effect; "" for none."""
 
     n_items: Annotated[int | None, Setting("Items of the memory; 0 is a plain autoencoder.", panel=MEMORY)] = None
     _: KW_ONLY

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from memae.parameters.common import Common, Scaling
-from memae.parameters.settings import GENERAL, Setting
+from memae.parameters.common import Common, Device, Scaling
+from memae.parameters.settings import GENERAL, Setting, parameters_of
+
+if TYPE_CHECKING:
+    from numpy.random import RandomState
 
 
 @dataclass(eq=False, repr=False)
@@ -22,10 +25,15 @@ class Tabular(Common):
         "batch_size": 1024,
     }
     """The paper's values for its Table 3, the batch size of the protocol it follows, and our maximum of epochs."""
+    LEARNS_WITH: ClassVar[str] = "n_items"
 
     n_items: Annotated[
         int | None,
-        Setting("Items of a learned memory; 0 is a plain autoencoder. By default, kept rows are the memory."),
+        Setting(
+            "Train a network with a learned memory of so many items; 0 is a plain autoencoder. By default nothing is "
+            "trained: kept rows are the memory.",
+            panel=GENERAL,
+        ),
     ] = None
     _: KW_ONLY
     ignore: Annotated[
@@ -68,7 +76,8 @@ class Tabular(Common):
         int | None,
         Setting(
             "Maximum number of distinct training rows kept in the model, by default 10,000. With 0, the model holds no "
-            "row of the table, and the memory is learned."
+            "row of the table, and the memory is learned.",
+            panel=GENERAL,
         ),
     ] = None
     contamination: Annotated[
@@ -76,8 +85,9 @@ class Tabular(Common):
         Setting(
             "Share of the rows that may be anomalous, below 0.5; this share, the rows farthest from the others, is "
             "left out.",
-            api="This includes rows that would be held out: if fewer are anomalous, more normal rows are flagged than "
+            api="The threshold is set without them: if fewer are anomalous, more normal rows are flagged than "
             "`false_alarm_rate` allows. Not for files that stream.",
+            panel=GENERAL,
         ),
     ] = 0.0
     epochs: int = 10
@@ -86,14 +96,17 @@ class Tabular(Common):
         Setting("Rows per training step; by default a tenth of all, 16 to 256, and up to 1024 for large tables."),
     ] = None
     learning_rate: float = 0.01
+    false_alarm_rate: Annotated[float, Setting("Share of normal rows that may be flagged.", panel=GENERAL)] = 0.05
     keep_examples: Annotated[
-        bool, Setting("Keep the row numbers of the training rows nearest to each item, to explain scores.")
+        bool,
+        Setting(
+            "Keep the row numbers of the training rows nearest to each item of a learned memory, to explain scores. "
+            "Those of kept rows are always there."
+        ),
     ] = False
+    device: Annotated[Device, Setting("Where to compute.", panel=GENERAL)] = "auto"
+    random_state: Annotated["int | RandomState | None", Setting(panel=GENERAL)] = 0
 
 
-OF_LEARNING = (
-    "widths", "similarity", "temperature", "learn_temperature", "shrinkage", "on_empty", "init", "warmup", "revive",
-    "masked_columns", "alpha", "reduction", "epochs", "batch_size", "learning_rate", "decay", "choose", "patience",
-    "held_out",
-)  # fmt: skip
+OF_LEARNING = tuple(each.name for each in parameters_of(Tabular) if each.setting.panel != GENERAL)
 """Settings that only a learned memory uses."""

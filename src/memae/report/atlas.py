@@ -6,7 +6,7 @@ from torch import Tensor
 
 from memae.charts import Bar, Tick, histogram
 from memae.estimators import Estimator
-from memae.evidence import Examples
+from memae.evidence import Examples, kept_sample
 from memae.kinds import Words
 from memae.markup import Html, figure, heading, joined, picture, table, tag
 from memae.pictures import drawn
@@ -29,19 +29,17 @@ def atlas(detector: Estimator, words: Words) -> Html:
         return heading(title, "Nothing: this model has no memory. It is a plain autoencoder.")
     use = memory.use.double().cpu()
     order = use.argsort(descending=True, stable=True)
-    whole = detector.scorer_.model.code_shape is not None
-    holds = f"typical {words.many}" if whole else f"typical places in {words.many}"
-    lead = (
-        f"The memory holds {len(use):,} items, {holds} that formed in training. A sample that cannot be put together "
-        "from the few items that resemble it is unusual. If an item looks abnormal to you, the training data held "
-        "something abnormal."
-    )
-    parts = [heading(title, lead), _uses(use[order].tolist(), words)]
+    model = detector.scorer_.model
+    whole = model.code_shape is not None
+    parts = [
+        heading(title, _lead(len(use), words, whole=whole, trained=model.trained)),
+        _uses(use[order].tolist(), words, trained=model.trained),
+    ]
     shown = order[:ROWS].tolist()
     rows = detector.kind_.item_rows(detector.scorer_, shown, COLUMNS)
     if rows is not None:
         columns = len(detector.kind_.learned()["columns"])
-        parts.append(_rows(rows, columns, detector.examples_, use, shown, words))
+        parts.append(_rows(rows, columns, detector, use, shown))
     elif whole or detector.examples_ is not None:
         parts.append(_tiles(detector.scorer_, detector.examples_, use, order.tolist(), whole=whole))
     else:
@@ -50,33 +48,54 @@ def atlas(detector: Estimator, words: Words) -> Html:
     return joined(parts)
 
 
-def _uses(use: list[float], words: Words) -> Html:
+def _lead(items: int, words: Words, *, whole: bool, trained: bool) -> str:
+    if not trained:
+        return (
+            f"The memory holds {items:,} normal {words.many} of the training data. One that cannot be put together "
+            "from the few that resemble it most is unusual. If one of them looks abnormal to you, the training data "
+            "held something abnormal."
+        )
+    holds = f"typical {words.many}" if whole else f"typical places in {words.many}"
+    return (
+        f"The memory holds {items:,} items, {holds} that formed in training. A sample that cannot be put together "
+        "from the few items that resemble it is unusual. If an item looks abnormal to you, the training data held "
+        "something abnormal."
+    )
+
+
+def _uses(use: list[float], words: Words, *, trained: bool) -> Html:
     """A chart of how much each item is used, the most used first."""
     shown = use[:USES]
     bars = [
         Bar(rank / len(shown), (rank + 1) / len(shown), each / (use[0] or 1.0), False, f"{share(each)} of the answers")
         for rank, each in enumerate(shown)
     ]
-    ticks = [Tick(0.0, f"busiest: {share(use[0])}"), Tick(1.0, f"item {len(shown)} of {len(use)}")]
+    ticks = [Tick(0.0, f"busiest: {share(use[0])}"), Tick(1.0, f"{len(shown)} of {len(use)}")]
     chart = histogram(bars, None, ticks, "Part of each item in the answers, the busiest first", height=64)
+    what = (
+        "item in all answers of the last training epoch"
+        if trained
+        else f"of them in the answers to training {words.many}"
+    )
     caption = (
-        "The share of each item in all answers of the last training epoch, the most used first. A few bars much higher "
-        f"than the others would mean that most {words.many} get much the same answer."
+        f"The share of each {what}, the most used first. A few bars much higher than the others would mean that most "
+        f"{words.many} get much the same answer."
     )
     return figure(chart, caption)
 
 
-def _rows(
-    rows: pd.DataFrame, columns: int, examples: Examples | None, use: Tensor, shown: list[int], words: Words
-) -> Html:
+def _rows(rows: pd.DataFrame, columns: int, detector: Estimator, use: Tensor, shown: list[int]) -> Html:
     """A table of items in those of the user's columns in which the items differ most."""
+    words, examples, trained = detector.kind_.words, detector.examples_, detector.scorer_.model.trained
+    titles = (kept_sample(detector.scorer_, examples, item) or f"item {item}" for item in shown)
     cells = [[cut(str(name)), *(value(each, 4) for each in rows[name])] for name in rows.columns]
-    head = ["column", *(over(f"item {item}", share(float(use[item]))) for item in shown)]
-    if examples is not None:
+    head = ["column", *(over(title, share(float(use[item]))) for title, item in zip(titles, shown, strict=True))]
+    if examples is not None and trained:
         cells.append([f"nearest training {words.many}", *(names(examples.of(item)) for item in shown)])
-    note = f"The {len(shown)} most used items in your columns; below its number, the share of each in all answers."
+    what = "items" if trained else words.many
+    note = f"The {len(shown)} most used {what} in your columns; below its number, the share of each in all answers."
     if columns > COLUMNS:
-        note += f" Of the {columns} columns, you see the {COLUMNS} in which the items differ most."
+        note += f" Of the {columns} columns, you see the {COLUMNS} in which they differ most."
     return joined([tag("p", note, class_="soft"), table(head, cells, "wide sticky")])
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from memae.estimators import Estimator
+from memae.health import Health
 from memae.kinds import Words
 from memae.markup import Html, heading, joined, table, tag
 from memae.modelfile.artifact import versions
@@ -32,22 +33,36 @@ def health(detector: Estimator, words: Words) -> Html:
 
 def _health(detector: Estimator, words: Words) -> Iterator[str]:
     best, state, calibration = detector.best_epoch_, detector.health_, detector.calibration_
+    trained = detector.scorer_.model.trained
     if state is not None:
-        well = "Well: no item dominates the others, and queries find items that resemble them."
-        yield well if state.collapse is None else f"Not well: {state.collapse}."
-        yield (
-            f"{state.in_use:,} of {state.items:,} items are used, and {state.duplicates:,} are nearly equal to another "
-            "one. Unused and equal items cost a little time and do no harm."
-        )
-        rare = share(state.fallback_rate)
         parts, busiest = figure(state.effective, 2), share(state.top_share)
-        yield f"An answer combines {parts} items on average; the most used has a share of {busiest} in all answers."
-        yield f"In {rare} of the training queries no item was similar enough, and the most similar one was taken."
-    kept = f"epoch {best.epoch} of {len(detector.history_)}, with a held-out error of {figure(best.held_out_error)}"
-    yield f"The best state of the training was kept: {kept}."
+        yield from _of_items(state, detector.collapse_) if trained else _of_kept(state, words)
+        what = "items" if trained else f"kept {words.many}"
+        yield f"An answer combines {parts} {what} on average; the most used has a share of {busiest} in all answers."
+    if trained:
+        kept = f"epoch {best.epoch} of {len(detector.history_)}, with a held-out error of {figure(best.held_out_error)}"
+        yield f"The best state of the training was kept: {kept}."
     yield (
-        f"The threshold rests on {counted(len(calibration.scores), words)} that were set aside. The lowest false-alarm "
-        f"rate that this number can promise is {share(calibration.smallest_rate())}."
+        f"The threshold rests on {counted(len(calibration.scores), words)}. The lowest false-alarm rate that this "
+        f"number can promise is {share(calibration.smallest_rate())}."
+    )
+
+
+def _of_items(state: Health, collapse: str | None) -> Iterator[str]:
+    well = "Well: no item dominates the others, and queries find items that resemble them."
+    yield well if collapse is None else f"Not well: {collapse}."
+    yield (
+        f"{state.in_use:,} of {state.items:,} items are used, and {state.duplicates:,} are nearly equal to another "
+        "one. Unused and equal items cost a little time and do no harm."
+    )
+    rare = share(state.fallback_rate)
+    yield f"In {rare} of the training queries no item was similar enough, and the most similar one was taken."
+
+
+def _of_kept(state: Health, words: Words) -> Iterator[str]:
+    yield (
+        f"Well: nothing was trained that could have failed. The model has kept {counted(state.items, words)} of the "
+        f"training data; {state.in_use:,} of them were among the nearest of another one."
     )
 
 
@@ -67,10 +82,10 @@ def _facts(detector: Estimator, found: Survey, origin: Origin, words: Words) -> 
     yield "model", f"{type(detector).__name__}({_chosen(detector)})"
     yield "training data", f"sha256 {detector.checksum_}"
     yield "fitted with", _listed(detector.versions_)
-    rate, held_out = share(calibration.false_alarm_rate), len(calibration.scores)
+    rate, calibrating = share(calibration.false_alarm_rate), len(calibration.scores)
     yield (
         "threshold",
-        f"{calibration.threshold():.6g}, for a false-alarm rate of {rate} on {held_out:,} held-out {words.many}",
+        f"{calibration.threshold():.6g}, for a false-alarm rate of {rate} on {calibrating:,} normal {words.many}",
     )
     yield "report made", datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     yield "with", _listed(versions())

@@ -134,16 +134,18 @@ def _columns(parts: Sequence[Contribution], most: float, words: Words) -> Html:
 
 def _remembered(items: Sequence[Item], parts: Sequence[Contribution], words: Words) -> Html:
     """The items that answered, in the columns that matter most."""
+    kept = all(item.sample for item in items)
+    holds = f"normal {words.many} of the training data" if kept else f"typical {words.many}, its items,"
     note = (
-        f"The memory holds typical {words.many}, its items, and rebuilds each {words.one} from those that resemble it. "
-        f"Below are the items used for this {words.one}, their shares of the answer, and their values in the columns "
-        "that are off:"
+        f"The memory holds {holds} and rebuilds each {words.one} from those that resemble it. Below are the "
+        f"{words.many if kept else 'items'} used for this {words.one}, their shares of the answer, and their values in "
+        "the columns that are off:"
     )
     cells = [{cell.column: cell.value for cell in item.row} for item in items]
     rows = [[cut(part.column), value(part.value), *(value(row.get(part.column), 4) for row in cells)] for part in parts]
-    if any(item.neighbours for item in items):
+    if not kept and any(item.neighbours for item in items):
         rows.append([f"nearest training {words.many}", "", *(names(item.neighbours) for item in items)])
-    head = ["column", f"this {words.one}", *(over(f"item {item.number}", share(item.weight)) for item in items)]
+    head = ["column", f"this {words.one}", *(over(item.title, share(item.weight)) for item in items)]
     return joined([tag("p", note, class_="soft"), table(head, rows)])
 
 
@@ -162,9 +164,9 @@ def _items(evidence: Evidence) -> list[Html]:
     """The items that answered: their decoded pictures, and the nearest training samples."""
     shown = [
         tile(
-            f"item {item.number}",
+            item.title,
             share(item.weight),
-            None if item.decoded is None else picture(evidence.picture(item.decoded), f"item {item.number}, decoded"),
+            None if item.decoded is None else picture(evidence.picture(item.decoded), f"{item.title}, decoded"),
             item.neighbours,
         )
         for item in evidence.items

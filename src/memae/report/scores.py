@@ -1,4 +1,4 @@
-"""The section on the distribution of scores: those of held-out normal samples, and today's."""
+"""The section on the distribution of scores: those of normal samples, which set the threshold, and today's."""
 
 import math
 
@@ -83,7 +83,7 @@ def scores(found: Survey, calibration: Calibration, words: Words) -> Html:
     scale = Scale(tally.bins, min(known.low, tally.low), max(known.high, tally.high))
     limit = f"above {number(calibration.threshold())}: flagged"
     drawn = [
-        *_panel(f"Normal {words.many}, set aside in training", known, scale, limit, words),
+        *_panel(f"Normal {words.many}, which set the threshold", known, scale, limit, words),
         *_panel(f"The {words.many} of this report", tally, scale, "", words),
     ]
     pressed = " To the right the scale is compressed, so that far scores fit; see the numbers below." * scale.pressed
@@ -143,4 +143,4 @@ def _numbers(known: Tally, tally: Tally) -> Html:
         ["highest", *(number(each.high, 5) for each in both)],
         ["flagged", *(f"{each.flagged:,} ({share(each.flagged / each.count)})" for each in both)],
     ]
-    return table(["score", "normal, set aside", "this report"], rows)
+    return table(["score", "normal", "this report"], rows)

@@ -67,10 +67,10 @@ def summary(found: Survey, calibration: Calibration, words: Words) -> Html:
 
 
 def _nearest(calibration: Calibration, promised: float) -> str:
-    """Why the rate is lower than requested: with n held-out scores, rates are multiples of 1 / (n + 1)."""
+    """Why the rate is lower than requested: with n scores, rates are multiples of 1 / (n + 1)."""
     if promised > 0.9 * calibration.false_alarm_rate:
         return ""
-    return f": {share(promised)}, the nearest rate that {len(calibration.scores):,} held-out scores allow"
+    return f": {share(promised)}, the nearest rate that {len(calibration.scores):,} scores of normal samples allow"
 
 
 def _verdict(found: Survey, words: Words) -> str:
@@ -98,9 +98,9 @@ def _reading(calibration: Calibration, words: Words) -> Html:
         tag(
             "dd",
             f"The score is above {figure(calibration.threshold())}, the threshold. It was set with "
-            f"{len(calibration.scores):,} normal {words.many} that were kept out of the training, such that at most "
-            f"{share(calibration.false_alarm_rate)} of normal ones lie above it. Flagged means unusual, which need be "
-            "neither wrong nor harmful: that is for you to judge.",
+            f"{len(calibration.scores):,} normal {words.many}, each scored as if the model had never seen it, such "
+            f"that at most {share(calibration.false_alarm_rate)} of normal ones lie above it. Flagged means unusual, "
+            "which need be neither wrong nor harmful: that is for you to judge.",
         ),
         tag("dt", "p-value"),
         tag("dd", f"The share of normal {words.many} that score at least as high: a small share means unlike normal."),

@@ -72,21 +72,21 @@ def clock(seconds: float) -> str:
     return f"{minutes}:{rest // 10:02}.{rest % 10}"
 
 
-def how_rare(p_value: float, held_out: int, words: Words) -> str:
+def how_rare(p_value: float, calibrating: int, words: Words) -> str:
     """A conformal p-value in words.
 
     Args:
         p_value: p-value of a sample.
-        held_out: number of samples of the calibration.
+        calibrating: number of samples of the calibration.
         words: words for samples of this kind.
 
     Example:
         >>> from memae.kinds import Tables
         >>> how_rare(0.01, 99, Tables.words), how_rare(0.05, 99, Tables.words)
-        ('none of the 99 normal rows set aside scores as high', '4 of the 99 normal rows set aside score as high')
+        ('none of 99 normal rows scores as high', '4 of 99 normal rows score as high')
     """
-    higher = round(p_value * (held_out + 1)) - 1
-    of_held_out = f"of the {held_out:,} normal {words.many} set aside"
+    higher = round(p_value * (calibrating + 1)) - 1
+    of_normal = f"of {calibrating:,} normal {words.many}"
     if higher <= 0:
-        return f"none {of_held_out} scores as high"
-    return f"{higher:,} {of_held_out} score{'s' if higher == 1 else ''} as high"
+        return f"none {of_normal} scores as high"
+    return f"{higher:,} {of_normal} score{'s' if higher == 1 else ''} as high"

@@ -66,6 +66,7 @@ class Item(BaseModel):
     """A memory item that the sample addressed."""
 
     number: int
+    sample: str | None = Field(description="The training sample that it is; null if the item formed in training.")
     weight: float = Field(description="Its addressing weight, 0 to 1.")
     decoded: Any = Field(description="What the item alone decodes to: a picture, the columns of a row, or null.")
     neighbours: list[Neighbour]
@@ -105,7 +106,8 @@ class Model(BaseModel):
     kind: str = Field(description="table, image or video")
     threshold: float | None
     false_alarm_rate: float
-    held_out_samples: int = Field(description="Number of normal samples behind threshold and p-values.")
+    calibration_samples: int = Field(description="Number of normal samples behind threshold and p-values.")
+    held_out_samples: int = Field(description="The former name of calibration_samples.")
     takes: str
     suffixes: list[str]
     data_sha256: str

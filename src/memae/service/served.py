@@ -143,6 +143,7 @@ class Served(ABC, Generic[E]):
             "name": self.name,
             "kind": self.estimator.kind,
             **self.rule,
+            "calibration_samples": len(self.estimator.calibration_.scores),
             "held_out_samples": len(self.estimator.calibration_.scores),
             "takes": self.takes,
             "suffixes": sorted(self.estimator.kind_.suffixes),

@@ -51,15 +51,25 @@ const cell = (value) => element("td", { class: typeof value === "number" ? "numb
 
 function memory(kind, items) {
   if (!items.length) return [];
+  const kept = items.every((item) => item.sample);
   return [element("details", {},
     element("summary", {}, "What the model remembered when it looked at this"),
-    element("p", {}, `The model keeps a memory of typical normal ${kind.many}. These memories answered, each with its part of the answer, and the ${kind.many} of the training that are closest to it:`),
+    element("p", {}, kept
+      ? `The model keeps normal ${kind.many} of the training. It was expected to look like these, which are nearest to it, each with its part of the answer:`
+      : `The model keeps a memory of typical normal ${kind.many}. These memories answered, each with its part of the answer, and the ${kind.many} of the training that are closest to it:`),
     ...items.map((item) => element("div", {},
-      element("h3", {}, `Memory ${item.number}: ${percent(item.weight)} of the answer`),
+      element("h3", {}, `${item.sample ?? `Memory ${item.number}`}: ${percent(item.weight)} of the answer`),
       element("div", { class: "pictures small" },
         typeof item.decoded === "string" ? figure(item.decoded, "the memory") : null,
         ...item.neighbours.filter((each) => each.thumbnail).map((each) => figure(each.thumbnail, each.sample))),
-      near(item.neighbours.filter((each) => !each.thumbnail)))))];
+      values(item.decoded),
+      kept ? null : near(item.neighbours.filter((each) => !each.thumbnail)))))];
+}
+
+/** The columns of a memory that is a row. */
+function values(row) {
+  if (row === null || typeof row === "string") return null;
+  return element("p", { class: "soft" }, Object.entries(row).map(([column, value]) => `${column} ${short(value)}`).join(", "));
 }
 
 function near(neighbours) {

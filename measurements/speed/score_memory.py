@@ -1,0 +1,50 @@
+"""Peak memory of `memae score` on a table of 200,000 rows × 20 columns, with 10,000 kept rows."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from measurements.speed.rows import COLUMNS, FITTED, rows
+from memae import TabularMemAE
+from recording.records import figure
+
+SCORED = 200_000
+
+
+def measure() -> dict[str, Any]:
+    """Megabytes (10⁶ bytes) for each format and for a single row, whose peak is that of the libraries alone."""
+    names = [f"c{column}" for column in range(COLUMNS)]
+    table = pd.DataFrame(rows(SCORED, 2), columns=names)
+    with tempfile.TemporaryDirectory() as folder:
+        model, parquet, csv, single = (Path(folder) / name for name in ("m.memae", "t.parquet", "t.csv", "one.csv"))
+        TabularMemAE(random_state=0).fit(pd.DataFrame(rows(FITTED, 1), columns=names)).save(model)
+        table.to_parquet(parquet, row_group_size=SCORED)  # one group, the hardest to read in parts
+        table.to_csv(csv, index=False)
+        table[:1].to_csv(single, index=False)
+        cases = {
+            "Parquet to CSV": peak(model, parquet, "-o", str(Path(folder) / "s.csv")),
+            "Parquet to Parquet": peak(model, parquet, "-o", str(Path(folder) / "s.parquet")),
+            "Parquet to JSON lines": peak(model, parquet, "-o", str(Path(folder) / "s.jsonl"), "--json"),
+            "CSV to CSV": peak(model, csv, "-o", str(Path(folder) / "s.csv")),
+            "a single row": peak(model, single),
+        }
+    return {
+        "figures": {"speed/score_200k/peak_mb": figure(max(cases.values()))},
+        "rows": {"scored": SCORED, "columns": COLUMNS, "fitted": FITTED},
+        "peak_mb": cases,
+    }
+
+
+def peak(model: Path, source: Path, *more: str) -> int:
+    """Peak resident memory of the command, in 10⁶ bytes."""
+    command = [str(Path(sys.executable).with_name("memae")), "score", str(model), str(source), *more]
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603
+    _, status, usage = os.wait4(child.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(command)} ended with {status}")
+    return round(usage.ru_maxrss * 1024 / 1e6)
