@@ -25,10 +25,10 @@ from memae.pretext.rotations import RotationSpec
 from memae.scoring import Scaling, Scorer
 from memae.scoring.balance import Balance
 from memae.scoring.calibration import Calibration
-from memae.scoring.distances import CodeDistance, RowDistance
-from memae.scoring.fitting import kept_codes
-from memae.scoring.measures import Error, NormalizedError, RelativeError, Surprise
-from memae.spec import MemorySpec, Spec, build
+from memae.scoring.distances import CodeDistance, LocalDistance, NearestDistance, RowDistance
+from memae.scoring.fitting import kept_codes, residual_matrix
+from memae.scoring.measures import Error, NormalizedError, RegressionError, RelativeError, Surprise
+from memae.spec import KeptSpec, MemorySpec, Spec, build
 
 SPECS = {
     "table": Spec((5,), (4, 3), memory=MemorySpec(6, temperature=0.2, learn_temperature=True)),
@@ -36,6 +36,7 @@ SPECS = {
     "plain": Spec((5,), (3,)),
     "masked": Spec((5,), (4, 3), memory=MemorySpec(6, temperature=0.2), pretext=ColumnSpec((1, 3, 1))),
     "rotated": Spec((1, 8, 8), (4, 2), ((2, 2), (2, 2)), memory=MemorySpec(6), pretext=RotationSpec(4)),
+    "keeping": Spec((5,), (), memory=KeptSpec(9, (1, 3, 1))),
 }
 
 
@@ -58,6 +59,14 @@ def example(kind="table", calibrated=True):
         balance = Balance.fit(measures, torch.rand(20, 2))
         scorer = scorer.replaced(scaling=Scaling(center, scale, 4.0), measures=measures, balance=balance)
         scorer.to(torch.float64)
+    if kind == "keeping":
+        model.double().memory.remember(torch.randn(9, 5, dtype=torch.float64))
+        mean, matrix = torch.rand(5).double(), residual_matrix(torch.cov(torch.rand(5, 20).double()), (1, 3, 1))
+        regression = RegressionError(mean, matrix, torch.rand(5).double() + 0.1)
+        local = LocalDistance(torch.tensor(0.5, dtype=torch.float64))
+        measures = [NormalizedError(torch.rand(5).double() + 0.1), NearestDistance(), local, regression]
+        balance = Balance.of_surprise(torch.rand(20, 4).double(), torch.tensor([1.0, 3.0, 1.0, 1.0]).double() / 6)
+        scorer = scorer.replaced(measures=measures, balance=balance)
     if calibrated:
         scorer = scorer.replaced(calibration=Calibration(torch.rand(50), 0.03))
     health = Health(6, 5, 1, 0, 2.5, 3.5, 0.1, 0.3) if model.memory is not None else None
@@ -181,11 +190,12 @@ def test_exchanged_tensors_are_refused(written, one):
         load(written)
 
 
-def rewritten(path, change):
-    """The file with its header changed and sealed again, as another version of memae might write it."""
+def rewritten(path, change, **other):
+    """The file with header and tensors changed and sealed again, as another version of memae might write it."""
     with safe_open(path, "pt") as file:
         header = json.loads(file.metadata()["memae"])
-    tensors = load_file(path)
+    tensors = load_file(path) | other
+    tensors = {name: value for name, value in tensors.items() if value is not None}
     header.pop("sha256")
     change(header)
     save_file(tensors, path, {"memae": json.dumps(header | {"sha256": artifacts.seal(header, tensors)})})
@@ -218,6 +228,92 @@ def test_a_header_that_does_not_fit_is_refused(written, change):
     rewritten(written, change)
     with pytest.raises(ModelFileError, match="header is invalid"):
         load(written)
+
+
+@pytest.fixture
+def keeping(tmp_path):
+    path = tmp_path / "keeping.memae"
+    save(example("keeping"), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"fields": [1, 3, 2]},
+        {"fields": [1, 1, 1, 1, 1]},  # other groups would be hidden
+        {"fields": [5]},
+        {"fields": [1, 4, 0]},
+        {"fields": [-1, 5, 1]},
+        {"fields": []},
+        {"fields": [10**12]},
+        {"items": 8},
+        {"items": 0},
+        {"items": 10**12},
+        {"items": -9},
+    ],
+    ids=str,
+)
+def test_kept_samples_that_do_not_fit_are_refused(keeping, change):
+    rewritten(keeping, lambda header: header["spec"]["memory"].update(change))
+    with pytest.raises(ModelFileError, match="header is invalid"):
+        load(keeping)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda header: header["spec"].update(shape=[6]),
+        lambda header: header["spec"].update(memory=None),
+        lambda header: header["scorer"]["measures"].pop(),
+        lambda header: header["scorer"]["measures"].reverse(),
+        lambda header: header["scorer"]["measures"][1]["arguments"].update(nearest=3),
+    ],
+)
+def test_a_header_of_kept_samples_that_does_not_fit_is_refused(keeping, change):
+    rewritten(keeping, change)
+    with pytest.raises(ModelFileError, match="header is invalid"):
+        load(keeping)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("balance.knots", lambda knots: knots.flip(1)),
+        ("balance.knots", lambda knots: knots[:, :1].expand(-1, 4)),
+        ("balance.knots", lambda knots: knots[:, :3]),
+        ("balance.knots", lambda knots: knots[:3]),
+        ("balance.knots", lambda knots: knots * torch.nan),
+        ("balance.knots", lambda knots: None),
+        ("balance.halving", lambda halving: -halving),
+        ("balance.halving", lambda halving: halving * 0),
+        ("balance.halving", lambda halving: halving * torch.nan),
+        ("balance.halving", lambda halving: halving[:3]),
+        ("balance.halving", lambda halving: None),
+        ("balance.weights", lambda weights: None),
+        ("model.memory.hidden", lambda hidden: ~hidden),
+        ("model.memory.hidden", lambda hidden: hidden.roll(1, 0)),
+        ("model.memory.hidden", lambda hidden: hidden[:2]),
+        ("model.memory.items", lambda items: items[:8]),
+        ("model.memory.items", lambda items: items.float()),
+        ("model.memory.items", lambda items: items.long()),
+        ("model.memory.isolation", lambda isolation: isolation[:8]),
+        ("model.memory.isolation", lambda isolation: None),
+        ("measures.0.expected", lambda expected: expected[:4]),
+        ("measures.2.floor", lambda floor: floor * 0),
+        ("measures.2.floor", lambda floor: floor[None]),
+        ("measures.2.floor", lambda floor: floor * torch.nan),
+        ("measures.3.mean", lambda mean: mean[:4]),
+        ("measures.3.residual", lambda residual: residual[:4]),
+        ("measures.3.residual", lambda residual: residual.float()),
+        ("measures.3.expected", lambda expected: None),
+    ],
+)
+def test_tensors_of_kept_samples_that_do_not_fit_are_refused(keeping, name, change):
+    changed = change(load_file(keeping)[name])
+    rewritten(keeping, lambda header: None, **{name: None if changed is None else changed.contiguous()})
+    with pytest.raises(ModelFileError, match="header is invalid"):
+        load(keeping)
 
 
 def test_a_rewritten_header_is_otherwise_accepted(written):

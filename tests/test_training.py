@@ -141,7 +141,7 @@ def test_rotations_are_learned_with_the_weight_of_the_error_and_what_is_erased_i
     assert gone is not None
     assert gone.any()
     with torch.no_grad():
-        x_hat, recall, _, surprise, _ = fresh(ROTATED).train()(seen[0])
+        x_hat, recall, _, surprise, *_ = fresh(ROTATED).train()(seen[0])
     order = (seen[0][:, None] == rows).flatten(2).double().mean(2).argmax(1)  # most pixels are left
     error = reconstruction_error(rows[order], x_hat).mean()
     assert history[0].error == pytest.approx(float(error), rel=1e-4)

@@ -166,6 +166,7 @@ def _balance(tensors: Tensors, measures: Sequence[Measure], code: tuple[int, ...
     found = None if weights is None else tuple(weights.shape)
     _expect(found == ((len(measures),) if len(measures) > 1 else None), "the weights do not fit the measures")
     _expect((None if baseline is None else tuple(baseline.shape)) == wanted, "the baseline does not fit the measures")
+    _expect((knots is None) == (halving is None), "the knots do not fit")
     if knots is not None and halving is not None:
         sizes = tuple(knots.shape), tuple(halving.shape)
         _expect(sizes == ((len(measures), KNOTS), (len(measures),)) and baseline is None, "the knots do not fit")
