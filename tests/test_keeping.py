@@ -242,7 +242,7 @@ def test_tables_of_any_form_are_kept_scored_and_stored(form: str, tmp_path: Path
     detector.save(tmp_path / "m")
     np.testing.assert_array_equal(load(tmp_path / "m").anomaly_score(X), scores)
     names = detector.contributions(X).columns
-    assert len(list(detector.explain(X, only={0, 1}))[0].contributions) == len(names)
+    assert len(next(iter(detector.explain(X, only={0, 1}))).contributions) == len(names)
     other = X.copy() if isinstance(X, pd.DataFrame) else pd.DataFrame(X)
     number = [name for name in other.columns if pd.api.types.is_numeric_dtype(other[name])]
     if number:
