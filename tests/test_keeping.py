@@ -149,7 +149,7 @@ def test_a_few_rows_promise_what_they_can() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_told_contamination_helps_and_untold_anomalies_are_not_fatal(seed: int) -> None:
     random = np.random.default_rng(seed)
-    odd = random.normal(0, 0.3, (160, 6)) + [3, -3, 3, -3, 3, -3]  # they resemble each other
+    odd = random.normal(0, 0.3, (160, 6)) + np.tile([3, -3], 3)  # they resemble each other
     mixed = np.concatenate([rows(360, 2 * seed), odd[:40]])
     test, labels = np.concatenate([rows(200, 2 * seed + 1), odd[40:]]), np.repeat([0, 1], [200, 120])
     clean, told, untold = (
