@@ -5,15 +5,8 @@ import torch
 from memae.pretext.rotations import RotationSpec
 from memae.pretext.speeds import SpeedSpec
 from memae.scoring import Scaling, Scorer
-from memae.scoring.measures import (
-    CodeDistance,
-    Error,
-    PositionDistance,
-    PositionError,
-    PositionSurprise,
-    RowDistance,
-    Surprise,
-)
+from memae.scoring.distances import CodeDistance, PositionDistance, RowDistance
+from memae.scoring.measures import Error, PositionError, PositionSurprise, Surprise
 from memae.spec import build, code_shape
 
 

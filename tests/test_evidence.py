@@ -227,6 +227,7 @@ def test_json_of_a_row_holds_values_and_no_pictures():
         "items": [
             {
                 "number": 3,
+                "sample": None,
                 "weight": 0.5,
                 "decoded": {"a": 1.5, "b": None},
                 "neighbours": [{"sample": "row 1", "distance": 0.5, "thumbnail": None}],

@@ -138,7 +138,7 @@ def test_no_more_new_normal_rows_are_flagged_than_promised(make: Any, n: int, ra
 
 
 def test_a_few_rows_promise_what_they_can() -> None:
-    with pytest.warns(MemaeWarning, match=r"9 held-out samples can promise a false-alarm rate of 0\.1 at best"):
+    with pytest.warns(MemaeWarning, match=r"9 normal samples can promise a false-alarm rate of 0\.1 at best"):
         detector = TabularMemAE().fit(rows(9, 0))
     assert detector.calibration_.false_alarm_rate == pytest.approx(0.1)
 
@@ -149,15 +149,15 @@ def test_a_few_rows_promise_what_they_can() -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_told_contamination_helps_and_untold_anomalies_are_not_fatal(seed: int) -> None:
     random = np.random.default_rng(seed)
-    odd = random.normal(0, 2.5, (160, 6))
+    odd = random.normal(0, 0.3, (160, 6)) + np.tile([3, -3], 3)  # they resemble each other
     mixed = np.concatenate([rows(360, 2 * seed), odd[:40]])
     test, labels = np.concatenate([rows(200, 2 * seed + 1), odd[40:]]), np.repeat([0, 1], [200, 120])
     clean, told, untold = (
         auroc(labels, TabularMemAE(**options).fit(X).anomaly_score(test))
         for options, X in (({}, mixed[:360]), ({"contamination": 0.1}, mixed), ({}, mixed))
     )
-    assert clean > told - 0.005 > 0.9
-    assert told > untold > 0.8
+    assert min(clean, told) > 0.98
+    assert untold < told - 0.01
 
 
 def test_the_share_told_is_neither_kept_nor_calibrates() -> None:

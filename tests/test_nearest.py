@@ -23,9 +23,8 @@ def plain(queries, samples, k, apart=None):
 
 def check(near, queries, samples, k, apart=None):
     """Distances are those of a plain search, and everything else in the answer belongs to them."""
-    distance, _ = plain(
-        queries.double().numpy(), samples.double().numpy(), k, None if apart is None else apart.tolist()
-    )
+    skipped = None if apart is None else apart.tolist()
+    distance, _ = plain(queries.double().numpy(), samples.double().numpy(), k, skipped)
     if samples.dtype == torch.float64:
         np.testing.assert_allclose(near.distance.numpy(), distance, rtol=1e-12, atol=1e-30)
     else:  # chosen by a product in float32: another sample may be as near as its rounding tells
