@@ -10,7 +10,11 @@ from memae import charts, demo, markup
 
 def test_the_demo_makes_its_page_and_picture(tmp_path, monkeypatch):
     judge = demo._judge
-    monkeypatch.setattr(demo, "_judge", lambda detector, *data: judge(detector.set_params(epochs=2, warmup=1), *data))
+
+    def quickly(detector, *data):
+        return judge(detector.set_params(epochs=2, warmup=1) if detector.trains else detector, *data)
+
+    monkeypatch.setattr(demo, "_judge", quickly)
     lines = list(demo.run(tmp_path / "out"))
     assert sum("AUROC  AE" in line for line in lines) == 12  # ten digits, the table, the street
     page = (tmp_path / "out" / "index.html").read_text()

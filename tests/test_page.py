@@ -164,6 +164,7 @@ def test_kept_rows_are_named(browser: Browser, goods: Path) -> None:
             expect(page.get_by_role("heading", name=re.compile(f"^{item.sample}: "))).to_be_visible()
         expect(page.locator("#reasons details").last).to_contain_text("The model keeps normal rows of the training.")
         expect(page.locator("#reasons details").last).not_to_contain_text("Closest in the training")
+        expect(page.locator("#reasons")).not_to_contain_text("null")
         page.close()
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from memae.memory import Recall, Shrunk
-from memae.nearest import Near, Prepared
+from memae.nearest import Near, Prepared, measured
 
 NEAREST = 8
 """Number of items that a query reads."""
@@ -53,14 +53,15 @@ class KeptMemory(nn.Module):
         self.register_buffer("isolation", torch.zeros(n))
         self.register_buffer("use", torch.zeros(n))
         self.nearest = Prepared()
+        self._others: Tensor | None = None  # see `others`
 
     def forward(self, z: Tensor, apart: Tensor | None = None) -> Recall:
         """Restores each group of fields of samples z `(b, d)` from the others.
 
         Args:
             z: normalised samples, in the precision of the items.
-            apart: index of an item that each sample must not read, −1 for none `(b,)`: leaves kept samples out of their
-                own reading.
+            apart: index of the item that each sample is, which it then does not read, −1 for none `(b,)`; None for none
+                at all.
         """
         near, weights = self._addressed(z, apart)
         groups = self.hidden.to(z.dtype)
@@ -86,7 +87,7 @@ class KeptMemory(nn.Module):
 
     def _addressed(self, z: Tensor, apart: Tensor | None) -> tuple[Near, Tensor]:
         """The nearest items of each sample, and their weights in each group's reading `(b, k, v)`."""
-        near = self.nearest(z, self.items, self._few, apart)
+        near = self.nearest(z, self.items, self._few) if apart is None else self._apart(z, apart)
         distance = (near.squares @ (~self.hidden).to(z.dtype).T).sqrt()  # in the fields shown
         mean = distance.mean(1, keepdim=True)
         return near, torch.softmax(-SHARPNESS * distance / (mean + (mean == 0)), 1)
@@ -94,17 +95,33 @@ class KeptMemory(nn.Module):
     def _use(self, index: Tensor, weights: Tensor) -> Tensor:
         return weights.new_zeros(len(self.items)).index_add_(0, index.flatten(), weights.flatten())
 
+    def _apart(self, z: Tensor, apart: Tensor) -> Near:
+        """The nearest items of samples, some of which are items and do not find themselves."""
+        which = self.others()[apart.clamp_min(0)]
+        strangers = (apart < 0).nonzero().flatten()
+        if len(strangers):
+            which[strangers] = self.nearest(z[strangers], self.items, self._few).which
+        return measured(z, self.items, which)
+
+    def others(self) -> Tensor:
+        """Indices of the items nearest to each item, without itself `(n, k)`; computed once."""
+        if self._others is None:
+            items = self.items.detach()
+            itself = torch.arange(len(items), device=items.device)
+            parts = zip(torch.split(items, TOGETHER), torch.split(itself, TOGETHER), strict=True)
+            self._others = torch.cat([self.nearest(part, items, self._few, at).which for part, at in parts])
+        return self._others
+
     @torch.no_grad()
     def remember(self, samples: Tensor) -> None:
         """Takes distinct samples `(n, d)` as items; a single one has an isolation of 0."""
         self.items.copy_(samples)
-        if len(samples) == 1:
-            return
-        itself = torch.arange(len(samples), device=samples.device)
-        parts = zip(torch.split(samples, TOGETHER), torch.split(itself, TOGETHER), strict=True)
-        self.isolation.copy_(
-            torch.cat([self.nearest(part, self.items, NEIGHBOURS, at).distance.mean(1) for part, at in parts])
-        )
+        self._others = None
+        if len(samples) > 1:
+            parts = zip(
+                torch.split(samples, TOGETHER), torch.split(self.others()[:, :NEIGHBOURS], TOGETHER), strict=True
+            )
+            self.isolation.copy_(torch.cat([measured(part, samples, at).distance.mean(1) for part, at in parts]))
 
     def about(self) -> dict[str, float]:
         """Facts for users, JSON-ready."""

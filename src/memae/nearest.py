@@ -129,24 +129,24 @@ def _among_groups(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
 def _ordered(queries: Tensor, samples: Tensor, index: Tensor) -> Near:
     """The samples found, sorted by their exact distance; among equally distant ones, the earlier first."""
-    found = _measured(queries, samples, index)
+    found = measured(queries, samples, index)
     if torch.compiler.is_exporting():
         # a sort, but exporters know no other
         order = found.distance.topk(index.shape[1], largest=False).indices
-        return _measured(queries, samples, index.gather(1, order))
+        return measured(queries, samples, index.gather(1, order))
     further = found.distance.diff(dim=1)
     swapped = (further < 0) | ((further == 0) & (found.which.diff(dim=1) < 0))
     rows = swapped.any(1).nonzero().flatten()
     if len(rows):  # few: the scores have nearly sorted them
         which = index[rows].sort(1).values
-        order = _measured(queries[rows], samples, which).distance.sort(dim=1, stable=True).indices
-        again = _measured(queries[rows], samples, which.gather(1, order))
+        order = measured(queries[rows], samples, which).distance.sort(dim=1, stable=True).indices
+        again = measured(queries[rows], samples, which.gather(1, order))
         for whole, part in zip(found, again, strict=True):
             whole[rows] = part
     return found
 
 
-def _measured(queries: Tensor, samples: Tensor, index: Tensor) -> Near:
+def measured(queries: Tensor, samples: Tensor, index: Tensor) -> Near:
     """The samples of these indices, in their order."""
     found = samples[index]
     squares = (queries[:, None] - found).square_()

@@ -15,7 +15,7 @@ from memae.nearest import Finder
 from memae.scoring import Floats, Scaling, Scorer, chunk_size
 from memae.scoring.balance import Balance
 from memae.scoring.distances import LocalDistance, NearestDistance
-from memae.scoring.fitting import left_out, residual_matrix
+from memae.scoring.fitting import Regression, left_out
 from memae.scoring.measures import LEAST_EXPECTED, Error, Measure, NormalizedError, RegressionError
 from memae.spec import KeptSpec, Spec, build
 
@@ -101,7 +101,7 @@ class _Measured:
         rows: normalised `(n, d)`.
         apart: see `apart_of`.
         typical: which of the rows the measures are fitted to, bool `(n,)`.
-        regression: mean and residual matrix of normal rows; None for no regression.
+        regression: fitted to them; None for none.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class _Measured:
         rows: Tensor,
         apart: Tensor,
         typical: Tensor,
-        regression: tuple[Tensor, Tensor] | None,
+        regression: Regression | None,
     ) -> None:
         memory = scorer.model.memory
         assert isinstance(memory, KeptMemory)  # noqa: S101 (the caller's)
@@ -125,14 +125,14 @@ class _Measured:
             errors.append((x - found.x_hat).abs())
             values.append(torch.stack([measure(x, found).value for measure in distances], 1))
             if regression is not None:
-                residuals.append(((x - regression[0]) @ regression[1].T).abs())
+                residuals.append(regression.left_out(x).abs())
         expected, restored = _expected(torch.cat(errors), typical)
         columns = [restored, *torch.cat(values).unbind(1)]
         self.measures: list[Measure] = [NormalizedError(expected), *distances]
         if regression is not None:
             expected, unexplained = _expected(torch.cat(residuals), typical)
             columns.append(unexplained)
-            self.measures.append(RegressionError(*regression, expected))
+            self.measures.append(RegressionError(regression.mean, regression.residual, expected))
         self.values = torch.stack(columns, 1).double().cpu()
         # The plain distance is what holds on any data; what the other measures add must not drown it.
         weights = torch.tensor(
@@ -225,15 +225,16 @@ def _expected(errors: Tensor, typical: Tensor) -> tuple[Tensor, Tensor]:
     return expected, (errors / expected).sum(1)
 
 
-def _regression(x: Tensor, fields: tuple[int, ...]) -> tuple[Tensor, Tensor] | None:
-    """Mean of rows and the matrix of `residual_matrix`, with the covariance of Ledoit and Wolf (2004)."""
-    if len(fields) < 2 or x.shape[1] > REGRESSED or len(x) < 2:
-        return None
+def _regression(x: Tensor, fields: tuple[int, ...]) -> Regression | None:
+    """The regression of each field on all others, with the covariance of Ledoit and Wolf (2004); None for one field."""
     from sklearn.covariance import ledoit_wolf  # noqa: PLC0415 (a dozen MB that scoring does not need)
 
-    covariance = torch.from_numpy(np.atleast_2d(ledoit_wolf(x.cpu().numpy())[0])).to(x)
-    covariance.diagonal().add_(RIDGE)
-    return x.mean(0), residual_matrix(covariance, fields)
+    if len(fields) < 2 or x.shape[1] > REGRESSED or len(x) < 2:
+        return None
+    covariance, shrinkage = ledoit_wolf(x.cpu().numpy())
+    shrunk = torch.from_numpy(np.atleast_2d(covariance)).to(x)
+    shrunk.diagonal().add_(RIDGE)
+    return Regression.fit(x.mean(0), shrunk, fields, share=(1 - shrinkage) / (len(x) - 1))
 
 
 def apart_of(rows: Tensor, items: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Reads an estimator's part of a model file and checks it against the model in that file."""
 
+from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -21,7 +22,7 @@ def parameters_of(source: Artifact, kind: type[Common]) -> dict[str, Any]:
     Raises:
         TypeError, KeyError: a parameter has the wrong type, is unknown, or is there under its former name as well.
     """
-    hints, former = _hints(kind), former_names(kind)
+    hints, former = _hints(kind), former_names(kind)  # type: ignore[arg-type]
     parameters: dict[str, Any] = {}
     for each, value in source.parameters.items():
         name = former.get(each, each)
@@ -37,7 +38,7 @@ def check_types(estimator: Common) -> None:
     Raises:
         OptionError: a parameter has the wrong type, or is none of its choices.
     """
-    for name, hint in _hints(type(estimator)).items():
+    for name, hint in _hints(type(estimator)).items():  # type: ignore[arg-type]
         value = getattr(estimator, name)
         try:
             typed(without_numpy(value), hint)
@@ -52,7 +53,8 @@ def without_numpy(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
-def _hints(kind: type[Common]) -> dict[str, Any]:
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
     """The type of each parameter."""
     hints = get_type_hints(kind.__init__, localns={"RandomState": RandomState})
     return {each.name: hints[each.name] for each in of_kind(kind)}

@@ -2,9 +2,10 @@
 
 import json
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -162,5 +163,10 @@ def seal(header: dict[str, Any], tensors: dict[str, Tensor]) -> str:
 
 def versions() -> dict[str, str]:
     """Versions of the packages that scores depend on."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> Mapping[str, str]:
     names = ("memae", "torch", "numpy", "safetensors")
     return {"python": platform.python_version()} | {name: version(name) for name in names}

@@ -1,6 +1,7 @@
 """Fits measures and their balance to normal samples, after training."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -108,21 +109,50 @@ def left_out(model: MemAE, x: Tensor, apart: Tensor, size: int) -> Iterator[tupl
     model.eval()
 
 
-def residual_matrix(covariance: Tensor, fields: Sequence[int]) -> Tensor:
+class Regression(NamedTuple):
+    """Linear regression of each field of normal samples on all others."""
+
+    mean: Tensor  # (d,)
+    residual: Tensor  # (d, d), see `residual_matrix`
+    precision: Tensor  # (d, d), inverse of the covariance
+    owner: Tensor  # (d,), index of the field of each feature
+    share: float  # weight of one sample's outer product in the covariance
+
+    @classmethod
+    def fit(cls, mean: Tensor, covariance: Tensor, fields: Sequence[int], share: float) -> Self:
+        """The regression of a mean and a covariance; see the fields of the class."""
+        precision = torch.cholesky_inverse(torch.linalg.cholesky(covariance))
+        owner = torch.repeat_interleave(torch.tensor(fields)).to(mean.device)
+        return cls(mean, residual_matrix(precision, fields), precision, owner, share)
+
+    def left_out(self, x: Tensor) -> Tensor:
+        """Residuals of samples `(b, d)` that were fitted, as if each had been left out of the covariance `(b, d)`.
+
+        The fit follows a sample that is far from the others; its residual is then too small, the more so the fewer
+        samples and the more features there are. With u = x − mean, v = P u, the residual r of a field g and the share a
+        of one sample, the Sherman–Morrison formula gives r / (1 − a (uᵀ v − v_gᵀ r)).
+        """
+        u = x - self.mean
+        v, r = u @ self.precision, u @ self.residual.T
+        own = torch.zeros_like(r).index_add_(1, self.owner, v * r)[:, self.owner]
+        leverage = self.share * ((u * v).sum(1, keepdim=True) - own)
+        return r / (1 - leverage).clamp_min(LEAST_EXPECTED)
+
+
+def residual_matrix(precision: Tensor, fields: Sequence[int]) -> Tensor:
     """The matrix that gives what a linear regression of each field on all others leaves `(d, d)`.
 
     For `RegressionError`. With the precision matrix P, the residual of the features g of a field is P_gg⁻¹ (P x)_g.
 
     Args:
-        covariance: of normal samples `(d, d)`, positive definite.
+        precision: inverse of the covariance of normal samples `(d, d)`.
         fields: number of features of each field, in order.
 
     Example:
-        >>> residual_matrix(torch.tensor([[1.0, 0.5], [0.5, 1.0]]), [1, 1])
-        tensor([[ 1.0000, -0.5000],
-                [-0.5000,  1.0000]])
+        >>> residual_matrix(torch.tensor([[2.0, 1.0], [1.0, 2.0]]), [1, 1])
+        tensor([[1.0000, 0.5000],
+                [0.5000, 1.0000]])
     """
-    precision = torch.cholesky_inverse(torch.linalg.cholesky(covariance))
     if max(fields) == 1:
         return (precision / precision.diagonal()[:, None]).contiguous()  # as a model file stores it
     start, rows = 0, []

@@ -43,7 +43,7 @@ function columns(contributions) {
   return [
     element("p", {}, "These columns have the largest share in the score: what was given there does not go together with the other columns, or lies far from all that is known. “Expected” is what the other columns lead to expect."),
     table(contributions.slice(0, FIRST)),
-    rest.length ? element("details", {}, element("summary", {}, `The other ${rest.length} columns`), table(rest)) : null,
+    ...(rest.length ? [element("details", {}, element("summary", {}, `The other ${rest.length} columns`), table(rest))] : []),
   ];
 }
 
