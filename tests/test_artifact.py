@@ -61,7 +61,8 @@ def example(kind="table", calibrated=True):
         scorer.to(torch.float64)
     if kind == "keeping":
         model.double().memory.remember(torch.randn(9, 5, dtype=torch.float64))
-        mean, matrix = torch.rand(5).double(), residual_matrix(torch.cov(torch.rand(5, 20).double()).inverse(), (1, 3, 1))
+        mean, precision = torch.rand(5).double(), torch.cov(torch.rand(5, 20).double()).inverse()
+        matrix = residual_matrix(precision, (1, 3, 1))
         regression = RegressionError(mean, matrix, torch.rand(5).double() + 0.1)
         local = LocalDistance(torch.tensor(0.5, dtype=torch.float64))
         measures = [NormalizedError(torch.rand(5).double() + 0.1), NearestDistance(), local, regression]
