@@ -4,7 +4,9 @@ A matrix product gives the squared distances of a block of queries to all sample
 finds the smallest. The product is computed in float32, since it is a matter of speed, and serves only to choose: the
 distances returned are sums of squared differences, computed anew in the precision of the samples. Where the rounding of
 the product could have decided the choice, the query is searched again in float64, where the earlier of two equally
-distant samples wins. So neither the other queries of a batch nor its size change a result beyond 1e-12.
+distant samples wins. So neither the other queries of a batch nor its size change a result beyond 1e-12. Samples whose
+squared distances differ by less than some 1e-12 of the largest squared length, times their number, count as equally
+distant.
 """
 
 from typing import Any, NamedTuple

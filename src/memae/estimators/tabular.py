@@ -21,7 +21,7 @@ from memae.data.cleaning import typical
 from memae.data.samples import Samples, Streamed
 from memae.data.table_files import table_chunks
 from memae.data.tables import LIMIT, TableEncoder, check_unique, frame_of_array, without
-from memae.errors import InputError, MemaeWarning, OptionError, SchemaError
+from memae.errors import InputError, MemaeWarning, OptionError, SchemaError, memory_guard
 from memae.estimators.base import Estimator, Plan, Prepared, check_kept_samples
 from memae.estimators.devices import pick_device
 from memae.estimators.examples import rows_as_examples
@@ -170,7 +170,8 @@ class TabularMemAE(parameters.Tabular, Estimator):
             scaling = rescaled(scaling, rows[central(scaling(rows), OUTLYING)])
         x = scaling(rows)
         random = torch.Generator().manual_seed(seed)
-        kept = keep(x, fields, scaling, most=most, random=random, typical=central(x, self.contamination))
+        with memory_guard("give fewer rows or columns, or lower kept_samples"):
+            kept = keep(x, fields, scaling, most=most, random=random, typical=central(x, self.contamination))
         seconds = time.perf_counter() - began
         epoch = Epoch(1, kept.error, kept.error, kept.entropy, kept.error, kept.health, seconds)
         self._settle(kept.scorer, kept.spec, [epoch], epoch, checksum, artifact.versions())
