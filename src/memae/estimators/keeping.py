@@ -253,5 +253,5 @@ def apart_of(rows: Tensor, items: Tensor) -> Tensor:
 
 
 def rows_to_read(width: int, most: int) -> int:
-    """Maximum number of rows to read, of which `most` are kept: a sample of 256 MiB, and at least those to keep."""
-    return max(2**28 // (8 * width), most)
+    """Maximum number of rows to hold, of which `most` are kept: a sample of 64 MiB, and at least those to keep."""
+    return max(2**26 // (8 * width), most)
