@@ -421,8 +421,8 @@ PROGRAM = """
 import signal, sys, torch
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 torch.set_num_threads(1)
-from memae.estimators.base import Estimator
-Estimator.fit_steps.__kwdefaults__["every"] = 0.02
+from memae.estimators import TabularMemAE
+TabularMemAE.fit_steps.__kwdefaults__["every"] = 0.02
 sys.argv = {arguments!r}
 sys.stdout = sys.stderr = open({log!r}, "a")
 from memae.cli import main
