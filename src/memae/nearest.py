@@ -81,14 +81,14 @@ class Finder:
             k: number of samples.
             apart: index of a sample that each query must not find, −1 for none `(b,)`; None for none at all.
         """
-        k = min(k, max(len(self.samples) - (apart is not None), 1))
-        return _ordered(queries, self.samples, self._search(queries, k, apart))
+        found = max(len(self.samples) - (apart is not None), 1)  # how many can be found
+        return _ordered(queries, self.samples, self._search(queries, min(k, found), found, apart))
 
-    def _search(self, queries: Tensor, k: int, apart: Tensor | None) -> Tensor:
-        """Indices of the k nearest samples `(b, k)`, in any order."""
+    def _search(self, queries: Tensor, k: int, found: int, apart: Tensor | None) -> Tensor:
+        """Indices of the k nearest of `found` samples `(b, k)`, in any order."""
         if not self.coarse:
             return self._smallest(queries, k, apart)[1]
-        more = min(k + 1, max(len(self.samples) - (apart is not None), 1))
+        more = min(k + 1, found)
         value, index = self._smallest(queries, more, apart)
         if more == k:
             return index

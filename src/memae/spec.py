@@ -117,7 +117,7 @@ def laid_out(model: MemAE, spec: Spec) -> MemAE:
 
 def code_shape(spec: Spec) -> tuple[int, ...]:
     """Shape `(c, *space)` of the encoder's output for one sample."""
-    space = spec.task.presented(spec.shape)[1:]
     if isinstance(spec.memory, KeptSpec):
         return spec.shape
+    space = spec.task.presented(spec.shape)[1:]
     return (spec.widths[-1], *(convolutional.sizes(space, spec.strides)[-1] if space else ()))
