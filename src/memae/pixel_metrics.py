@@ -9,18 +9,16 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.ndimage import label
 from sklearn.metrics import auc
 
 from memae.errors import InputError, OptionError
+from memae.regions import connected
 
 Mask = NDArray[np.bool_] | None
 Counts = NDArray[np.float64]
 
 BITS = 20
 """Leading bits of a float32 that select its bin: sign, exponent, and 11 bits of the fraction."""
-NEIGHBOURS = np.ones((3, 3), dtype=np.int8)
-"""Pixels that touch at a corner belong to one region."""
 
 
 class PixelTally:
@@ -72,7 +70,7 @@ class PixelTally:
             raise InputError(f"{sizes}; they must be of one size: scale the map to the photo")
         np.add.at(self.normal, bins[~mask], 1.0)
         np.add.at(self.defective, bins[mask], 1.0)
-        regions, count = label(mask, NEIGHBOURS)
+        regions, count = connected(mask)
         of_pixel = regions[mask]
         np.add.at(self.overlap, bins[mask], 1.0 / np.bincount(of_pixel)[of_pixel])
         self.regions += count
