@@ -1,6 +1,4 @@
-"""Folders and arrays of images become samples of one shape, labels and heat maps."""
-
-from pathlib import Path
+"""Folders and arrays of images become samples of one shape, and heat maps."""
 
 import numpy as np
 import pytest
@@ -13,10 +11,9 @@ from memae.data.images import (
     find_images,
     heat_colours,
     images_of_array,
-    labels_from_layout,
     write_heat_map,
 )
-from memae.errors import InputError, OptionError, OutputError, SchemaError, SourceError
+from memae.errors import InputError, OptionError, OutputError, SourceError
 
 RANDOM = np.random.default_rng(0)
 
@@ -201,37 +198,6 @@ def test_empty_arrays_are_refused(shape):
 def test_values_that_are_not_finite_are_refused():
     with pytest.raises(InputError, match="images has 4 values that are not finite"):
         images_of_array(np.full((1, 2, 2), np.inf))
-
-
-@pytest.mark.parametrize(
-    ("files", "labels"),
-    [
-        (["good/1.png", "crack/1.png", "crack/deep/2.png"], [0, 1, 1]),
-        (["Normal/1.png", "train/1.png", "hole/good/1.png"], [0, 1, 1]),
-        (["test/good/1.png", "test/crack/1.png"], [0, 1]),
-        (["good/1.png", "test/1.png"], [0, 1]),
-    ],
-)
-def test_folders_tell_the_labels(files, labels):
-    found = labels_from_layout([Path("root") / file for file in files], Path("root"))
-    assert found.tolist() == labels
-    assert found.dtype == np.int64
-
-
-@pytest.mark.parametrize(
-    ("files", "told"),
-    [
-        (["good/1.png", "crack/1.png", "2.png"], r"root/2\.png must lie in a folder below root"),
-        (["test/good/1.png", "test/2.png"], r"2\.png must lie in a folder below root/test"),
-        (["crack/1.png", "hole/1.png"], "root must hold a folder good or normal, .*found crack, hole"),
-        (["good/1.png", "good/2.png"], "and others beside it; found good"),
-        (["train/good/1.png", "test/good/1.png"], "train/good/1.png lies outside of root/test"),
-        ([], "found nothing"),
-    ],
-)
-def test_folders_without_labels_are_refused(files, told):
-    with pytest.raises(SchemaError, match=told):
-        labels_from_layout([Path("root") / file for file in files], Path("root"))
 
 
 def test_heat_colours_run_from_black_ever_brighter():

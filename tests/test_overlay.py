@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from memae.errors import OutputError
-from memae.watch.overlay import ALARM, ALARM_GROUND, CURVE, SPAN, STRIP, Timeline, blended, film_writer, framed
+from memae.pictures import blended
+from memae.watch.overlay import ALARM, ALARM_GROUND, CURVE, SPAN, STRIP, Timeline, film_writer, framed
 
 GREY = np.full((24, 36, 3), 100, dtype=np.uint8)
 

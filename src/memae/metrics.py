@@ -9,6 +9,20 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from memae.errors import InputError
+from memae.pixel_metrics import PixelTally, pixel_auroc, pro
+
+__all__ = [
+    "Estimate",
+    "PixelTally",
+    "Quality",
+    "auroc",
+    "average_precision",
+    "checked",
+    "pixel_auroc",
+    "pro",
+    "quality",
+    "video_auroc",
+]
 
 Floats = NDArray[np.float64]
 

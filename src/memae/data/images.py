@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from memae.data import pixels
-from memae.errors import InputError, OptionError, SchemaError, SourceError, memory_guard
+from memae.errors import InputError, OptionError, SourceError, memory_guard
 from memae.files import replacing
 
 T = TypeVar("T")
@@ -203,40 +203,6 @@ def images_of_array(X: np.ndarray[Any, Any] | Tensor) -> Tensor:
     if 0 in shape:
         raise InputError(f"images must hold at least one image of at least one pixel; got {shape}, which is empty")
     return pixels.pixels_of_array(array, "images")
-
-
-def labels_from_layout(paths: Sequence[Path], root: Path) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Labels (n,) from folder names: 0 for files in the folder good or normal directly below `root`, else 1.
-
-    If `root` has test/good or test/normal, the folders below `root`/test are used instead.
-
-    Raises:
-        SchemaError: a file lies in no folder below `root`, or all files have the same label.
-
-    >>> labels_from_layout([Path("d/good/1.png"), Path("d/crack/1.png")], Path("d")).tolist()
-    [0, 1]
-    """
-    tests = [path.relative_to(root).parts[1:-1] for path in paths if path.is_relative_to(root / "test")]
-    base = root / "test" if any(folders and _is_good(folders[0]) for folders in tests) else root
-    folders = [_folder_below(path, base) for path in paths]
-    labels = np.array([not _is_good(folder) for folder in folders], dtype=np.int64)
-    if len(set(labels.tolist())) < 2:
-        found = ", ".join(sorted(set(folders))) or "nothing"
-        raise SchemaError(f"{base} must hold a folder good or normal, and others beside it; found {found}")
-    return labels
-
-
-def _is_good(folder: str) -> bool:
-    return folder.lower() in ("good", "normal")
-
-
-def _folder_below(path: Path, base: Path) -> str:
-    if not path.is_relative_to(base):
-        raise SchemaError(f"{path} lies outside of {base}, whose folders give the labels; give {base} as the source")
-    folders = path.relative_to(base).parts[:-1]
-    if not folders:
-        raise SchemaError(f"{path} must lie in a folder below {base} that gives its label, such as good or crack")
-    return folders[0]
 
 
 def write_heat_map(error_map: np.ndarray[Any, Any], path: str | Path, *, top: float) -> None:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from memae.data.ahead import ahead
-from memae.data.images import CACHE_BYTES, ImageFiles, find_images, images_of_array, labels_from_layout, none_read
+from memae.data.images import CACHE_BYTES, ImageFiles, find_images, images_of_array, none_read
+from memae.data.layout import labels_from_layout
 from memae.data.pixels import IMAGE_SUFFIXES, resize, with_channels
 from memae.data.samples import Indexed, InMemory, parts
 from memae.errors import OptionError, SchemaError

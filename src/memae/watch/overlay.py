@@ -11,15 +11,13 @@ from typing import Any
 
 import av
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
-from memae.data.images import heat_colours
 from memae.errors import OutputError
 from memae.evidence import heat
 from memae.files import replacing
-from memae.pictures import Pixels
+from memae.pictures import Pixels, blended
 from memae.scoring import Scorer
 
 Colour = tuple[int, int, int]
@@ -30,10 +28,6 @@ STRIP, CAPTION, MARGIN = 112, 40, 14
 """Height of the timeline, height of the caption below it, and margin at the sides, in pixels."""
 SPAN = 20.0
 """Seconds that the timeline shows."""
-OPAQUE = 0.5
-"""Maximum opacity of the heat map."""
-CLEAR = 0.25
-"""Heat, as a share of the hottest, up to which the picture stays unchanged."""
 GROUND, GRID, TEXT, FAINT = (17, 20, 26), (52, 58, 70), (226, 230, 237), (133, 142, 158)
 CURVE, CALM, ALARM, ALARM_GROUND = (120, 190, 255), (74, 160, 110), (255, 92, 80), (84, 32, 34)
 
@@ -41,34 +35,6 @@ CURVE, CALM, ALARM, ALARM_GROUND = (120, 190, 255), (74, 160, 110), (255, 92, 80
 def hot(scorer: Scorer, picture: Pixels, error_map: Tensor) -> Pixels:
     """The picture of a frame `(h, w, 3)` under its error map `(c, h', w')`, in the colours of `memae score --maps`."""
     return blended(picture, heat(scorer, error_map).numpy())
-
-
-def blended(picture: Pixels, shares: NDArray[np.floating[Any]]) -> Pixels:
-    """The picture with a heat map over it, whose opacity increases with heat.
-
-    Args:
-        picture: `(h, w, 3)` RGB.
-        shares: heat as a share of the hottest `(h', w')`, of any size; clipped to 0..1.
-
-    Example:
-        >>> blended(np.full((2, 2, 3), 100, dtype=np.uint8), np.zeros((1, 1)))[0, 0].tolist()
-        [100, 100, 100]
-    """
-    height, width = picture.shape[:2]
-    share = _smooth(np.clip(np.nan_to_num(shares, nan=1.0), 0, 1).astype(np.float32))
-    wide = Image.fromarray(share).resize((width, height), Image.Resampling.BILINEAR)
-    above = np.clip((np.asarray(wide) - CLEAR) / (1 - CLEAR), 0, 1)
-    opacity = OPAQUE * np.clip(2 * above, 0, 1)[..., None]
-    colours = heat_colours(0.4 + 0.6 * above)  # the dark end would look like a shadow
-    mixed: Pixels = (picture * (1 - opacity) + colours * opacity).round().astype(np.uint8)
-    return mixed
-
-
-def _smooth(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The mean over 3 x 3 neighbours, which suppresses single pixels."""
-    rows = np.pad(values, 1, mode="edge")
-    columns = (rows[:-2] + rows[1:-1] + rows[2:]) / 3
-    return np.asarray((columns[:, :-2] + columns[:, 1:-1] + columns[:, 2:]) / 3)
 
 
 class Timeline:
