@@ -69,8 +69,8 @@ class PooledNeighbours:
     def located(self, tiles: Tensor) -> Located:
         """Scores; no maps."""
         near = (self._unit(tiles) @ self.kept.T).topk(min(self.neighbours, len(self.kept)), 1).values
-        return Located((1 - near.mean(1)).double().numpy(), None)
+        return Located((1 - near.mean(1)).numpy(), None)
 
     def _unit(self, tiles: Tensor) -> Tensor:
-        """Pooled features of all depths, of length 1 `(b, c)`."""
-        return functional.normalize(torch.cat(pooled(self.features(tiles)), 1))
+        """Pooled features of all depths, of length 1 `(b, c)`, float64: near ones differ little in cosine."""
+        return functional.normalize(torch.cat(pooled(self.features(tiles)), 1).double())
