@@ -200,6 +200,10 @@ def test_jobs_are_those_of_the_chosen_sets_methods_and_seeds(root):
     assert [job.name for job in classes] == [f"images/cifar10/features/{normal}-1" for normal in range(10)]
     with pytest.raises(SourceError, match=r"has no set 'screws'; there are bolts, nuts"):
         jobs.chosen(options("--root", str(root), "--sets", "screws"))
+    once = jobs.chosen(options("--root", str(root), "--sets", "bolts", "--methods", "neighbours"))
+    assert [job.name for job in once] == ["images/bolts/neighbours-0"]  # nothing in it depends on the seed
+    every = jobs.chosen(options("--sets", "mnist", "--methods", "neighbours"))
+    assert len(every) == 30  # the split does
     assert len({method.key for method in METHODS}) == len(METHODS)
 
 

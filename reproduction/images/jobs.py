@@ -46,14 +46,15 @@ def chosen(arguments: argparse.Namespace) -> list[Job]:
 def jobs(names: Iterable[str], methods: Iterable[Method], seeds: Iterable[int], root: Path) -> list[Job]:
     """One job per seed, set and method (and class), in this order, so that whole tables are completed first."""
     names, methods = list(names), list(methods)
-    return [
-        each
-        for seed in seeds
-        for name in names
-        for method in methods
-        if (method.classes if name in CLASSES else method.folders)
-        for each in (class_jobs(name, method, seed) if name in CLASSES else [job(name, method, seed, root)])
-    ]
+    found: list[Job] = []
+    for seed in seeds:
+        for name in names:
+            for method in methods:
+                if name in CLASSES:
+                    found += class_jobs(name, method, seed) if method.classes else []
+                elif method.folders and (method.sampled or not seed):
+                    found.append(job(name, method, seed, root))
+    return found
 
 
 def job(name: str, method: Method, seed: int, root: Path = datasets.DATA) -> Job:
