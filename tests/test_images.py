@@ -11,7 +11,7 @@ from memae.data.images import (
     find_images,
     heat_colours,
     images_of_array,
-    write_heat_map,
+    write_picture,
 )
 from memae.errors import InputError, OptionError, OutputError, SourceError
 
@@ -209,27 +209,12 @@ def test_heat_colours_run_from_black_ever_brighter():
     assert heat_colours(np.array([[-1.0, 2.0]])).tolist() == [[[0, 0, 0], [252, 255, 164]]]
 
 
-def test_heat_map_is_written(tmp_path):
-    path = tmp_path / "map.png"
-    write_heat_map(np.array([[0.0, 2.0, 4.0], [9.0, np.nan, np.inf]]), path, top=4.0)
-    shown = np.asarray(Image.open(path)).tolist()
-    brightest = [252, 255, 164]
-    assert shown[0] == [[0, 0, 0], heat_colours(np.array(0.5)).tolist(), brightest]
-    assert shown[1] == [brightest] * 3
+@pytest.mark.parametrize("shape", [(2, 3), (2, 3, 3)])
+def test_a_picture_is_written_whole_or_not_at_all(tmp_path, shape):
+    drawn = RANDOM.integers(0, 256, shape, np.uint8)
+    write_picture(drawn, tmp_path / "map.png")
+    assert np.asarray(Image.open(tmp_path / "map.png")).tolist() == drawn.tolist()
     assert [entry.name for entry in tmp_path.iterdir()] == ["map.png"]
-
-
-def test_heat_map_of_no_error_is_black(tmp_path):
-    write_heat_map(np.zeros((2, 2), np.float32), tmp_path / "map.png", top=0.0)
-    assert pixels.decode(tmp_path / "map.png", 3).max() == 0
-
-
-def test_heat_maps_that_cannot_be_are_refused(tmp_path):
-    with pytest.raises(InputError, match=r"got \(2, 2, 2\)"):
-        write_heat_map(np.zeros((2, 2, 2)), tmp_path / "map.png", top=1.0)
-    for top in (-1.0, np.nan, np.inf):
-        with pytest.raises(OptionError, match="top must be"):
-            write_heat_map(np.zeros((2, 2)), tmp_path / "map.png", top=top)
     with pytest.raises(OutputError, match="cannot write"):
-        write_heat_map(np.zeros((2, 2)), tmp_path / "missing/map.png", top=1.0)
-    assert list(tmp_path.iterdir()) == []
+        write_picture(drawn, tmp_path / "missing/map.png")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["map.png"]

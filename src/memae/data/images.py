@@ -205,28 +205,14 @@ def images_of_array(X: np.ndarray[Any, Any] | Tensor) -> Tensor:
     return pixels.pixels_of_array(array, "images")
 
 
-def write_heat_map(error_map: np.ndarray[Any, Any], path: str | Path, *, top: float) -> None:
-    """Saves an error map (h, w) as a PNG: black at 0, through violet and orange to pale yellow at `top`.
-
-    Args:
-        error_map: errors, in any unit.
-        path: the file to write; it is written completely or not at all.
-        top: the error shown brightest; maps with the same `top` are comparable.
+def write_picture(pixels: np.ndarray[Any, np.dtype[np.uint8]], path: str | Path) -> None:
+    """Saves pixels `(h, w)` or `(h, w, 3)` as a PNG, completely or not at all.
 
     Raises:
-        InputError: the map is not (h, w).
-        OptionError: `top` is negative or not finite.
         OutputError: the file cannot be written.
     """
-    if error_map.ndim != 2 or 0 in error_map.shape:
-        raise InputError(f"an error map must be (h, w); got {error_map.shape}. Pass the maps one by one.")
-    if not 0 <= top < float("inf"):
-        raise OptionError(f"top must be a finite error of at least 0; got {top}")
-    with np.errstate(over="ignore"):  # infinity is clipped to the brightest
-        share = np.nan_to_num(error_map.astype(np.float64) / max(top, np.finfo(np.float64).tiny), nan=1.0)
-    image = Image.fromarray(heat_colours(share))
     with replacing(path) as temporary:
-        image.save(temporary, format="PNG")
+        Image.fromarray(pixels).save(temporary, format="PNG")
 
 
 def heat_colours(values: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.uint8]]:

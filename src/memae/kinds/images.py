@@ -12,13 +12,16 @@ from torch import Tensor
 
 from memae.data.ahead import ahead
 from memae.data.images import CACHE_BYTES, ImageFiles, find_images, images_of_array, none_read
-from memae.data.layout import labels_from_layout
-from memae.data.pixels import IMAGE_SUFFIXES, resize, with_channels
+from memae.data.layout import defects_from_layout, labelled_images, labels_from_layout, masks_from_layout
+from memae.data.pixels import IMAGE_SUFFIXES, decode, header, resize, with_channels
 from memae.data.samples import Indexed, InMemory, parts
 from memae.errors import OptionError, SchemaError
 from memae.evidence import Evidence, Explainer
-from memae.kinds.kind import Kind, Labelled, Names, Notes, Part, Sample, Words, paths_of
+from memae.kinds.defects import PixelsByDefect, figures
+from memae.kinds.kind import Kind, Labelled, Names, Notes, Part, Sample, Scored, Words, paths_of
+from memae.kinds.located import Located, located
 from memae.kinds.pixel_units import check_unit, checked_size
+from memae.pictures import Pixels, overlaid
 from memae.scoring import Scorer
 from memae.scoring.calibration import Calibration
 
@@ -123,20 +126,44 @@ class Images(Kind):
     def labelled(
         self, scorer: Scorer, source: Path, labels: str | None, normal: Sequence[str], notes: Notes
     ) -> Labelled:
-        """Scores of all readable images, and their labels by folder."""
+        """Scores of all readable images, their labels by folder and, with masks, their pixels."""
         if normal:
             raise OptionError("--normal is for tables")
         if labels is not None:
             raise OptionError(
                 "images take no --labels: the folder good/ holds the normal ones, other folders the anomalies"
             )
+        images = labelled_images(source)
+        labels_from_layout(images, source)  # raises errors of the layout before anything is computed
+        masks = masks_from_layout(images, source)
+        pixels = None if masks is None else PixelsByDefect(dict(zip(images, masks, strict=True)))
         paths: list[Path] = []
         scores = []
-        labels_from_layout(find_images(source), source)  # raises errors of the layout before anything is computed
-        for part in self.scored(scorer, self.open(source, notes=notes)):
+        for part in self.scored(scorer, self.open(images, notes=notes), maps=pixels is not None):
             paths += part.names["path"]
             scores.append(part.judged.score.numpy())
-        return Labelled([labels_from_layout(paths, source).astype(bool)], [np.concatenate(scores)])
+            if pixels is not None:
+                defects = defects_from_layout(part.names["path"], source)
+                for path, defect, where in zip(part.names["path"], defects, self.located(scorer, part), strict=True):
+                    pixels.add(path, defect, where.values)
+        truth = labels_from_layout(paths, source).astype(bool)
+        return Labelled([truth], [np.concatenate(scores)], defects_from_layout(paths, source), pixels)
+
+    def more_figures(self, found: Labelled, calibration: Calibration) -> dict[str, Any]:  # noqa: ARG002
+        """AUROC of each kind of defect and, with masks, AUROC and PRO of pixels."""
+        return figures(found.defects, np.concatenate(found.scores), found.pixels)
+
+    def located(self, scorer: Scorer, part: Scored) -> Iterator[Located]:
+        """See `Kind.located`; of image files, at their own size."""
+        assert part.maps is not None  # noqa: S101 (see `Kind.located`)
+        paths: Sequence[Path | None] = part.names.get("path", [None] * len(part.maps))
+        for path, values in zip(paths, part.maps, strict=True):
+            yield located(scorer, values if path is None else resize(values[None], header(path).size)[0])
+
+    def picture(self, where: Located, sample: Sample) -> Pixels:
+        """The image file under its heat map, with boxes around the anomalous regions; see `Kind.picture`."""
+        photo = decode(sample["path"], 3).clamp(0, 255).round().to(torch.uint8)
+        return overlaid(photo.permute(1, 2, 0).numpy(), where.heat, where.regions)
 
     def map_files(self, source: Path, names: Names) -> list[Path]:
         """Paths of the images relative to the source, with ".png" appended."""

@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from memae.errors import OptionError
-from memae.evidence import Evidence, Explainer, calibrated, heat
+from memae.evidence import Evidence, Explainer, calibrated, position_map
+from memae.kinds.defects import PixelsByDefect
+from memae.kinds.located import Located, located
+from memae.pictures import Pixels, heated
 from memae.scoring import Floats, Scorer
 from memae.scoring.calibration import Calibration, Judged
 
@@ -54,7 +57,7 @@ class Scored(NamedTuple):
     names: Names
     judged: Judged
     given: Any = None  # rows of a table as given
-    heat: Tensor | None = None  # (k, h, w): heat maps, 1 = brightest; None unless requested
+    maps: Tensor | None = None  # (k, h, w), as `evidence.position_map` gives them; None unless requested
 
 
 class Labelled(NamedTuple):
@@ -62,6 +65,8 @@ class Labelled(NamedTuple):
 
     truth: list[Truth]
     scores: list[Floats]
+    defects: Sequence[str | None] = ()  # the kind of defect of each image, None for good ones; otherwise empty
+    pixels: PixelsByDefect | None = None  # of images with masks
 
 
 @dataclass
@@ -191,13 +196,27 @@ class Kind(ABC):
 
     # ----------------------------------------------------------------------------------------------------- pictures
 
+    def located(self, scorer: Scorer, part: Scored) -> Iterator[Located]:
+        """Where each sample of a part is anomalous; the part must have been scored with maps."""
+        assert part.maps is not None  # noqa: S101 (see above)
+        return (located(scorer, values) for values in part.maps)
+
+    def picture(self, where: Located, sample: Sample) -> Pixels:  # noqa: ARG002 (images lie below their map)
+        """A picture of `located` for a person, `(h, w, 3)`: the heat map, over the sample if it has one size with it.
+
+        Args:
+            where: the sample is anomalous.
+            sample: its name.
+        """
+        return heated(where.heat)
+
     def map_files(self, source: Path, names: Names) -> list[Path]:  # noqa: ARG002 (tables have none)
-        """Path of each sample's heat map, relative to the folder of all maps.
+        """Path of each sample's heat map or mask, relative to the folder of all.
 
         Raises:
             OptionError: this kind of data has no heat maps.
         """
-        raise OptionError("--maps is for images and video; a table has no heat map")
+        raise OptionError("--maps and --masks are for images and video; a table has no heat map")
 
     def map_folders(self, source: Path, maps: Path) -> Iterator[tuple[Path, Path]]:
         """Pairs (folder for heat maps, input): the folder must not lie inside the input."""
@@ -232,7 +251,7 @@ def _mapped(scorer: Scorer, part: Part) -> Iterator[Scored]:
     start = 0
     for each in scorer.batched([part.raw]):
         names = sliced(part.names, start, start + len(each.score))
-        yield Scored(names, calibrated(scorer).judge(each.score), heat=heat(scorer, each.error_map))
+        yield Scored(names, calibrated(scorer).judge(each.score), maps=position_map(scorer, each.error_map))
         start += len(each.score)
 
 
