@@ -240,7 +240,8 @@ def _flat(image: Image.Image, head: Header) -> np.ndarray[Any, Any]:
         return np.asarray(image)[None].astype(np.uint16)
     # RGBa holds colours multiplied by alpha, which only RGBA undoes
     straight = image.convert("RGBA") if image.mode == "RGBa" else image
-    kept = straight.convert("RGB" if head.colour else "L")
+    mode = "RGB" if head.colour else "L"
+    kept = straight if straight.mode == mode else straight.convert(mode)  # which copies
     planes = np.asarray(kept).transpose(2, 0, 1) if head.colour else np.asarray(kept)[None]
     return _visible(planes, np.asarray(straight.getchannel("A"))) if straight.mode.endswith("A") else planes
 
