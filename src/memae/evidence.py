@@ -11,6 +11,7 @@ from torch import Tensor
 from memae import pictures
 from memae.memory import unit
 from memae.pictures import Pixels
+from memae.regions import Region, boxes
 from memae.scoring import Scorer, decoded_items
 from memae.scoring.calibration import Calibration
 
@@ -73,13 +74,14 @@ class Evidence:
     threshold: float
     is_anomaly: bool
     sample: Tensor  # (*shape), raw; of video the frame (c, h, w)
-    reconstruction: Tensor  # of the sample, raw; of `motion` if there is one
+    reconstruction: Tensor | None  # of the sample, raw; of `motion` if there is one; None if features are remembered
     error_map: Tensor  # (c, h, w) for pictures, (columns,) for tables
     items: tuple[Item, ...]  # largest weight first; empty for a plain autoencoder
     contributions: tuple[Contribution, ...] = ()  # largest first; empty for pictures
     motion: Tensor | None = None  # (c, h, w), raw: change to the next frame, if the model restores motion
     heat: Tensor | None = None  # (h, w): the heat map, 1 = brightest; None for tables
     span: tuple[float, float] = (0.0, 255.0)  # raw values of black and white
+    regions: tuple[Region, ...] = ()  # of photos, in pixels of the sample: where it is anomalous
 
     def picture(self, raw: Tensor) -> Pixels:
         """A sample, a reconstruction or a decoded item `(c, h, w)` as pixels."""
@@ -97,6 +99,8 @@ class Evidence:
             return ()
         heat = ("error_map", pictures.heated(self.heat))
         sample = ("sample", self.picture(self.sample))
+        if self.reconstruction is None:
+            return sample, ("error_map", pictures.overlaid(sample[1], self.heat.numpy(), self.regions))
         if self.motion is None:
             return sample, ("reconstruction", self.picture(self.reconstruction)), heat
         return sample, ("motion", self.moved(self.motion)), ("reconstruction", self.moved(self.reconstruction)), heat
@@ -169,7 +173,7 @@ class Examples:
 def heat(scorer: Scorer, error_map: Tensor) -> Tensor:
     """Error maps `(…, c, h, w)` as heat maps `(…, h, w)`, mean over channels; 1 is brightest.
 
-    1 is a deviation of `BRIGHTEST` or, for maps of scores of positions, twice the threshold.
+    1 is a deviation of `BRIGHTEST` or, for maps that have a threshold, twice that.
     """
     return heat_of(scorer, position_map(scorer, error_map))
 
@@ -181,11 +185,18 @@ def position_map(scorer: Scorer, error_map: Tensor) -> Tensor:
 
 def heat_of(scorer: Scorer, values: Tensor) -> Tensor:
     """Values of `position_map`, of any shape, as `heat`."""
+    if scorer.peaks is not None:
+        return scorer.peaks.strength(values) / 2
     return calibrated(scorer).strength(values) / 2 if scorer.by_position else values / BRIGHTEST
 
 
 def map_limit(scorer: Scorer) -> float:
-    """The value of `position_map` above which a position is anomalous: that of heat 1."""
+    """The value of `position_map` above which a position is anomalous.
+
+    It is one that the maps of most normal photos never reach (`Scorer.peaks`), or else that of heat 1.
+    """
+    if scorer.peaks is not None:
+        return scorer.peaks.threshold()
     if not scorer.by_position:
         return BRIGHTEST
     calibration = calibrated(scorer)
@@ -261,7 +272,7 @@ class Explainer:
         name: str,
         score: float,
         sample: Tensor,
-        reconstruction: Tensor,
+        reconstruction: Tensor | None,
         error_map: Tensor,
         items: tuple[Item, ...],
         motion: Tensor | None = None,
@@ -283,6 +294,34 @@ class Explainer:
             motion=motion,
             heat=heat(self.scorer, error_map) if pictured else None,
             span=(float(scaling.center), float(scaling.center + scaling.scale)) if pictured else (0.0, 255.0),
+            regions=boxes(error_map[0].numpy(), map_limit(self.scorer)) if reconstruction is None else (),
+        )
+
+    @torch.no_grad()
+    def compared(self, tile: Tensor, values: Tensor) -> tuple[Item, ...]:
+        """The kept patches that a photo's most anomalous positions are compared with, the most anomalous first.
+
+        Args:
+            tile: raw `(c, h, w)`.
+            values: the map of its positions `(h, w)`, not resized; the weight of an item is the share of its position.
+        """
+        shrunk = self.scorer.addressed(tile[None]) if self.items else None
+        if shrunk is None:
+            return ()
+        numbers = shrunk.weights[0].argmax(0).flatten().cpu()
+        order = values.flatten().argsort(descending=True)
+        first = list(dict.fromkeys(numbers[order].tolist()))[: self.items]
+        shares = [float(values.flatten()[numbers == number].amax()) for number in first]
+        total = sum(shares) or 1.0
+        return tuple(
+            Item(
+                number,
+                share / total,
+                None,
+                () if self.examples is None else self.examples.of(number),
+                sample=kept_sample(self.scorer, self.examples, number),
+            )
+            for number, share in zip(first, shares, strict=True)
         )
 
     def addressed(self, raw: Tensor) -> list[tuple[Item, ...]]:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from memae.kept import KeptMemory
 from memae.memory import Memory, Recall
+from memae.patches import PatchMemory
 from memae.pretext import Pretext, Views
 
 
@@ -39,7 +40,7 @@ class MemAE(nn.Module):
     def __init__(
         self,
         encoder: nn.Module,
-        memory: Memory | KeptMemory | None,
+        memory: Memory | KeptMemory | PatchMemory | None,
         decoder: nn.Module,
         code_shape: tuple[int, ...] | None = None,
         pretext: Pretext | None = None,
@@ -55,8 +56,8 @@ class MemAE(nn.Module):
 
     @property
     def trained(self) -> bool:
-        """Whether its weights are trained; otherwise its memory is kept samples, and it has no network."""
-        return not isinstance(self.memory, KeptMemory)
+        """Whether its weights are trained; otherwise its memory is kept samples or patches, and it has no network."""
+        return not isinstance(self.memory, KeptMemory | PatchMemory)
 
     def forward(self, x: Tensor, random: torch.Generator | None = None, apart: Tensor | None = None) -> Found:
         """Reconstructs samples from the memory, Eq. 1 to 3: x → z → ẑ → x̂.

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from memae.features import FeatureSpec
 from memae.kept import KeptMemory
 from memae.memory import Memory
 from memae.model import MemAE
 from memae.networks import convolutional, tabular
 from memae.parameters import OnEmpty, Similarity
+from memae.patches import Leading, PatchMemory
 from memae.pretext import PretextSpec
 from memae.pretext.columns import ColumnSpec
 from memae.pretext.rotations import RotationSpec
@@ -39,23 +41,33 @@ class KeptSpec:
 
 
 @dataclass(frozen=True)
+class PatchSpec:
+    """A memory of kept patches, as data; the arguments are those of `PatchMemory`."""
+
+    items: int
+    channels: int  # the first of the features of a position
+
+
+@dataclass(frozen=True)
 class Spec:
     """Description of a model without its weights.
 
     Args:
         shape: of one sample: `(features,)`, `(c, h, w)` or `(c, t, h, w)`.
-        widths: output size of the encoder's layers; the last is that of the code. Without any, and with kept samples as
-            memory, the code is the sample.
+        widths: output size of the encoder's layers; the last is that of the code. Without any, and with kept samples or
+            patches as memory, the code is the sample.
         strides: of the convolutions, one tuple per layer; empty for fully connected layers.
         memory: None for a plain autoencoder.
         pretext: pretext task besides reconstruction; None for none, as in the paper.
+        features: of photos, which are then the samples of this shape; None for samples as they are.
     """
 
     shape: tuple[int, ...]
     widths: tuple[int, ...]
     strides: tuple[tuple[int, ...], ...] = ()
-    memory: MemorySpec | KeptSpec | None = None
+    memory: MemorySpec | KeptSpec | PatchSpec | None = None
     pretext: RotationSpec | ColumnSpec | SpeedSpec | None = None
+    features: FeatureSpec | None = None
 
     @property
     def task(self) -> PretextSpec:
@@ -77,6 +89,9 @@ def build(spec: Spec) -> MemAE:
     """
     if isinstance(spec.memory, KeptSpec):
         return MemAE(nn.Identity(), KeptMemory(spec.memory.items, spec.memory.fields), nn.Identity(), spec.shape)
+    if isinstance(spec.memory, PatchSpec):
+        patches = PatchMemory(spec.memory.items, spec.memory.channels)
+        return MemAE(Leading(spec.memory.channels), patches, nn.Identity())
     (seen, *space), (restored, *_) = spec.task.presented(spec.shape), spec.task.target(spec.shape)
     if space:
         layout = convolutional.Layout(spec.widths, spec.strides)
@@ -119,5 +134,7 @@ def code_shape(spec: Spec) -> tuple[int, ...]:
     """Shape `(c, *space)` of the encoder's output for one sample."""
     if isinstance(spec.memory, KeptSpec):
         return spec.shape
+    if isinstance(spec.memory, PatchSpec):
+        return spec.memory.channels, *spec.shape[1:]
     space = spec.task.presented(spec.shape)[1:]
     return (spec.widths[-1], *(convolutional.sizes(space, spec.strides)[-1] if space else ()))

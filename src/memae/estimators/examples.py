@@ -14,7 +14,9 @@ from torch import Tensor
 from memae.data.clips import Clips
 from memae.data.pixels import resize
 from memae.data.samples import ReadAhead, Samples, Selection
+from memae.data.tiles import Tiles
 from memae.evidence import Examples, likeness
+from memae.features import FeatureSpec
 from memae.scoring import Scorer
 
 NEAREST = 3
@@ -23,6 +25,9 @@ SAMPLES, ELEMENTS = 4096, 2**27
 """Maximum number of training samples to search, and of their elements in total; bounds the cost."""
 SIDE = 48
 """Maximum length of a thumbnail's longer side, in pixels."""
+
+AROUND = 72
+"""Side of what is shown of a tile around a kept patch, in pixels of the tile: about what its features describe."""
 
 Named = Callable[[int], str]
 """Index of a training sample → its name for the user."""
@@ -69,6 +74,46 @@ def rows_as_examples(names: Sequence[str]) -> Examples:
     """
     index = torch.arange(len(names), dtype=torch.int32)[:, None]
     return Examples(index, torch.zeros(len(names), 1), tuple(names))
+
+
+def photo_examples(tiles: Tiles, tile: Tensor, position: Tensor, spec: FeatureSpec, source: Any) -> Examples:
+    """The examples of a memory of kept patches: each is cut from its photo, with some of what surrounds it.
+
+    Args:
+        tiles: of the training photos.
+        tile: the tile that each item comes from `(items,)`.
+        position: its position in the feature map of the tile `(items,)`.
+        spec: of the features.
+        source: the user's, for the names.
+    """
+    root = root_of(source) if tiles.paths else None
+    _, height, width = spec.shape
+    names: list[str] = []
+    pictures: list[Tensor] = []
+    order = torch.argsort(tile, stable=True)
+    for item in order.tolist():
+        number, at = int(tile[item]), int(position[item])
+        photo, box = int(tiles.photo[number]), tiles.boxes[number]
+        row, column = (at // width + 0.5) / height, (at % width + 0.5) / width
+        where = f"{round(box.top + row * box.size[0])}, {round(box.left + column * box.size[1])}"
+        name = f"image {photo}" if root is None else within(root, tiles.paths[photo])
+        names.append(f"{name} at ({where})")
+        pictures.append(_around(tiles.take(torch.tensor([number]))[0], row, column))
+    index = torch.empty_like(order)
+    index[order] = torch.arange(len(order))
+    zeros = torch.zeros(len(order), 1)
+    return Examples(index.int()[:, None], zeros, tuple(names), torch.stack(pictures))
+
+
+def _around(tile: Tensor, row: float, column: float) -> Tensor:
+    """A thumbnail `(c, SIDE / 2, SIDE / 2)`, uint8, of what surrounds a position of a tile, given as shares of it."""
+    side = min(*tile.shape[1:], AROUND)
+    top, left = (
+        min(max(round(share * length - side / 2), 0), length - side)
+        for share, length in zip((row, column), tile.shape[1:], strict=True)
+    )
+    part = tile[:, top : top + side, left : left + side]
+    return resize(part.float(), (SIDE // 2, SIDE // 2)).clamp(0, 255).round().to(torch.uint8)
 
 
 def _sampled(samples: Samples, count: int, size: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -1,37 +1,52 @@
 """The detector for images."""
 
 import math
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import torch
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from memae import parameters
 from memae.data.images import ImageFiles
 from memae.data.samples import Indexed, ReadAhead, Samples, Selection, digest
+from memae.errors import OptionError
 from memae.estimators.base import Estimator, Plan, Prepared, check_kept_samples
-from memae.estimators.examples import root_of, within
+from memae.estimators.examples import photo_examples, root_of, within
 from memae.estimators.naming import with_parameters
-from memae.estimators.restoring import restored_pixels
+from memae.estimators.photos import ITEMS, keep_photos
+from memae.estimators.restoring import check_types, restored_pixels
+from memae.features import FeatureSpec
 from memae.kinds import Images
-from memae.kinds.images import opened
-from memae.kinds.pixel_units import pixel_range, pixel_unit
+from memae.kinds.images import opened, smallest_side, tiles_of
+from memae.kinds.pixel_units import checked_size, pixel_range, pixel_unit
+from memae.modelfile import artifact
 from memae.modelfile.artifact import Artifact
 from memae.networks.convolutional import default_layout
-from memae.options import Options
+from memae.networks.efficientnet_lite import installed, read_lite
+from memae.options import Epoch, Options, Step
 from memae.parameters import former_names, renamed
 from memae.pretext.erasing import Erasing
 from memae.pretext.rotations import RotationSpec, rotations_of
 from memae.scoring import Scaling, Scorer
+from memae.scoring.calibration import Calibration, checked_rate
 from memae.scoring.distances import CodeDistance
 from memae.scoring.fitting import kept_codes
 from memae.scoring.measures import Error, Measure, RelativeError, Surprise
 from memae.spec import Spec, code_shape
 
+INPUT = (224, 224)
+"""Height and width of what the pretrained network sees, by default: those that it was trained on."""
+LEAST_SIDE = 64
+"""Shorter side of images, in pixels, from which pretrained features are the default."""
+FEATURES: dict[str, int | None] = {"none": None} | {f"efficientnet-lite{variant}": variant for variant in range(3)}
+"""Names of features, and the variant of EfficientNet-Lite that gives them."""
 KEPT_BYTES = 2**26
 """Size of the kept codes by default, at most."""
 
@@ -91,6 +106,55 @@ class ImageMemAE(parameters.Image, Estimator):
         tags.input_tags.three_d_array = True
         return tags
 
+    def fit_steps(
+        self, X: Any, *, checkpoint: str | Path | None = None, resume: bool = False, every: float = 10.0
+    ) -> Iterator[Step | Epoch]:
+        """`fit` as a generator, see `Estimator.fit_steps`. Kept patches are one step."""
+        check_types(self)
+        checked_rate(self.false_alarm_rate)
+        check_kept_samples(self.kept_samples)
+        variant = self._variant(X)
+        if variant is None:
+            yield from super().fit_steps(X, checkpoint=checkpoint, resume=resume, every=every)
+        else:
+            yield self._keep(X, variant)
+
+    def _variant(self, X: Any) -> int | None:
+        """The variant of EfficientNet-Lite that describes images; None for pixels."""
+        if self.features == "auto":
+            side = smallest_side(X) if self.size is None else min(checked_size(self.size) or (0,))
+            return 0 if side >= LEAST_SIDE and pixel_unit(X) == "grey levels" and installed(0) else None
+        if self.features not in FEATURES:
+            raise OptionError(f"features must be one of {', '.join(FEATURES)}; got {self.features!r}")
+        return FEATURES[self.features]
+
+    def _keep(self, X: Any, variant: int) -> Epoch:
+        """Fits the detector by keeping patches; see `photos`."""
+        began = time.perf_counter()
+        size = checked_size(self.size) or INPUT
+        tiles = tiles_of(X, size, keep=True)
+        self.unit_, self.shape_ = pixel_unit(X), tuple(tiles.shape)
+        spec = FeatureSpec(tiles.shape, variant)
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        kept = keep_photos(
+            tiles,
+            spec,
+            spec.build(read_lite(variant, spec.stages)),
+            most=ITEMS if self.kept_samples is None else self.kept_samples,
+            held_out=self._held_out_count(len(tiles.sizes)) if len(tiles.sizes) > 1 else 0,
+            random=torch.Generator().manual_seed(seed),
+        )
+        epoch = Epoch(1, kept.error, kept.error, 0.0, kept.error, kept.health, time.perf_counter() - began)
+        checksum = digest(photo for _, photo in tiles.by_photo())
+        self._settle(kept.scorer, kept.spec, [epoch], epoch, checksum, artifact.versions())
+        self.learned_ = len(tiles.sizes)
+        self.recalibrate(kept.scores.numpy())
+        rate = self.calibration_.false_alarm_rate
+        self.scorer_ = self.scorer_.replaced(peaks=Calibration(kept.peaks, rate))
+        if self.keep_examples:
+            self.examples_ = photo_examples(tiles, kept.tile, kept.position, spec, X)
+        return epoch
+
     def _prepare(self, X: Any) -> Prepared:
         check_kept_samples(self.kept_samples)
         images = opened(X, self.channels, self.size)
@@ -110,7 +174,7 @@ class ImageMemAE(parameters.Image, Estimator):
     def kind_(self) -> Images:
         """Reads, scores and explains images in the format of the training data."""
         check_is_fitted(self, "scorer_")
-        return Images(self.shape_, self.unit_, self.size is not None)
+        return Images(self.shape_, self.unit_, self.size is not None, tiled=self.scorer_.features is not None)
 
     def _plan(self, prepared: Prepared) -> Plan:
         samples, shape = len(prepared.training), prepared.shape

@@ -104,8 +104,9 @@ def restored_pixels(source: Artifact, size: Any) -> tuple[str, Any]:
     unit: str = typed(source.encoding["unit"], Literal["grey levels", "numbers"])
     shape: tuple[int, ...] = typed(source.encoding["shape"], tuple[int, ...])
     axes = {"image": 3, "video": 4}[source.kind]
-    if shape != source.spec.shape or len(shape) != axes or shape[0] not in (1, 3):
-        raise ModelFileError(f"its samples are {shape}, its model is for {source.spec.shape}")
+    seen = source.spec.shape if source.spec.features is None else source.spec.features.photo
+    if shape != seen or len(shape) != axes or shape[0] not in (1, 3):
+        raise ModelFileError(f"its samples are {shape}, its model is for {seen}")
     if isinstance(size, tuple) and size != shape[-2:]:
         raise ModelFileError(f"its samples are scaled to {size}, its model is for {shape[-2:]}")
     return unit, shape

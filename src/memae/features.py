@@ -1,0 +1,118 @@
+"""Features of photos: a frozen pretrained network describes each patch, and the memory remembers the descriptions."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, interpolate, pad
+
+from memae.networks.efficientnet_lite import VARIANTS, EfficientNetLite
+
+GREY_LEVELS = 255.0
+"""Raw value of white, where photos are normalised to 0 … 1."""
+LEAST_SPREAD = 1e-6
+"""Standard deviation that a feature has at least, for features that are constant."""
+SOFTENED = 0.5
+"""Power of its length by which a feature vector is divided: 0 would be the Euclidean distance, in which strong contrast
+alone is far, 1 the cosine similarity of the paper, in which faint noise counts as much as a strong edge."""
+
+STAGES = (3, 5, 6)
+"""Stages of EfficientNet-Lite: at 1/16 and 1/32 of the size for patches, the last, with most content, for the whole."""
+
+Maps = Callable[[Tensor], Sequence[Tensor]]
+"""Photos `(b, 3, h, w)` in grey levels → feature maps `(b, c, h, w)`, the finest first."""
+
+
+@dataclass(frozen=True)
+class FeatureSpec:
+    """Frozen features, as data.
+
+    Args:
+        photo: shape `(c, h, w)` of the photos or tiles that are described.
+        variant: of EfficientNet-Lite.
+        stages: of the network whose maps are taken, the finest first; the last one describes the photo as a whole.
+    """
+
+    photo: tuple[int, ...]
+    variant: int = 0
+    stages: tuple[int, ...] = STAGES
+
+    def build(self, network: EfficientNetLite | None = None) -> "Features":
+        """The features of a network, not normalised; None for one without its weights."""
+        network = EfficientNetLite(self.variant, self.stages) if network is None else network
+        patches = sum(network.channels[:-1])
+        return Features(network, torch.zeros(patches), torch.ones(patches))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape `(c, h, w)` of the joint feature map."""
+        stages = VARIANTS[self.variant].stages
+        stride = 2 ** (1 + sum(each.stride > 1 for each in stages[: self.stages[0] + 1]))
+        channels = sum(stages[stage].channels for stage in self.stages)
+        return channels, *(-(-side // stride) for side in self.photo[1:])
+
+    @property
+    def patches(self) -> int:
+        """Number of features of a patch."""
+        return sum(VARIANTS[self.variant].stages[stage].channels for stage in self.stages[:-1])
+
+
+class Features(nn.Module):
+    """Photos → maps of features `(b, c, h, w)`: those of patches, normalised, then those of the whole, as they are.
+
+    The maps of all stages are averaged over 3 × 3 positions (as in PatchCore, Roth et al., CVPR 2022), resized to the
+    finest and joined. Each feature of a patch is then normalised to mean 0 and deviation 1 over normal photos, and the
+    vector of these features is divided by its length to the power of `SOFTENED`.
+
+    Args:
+        network: frozen; see `Maps`.
+        mean: of each feature of patches over the positions of normal photos `(p,)`, p ≤ c.
+        deviation: of each of them `(p,)`.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, network: nn.Module, mean: Tensor, deviation: Tensor) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", mean)
+        self.register_buffer("deviation", deviation)
+        self.engine: Maps | None = None  # computes the network's maps in its place; see `on`
+
+    def forward(self, photos: Tensor) -> Tensor:
+        """Photos `(b, c, h, w)`, normalised to 0 … 1; grey ones have one channel."""
+        joined = self.joined(photos)
+        patches = len(self.mean)
+        return torch.cat([self.normalised(joined[:, :patches]), joined[:, patches:]], 1)
+
+    def normalised(self, patches: Tensor) -> Tensor:
+        """Features of patches `(b, p, …)`, normalised."""
+        column = (-1, *[1] * (patches.ndim - 2))
+        x = (patches - self.mean.reshape(column)) / self.deviation.reshape(column)
+        length = torch.linalg.vector_norm(x, dim=1, keepdim=True) / x.shape[1] ** 0.5
+        softened: Tensor = x / (length + (length == 0)) ** SOFTENED
+        return softened
+
+    def joined(self, photos: Tensor) -> Tensor:
+        """The features of all stages, not normalised `(b, c, h, w)`."""
+        colours = (photos * GREY_LEVELS).expand(-1, 3, -1, -1)
+        maps = self.network(colours) if self.engine is None else self.engine(colours)
+        size = maps[0].shape[-2:]
+        means = [avg_pool2d(pad(each, (1, 1, 1, 1), mode="replicate"), 3, 1) for each in maps]
+        return torch.cat([each if each.shape[-2:] == size else _resized(each, size) for each in means], 1)
+
+    def on(self, engine: Maps | None) -> "Features":
+        """The same features, with the network's maps from another engine; None for torch."""
+        other = Features(self.network, self.mean, self.deviation).train(self.training)
+        other.engine = engine
+        return other
+
+    def scaled(self, mean: Tensor, deviation: Tensor) -> "Features":
+        """The same features, normalised by this mean and deviation of patches `(p,)`."""
+        return Features(self.network, mean, deviation.clamp_min(LEAST_SPREAD)).train(self.training)
+
+
+def _resized(features: Tensor, size: Sequence[int]) -> Tensor:
+    return interpolate(features, tuple(size), mode="bilinear")

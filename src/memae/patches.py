@@ -1,0 +1,129 @@
+"""A memory whose items are kept features of patches of normal photos: each position reads its nearest item.
+
+Photos are described by a frozen network, so that nothing is learned, and what is read was seen on a normal photo. The
+items are spread out over all normal patches: random ones would repeat what is frequent and miss what is rare.
+
+References:
+    Roth et al., Towards total recall in industrial anomaly detection, CVPR 2022 (PatchCore)
+
+NOTE[DIFF] kept-patches: the paper has no such memory.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from memae.memory import Recall, Shrunk
+from memae.nearest import Prepared
+
+NEIGHBOURS = 5
+"""Number of nearest other items in the isolation of an item."""
+TOGETHER = 4096
+"""Number of patches whose neighbours are found at once."""
+PROJECTED = 48
+"""Dimensions of the random projection in which items are chosen; distances there are right to some 15 %."""
+CANDIDATES = 60_000
+"""Maximum number of patches among which items are chosen."""
+
+
+class PatchMemory(nn.Module):
+    """N kept patches as items; each position of a feature map reads its nearest.
+
+    Args:
+        n: number of items N.
+        channels: size of items and features.
+
+    Attributes:
+        items: features of normal patches `(n, c)`, normalised.
+        isolation: mean distance of each item to its `NEIGHBOURS` nearest others `(n,)`.
+        use: share of each item in the reads of held-out photos `(n,)`.
+    """
+
+    isolation: Tensor
+    use: Tensor
+
+    def __init__(self, n: int, channels: int) -> None:
+        super().__init__()
+        self.items = nn.Parameter(torch.zeros(n, channels), requires_grad=False)
+        self.register_buffer("isolation", torch.zeros(n))
+        self.register_buffer("use", torch.zeros(n))
+        self.nearest = Prepared()
+
+    def forward(self, z: Tensor) -> Recall:
+        """Reads the nearest item at each position of feature maps z `(b, c, h, w)`."""
+        queries, which = self._addressed(z)
+        read = self.items[which]
+        distance = (queries - read).square().sum(-1).sqrt()
+        statistics, nothing = self.training, z.new_zeros(0)
+        return Recall(
+            read.movedim(-1, 1),
+            torch.zeros_like(which, dtype=torch.bool),
+            torch.zeros_like(distance) if statistics else nothing,
+            torch.ones_like(distance) if statistics else nothing,
+            torch.bincount(which.flatten(), minlength=len(self.items)).to(z) if statistics else nothing,
+            distance[:, None],
+            self.isolation[which][:, None],
+        )
+
+    def weights(self, z: Tensor) -> Shrunk:
+        """Addressing weights `(b, n, h, w)` of feature maps z `(b, c, h, w)`: 1 for the nearest item, else 0."""
+        which = self._addressed(z)[1][:, None]
+        found = z.new_zeros(len(z), len(self.items), *z.shape[2:]).scatter_(1, which, 1.0)
+        return Shrunk(found, torch.zeros(len(z), *z.shape[2:], dtype=torch.bool, device=z.device))
+
+    def _addressed(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """The query at each position `(b, h, w, c)`, and the index of its nearest item `(b, h, w)`."""
+        queries = z.movedim(1, -1)
+        which = self.nearest(queries.flatten(0, -2), self.items, 1).which
+        return queries, which.reshape(queries.shape[:-1])
+
+    @torch.no_grad()
+    def remember(self, patches: Tensor) -> None:
+        """Takes patches `(n, c)` as items; a single one has an isolation of 0."""
+        self.items.copy_(patches)
+        if len(patches) > 1:
+            numbers = torch.arange(len(patches), device=patches.device)
+            parts = zip(torch.split(patches, TOGETHER), torch.split(numbers, TOGETHER), strict=True)
+            near = [self.nearest(part, self.items, NEIGHBOURS, at).distance.mean(1) for part, at in parts]
+            self.isolation.copy_(torch.cat(near))
+
+    def about(self) -> dict[str, float]:
+        """Facts for users, JSON-ready."""
+        return {"nearest": 1}
+
+
+class Leading(nn.Module):
+    """The first `channels` of feature maps `(b, c, h, w)`: those that describe patches."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps `(b, c, h, w)` → `(b, channels, h, w)`."""
+        return x[:, : self.channels]
+
+
+def spread_out(patches: Tensor, most: int, random: torch.Generator) -> Tensor:
+    """Indices of `most` patches that cover all: each is the one farthest from those chosen before.
+
+    Farthest-first traversal (Gonzalez 1985) among random candidates, after a random projection.
+
+    Args:
+        patches: normalised features `(n, c)`.
+        most: number of patches to choose; all if there are no more.
+        random: chooses candidates, projection and the first item.
+    """
+    pool = torch.randperm(len(patches), generator=random)[: max(CANDIDATES, most)].to(patches.device)
+    if len(pool) <= most:
+        return pool.sort().values
+    x = patches[pool]
+    if x.shape[1] > PROJECTED:
+        x = x @ torch.randn(x.shape[1], PROJECTED, generator=random).to(x) / PROJECTED**0.5
+    squares = x.square().sum(1)
+    apart = torch.full_like(squares, torch.inf)
+    chosen = torch.zeros(most, dtype=torch.int64, device=x.device)
+    for step in range(1, most):
+        last = x[chosen[step - 1]]
+        apart = torch.minimum(apart, torch.addmv(squares, x, last, alpha=-2).add_(last.square().sum()))
+        chosen[step] = apart.argmax()
+    return pool[chosen]
