@@ -2,6 +2,8 @@
 
 from recording.commands import Command, of_jobs
 from reproduction import datasets, doctor, evaluate_video, figures, page
+from reproduction.images import jobs as images
+from reproduction.images import page as images_page
 from reproduction.table1.methods import TABLE as TABLE1
 from reproduction.table2.methods import TABLE as TABLE2
 from reproduction.table3.methods import TABLE as TABLE3
@@ -17,6 +19,14 @@ def _of_table(table: Table) -> Command:
 COMMANDS = (
     *map(_of_table, (TABLE1, TABLE2, TABLE3)),
     of_jobs("figures", "The paper's Figures 3 to 7.", PAGE, figures.add_options, figures.chosen, page.render),
+    of_jobs(
+        "images",
+        "Photos of parts, and classes of images, beside methods over the same pretrained features.",
+        "docs/quality.md",
+        images.add_options,
+        images.chosen,
+        images_page.render,
+    ),
     Command(
         "evaluate-video",
         "Judges frame errors of any model on a video set, under each protocol.",

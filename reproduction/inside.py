@@ -1,5 +1,6 @@
 """All uses of a fitted estimator beyond its public methods, in one place, since they depend on its internals."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -7,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from memae.data.pixels import header, resize
 from memae.estimators import Estimator, ImageMemAE
 from memae.scoring import Floats, decoded_items
 
@@ -32,6 +34,14 @@ def measured(detector: ImageMemAE, images: NDArray[np.uint8]) -> Measured:
     assert weights is not None  # noqa: S101 (the default has three measures)
     named = dict(zip(detector.scorer_.measured, measures.numpy().T, strict=True))
     return Measured(torch.cat([part.score for part in parts]).numpy(), named, weights.tolist())
+
+
+def maps(detector: ImageMemAE, photos: list[Path]) -> Iterator[NDArray[np.float32]]:
+    """The heat map of each photo `(h, w)`, at the photo's own size, higher = more anomalous."""
+    kind = detector.kind_
+    for part in kind.scored(detector.scorer_, kind.open(photos), maps=True):
+        for path, heat in zip(part.names["path"], part.heat if part.heat is not None else (), strict=True):
+            yield np.asarray(resize(heat[None].float(), header(path).size)[0])
 
 
 def restored(detector: ImageMemAE, images: NDArray[np.uint8]) -> NDArray[np.float32]:

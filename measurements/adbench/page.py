@@ -21,6 +21,7 @@ from measurements.adbench.recorded import (
     table_of,
 )
 from recording import pictures, records
+from reproduction.images import page as images
 
 PAGE = records.ROOT / "docs" / "quality.md"
 PICTURE = records.ROOT / "docs" / "quality" / "ranks.png"
@@ -56,6 +57,7 @@ def render() -> None:
         lines += unclean.page(not_clean)
         unclean.plot(not_clean)
     lines += ["", *NOTES.read_text(encoding="utf-8").splitlines()]
+    lines += ["", *photos] if (photos := images.section()) else []
     records.write(records.RESULTS / "adbench.json", parts)
     records.summarise()
     PAGE.write_text("\n".join(lines) + "\n", encoding="utf-8")

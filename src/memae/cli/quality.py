@@ -9,7 +9,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from memae.cli.unread import unread_paths
+from memae.cli.unread import skipped_paths, unread_paths
 from memae.estimators import Estimator
 from memae.kinds import Notes
 from memae.metrics import quality
@@ -39,6 +39,7 @@ def evaluated(
         **{name: value.as_json() for name, value in figures._asdict().items()},
         **kind.more_figures(found, calibration),
         "unread": unread_paths(notes),
+        "skipped": skipped_paths(notes),
     }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from memae.cli.unread import tell_unread, unread_paths
+from memae.cli.unread import skipped_paths, tell_unread, unread_paths
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,7 +83,8 @@ def score(
     for remark in notes.remarks:
         sys.stderr.write(f"memae: warning: {remark}\n")
     if as_json:
-        sys.stdout.write(json.dumps(facts | {"unread": unread_paths(notes)}) + "\n")
+        left_out = {"unread": unread_paths(notes), "skipped": skipped_paths(notes)}
+        sys.stdout.write(json.dumps(facts | left_out) + "\n")
     elif output is not None:
         sys.stderr.write(f"{output}: {count} scored, {flagged} flagged (score above {estimator.threshold_:.4g})\n")
     if flagged > count / 2 and count >= MANY:

@@ -1,5 +1,6 @@
 """Images."""
 
+import warnings
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -11,11 +12,12 @@ import torch
 from torch import Tensor
 
 from memae.data.ahead import ahead
-from memae.data.images import CACHE_BYTES, ImageFiles, find_images, images_of_array, none_read
+from memae.data.image_formats import NAMES
+from memae.data.images import CACHE_BYTES, ImageFiles, describe_skipped, find_images, images_of_array, none_read
 from memae.data.layout import defects_from_layout, labelled_images, labels_from_layout, masks_from_layout
 from memae.data.pixels import IMAGE_SUFFIXES, decode, header, resize, with_channels
 from memae.data.samples import Indexed, InMemory, parts
-from memae.errors import OptionError, SchemaError
+from memae.errors import MemaeWarning, OptionError, SchemaError
 from memae.evidence import Evidence, Explainer
 from memae.kinds.defects import PixelsByDefect, figures
 from memae.kinds.kind import Kind, Labelled, Names, Notes, Part, Sample, Scored, Words, paths_of
@@ -64,7 +66,7 @@ class Images(Kind):
         },
     )
     suffixes = IMAGE_SUFFIXES
-    takes = "PNG, JPEG, BMP or TIFF pictures"
+    takes = f"{NAMES} pictures"
 
     def open(self, X: Any, *, notes: Notes | None = None) -> Iterator[Part]:
         """Images, named by their path or their number in an array; see `Kind.open`."""
@@ -75,7 +77,7 @@ class Images(Kind):
         """The images, and the dict that receives unreadable files; None if these are errors, as for a single file."""
         check_unit(self.unit, X.paths if isinstance(X, ImageFiles) else X)
         listed = paths_of(X)
-        files = find_images(Path(X)) if isinstance(X, str | Path) else listed
+        files = found_images(Path(X), notes) if isinstance(X, str | Path) else listed
         alone = files is not None and len(files) == 1 and listed is None
         unread = None if notes is None or alone else notes.unread
         size = (self.shape[1], self.shape[2]) if self.scaled else None
@@ -202,11 +204,22 @@ def opened(
     size = checked_size(size)
     listed = paths_of(X)
     if listed is not None or isinstance(X, str | Path):
-        paths = find_images(Path(X)) if listed is None else listed
+        paths = found_images(Path(X)) if listed is None else listed
         return ImageFiles(paths, channels=channels, size=size, cache_bytes=CACHE_BYTES if keep else 0, unread=unread)
     pixels = images_of_array(X)
     pixels = pixels if channels is None else with_channels(pixels, channels)
     return InMemory(pixels if size is None else resize(pixels, size))
+
+
+def found_images(source: Path, notes: Notes | None = None) -> list[Path]:
+    """The images of a file or folder; what is left out is noted, or, without notes, told by a warning."""
+    skipped: list[Path] = []
+    paths = find_images(source, skipped)
+    if notes is not None:
+        notes.skipped[source] = skipped
+    elif told := describe_skipped(source, skipped):
+        warnings.warn(told, MemaeWarning, stacklevel=2)
+    return paths
 
 
 def _names(images: Indexed, indices: Tensor, unread: dict[Path, str]) -> Names:

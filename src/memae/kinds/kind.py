@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from memae.data.images import describe_skipped
 from memae.errors import OptionError
 from memae.evidence import Evidence, Explainer, calibrated, position_map
 from memae.kinds.defects import PixelsByDefect
@@ -75,6 +76,7 @@ class Notes:
 
     unread: dict[Path, str] = field(default_factory=dict)  # file that is unreadable, or from some point on → reason
     novel: dict[str, int] = field(default_factory=dict)  # column → number of values never seen in training
+    skipped: dict[Path, list[Path]] = field(default_factory=dict)  # folder → what is left out there as no sample
 
     def add_novel(self, counts: Mapping[str, int]) -> None:
         """Adds numbers of values never seen in training, by column."""
@@ -86,6 +88,12 @@ class Notes:
         """A sentence for each column that has values which training never showed."""
         kind = "values that are missing or that training never showed"
         return [f"column {name!r} has {count} {kind}" for name, count in self.novel.items()]
+
+    @property
+    def omissions(self) -> list[str]:
+        """A sentence for each folder in which something was left out."""
+        told = (describe_skipped(folder, skipped) for folder, skipped in self.skipped.items())
+        return [sentence for sentence in told if sentence]
 
 
 class Kind(ABC):

@@ -1,0 +1,1 @@
+"""Photos of parts: ours beside methods over the same pretrained features, on sets in the layout of MVTec AD."""
