@@ -1,5 +1,7 @@
 """Folders and arrays of images become samples of one shape, and heat maps."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
