@@ -137,6 +137,13 @@ def test_a_data_set_with_masks_is_evaluated_as_it_is(run, dataset):
         assert words in told
 
 
+def test_what_is_no_picture_is_told_of(run, dataset):
+    (dataset / "test/good/notes.txt").write_text("no picture")
+    ran = evaluated(run, dataset, dataset, "--json")
+    (dataset / "test/good/notes.txt").unlink()
+    assert json.loads(ran.out)["skipped"] == [str(dataset / "test/good/notes.txt")]
+
+
 def test_the_folder_test_is_the_same_set(run, dataset):
     whole, below = (evaluated(run, dataset, each, "--json").out for each in (dataset, dataset / "test"))
     assert whole == below

@@ -54,7 +54,9 @@ def test_regions_are_ready_for_json():
 
 def test_a_value_that_is_not_a_number_is_anomalous():
     assert above(np.array([[np.nan, 0.0]]), 1.0).tolist() == [[True, False]]
-    assert len(boxes(np.array([[np.nan, 0.0]]), 1.0)) == 1
+    (region,) = boxes(np.array([[np.nan, 0.0]]), 1.0)
+    assert np.isnan(region.peak)
+    assert region.as_json()["peak"] is None
 
 
 def test_what_has_no_regions_is_refused():

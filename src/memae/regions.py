@@ -1,10 +1,11 @@
 """Anomalous regions of a map: its connected parts above a threshold."""
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import find_objects, label, maximum
+from scipy.ndimage import find_objects, label
 
 from memae.errors import InputError, OptionError
 
@@ -21,9 +22,9 @@ class Region(NamedTuple):
     peak: float  # the highest value in it, in the unit of the map
     area: int  # its pixels
 
-    def as_json(self) -> dict[str, int | float]:
-        """The region by name, JSON-ready."""
-        return self._asdict()
+    def as_json(self) -> dict[str, int | float | None]:
+        """The region by name, JSON-ready; a peak that is not finite is None."""
+        return self._asdict() | {"peak": self.peak if math.isfinite(self.peak) else None}
 
 
 def boxes(heat: Map, threshold: float, *, least: int = 1) -> tuple[Region, ...]:
@@ -44,9 +45,12 @@ def boxes(heat: Map, threshold: float, *, least: int = 1) -> tuple[Region, ...]:
     """
     if least < 1:
         raise OptionError(f"least must be a number of pixels of at least 1; got {least}")
-    numbered, count = connected(above(heat, threshold))
-    areas = np.bincount(numbered.ravel(), minlength=count + 1)[1:]
-    peaks = np.atleast_1d(maximum(heat, numbered, np.arange(1, count + 1))) if count else ()
+    mask = above(heat, threshold)
+    numbered, count = connected(mask)
+    of_pixel, peaks = numbered[mask] - 1, np.full(count, -np.inf)
+    with np.errstate(invalid="ignore"):  # a region with NaN has NaN as its peak
+        np.maximum.at(peaks, of_pixel, heat[mask])
+    areas = np.bincount(of_pixel, minlength=count)
     found = [
         Region(rows.start, columns.start, rows.stop, columns.stop, float(peak), int(area))
         for (rows, columns), peak, area in zip(find_objects(numbered), peaks, areas, strict=True)

@@ -24,12 +24,17 @@ MASKS = "ground_truth"
 """Folder of the masks."""
 
 
-def labelled_images(root: Path) -> list[Path]:
-    """The images of a labelled folder: those of `root`/test if that has a folder good or normal, else all but masks."""
+def labelled_images(root: Path, skipped: list[Path] | None = None) -> list[Path]:
+    """The images of a labelled folder: those of `root`/test if that has a folder good or normal, else all but masks.
+
+    Args:
+        root: folder of the data set.
+        skipped: see `find_images`.
+    """
     base = root / "test"
     if base.is_dir() and any(_is_good(entry.name) for entry in pixels.visible(base) if entry.is_dir()):
-        return find_images(base)
-    return [path for path in find_images(root) if not path.is_relative_to(root / MASKS)]
+        return find_images(base, skipped)
+    return [path for path in find_images(root, skipped) if not path.is_relative_to(root / MASKS)]
 
 
 def labels_from_layout(paths: Sequence[Path], root: Path) -> NDArray[np.int64]:

@@ -168,7 +168,7 @@ class Images(Kind):
             raise OptionError(
                 "images take no --labels: the folder good/ holds the normal ones, other folders the anomalies"
             )
-        images = labelled_images(source)
+        images = labelled_images(source, notes.skipped.setdefault(source, []))
         labels_from_layout(images, source)  # raises errors of the layout before anything is computed
         masks = masks_from_layout(images, source)
         pixels = None if masks is None else PixelsByDefect(dict(zip(images, masks, strict=True)))
