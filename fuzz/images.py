@@ -1,4 +1,4 @@
-"""Images: PNG, JPEG, BMP and TIFF in many modes, formats that must be refused, and bombs."""
+"""Images: all formats that are read, in many modes, formats that must be refused, and bombs."""
 
 import struct
 import zlib
@@ -41,7 +41,7 @@ def _fitted(path: Any) -> None:
 @cache
 def seeds() -> tuple[bytes, ...]:
     """A small image of each kind."""
-    return (*_pngs(), *_jpegs(), *_bitmaps(), *_tiffs(), *_foreign())
+    return (*_pngs(), *_jpegs(), *_bitmaps(), *_tiffs(), *_webps(), *_gifs(), *_jpegs_2000(), *_others(), *_foreign())
 
 
 def _saved(mode: str, kind: str, **options: Any) -> bytes:
@@ -84,23 +84,46 @@ def _tiffs() -> list[bytes]:
     packed = [_saved("RGB", "TIFF", compression=way) for way in ways]
     fax = _saved("1", "TIFF", compression="group4")
     pages = _saved("L", "TIFF", save_all=True, append_images=[Image.new("L", (3, 4))])
-    return [*plain, *packed, fax, pages, _deep_tiff()]
+    return [*plain, *packed, fax, pages, _deep("tiff")]
 
 
-def _deep_tiff() -> bytes:
-    """A TIFF with 16 bits a channel, which Pillow cannot write."""
+def _deep(codec: str) -> bytes:
+    """An image with 16 bits a channel, which Pillow cannot write."""
     out = BytesIO()
     with av.open(out, "w", format="image2pipe") as container:
-        stream: Any = container.add_stream("tiff", rate=1)
+        stream: Any = container.add_stream(codec, rate=1)
         stream.width, stream.height, stream.pix_fmt = SIZE[1], SIZE[0], "rgb48le"
         frame = av.VideoFrame.from_ndarray(places.pixels(*SIZE, 3).astype(np.uint16) * 257, "rgb48le")
         container.mux([*stream.encode(frame), *stream.encode()])
     return out.getvalue()
 
 
+def _webps() -> list[bytes]:
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    frames = _saved("RGB", "WEBP", save_all=True, append_images=[Image.new("RGB", SIZE[::-1])])
+    return [_saved("RGB", "WEBP", exif=exif), _saved("RGBA", "WEBP"), _saved("RGBA", "WEBP", lossless=True), frames]
+
+
+def _gifs() -> list[bytes]:
+    frames = _saved("P", "GIF", save_all=True, append_images=[Image.new("P", SIZE[::-1])])
+    return [_saved("L", "GIF"), _saved("P", "GIF", transparency=3), _saved("P", "GIF", interlace=1), frames]
+
+
+def _jpegs_2000() -> list[bytes]:
+    plain = [_saved(mode, "JPEG2000") for mode in ("L", "LA", "RGB", "RGBA", "I;16")]
+    return [*plain, _saved("RGB", "JPEG2000", no_jp2=True), _deep("jpeg2000")]
+
+
+def _others() -> list[bytes]:
+    avif = [_saved(mode, "AVIF") for mode in ("RGB", "RGBA")]
+    deep = b"P6 2 1 65535\n" + bytes(range(12))
+    return [*avif, *(_saved(mode, "PPM") for mode in ("1", "L", "RGB", "I;16")), deep, b"P2 2 1 4095\n7 4000\n"]
+
+
 def _foreign() -> list[bytes]:
-    """Images in formats that memae does not read."""
-    return [_saved("P", "GIF"), _saved("RGB", "WEBP"), _saved("RGB", "PPM"), _saved("RGB", "ICO"), _saved("RGB", "TGA")]
+    """Images in formats that are not read, at least with the ending of a PNG."""
+    return [_saved("RGB", "ICO"), _saved("RGB", "TGA"), _saved("RGB", "PCX"), _saved("RGB", "SGI")]
 
 
 @cache

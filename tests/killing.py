@@ -20,7 +20,7 @@ import torch
 
 from memae.checkpoint import Run
 from memae.cli.writing import write
-from memae.data.images import write_heat_map
+from memae.data.images import heat_colours, write_picture
 from memae.deployment.files import OnnxFile, OpenVinoFiles
 from memae.estimators import TabularMemAE, VideoMemAE
 from memae.options import Options
@@ -111,7 +111,7 @@ KINDS = (
     Kind("model.memae", lambda path, version: TABLES[version].save(path), replaced),
     Kind("model.checkpoint", checkpoint, replaced),
     *(Kind(f"scores.{ending}", scores, replaced) for ending in ("csv", "parquet", "jsonl")),
-    Kind("map.png", lambda path, version: write_heat_map(np.eye(40) / (version + 1), path, top=1.0), replaced),
+    Kind("map.png", lambda path, version: write_picture(heat_colours(np.eye(40) / (version + 1)), path), replaced),
     Kind("film.mp4", movie, replaced),
     Kind("alarms", alarms, grown),
     Kind("report.html", report, paged),

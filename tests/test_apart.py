@@ -114,4 +114,4 @@ def test_maps_do_not_lie_in_what_is_scored(run: Run, tmp_path: Path, monkeypatch
     assert len(list(Path("maps/one").iterdir())) == 40
     Path("film.mp4").write_bytes(b"a film")
     ran = run("score", "m.memae", "film.mp4", "--maps", ".")
-    assert (ran.code, "the maps of film.mp4 would be a folder in its place" in ran.err) == (1, True)
+    assert (ran.code, "the pictures of film.mp4 would be a folder in its place" in ran.err) == (1, True)

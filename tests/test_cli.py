@@ -208,7 +208,7 @@ def test_maps(run: Run, cases: dict[str, Case], models: dict[str, Path], tmp_pat
     assert facts["flagged"] == pd.read_csv(tmp_path / "o.csv")["is_anomaly"].sum()
     maps = sorted((tmp_path / "deep" / "maps").rglob("*.png"))
     assert len(maps) == facts["samples"]
-    size = {"images": (14, 12), "video": (24, 16)}[kind]
+    size = {"images": (14, 12), "video": (24, 16)}[kind]  # the images have the size that the network sees
     for path in maps[:3]:
         with Image.open(path) as heat:
             assert heat.size == size

@@ -8,10 +8,11 @@ from PIL import Image
 from memae.data import pixels
 from memae.data.images import (
     ImageFiles,
+    describe_skipped,
     find_images,
     heat_colours,
     images_of_array,
-    write_heat_map,
+    write_picture,
 )
 from memae.errors import InputError, OptionError, OutputError, SourceError
 
@@ -44,8 +45,24 @@ def test_a_single_file_is_found(tmp_path):
 def test_folders_are_searched_in_natural_order(tmp_path):
     for name in ("b/10.png", "b/9.JPG", "a/deep/1.tif", "2.bmp", ".hidden.png", ".cache/1.png"):
         write(tmp_path / name)
-    (tmp_path / "notes.txt").write_text("no image")
-    assert names(find_images(tmp_path), tmp_path) == ["2.bmp", "a/deep/1.tif", "b/9.JPG", "b/10.png"]
+    for name in ("notes.txt", "b/Thumbs.db", "b/._9.JPG"):
+        (tmp_path / name).write_text("no image")
+    skipped = []
+    found = find_images(tmp_path, skipped)
+    assert found == find_images(tmp_path)
+    assert names(found, tmp_path) == ["2.bmp", "a/deep/1.tif", "b/9.JPG", "b/10.png"]
+    every = [".cache", ".hidden.png", "b/._9.JPG", "b/Thumbs.db", "notes.txt"]
+    assert sorted(names(skipped, tmp_path)) == every
+    told = "1 file that is no picture (notes.txt) and 2 hidden files or folders (.cache, .hidden.png)"
+    assert describe_skipped(tmp_path, skipped) == f"left out in {tmp_path}: {told}"
+
+
+def test_of_many_skipped_files_some_are_named():
+    many = [Path(f"d/{number}.txt") for number in range(1200)]
+    told = "left out in d: 1,200 files that are no pictures (0.txt, 1.txt, 2.txt, 3.txt, 4.txt, …)"
+    assert describe_skipped(Path("d"), many) == told
+    assert describe_skipped(Path("d"), [Path("d/desktop.ini"), Path("d/.DS_Store"), Path("d/._a.png")]) == ""
+    assert describe_skipped(Path("d"), []) == ""
 
 
 def test_loops_of_links_end(tmp_path):
@@ -64,9 +81,9 @@ def test_linked_folders_are_followed(tmp_path):
 
 def test_nothing_found_is_told(tmp_path):
     (tmp_path / "notes.txt").write_text("no image")
-    with pytest.raises(SourceError, match=r"holds no image; .*\.bmp, \.jpeg, \.jpg, \.png, \.tif, \.tiff"):
+    with pytest.raises(SourceError, match=r"holds no image; PNG, .* are expected \(left out in .*notes.txt\)\)"):
         find_images(tmp_path)
-    with pytest.raises(SourceError, match=r"notes.txt is not an image file; .*\.png"):
+    with pytest.raises(SourceError, match=r"notes.txt is not an image file; the ending of a PNG, "):
         find_images(tmp_path / "notes.txt")
     with pytest.raises(SourceError, match=r"cannot read .*missing"):
         find_images(tmp_path / "missing")
@@ -209,27 +226,12 @@ def test_heat_colours_run_from_black_ever_brighter():
     assert heat_colours(np.array([[-1.0, 2.0]])).tolist() == [[[0, 0, 0], [252, 255, 164]]]
 
 
-def test_heat_map_is_written(tmp_path):
-    path = tmp_path / "map.png"
-    write_heat_map(np.array([[0.0, 2.0, 4.0], [9.0, np.nan, np.inf]]), path, top=4.0)
-    shown = np.asarray(Image.open(path)).tolist()
-    brightest = [252, 255, 164]
-    assert shown[0] == [[0, 0, 0], heat_colours(np.array(0.5)).tolist(), brightest]
-    assert shown[1] == [brightest] * 3
+@pytest.mark.parametrize("shape", [(2, 3), (2, 3, 3)])
+def test_a_picture_is_written_whole_or_not_at_all(tmp_path, shape):
+    drawn = RANDOM.integers(0, 256, shape, np.uint8)
+    write_picture(drawn, tmp_path / "map.png")
+    assert np.asarray(Image.open(tmp_path / "map.png")).tolist() == drawn.tolist()
     assert [entry.name for entry in tmp_path.iterdir()] == ["map.png"]
-
-
-def test_heat_map_of_no_error_is_black(tmp_path):
-    write_heat_map(np.zeros((2, 2), np.float32), tmp_path / "map.png", top=0.0)
-    assert pixels.decode(tmp_path / "map.png", 3).max() == 0
-
-
-def test_heat_maps_that_cannot_be_are_refused(tmp_path):
-    with pytest.raises(InputError, match=r"got \(2, 2, 2\)"):
-        write_heat_map(np.zeros((2, 2, 2)), tmp_path / "map.png", top=1.0)
-    for top in (-1.0, np.nan, np.inf):
-        with pytest.raises(OptionError, match="top must be"):
-            write_heat_map(np.zeros((2, 2)), tmp_path / "map.png", top=top)
     with pytest.raises(OutputError, match="cannot write"):
-        write_heat_map(np.zeros((2, 2)), tmp_path / "missing/map.png", top=1.0)
-    assert list(tmp_path.iterdir()) == []
+        write_picture(drawn, tmp_path / "missing/map.png")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["map.png"]

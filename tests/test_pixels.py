@@ -1,17 +1,20 @@
 """Pixels of files and arrays come in one unit, whatever the source, and broken files are told in one sentence."""
 
+import io
 import os
 import struct
+import sys
 import warnings
 import zlib
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
-from memae.data import pixels
+from memae.data import image_formats, pixels
 from memae.errors import InputError, MemaeWarning, OptionError, SourceError
 
 SPOTS = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[10, 20, 30], [255, 255, 255], [0, 0, 0]]], np.uint8)
@@ -56,9 +59,13 @@ def saved(image, path, **options):
     return path
 
 
-@pytest.mark.parametrize("ending", ["png", "bmp", "tif", "tiff", "PNG"])
+EXACT = ["png", "bmp", "tif", "tiff", "PNG", "webp", "gif", "jp2", "j2k", "ppm", "tga", "pcx"]
+LOSSLESS = {"webp": {"lossless": True, "exact": True}}
+
+
+@pytest.mark.parametrize("ending", EXACT)
 def test_colour_is_kept_exactly(tmp_path, ending):
-    path = saved(Image.fromarray(SPOTS), tmp_path / f"a.{ending}")
+    path = saved(Image.fromarray(SPOTS), tmp_path / f"a.{ending}", **LOSSLESS.get(ending, {}))
     assert pixels.header(path) == ((2, 3), True, False)
     decoded = pixels.decode(path, 3)
     assert decoded.dtype == torch.uint8
@@ -77,11 +84,27 @@ def test_colour_of_grey_repeats_it(tmp_path):
     assert pixels.decode(path, 3).tolist() == [SPOTS[..., 0].tolist()] * 3
 
 
-def test_jpeg_is_close(tmp_path):
-    path = saved(Image.new("RGB", (16, 8), (200, 100, 50)), tmp_path / "a.jpeg", quality=95)
+@pytest.mark.parametrize("ending", ["jpeg", "jfif", "webp", "avif"])
+def test_lossy_formats_are_close(tmp_path, ending):
+    path = saved(Image.new("RGB", (16, 8), (200, 100, 50)), tmp_path / f"a.{ending}", quality=95)
+    assert pixels.is_image(path)
     decoded = pixels.decode(path, 3).float()
     assert decoded.shape == (3, 8, 16)
     assert (decoded - torch.tensor([200.0, 100, 50]).reshape(3, 1, 1)).abs().max() <= 3
+
+
+@pytest.mark.parametrize("name", ["WEBP", "GIF", "JPEG2000", "AVIF", "PPM"])
+def test_the_content_tells_the_format_not_the_ending(tmp_path, name):
+    path = saved(Image.new("RGB", (16, 8), (200, 100, 50)), tmp_path / "a.jpg", format=name)
+    assert pixels.header(path).size == (8, 16)
+    assert pixels.decode(path, 3).shape == (3, 8, 16)
+
+
+def test_formats_without_a_signature_need_their_ending(tmp_path):
+    image = Image.new("RGB", (16, 8), (200, 100, 50))
+    assert pixels.decode(saved(image, tmp_path / "a.TGA"), 3)[:, 0, 0].tolist() == [200, 100, 50]
+    with pytest.raises(SourceError, match="not a PNG"):
+        pixels.decode(saved(image, tmp_path / "b.png", format="TGA"), 3)
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
@@ -91,6 +114,26 @@ def test_alpha_is_dropped_not_blended(tmp_path, mode):
     path = saved(image, tmp_path / "a.png")
     assert pixels.header(path).colour == (mode == "RGBA")
     assert pixels.decode(path, 1).tolist() == [SPOTS_LUMA]
+
+
+@pytest.mark.parametrize("ending", ["png", "webp", "tif"])
+def test_what_alpha_hides_is_black_whatever_lies_there(tmp_path, ending):
+    image = Image.fromarray(SPOTS).convert("RGBA")
+    alpha = np.array([[0, 1, 255], [0, 128, 255]], np.uint8)
+    image.putalpha(Image.fromarray(alpha))
+    decoded = pixels.decode(saved(image, tmp_path / f"a.{ending}", **LOSSLESS.get(ending, {})), 3)
+    assert decoded.permute(1, 2, 0).tolist() == (SPOTS * (alpha > 0)[..., None]).tolist()
+    image.putalpha(0)  # as some programs write what they mean to be opaque
+    decoded = pixels.decode(saved(image, tmp_path / f"b.{ending}", **LOSSLESS.get(ending, {})), 3)
+    assert decoded.permute(1, 2, 0).tolist() == SPOTS.tolist()
+
+
+@pytest.mark.parametrize("base", [DEEP[..., None], DEEP_COLOUR], ids=["grey", "colour"])
+def test_what_deep_alpha_hides_is_black(tmp_path, base):
+    alpha = np.array([[0, 1, 65535], [0, 300, 65535]], np.uint16)[..., None]
+    path = write_png16(tmp_path / "a.png", np.concatenate([base, alpha], axis=-1))
+    expected = torch.from_numpy((base * (alpha > 0)).astype(np.float32) / 257).permute(2, 0, 1)
+    assert torch.equal(pixels.decode(path, base.shape[-1]), expected)
 
 
 def test_palette_gives_its_colours(tmp_path):
@@ -110,13 +153,14 @@ def test_one_bit_is_black_and_white(tmp_path, ending):
     assert decoded.tolist() == [[[0, 255, 0]]]
 
 
-def test_cmyk_is_colour(tmp_path):
-    path = saved(Image.new("CMYK", (2, 2), (0, 255, 255, 0)), tmp_path / "a.tif")
+@pytest.mark.parametrize(("ending", "close"), [("tif", 0), ("jpg", 3)])
+def test_cmyk_is_colour(tmp_path, ending, close):
+    path = saved(Image.new("CMYK", (16, 16), (0, 255, 255, 0)), tmp_path / f"a.{ending}")
     assert pixels.header(path).colour
-    assert pixels.decode(path, 3)[:, 0, 0].tolist() == [255, 0, 0]
+    assert (pixels.decode(path, 3)[:, 0, 0].int() - torch.tensor([255, 0, 0])).abs().max() <= close
 
 
-@pytest.mark.parametrize("ending", ["png", "tif"])
+@pytest.mark.parametrize("ending", ["png", "tif", "pgm", "jp2"])
 def test_deep_grey_is_divided_by_257(tmp_path, ending):
     path = saved(Image.fromarray(DEEP), tmp_path / f"a.{ending}")
     assert pixels.header(path) == ((2, 3), False, True)
@@ -127,7 +171,34 @@ def test_deep_grey_is_divided_by_257(tmp_path, ending):
     assert decoded[0, 1, 2] == 255
 
 
-@pytest.mark.parametrize(("write", "ending"), [(write_png16, "png"), (write_tiff16, "tif")])
+def write_ppm16(path, array):
+    """16-bit PPM of (h, w, 3)."""
+    path.write_bytes(b"P6 %d %d 65535\n" % array.shape[1::-1] + array.astype(">u2").tobytes())
+    return path
+
+
+def write_jp2(path, array):
+    """16-bit JPEG 2000 of (h, w, 3), without loss."""
+    with av.open(path, "w", format="image2") as file:
+        stream = file.add_stream("jpeg2000", rate=1, options={"pred": "dwt53"})
+        stream.width, stream.height, stream.pix_fmt = array.shape[1], array.shape[0], "rgb48le"
+        frame = av.VideoFrame.from_ndarray(array, "rgb48le")
+        file.mux([*stream.encode(frame), *stream.encode()])
+    return path
+
+
+def test_other_depths_of_pgm_are_grey_levels_too(tmp_path):
+    path = tmp_path / "a.pgm"
+    path.write_bytes(b"P5 3 1 4095\n" + np.array([0, 2048, 4095], ">u2").tobytes())
+    assert pixels.header(path) == ((1, 3), False, True)
+    assert pixels.decode(path, 1)[0, 0].tolist() == pytest.approx([0, 127.53, 255], abs=0.01)
+    path.write_bytes(b"P5 3 1 15\n" + bytes([0, 8, 15]))
+    assert pixels.decode(path, 1)[0, 0].tolist() == [0, 136, 255]
+
+
+@pytest.mark.parametrize(
+    ("write", "ending"), [(write_png16, "png"), (write_tiff16, "tif"), (write_ppm16, "ppm"), (write_jp2, "jp2")]
+)
 def test_deep_colour_keeps_16_bits(tmp_path, write, ending):
     path = write(tmp_path / f"a.{ending}", DEEP_COLOUR)
     assert pixels.header(path) == ((2, 3), True, True)
@@ -148,12 +219,12 @@ def test_deep_alpha_is_dropped(tmp_path, base):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("ending", ["png", "tif"])
+@pytest.mark.parametrize("ending", ["png", "tif", "webp"])
 def test_orientation_is_applied(tmp_path, orientation, ending):
     stored = np.arange(6, dtype=np.uint8).reshape(2, 3)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    path = saved(Image.fromarray(stored), tmp_path / f"a.{ending}", exif=exif)
+    path = saved(Image.fromarray(stored), tmp_path / f"a.{ending}", exif=exif, **LOSSLESS.get(ending, {}))
     upright = {
         1: stored, 2: stored[:, ::-1], 3: stored[::-1, ::-1], 4: stored[::-1],
         5: stored.T, 6: np.rot90(stored, -1), 7: stored[::-1, ::-1].T, 8: np.rot90(stored),
@@ -182,6 +253,61 @@ def test_further_pages_are_told(tmp_path):
         pixels.decode(path, 3)
 
 
+@pytest.mark.parametrize("ending", ["gif", "webp", "png", "avif"])
+def test_of_animations_the_first_frame_is_read(tmp_path, ending):
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "lime", "blue")]
+    path = saved(frames[0], tmp_path / f"a.{ending}", save_all=True, append_images=frames[1:])
+    with pytest.warns(MemaeWarning, match="3 frames and only the first is read"):
+        decoded = pixels.decode(path, 3)
+    assert (decoded[:, 8, 8].int() - torch.tensor([255, 0, 0])).abs().max() <= 3
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_of_avif(tmp_path, orientation):
+    stored = np.zeros((16, 24), np.uint8)
+    stored[:8, :8] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    turned = ImageOps.exif_transpose(saved_again(Image.fromarray(stored), exif))
+    path = saved(Image.fromarray(stored), tmp_path / "a.avif", exif=exif, quality=100)
+    assert pixels.header(path).size == turned.size[::-1]
+    assert (pixels.decode(path, 1)[0].int() - torch.from_numpy(np.array(turned)).int()).abs().max() <= 9
+
+
+def saved_again(image, exif):
+    """The image as a PNG with this EXIF holds it."""
+    out = io.BytesIO()
+    image.save(out, "PNG", exif=exif)
+    return Image.open(out)
+
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(64)
+
+
+def test_heic_without_its_package_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    monkeypatch.setattr(Image, "OPEN", {name: each for name, each in Image.OPEN.items() if name != "HEIF"})
+    image_formats._with_heif.cache_clear()
+    for name in ("a.heic", "a.jpg"):
+        (tmp_path / name).write_bytes(HEIC)
+        with pytest.raises(SourceError, match=r"is a HEIC photo, which needs the package pillow-heif: install it"):
+            pixels.decode(tmp_path / name, 3)
+    image_formats._with_heif.cache_clear()
+
+
+def test_heic_is_read_where_its_package_is(tmp_path):
+    heif = pytest.importorskip("pillow_heif")
+    image = heif.from_pillow(Image.new("RGB", (64, 48), (200, 100, 50)))
+    image.save(tmp_path / "a.heic", quality=95)
+    assert pixels.header(tmp_path / "a.heic") == ((48, 64), True, False)
+    expected = torch.tensor([200, 100, 50]).reshape(3, 1, 1)
+    assert (pixels.decode(tmp_path / "a.heic", 3).int() - expected).abs().max() <= 3
+    path = tmp_path / "half.heic"
+    path.write_bytes((tmp_path / "a.heic").read_bytes()[:300])
+    with pytest.raises(SourceError, match=r"half\.heic .*damaged"):
+        pixels.decode(path, 3)
+
+
 def _truncated(ending):
     def write(path):
         noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
@@ -198,13 +324,18 @@ def _truncated_deep(path):
 
 BROKEN = {
     "empty": (lambda path: path.write_bytes(b""), "empty"),
-    "text": (lambda path: path.write_text("no image at all"), "not a PNG, JPEG, BMP or TIFF"),
-    "gif": (lambda path: Image.new("L", (2, 2)).save(path, format="GIF"), "not a PNG, JPEG, BMP or TIFF"),
-    "header alone": (lambda path: path.write_bytes(png_header(4, 4)), "its beginning is damaged"),
+    "text": (lambda path: path.write_text("no image at all"), "not a PNG, JPEG, .* or PCX image"),
+    "icon": (lambda path: Image.new("L", (2, 2)).save(path, format="ICO"), "not a PNG, JPEG, .* or PCX image"),
+    "header alone": (lambda path: path.write_bytes(png_header(4, 4)), "or it is damaged"),
     "half PNG": (_truncated("png"), "damaged or incomplete"),
     "half JPEG": (_truncated("jpg"), "damaged or incomplete"),
     "half BMP": (_truncated("bmp"), "damaged or incomplete"),
     "half TIFF": (_truncated("tif"), "damaged"),
+    "half GIF": (_truncated("gif"), "damaged or incomplete"),
+    "half WebP": (_truncated("webp"), "damaged or incomplete"),
+    "half JPEG 2000": (_truncated("jp2"), "damaged or incomplete"),
+    "half AVIF": (_truncated("avif"), "damaged"),
+    "half PPM": (_truncated("ppm"), "damaged or incomplete"),
     "half 16-bit PNG": (_truncated_deep, "damaged or incomplete"),
     "float TIFF": (lambda path: Image.new("F", (2, 2)).save(path, format="TIFF"), "convert it"),
     "missing": (lambda path: None, "cannot read .*check the path"),
@@ -223,7 +354,9 @@ def test_broken_files_are_named(tmp_path, write, told):
 
 
 @pytest.mark.parametrize("cut", [3, 9, 60, 120])
-@pytest.mark.parametrize("ending", ["png", "jpg", "bmp", "tif"])
+@pytest.mark.parametrize(
+    "ending", ["png", "jpg", "bmp", "tif", "webp", "gif", "jp2", "j2k", "avif", "ppm", "tga", "pcx"]
+)
 def test_no_cut_gives_another_error_or_warning(tmp_path, ending, cut):
     noise = np.random.default_rng(0).integers(0, 256, (18, 27, 3), np.uint8)
     path = saved(Image.fromarray(noise), tmp_path / f"a.{ending}")
@@ -241,12 +374,14 @@ def test_unreadable_file(tmp_path):
         pixels.decode(path, 3)
 
 
-def test_oversized_is_refused_from_the_header(tmp_path, monkeypatch):
-    path = saved(Image.fromarray(SPOTS), tmp_path / "a.png")
-    monkeypatch.setattr(pixels, "MAX_PIXELS", 5)
+@pytest.mark.parametrize("ending", ["png", "webp", "gif", "jp2", "avif", "ppm", "tga", "pcx"])
+def test_oversized_is_refused_from_the_header(tmp_path, monkeypatch, ending):
+    path = saved(Image.fromarray(SPOTS), tmp_path / f"a.{ending}")
+    times = 2 if ending in ("webp", "jp2", "avif") else 1
+    monkeypatch.setattr(pixels, "MAX_PIXELS", 5 * times)
     with pytest.raises(SourceError, match="6 pixels, over the limit of 5"):
         pixels.header(path)
-    monkeypatch.setattr(pixels, "MAX_PIXELS", 6)
+    monkeypatch.setattr(pixels, "MAX_PIXELS", 6 * times)
     assert pixels.header(path).size == (2, 3)
 
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from memae.data.images import ImageFiles, find_images
-from memae.errors import SourceError
+from memae.errors import MemaeWarning, SourceError
 from memae.estimators import ImageMemAE, VideoMemAE
 
 Run = Callable[..., Any]
@@ -164,6 +164,37 @@ def labelled(folder: Path) -> None:
         place = folder / ("good" if int(path.stem) < 100 else "bad")
         place.mkdir(exist_ok=True)
         path.rename(place / path.name)
+
+
+def test_what_is_no_picture_is_told_by_every_command(
+    run: Run, detector: ImageMemAE, folder: Path, tmp_path: Path
+) -> None:
+    detector.save(tmp_path / "m")
+    labelled(folder)
+    for name in ("notes.txt", "good/b.mp4", ".hidden.png", "Thumbs.db"):
+        (folder / name).write_text("no picture")
+    two = "2 files that are no pictures (good/b.mp4, notes.txt)"
+    told = f"left out in {folder}: {two} and 1 hidden file or folder (.hidden.png)"
+    net = ["--width", 4, "--stride", "2,2", "--epochs", 1, "--warmup", 0, "--n-items", 4]
+    for call in (
+        ["score", tmp_path / "m", folder, "-o", tmp_path / "s.csv", "--json"],
+        ["evaluate", tmp_path / "m", folder, "--json"],
+        ["explain", tmp_path / "m", folder, "--top", 1],
+        ["report", tmp_path / "m", folder, "-o", tmp_path / "r.html"],
+        ["drift", tmp_path / "m", folder],
+        ["recalibrate", tmp_path / "m", folder, "-o", tmp_path / "n"],
+        ["fit", "images", folder, "-o", tmp_path / "f", *net],
+    ):
+        ran = run(*call)
+        assert ran.code == 0, ran.err
+        assert [line for line in ran.err.splitlines() if "left out" in line] == [f"memae: warning: {told}"]
+        if "--json" in call:
+            assert sorted(json.loads(ran.out)["skipped"]) == sorted(
+                str(folder / name) for name in ("notes.txt", "good/b.mp4", ".hidden.png", "Thumbs.db")
+            )
+    assert f"L{told[1:]}." in (tmp_path / "r.html").read_text()
+    with pytest.warns(MemaeWarning, match="left out in .*notes.txt"):
+        detector.anomaly_score(folder)
 
 
 @pytest.mark.parametrize("way", ["text", "cut"])

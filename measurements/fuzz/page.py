@@ -7,7 +7,7 @@ from measurements.fuzz.campaign import TARGETS
 from recording import records
 
 ABOUT = {
-    "images": "PNG, JPEG, BMP, TIFF in all modes and depths; GIF, WebP and others, which are refused; bombs",
+    "images": "PNG, JPEG, BMP, TIFF in all modes and depths, WebP, GIF, JPEG 2000, AVIF, PNM; others, refused; bombs",
     "csv": "cells, names, rows, dialects, encodings; bytes; huge fields and headers",
     "parquet": "every type of Arrow, nested ones too, all compressions; bytes; bombs",
     "video": "MP4, MOV, AVI, MKV, WebM, MPEG, WMV with ten codecs: boxes and bytes; huge frames",

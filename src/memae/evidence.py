@@ -171,9 +171,26 @@ def heat(scorer: Scorer, error_map: Tensor) -> Tensor:
 
     1 is a deviation of `BRIGHTEST` or, for maps of scores of positions, twice the threshold.
     """
-    if scorer.by_position:
-        return calibrated(scorer).strength(error_map.mean(-3)) / 2
-    return scorer.deviations(error_map).mean(-3) / BRIGHTEST
+    return heat_of(scorer, position_map(scorer, error_map))
+
+
+def position_map(scorer: Scorer, error_map: Tensor) -> Tensor:
+    """Error maps `(…, c, h, w)` as `(…, h, w)`: the deviation of each position, mean over channels, or its score."""
+    return scorer.deviations(error_map).mean(-3)
+
+
+def heat_of(scorer: Scorer, values: Tensor) -> Tensor:
+    """Values of `position_map`, of any shape, as `heat`."""
+    return calibrated(scorer).strength(values) / 2 if scorer.by_position else values / BRIGHTEST
+
+
+def map_limit(scorer: Scorer) -> float:
+    """The value of `position_map` above which a position is anomalous: that of heat 1."""
+    if not scorer.by_position:
+        return BRIGHTEST
+    calibration = calibrated(scorer)
+    low, high = float(calibration.scores[0]), calibration.threshold()
+    return low + 2 * (high - low)
 
 
 def calibrated(scorer: Scorer) -> Calibration:

@@ -44,9 +44,9 @@ def drawn(raw: Tensor, low: float = 0.0, high: float = 255.0) -> Pixels:
     return pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
 
 
-def heated(shares: Tensor) -> Pixels:
+def heated(shares: Tensor | NDArray[np.floating[Any]]) -> Pixels:
     """A heat map `(h, w)` as pixels `(h, w, 3)`: black at 0, pale yellow at 1 and above."""
-    return heat_colours(shares.double().nan_to_num(1.0).numpy())
+    return heat_colours(np.nan_to_num(np.asarray(shares, dtype=np.float64), nan=1.0))
 
 
 def blended(picture: Pixels, shares: NDArray[np.floating[Any]]) -> Pixels:

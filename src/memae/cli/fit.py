@@ -83,7 +83,7 @@ def table(job: Job, settings: dict[str, Any]) -> None:
 @fit.command()
 @_settable(parameters.Image)
 def images(job: Job, settings: dict[str, Any]) -> None:
-    """Learn normal images from a folder: PNG, JPEG, BMP, TIFF.
+    """Learn normal images from a folder: PNG, JPEG, TIFF, BMP, WebP, GIF, JPEG 2000, AVIF, HEIC and others.
 
     Example: memae fit images parts/good --size 64 64 -o model.memae
     """

@@ -39,7 +39,7 @@ def check_folder_apart(folder: Path | None, source: Path) -> None:
 
 
 def check_maps(folders: Iterable[tuple[Path, Path]]) -> None:
-    """Checks the folders of heat maps, given as `(folder, source)` by `memae.kinds.Kind.map_folders`.
+    """Checks the folders of heat maps or masks, given as `(folder, source)` by `memae.kinds.Kind.map_folders`.
 
     Raises:
         OptionError: a folder lies in its source, or would replace it.
@@ -49,7 +49,7 @@ def check_maps(folders: Iterable[tuple[Path, Path]]) -> None:
     for folder, source in folders:
         check_folder_apart(folder, source)
         if source.is_file() and folder.exists() and folder.samefile(source):
-            raise OptionError(f"the maps of {source} would be a folder in its place; give another --maps")
+            raise OptionError(f"the pictures of {source} would be a folder in its place; give another folder")
 
 
 def _reads(source: Path, output: Path) -> bool:

@@ -9,7 +9,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from memae.cli.unread import unread_paths
+from memae.cli.unread import skipped_paths, unread_paths
 from memae.estimators import Estimator
 from memae.kinds import Notes
 from memae.metrics import quality
@@ -39,6 +39,7 @@ def evaluated(
         **{name: value.as_json() for name, value in figures._asdict().items()},
         **kind.more_figures(found, calibration),
         "unread": unread_paths(notes),
+        "skipped": skipped_paths(notes),
     }
 
 
@@ -54,6 +55,11 @@ def show(facts: dict[str, Any]) -> None:
     rows = {name: facts[name] for name in ("auroc", "average_precision", "precision", "recall", "f1")}
     for way, both in facts.get("normalisation", {}).items():
         rows |= {f"{figure} ({way})": value for figure, value in both.items()}
+    for kind, of_kind in facts.get("by_defect", {}).items():
+        rows[f"auroc of {of_kind['images']} {kind}"] = of_kind["auroc"]
+    for name in ("auroc", "pro"):
+        if "pixels" in facts:
+            rows[f"{name} of pixels"] = {"value": facts["pixels"][name], "low": None, "high": None}
     for name, value in rows.items():
         low, high = value["low"], value["high"]
         shown = "" if low is None else f"{low:.4f} – {high:.4f}"

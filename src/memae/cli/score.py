@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from memae.cli.unread import tell_unread, unread_paths
+from memae.cli.unread import skipped_paths, tell_unread, unread_paths
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +38,12 @@ def score(
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Append the input row (tables).")] = False,
     ignore: Ignored = [],  # noqa: B006 (typer's way)
-    maps: Annotated[Path | None, typer.Option(help="Folder for a heat map of each image or frame.")] = None,
+    maps: Annotated[
+        Path | None, typer.Option(help="Folder for each image under its heat map, or a heat map of each frame.")
+    ] = None,
+    masks: Annotated[
+        Path | None, typer.Option(help="Folder for a mask of the anomalous pixels of each image or frame.")
+    ] = None,
     false_alarm_rate: FalseAlarms = None,
     fdr: Annotated[
         float | None,
@@ -49,10 +54,12 @@ def score(
 ) -> None:
     """Score each row, image or frame. Higher scores are more anomalous; a small p-value means unlike normal.
 
+    With --maps or --masks, rows in a .jsonl file list the anomalous regions.
+
     Example: memae score model.memae new.csv -o scores.csv --keep
     """
     from memae.cli.paths import check_apart
-    from memae.cli.score_table import discovered, scored
+    from memae.cli.score_table import Places, discovered, scored
     from memae.cli.writing import check_ending, write
     from memae.kinds import Notes
     from memae.scoring.calibration import checked_rate
@@ -62,7 +69,9 @@ def score(
     check_apart(output, model, source)
     check_ending(output)
     estimator, notes = _loaded(model, false_alarm_rate, engine), Notes()
-    rows: Iterable[pd.DataFrame] = scored(estimator, source, keep=keep, ignore=ignore, maps=maps, notes=notes)
+    located = bool(maps or masks) and output is not None and output.suffix.lower() == ".jsonl"
+    places = Places(maps, masks, regions=located)
+    rows: Iterable[pd.DataFrame] = scored(estimator, source, keep=keep, ignore=ignore, places=places, notes=notes)
     found = 0
     if fdr is not None:
         rows, found = discovered(rows, checked_rate(fdr, "false-discovery"))
@@ -74,7 +83,8 @@ def score(
     for remark in notes.remarks:
         sys.stderr.write(f"memae: warning: {remark}\n")
     if as_json:
-        sys.stdout.write(json.dumps(facts | {"unread": unread_paths(notes)}) + "\n")
+        left_out = {"unread": unread_paths(notes), "skipped": skipped_paths(notes)}
+        sys.stdout.write(json.dumps(facts | left_out) + "\n")
     elif output is not None:
         sys.stderr.write(f"{output}: {count} scored, {flagged} flagged (score above {estimator.threshold_:.4g})\n")
     if flagged > count / 2 and count >= MANY:

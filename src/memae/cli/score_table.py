@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -10,11 +11,40 @@ import torch
 from numpy.typing import NDArray
 
 from memae.cli.paths import check_maps
-from memae.data.images import write_heat_map
+from memae.data.images import write_picture
 from memae.errors import OptionError
 from memae.estimators import Estimator
-from memae.kinds import Notes, Scored
+from memae.kinds import Kind, Notes, Scored
+from memae.kinds.kind import sample_at
+from memae.scoring import Scorer
 from memae.scoring.calibration import discoveries
+
+
+class Places(NamedTuple):
+    """What is written or told of where samples are anomalous."""
+
+    maps: Path | None = None  # folder for a picture of each map
+    masks: Path | None = None  # folder for a mask of each sample
+    regions: bool = False  # whether rows get a column with the anomalous regions
+
+    def check(self, kind: Kind, source: Path) -> None:
+        """Makes the folders.
+
+        Raises:
+            OptionError: pictures would be written where the source is read, or maps and masks to one folder.
+        """
+        folders = [folder for folder in (self.maps, self.masks) if folder is not None]
+        for folder in folders:
+            check_maps(kind.map_folders(source, folder))
+        if len(folders) == 2 and folders[0].resolve() == folders[1].resolve():
+            raise OptionError(f"--maps and --masks are both {self.masks}; give each its own folder")
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether maps are needed."""
+        return self.maps is not None or self.masks is not None
 
 
 def scored(
@@ -23,7 +53,7 @@ def scored(
     *,
     keep: bool = False,
     ignore: Sequence[str] = (),
-    maps: Path | None = None,
+    places: Places = Places(),  # noqa: B008 (immutable)
     notes: Notes | None = None,
 ) -> Iterator[pd.DataFrame]:
     """One row for each sample of `source`, in parts.
@@ -33,20 +63,21 @@ def scored(
         source: data of its kind.
         keep: whether the input rows of a table are appended.
         ignore: columns of a table to leave out.
-        maps: folder for heat maps of images or frames.
+        places: where images or frames are anomalous.
         notes: receives remarks on the source; see `memae.kinds.Kind.open`.
 
     Raises:
-        OptionError: `keep` with images or video, or maps would be written where the source is read.
+        OptionError: `keep` with images or video; see also `Places.check`.
     """
     kind = estimator.kind_.ignoring(ignore)
     if keep and kind.pictured:
         raise OptionError("--keep is for tables; images and video are named by their path")
-    if maps is not None:
-        check_maps(kind.map_folders(source, maps))
-        maps.mkdir(parents=True, exist_ok=True)
-    parts = kind.scored(estimator.scorer_, kind.open(source, notes=notes), maps=maps is not None)
-    return (_written(part, kind.map_files(source, part.names), maps) if maps else _rows(part, keep) for part in parts)
+    places.check(kind, source)
+    scorer = estimator.scorer_
+    parts = kind.scored(scorer, kind.open(source, notes=notes), maps=places.wanted)
+    if not places.wanted:
+        return (_rows(part, keep) for part in parts)
+    return (_located(kind, scorer, part, kind.map_files(source, part.names), places) for part in parts)
 
 
 def scores_of(estimator: Estimator, source: Path, ignore: Sequence[str]) -> NDArray[np.float64]:
@@ -74,14 +105,22 @@ def _beside(rows: pd.DataFrame, given: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([rows, given.reset_index(drop=True)], axis=1)
 
 
-def _written(part: Scored, files: Sequence[Path], maps: Path) -> pd.DataFrame:
-    """Writes the heat maps of samples, and gives their rows."""
-    assert part.heat is not None  # noqa: S101 (requested by `scored`)
-    for file, shares in zip(files, part.heat, strict=True):
-        path = maps / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_heat_map(shares.numpy(), path, top=1.0)
-    return _rows(part, keep=False)
+def _located(kind: Kind, scorer: Scorer, part: Scored, files: Sequence[Path], places: Places) -> pd.DataFrame:
+    """Writes maps and masks of samples, and gives their rows."""
+    regions = []
+    for index, (file, where) in enumerate(zip(files, kind.located(scorer, part), strict=True)):
+        if places.maps is not None:
+            _write(kind.picture(where, sample_at(part.names, index)), places.maps / file)
+        if places.masks is not None:
+            _write(where.mask.astype(np.uint8) * 255, places.masks / file)
+        regions.append(where.regions if places.regions else ())
+    rows = _rows(part, keep=False)
+    return rows.assign(regions=pd.Series(regions, dtype=object)) if places.regions else rows
+
+
+def _write(pixels: NDArray[np.uint8], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_picture(pixels, path)
 
 
 def discovered(parts: Iterable[pd.DataFrame], rate: float) -> tuple[list[pd.DataFrame], int]:

@@ -1,4 +1,4 @@
-"""How commands report files that could not be read."""
+"""How commands report files that were left out, and those that could not be read."""
 
 import sys
 from collections.abc import Sequence
@@ -14,7 +14,9 @@ LISTED = 20
 
 
 def tell_unread(notes: "Notes") -> None:
-    """Names unreadable files on stderr and ends the command with exit code 1; does nothing if all could be read."""
+    """Names on stderr what was left out as no sample, and unreadable files, which end the command with exit code 1."""
+    for omission in notes.omissions:
+        sys.stderr.write(f"memae: warning: {omission}\n")
     if notes.unread:
         sys.stderr.write(_of_unread(list(notes.unread.values())))
         raise typer.Exit(1)
@@ -23,6 +25,11 @@ def tell_unread(notes: "Notes") -> None:
 def unread_paths(notes: "Notes") -> list[str]:
     """The paths of all unreadable files, for JSON."""
     return [str(path) for path in notes.unread]
+
+
+def skipped_paths(notes: "Notes") -> list[str]:
+    """The paths of what was left out as no sample, for JSON."""
+    return [str(path) for skipped in notes.skipped.values() for path in skipped]
 
 
 def _of_unread(reasons: Sequence[str]) -> str:

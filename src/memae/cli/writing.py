@@ -13,6 +13,7 @@ import pandas as pd
 
 from memae.errors import MemaeError, OptionError, OutputError
 from memae.files import replacing
+from memae.regions import Region
 
 ENDINGS = (".csv", ".parquet", ".jsonl")
 ROWS = 1024  # converted to text at once
@@ -88,7 +89,7 @@ def _as_csv(rows: pd.DataFrame, *, header: bool) -> str:
 
 
 def _as_json_lines(rows: pd.DataFrame) -> str:
-    """One line per row; values that are neither numbers nor text, such as dates or lists, become text.
+    """One line per row; regions become objects, and what else is neither number nor text, such as dates, text.
 
     pandas' own writer would round scores to ten digits, and crash on dates that it can hold but not write.
     """
@@ -106,6 +107,8 @@ def _plain(value: Any) -> Any:
         return None
     if isinstance(value, np.generic | np.ndarray):
         return _plain(value.tolist())
+    if isinstance(value, tuple) and all(isinstance(each, Region) for each in value):
+        return [each.as_json() for each in value]
     return value if isinstance(value, str | int) else str(value)
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from memae.data import pixels
+from memae.data.image_formats import NAMES
 from memae.errors import InputError, OptionError, SourceError, memory_guard
 from memae.files import replacing
 
@@ -19,6 +20,11 @@ T = TypeVar("T")
 CACHE_BYTES = 2**31
 """Memory that decoded images may take; a larger set is decoded again each time."""
 
+LISTED = 5
+"""Maximum number of skipped files that are named."""
+LITTER = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", ".ds_store", ".directory"})
+"""Files of file browsers, in small letters, which are not worth a word; nor are those of macOS that start with "._"."""
+
 # black, violet, red, orange, pale yellow: lightness increases, so that it also reads in grey
 _HEAT = (
     (0, 0, 0), (31, 12, 72), (85, 15, 109), (136, 34, 106), (186, 54, 85),
@@ -26,36 +32,69 @@ _HEAT = (
 )  # fmt: skip
 
 
-def find_images(source: Path) -> list[Path]:
+def find_images(source: Path, skipped: list[Path] | None = None) -> list[Path]:
     """The image file `source`, or all images in the folder `source` and the folders below it.
 
     Hidden files and folders and files of other kinds are skipped; the order is natural (9 before 10).
 
+    Args:
+        source: a file or a folder.
+        skipped: receives what is skipped in a folder; see `describe_skipped`.
+
     Raises:
         SourceError: `source` does not exist, or is or holds no image.
     """
-    expected = ", ".join(sorted(pixels.IMAGE_SUFFIXES))
+    skipped = [] if skipped is None else skipped
     if source.is_dir():
-        images = list(_images_below(source, ()))
+        images = list(_images_below(source, (), skipped))
         if not images:
-            raise SourceError(f"{source} holds no image; files ending in {expected} are expected")
+            told = describe_skipped(source, skipped)
+            raise SourceError(f"{source} holds no image; {NAMES} files are expected{told and f' ({told})'}")
         return sorted(images, key=pixels.natural_key)
     pixels.check_readable(source)
     if not pixels.is_image(source):
-        raise SourceError(f"{source} is not an image file; one ending in {expected} is expected")
+        raise SourceError(f"{source} is not an image file; the ending of a {NAMES} file is expected")
     return [source]
 
 
-def _images_below(folder: Path, above: tuple[str, ...]) -> Iterator[Path]:
+def _images_below(folder: Path, above: tuple[str, ...], skipped: list[Path]) -> Iterator[Path]:
     """Images at any depth; `above` holds the real paths of the parent folders, to stop at loops of links."""
     real = os.path.realpath(folder)
     if real in above:
         return
-    for entry in pixels.visible(folder):
-        if entry.is_dir():
-            yield from _images_below(entry, (*above, real))
+    for entry in pixels.entries(folder):
+        if pixels.is_hidden(entry):
+            skipped.append(entry)
+        elif entry.is_dir():
+            yield from _images_below(entry, (*above, real), skipped)
         elif pixels.is_image(entry):
             yield entry
+        else:
+            skipped.append(entry)
+
+
+def describe_skipped(source: Path, skipped: Sequence[Path]) -> str:
+    """A sentence on what `find_images` skipped in the folder `source`, without `LITTER`; empty if that is nothing.
+
+    >>> describe_skipped(Path("good"), [Path("good/notes.txt"), Path("good/.cache"), Path("good/Thumbs.db")])
+    'left out in good: 1 file that is no picture (notes.txt) and 1 hidden file or folder (.cache)'
+    """
+    named = [path for path in skipped if path.name.lower() not in LITTER and not path.name.startswith("._")]
+    others = [path for path in named if not pixels.is_hidden(path)]
+    hidden = [path for path in named if pixels.is_hidden(path)]
+    told = []
+    if others:
+        kind = "files that are no pictures" if len(others) > 1 else "file that is no picture"
+        told.append(f"{len(others):,} {kind} ({_listed(source, others)})")
+    if hidden:
+        kind = "hidden files or folders" if len(hidden) > 1 else "hidden file or folder"
+        told.append(f"{len(hidden):,} {kind} ({_listed(source, hidden)})")
+    return f"left out in {source}: {' and '.join(told)}" if told else ""
+
+
+def _listed(source: Path, paths: Sequence[Path]) -> str:
+    """The first `LISTED` paths, relative to `source`."""
+    return ", ".join([*(str(path.relative_to(source)) for path in paths[:LISTED]), *["…"] * (len(paths) > LISTED)])
 
 
 class ImageFiles:
@@ -205,28 +244,14 @@ def images_of_array(X: np.ndarray[Any, Any] | Tensor) -> Tensor:
     return pixels.pixels_of_array(array, "images")
 
 
-def write_heat_map(error_map: np.ndarray[Any, Any], path: str | Path, *, top: float) -> None:
-    """Saves an error map (h, w) as a PNG: black at 0, through violet and orange to pale yellow at `top`.
-
-    Args:
-        error_map: errors, in any unit.
-        path: the file to write; it is written completely or not at all.
-        top: the error shown brightest; maps with the same `top` are comparable.
+def write_picture(pixels: np.ndarray[Any, np.dtype[np.uint8]], path: str | Path) -> None:
+    """Saves pixels `(h, w)` or `(h, w, 3)` as a PNG, completely or not at all.
 
     Raises:
-        InputError: the map is not (h, w).
-        OptionError: `top` is negative or not finite.
         OutputError: the file cannot be written.
     """
-    if error_map.ndim != 2 or 0 in error_map.shape:
-        raise InputError(f"an error map must be (h, w); got {error_map.shape}. Pass the maps one by one.")
-    if not 0 <= top < float("inf"):
-        raise OptionError(f"top must be a finite error of at least 0; got {top}")
-    with np.errstate(over="ignore"):  # infinity is clipped to the brightest
-        share = np.nan_to_num(error_map.astype(np.float64) / max(top, np.finfo(np.float64).tiny), nan=1.0)
-    image = Image.fromarray(heat_colours(share))
     with replacing(path) as temporary:
-        image.save(temporary, format="PNG")
+        Image.fromarray(pixels).save(temporary, format="PNG")
 
 
 def heat_colours(values: np.ndarray[Any, Any]) -> np.ndarray[Any, np.dtype[np.uint8]]:

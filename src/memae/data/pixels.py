@@ -22,14 +22,17 @@ import torch
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, _imaging
 from torch import Tensor
 
+from memae.data import image_formats
 from memae.errors import InputError, MemaeError, MemaeWarning, OptionError, SourceError
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+IMAGE_SUFFIXES = image_formats.SUFFIXES
 MAX_PIXELS = 100_000_000  # larger images are refused by their header, before memory is allocated
 DEEP = 4  # ratio of the peak memory of 16-bit colour to that of 8-bit colour
+_HUNGRY = frozenset({"WEBP", "JPEG2000", "AVIF", "HEIF"})  # formats whose decoders take up to twice the memory
 
 _COLOUR = frozenset({"P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr"})
 _LUMA = (19595, 38470, 7471)  # ITU-R 601 in 1/65536, as Pillow rounds it
+_PIPES = {"PNG": "png_pipe", "TIFF": "tiff_pipe", "JPEG2000": "j2k_pipe", "PPM": "ppm_pipe"}  # of FFmpeg
 _FLIPS: dict[int, tuple[int, ...]] = {2: (-1,), 3: (-2, -1), 4: (-2,), 6: (-1,), 7: (-2, -1), 8: (-2,)}
 
 
@@ -66,12 +69,22 @@ def natural_key(path: Path) -> tuple[Any, ...]:
     return *((tuple(int(p) if i % 2 else p.casefold() for i, p in enumerate(part))) for part in parts), (str(path),)
 
 
-def visible(folder: Path) -> list[Path]:
-    """The entries of `folder` that are not hidden, in natural order; SourceError if it cannot be listed."""
+def is_hidden(path: Path) -> bool:
+    """Whether a file or folder is hidden: its name starts with a dot."""
+    return path.name.startswith(".")
+
+
+def entries(folder: Path) -> list[Path]:
+    """The files and folders in `folder`, in natural order; SourceError if it cannot be listed."""
     try:
-        return sorted((e for e in folder.iterdir() if not e.name.startswith(".")), key=natural_key)
+        return sorted(folder.iterdir(), key=natural_key)
     except OSError as error:
         raise _unreadable(folder, error) from error
+
+
+def visible(folder: Path) -> list[Path]:
+    """The entries of `folder` that are not hidden; see `entries`."""
+    return [entry for entry in entries(folder) if not is_hidden(entry)]
 
 
 def check_readable(path: Path) -> None:
@@ -127,7 +140,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     check_readable(path)
     try:
         # given a path, Pillow would memory-map a rotated TIFF with height and width swapped
-        formats = ("PNG", "JPEG", "BMP", "TIFF")
+        formats = image_formats.formats_of(path)
         with _quiet(), _File(io.FileIO(path)) as file, Image.open(file, formats=formats) as image:
             yield image
     except (MemaeError, MemaeWarning, MemoryError):
@@ -135,18 +148,17 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     except Image.DecompressionBombError as error:
         raise _oversized(path, int(re.findall("[0-9]+|$", str(error))[0] or 0), MAX_PIXELS) from error
     except UnidentifiedImageError as error:
-        reason = "is not a PNG, JPEG, BMP or TIFF image, or its beginning is damaged"
-        raise SourceError(f"{path} {reason}; convert it to PNG or take it out") from error
+        raise SourceError(f"{path} {image_formats.why_unknown(path)}") from error
     except Exception as error:  # Pillow's parsers raise nearly any type on damaged bytes
         raise SourceError(f"{path} is damaged or incomplete ({error}); copy or export it again") from error
 
 
 def _header(image: Image.Image, path: Path) -> Header:
-    raw, deep = _depth(image)
-    limit = MAX_PIXELS // (DEEP if deep and image.mode in _COLOUR else 1)
+    raw, deep = _depth(image, path)
+    limit = MAX_PIXELS // (DEEP if deep and image.mode in _COLOUR else 2 if image.format in _HUNGRY else 1)
     if image.width * image.height > limit:
         raise _oversized(path, image.width * image.height, limit)
-    if image.mode.startswith("I;16") or (image.mode, raw) == ("I", "I;16B"):
+    if image.mode.startswith("I;16") or (image.mode == "I" and (raw == "I;16B" or image.format == "PPM")):
         return Header(_upright_size(image), False, True)
     if image.mode not in _COLOUR | {"1", "L", "LA"}:
         expected = "8- or 16-bit grey or colour is expected: convert it"
@@ -154,7 +166,7 @@ def _header(image: Image.Image, path: Path) -> Header:
     return Header(_upright_size(image), image.mode in _COLOUR and not raw.startswith("LA"), deep)
 
 
-def _depth(image: Image.Image) -> tuple[str, bool]:
+def _depth(image: Image.Image, path: Path) -> tuple[str, bool]:
     """Pillow's raw mode of the pixels, and whether the file has 16 bits a channel.
 
     It must come from the header, since Pillow reduces 16-bit colour to 8 bits on loading.
@@ -163,6 +175,10 @@ def _depth(image: Image.Image) -> tuple[str, bool]:
     raw = str(args[0] if isinstance(args, tuple) else args or "")
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         return raw, max(image.tag_v2.get(258, (1,))) > 8
+    if image.format == "PPM":
+        return raw, isinstance(args, tuple) and max(int(each) for each in args[1:2]) > 255
+    if image.format == "JPEG2000" and image.mode in _COLOUR:
+        return raw, image_formats.depth_of_jpeg2000(path) > 8
     return raw, ";16" in raw and image.format == "PNG"  # BMP packs 8-bit colours as BGR;16
 
 
@@ -186,12 +202,15 @@ def header(path: Path) -> Header:
 def decode(path: Path, channels: int) -> Tensor:
     """The pixels of an image file, upright (EXIF) and without alpha, as (channels, h, w).
 
+    Colours are kept as stored where alpha is above 0. Pixels that alpha hides completely become black, since encoders
+    fill them with anything; if it hides all pixels, it is taken as unset. Colour profiles are not applied.
+
     Args:
-        path: a PNG, JPEG, BMP or TIFF file.
+        path: a file of one of the formats in `image_formats`; the first image of one that holds several.
         channels: 1 for grey (ITU-R 601 luma of colours), 3 for RGB (grey is repeated).
 
     Returns:
-        uint8; float32 in the same unit for a file with 16 bits a channel.
+        uint8; float32 in the same unit for a file with 16 bits a channel. AVIF and HEIC give 8 bits, as Pillow does.
 
     Raises:
         OptionError: `channels` is neither 1 nor 3.
@@ -200,14 +219,15 @@ def decode(path: Path, channels: int) -> Tensor:
     check_channels(channels)
     with _opened(path) as image:
         head = _header(image, path)
-        pages = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+        pages = getattr(image, "n_frames", 1) if image.format in image_formats.PAGED else 1
         if pages > 1:
-            message = f"{path} has {pages} pages and only the first is read; save each as a file"
+            message = f"{path} has {pages} {_parts_of(image)} and only the first is read; save each as a file"
             warnings.warn(message, MemaeWarning, stacklevel=3)
         orientation = _orientation(image)
         image.load()  # raises on truncated files, whose missing part FFmpeg would fill in
         if head.deep and image.mode in _COLOUR:
-            pixels = _deep_colour(path, head.colour, image.format)
+            alpha = "A" in image.mode or "A" in _depth(image, path)[0]
+            pixels = _deep_colour(path, head.colour, _PIPES[image.format or ""], alpha=alpha)
             return with_channels(_upright(pixels, orientation), channels)
         return with_channels(pixels_of_array(_flat(image, head), str(path)), channels)
 
@@ -218,22 +238,34 @@ def _flat(image: Image.Image, head: Header) -> np.ndarray[Any, Any]:
     image.info.pop("transparency", None)  # alpha is dropped, and Pillow would warn about it
     if head.deep:
         return np.asarray(image)[None].astype(np.uint16)
-    if not head.colour:
-        return np.asarray(image.convert("L"))[None]
     # RGBa holds colours multiplied by alpha, which only RGBA undoes
     straight = image.convert("RGBA") if image.mode == "RGBa" else image
-    return np.asarray(straight.convert("RGB")).transpose(2, 0, 1)
+    mode = "RGB" if head.colour else "L"
+    kept = straight if straight.mode == mode else straight.convert(mode)  # which copies
+    planes = np.asarray(kept).transpose(2, 0, 1) if head.colour else np.asarray(kept)[None]
+    return _visible(planes, np.asarray(straight.getchannel("A"))) if straight.mode.endswith("A") else planes
 
 
-def _deep_colour(path: Path, colour: bool, kind: str | None) -> Tensor:
+def _visible(planes: np.ndarray[Any, Any], alpha: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Planes (c, h, w), black where `alpha` (h, w) is 0, unless it is 0 everywhere."""
+    shown = alpha > 0
+    return planes if shown.all() or not shown.any() else np.multiply(planes, shown, order="C")
+
+
+def _parts_of(image: Image.Image) -> str:
+    return "pages" if image.format in ("TIFF", "HEIF") else "frames"
+
+
+def _deep_colour(path: Path, colour: bool, pipe: str, *, alpha: bool) -> Tensor:
     """Pixels (c, h, w) of a 16-bit image, decoded by FFmpeg, since Pillow would reduce them to 8 bits."""
-    pipe = "png_pipe" if kind == "PNG" else "tiff_pipe"
+    kind = "rgba64le" if alpha else "rgb48le" if colour else "gray16le"
     try:
         with av.open(BytesIO(path.read_bytes()), "r", format=pipe) as file:
-            array = frame_array(next(file.decode(video=0)), "rgb48le" if colour else "gray16le")
+            array = np.atleast_3d(frame_array(next(file.decode(video=0)), kind)).transpose(2, 0, 1)
     except (av.FFmpegError, StopIteration) as error:
         raise SourceError(f"{path} is 16-bit colour in an unsupported format; save it as 16-bit PNG") from error
-    return pixels_of_array(array.transpose(2, 0, 1) if colour else array[None], str(path))
+    planes = array[: 3 if colour else 1]
+    return pixels_of_array(_visible(planes, array[3]) if alpha else planes, str(path))
 
 
 def frame_array(frame: av.VideoFrame, kind: str, size: tuple[int, int] | None = None) -> np.ndarray[Any, Any]:

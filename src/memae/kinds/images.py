@@ -1,5 +1,6 @@
 """Images."""
 
+import warnings
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -11,14 +12,18 @@ import torch
 from torch import Tensor
 
 from memae.data.ahead import ahead
-from memae.data.images import CACHE_BYTES, ImageFiles, find_images, images_of_array, none_read
-from memae.data.layout import labels_from_layout
-from memae.data.pixels import IMAGE_SUFFIXES, resize, with_channels
+from memae.data.image_formats import NAMES
+from memae.data.images import CACHE_BYTES, ImageFiles, describe_skipped, find_images, images_of_array, none_read
+from memae.data.layout import defects_from_layout, labelled_images, labels_from_layout, masks_from_layout
+from memae.data.pixels import IMAGE_SUFFIXES, decode, header, resize, with_channels
 from memae.data.samples import Indexed, InMemory, parts
-from memae.errors import OptionError, SchemaError
+from memae.errors import MemaeWarning, OptionError, SchemaError
 from memae.evidence import Evidence, Explainer
-from memae.kinds.kind import Kind, Labelled, Names, Notes, Part, Sample, Words, paths_of
+from memae.kinds.defects import PixelsByDefect, figures
+from memae.kinds.kind import Kind, Labelled, Names, Notes, Part, Sample, Scored, Words, paths_of
+from memae.kinds.located import Located, located
 from memae.kinds.pixel_units import check_unit, checked_size
+from memae.pictures import Pixels, overlaid
 from memae.scoring import Scorer
 from memae.scoring.calibration import Calibration
 
@@ -61,7 +66,7 @@ class Images(Kind):
         },
     )
     suffixes = IMAGE_SUFFIXES
-    takes = "PNG, JPEG, BMP or TIFF pictures"
+    takes = f"{NAMES} pictures"
 
     def open(self, X: Any, *, notes: Notes | None = None) -> Iterator[Part]:
         """Images, named by their path or their number in an array; see `Kind.open`."""
@@ -72,7 +77,7 @@ class Images(Kind):
         """The images, and the dict that receives unreadable files; None if these are errors, as for a single file."""
         check_unit(self.unit, X.paths if isinstance(X, ImageFiles) else X)
         listed = paths_of(X)
-        files = find_images(Path(X)) if isinstance(X, str | Path) else listed
+        files = found_images(Path(X), notes) if isinstance(X, str | Path) else listed
         alone = files is not None and len(files) == 1 and listed is None
         unread = None if notes is None or alone else notes.unread
         size = (self.shape[1], self.shape[2]) if self.scaled else None
@@ -123,20 +128,44 @@ class Images(Kind):
     def labelled(
         self, scorer: Scorer, source: Path, labels: str | None, normal: Sequence[str], notes: Notes
     ) -> Labelled:
-        """Scores of all readable images, and their labels by folder."""
+        """Scores of all readable images, their labels by folder and, with masks, their pixels."""
         if normal:
             raise OptionError("--normal is for tables")
         if labels is not None:
             raise OptionError(
                 "images take no --labels: the folder good/ holds the normal ones, other folders the anomalies"
             )
+        images = labelled_images(source)
+        labels_from_layout(images, source)  # raises errors of the layout before anything is computed
+        masks = masks_from_layout(images, source)
+        pixels = None if masks is None else PixelsByDefect(dict(zip(images, masks, strict=True)))
         paths: list[Path] = []
         scores = []
-        labels_from_layout(find_images(source), source)  # raises errors of the layout before anything is computed
-        for part in self.scored(scorer, self.open(source, notes=notes)):
+        for part in self.scored(scorer, self.open(images, notes=notes), maps=pixels is not None):
             paths += part.names["path"]
             scores.append(part.judged.score.numpy())
-        return Labelled([labels_from_layout(paths, source).astype(bool)], [np.concatenate(scores)])
+            if pixels is not None:
+                defects = defects_from_layout(part.names["path"], source)
+                for path, defect, where in zip(part.names["path"], defects, self.located(scorer, part), strict=True):
+                    pixels.add(path, defect, where.values)
+        truth = labels_from_layout(paths, source).astype(bool)
+        return Labelled([truth], [np.concatenate(scores)], defects_from_layout(paths, source), pixels)
+
+    def more_figures(self, found: Labelled, calibration: Calibration) -> dict[str, Any]:  # noqa: ARG002
+        """AUROC of each kind of defect and, with masks, AUROC and PRO of pixels."""
+        return figures(found.defects, np.concatenate(found.scores), found.pixels)
+
+    def located(self, scorer: Scorer, part: Scored) -> Iterator[Located]:
+        """See `Kind.located`; of image files, at their own size."""
+        assert part.maps is not None  # noqa: S101 (see `Kind.located`)
+        paths: Sequence[Path | None] = part.names.get("path", [None] * len(part.maps))
+        for path, values in zip(paths, part.maps, strict=True):
+            yield located(scorer, values if path is None else resize(values[None], header(path).size)[0])
+
+    def picture(self, where: Located, sample: Sample) -> Pixels:
+        """The image file under its heat map, with boxes around the anomalous regions; see `Kind.picture`."""
+        photo = decode(sample["path"], 3).clamp(0, 255).round().to(torch.uint8)
+        return overlaid(photo.permute(1, 2, 0).numpy(), where.heat, where.regions)
 
     def map_files(self, source: Path, names: Names) -> list[Path]:
         """Paths of the images relative to the source, with ".png" appended."""
@@ -175,11 +204,22 @@ def opened(
     size = checked_size(size)
     listed = paths_of(X)
     if listed is not None or isinstance(X, str | Path):
-        paths = find_images(Path(X)) if listed is None else listed
+        paths = found_images(Path(X)) if listed is None else listed
         return ImageFiles(paths, channels=channels, size=size, cache_bytes=CACHE_BYTES if keep else 0, unread=unread)
     pixels = images_of_array(X)
     pixels = pixels if channels is None else with_channels(pixels, channels)
     return InMemory(pixels if size is None else resize(pixels, size))
+
+
+def found_images(source: Path, notes: Notes | None = None) -> list[Path]:
+    """The images of a file or folder; what is left out is noted, or, without notes, told by a warning."""
+    skipped: list[Path] = []
+    paths = find_images(source, skipped)
+    if notes is not None:
+        notes.skipped[source] = skipped
+    elif told := describe_skipped(source, skipped):
+        warnings.warn(told, MemaeWarning, stacklevel=2)
+    return paths
 
 
 def _names(images: Indexed, indices: Tensor, unread: dict[Path, str]) -> Names:

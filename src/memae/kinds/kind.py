@@ -13,8 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from memae.data.images import describe_skipped
 from memae.errors import OptionError
-from memae.evidence import Evidence, Explainer, calibrated, heat
+from memae.evidence import Evidence, Explainer, calibrated, position_map
+from memae.kinds.defects import PixelsByDefect
+from memae.kinds.located import Located, located
+from memae.pictures import Pixels, heated
 from memae.scoring import Floats, Scorer
 from memae.scoring.calibration import Calibration, Judged
 
@@ -54,7 +58,7 @@ class Scored(NamedTuple):
     names: Names
     judged: Judged
     given: Any = None  # rows of a table as given
-    heat: Tensor | None = None  # (k, h, w): heat maps, 1 = brightest; None unless requested
+    maps: Tensor | None = None  # (k, h, w), as `evidence.position_map` gives them; None unless requested
 
 
 class Labelled(NamedTuple):
@@ -62,6 +66,8 @@ class Labelled(NamedTuple):
 
     truth: list[Truth]
     scores: list[Floats]
+    defects: Sequence[str | None] = ()  # the kind of defect of each image, None for good ones; otherwise empty
+    pixels: PixelsByDefect | None = None  # of images with masks
 
 
 @dataclass
@@ -70,6 +76,7 @@ class Notes:
 
     unread: dict[Path, str] = field(default_factory=dict)  # file that is unreadable, or from some point on → reason
     novel: dict[str, int] = field(default_factory=dict)  # column → number of values never seen in training
+    skipped: dict[Path, list[Path]] = field(default_factory=dict)  # folder → what is left out there as no sample
 
     def add_novel(self, counts: Mapping[str, int]) -> None:
         """Adds numbers of values never seen in training, by column."""
@@ -81,6 +88,12 @@ class Notes:
         """A sentence for each column that has values which training never showed."""
         kind = "values that are missing or that training never showed"
         return [f"column {name!r} has {count} {kind}" for name, count in self.novel.items()]
+
+    @property
+    def omissions(self) -> list[str]:
+        """A sentence for each folder in which something was left out."""
+        told = (describe_skipped(folder, skipped) for folder, skipped in self.skipped.items())
+        return [sentence for sentence in told if sentence]
 
 
 class Kind(ABC):
@@ -191,13 +204,27 @@ class Kind(ABC):
 
     # ----------------------------------------------------------------------------------------------------- pictures
 
+    def located(self, scorer: Scorer, part: Scored) -> Iterator[Located]:
+        """Where each sample of a part is anomalous; the part must have been scored with maps."""
+        assert part.maps is not None  # noqa: S101 (see above)
+        return (located(scorer, values) for values in part.maps)
+
+    def picture(self, where: Located, sample: Sample) -> Pixels:  # noqa: ARG002 (images lie below their map)
+        """A picture of `located` for a person, `(h, w, 3)`: the heat map, over the sample if it has one size with it.
+
+        Args:
+            where: the sample is anomalous.
+            sample: its name.
+        """
+        return heated(where.heat)
+
     def map_files(self, source: Path, names: Names) -> list[Path]:  # noqa: ARG002 (tables have none)
-        """Path of each sample's heat map, relative to the folder of all maps.
+        """Path of each sample's heat map or mask, relative to the folder of all.
 
         Raises:
             OptionError: this kind of data has no heat maps.
         """
-        raise OptionError("--maps is for images and video; a table has no heat map")
+        raise OptionError("--maps and --masks are for images and video; a table has no heat map")
 
     def map_folders(self, source: Path, maps: Path) -> Iterator[tuple[Path, Path]]:
         """Pairs (folder for heat maps, input): the folder must not lie inside the input."""
@@ -232,7 +259,7 @@ def _mapped(scorer: Scorer, part: Part) -> Iterator[Scored]:
     start = 0
     for each in scorer.batched([part.raw]):
         names = sliced(part.names, start, start + len(each.score))
-        yield Scored(names, calibrated(scorer).judge(each.score), heat=heat(scorer, each.error_map))
+        yield Scored(names, calibrated(scorer).judge(each.score), maps=position_map(scorer, each.error_map))
         start += len(each.score)
 
 

@@ -18,7 +18,7 @@ from memae.data.labels import find_labels
 from memae.data.pixels import resize, with_channels
 from memae.data.videos import VIDEO_SUFFIXES, find_videos, frame_blocks, videos_of_array
 from memae.errors import OptionError, SchemaError, SourceError
-from memae.evidence import Evidence, Explainer, Item, calibrated, heat
+from memae.evidence import Evidence, Explainer, Item, calibrated, position_map
 from memae.frames import causal, normality, smoothed
 from memae.kinds.following import Footage, FrameScore, Seen, followed
 from memae.kinds.kind import Kind, Labelled, Names, Notes, Part, Sample, Scored, Words, paths_of
@@ -350,8 +350,8 @@ def _scored_frames(scorer: Scorer, video: Path | str, frames: Sequence[FrameScor
         "time": [frame.time for frame in frames],
     }
     judged = calibrated(scorer).judge(torch.tensor([frame.score for frame in frames], dtype=torch.float64))
-    shares = torch.stack([heat(scorer, frame.error_map) for frame in frames]) if maps else None
-    return Scored(names, judged, heat=shares)
+    shown = torch.stack([position_map(scorer, frame.error_map) for frame in frames]) if maps else None
+    return Scored(names, judged, maps=shown)
 
 
 def frame_evidence(explainer: Explainer, name: str, score: float, seen: Seen, items: tuple[Item, ...]) -> Evidence:

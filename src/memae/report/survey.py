@@ -89,3 +89,5 @@ def _remarks(notes: Notes, source: Path) -> Iterator[str]:
         names += ["…"] if len(notes.unread) > LISTED else []
         listed = f"{len(notes.unread):,} of them ({', '.join(names)})"
         yield f"Files that could not be read and scored, or not to their end: {listed}."
+    for omission in notes.omissions:
+        yield f"{omission[0].upper()}{omission[1:]}."

@@ -13,7 +13,7 @@ const KINDS = {
     known: ["row"],
   },
   image: {
-    prompt: "Drop pictures here (PNG, JPEG, BMP, TIFF), or choose some",
+    prompt: "Drop pictures here (PNG, JPEG, TIFF, BMP, WebP, …), or choose some",
     about: (model) => `They are ${model.scaled ? "scaled to" : "to have"} ${model.width} × ${model.height} pixels.`,
     several: true,
     whole: "picture",
