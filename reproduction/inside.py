@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from memae.data.pixels import header, resize
 from memae.estimators import Estimator, ImageMemAE
 from memae.scoring import Floats, decoded_items
 
@@ -37,11 +36,10 @@ def measured(detector: ImageMemAE, images: NDArray[np.uint8]) -> Measured:
 
 
 def maps(detector: ImageMemAE, photos: list[Path]) -> Iterator[NDArray[np.float32]]:
-    """The heat map of each photo `(h, w)`, at the photo's own size, higher = more anomalous."""
+    """The map of each photo `(h, w)`, at the photo's own size, higher = more anomalous."""
     kind = detector.kind_
     for part in kind.scored(detector.scorer_, kind.open(photos), maps=True):
-        for path, heat in zip(part.names["path"], part.heat if part.heat is not None else (), strict=True):
-            yield np.asarray(resize(heat[None].float(), header(path).size)[0])
+        yield from (np.asarray(where.values, np.float32) for where in kind.located(detector.scorer_, part))
 
 
 def restored(detector: ImageMemAE, images: NDArray[np.uint8]) -> NDArray[np.float32]:
