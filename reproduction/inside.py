@@ -35,12 +35,11 @@ def measured(detector: ImageMemAE, images: NDArray[np.uint8]) -> Measured:
     return Measured(torch.cat([part.score for part in parts]).numpy(), named, weights.tolist())
 
 
-def maps(detector: ImageMemAE, photos: list[Path]) -> Iterator[NDArray[np.floating[Any]]]:
+def maps(detector: ImageMemAE, photos: list[Path]) -> Iterator[NDArray[np.float32]]:
     """The map of each photo `(h, w)`, at the photo's own size, higher = more anomalous."""
     kind = detector.kind_
     for part in kind.scored(detector.scorer_, kind.open(photos), maps=True):
-        for where in kind.located(detector.scorer_, part):
-            yield where.values
+        yield from (np.asarray(where.values, np.float32) for where in kind.located(detector.scorer_, part))
 
 
 def restored(detector: ImageMemAE, images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -106,9 +106,10 @@ def section() -> list[str]:
 
 def folder(name: str, found: Rows) -> list[str]:
     """The lines on a set in the layout of MVTec AD."""
-    counts = next(iter(found.values()))[0][0]["photos"]
+    photos = [runs[0][0]["photos"] for runs in found.values()]
+    training, test = max(each["training"] for each in photos), photos[0]["test"]
     title = name.replace("_", " ")
-    told = f"{counts['training']} good photos to learn from, {counts['test']} in the test.{text.ABOUT.get(name, '')}"
+    told = f"{training} good photos to learn from, {test} in the test.{text.ABOUT.get(name, '')}"
     lines = ["", f"### {title[0].upper()}{title[1:]}", "", told]
     for heading, methods in (
         ("Ours and others over the same features", (OURS, *OTHERS)),
@@ -118,7 +119,9 @@ def folder(name: str, found: Rows) -> list[str]:
         some = {method: found[method] for method in methods if method in found}
         lines += ["", f"**{heading}**", "", *table(some)] if some else []
     shown = {method: found[method] for method in (OURS, *OTHERS) if method in found}
-    return [*lines, "", *kinds(shown, "auroc_by_kind", "AUROC"), "", *kinds(shown, "pixel_auroc_of", "pixel AUROC")]
+    for figure, heading in (("auroc_by_kind", "AUROC"), ("pixel_auroc_of", "pixel AUROC")):
+        lines += ["", *own] if (own := kinds(shown, figure, heading)) else []
+    return lines
 
 
 def table(found: Rows) -> list[str]:

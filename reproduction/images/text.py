@@ -13,8 +13,8 @@ INTRODUCTION = [
     "AUROC is that of the photos, pixel AUROC that of all pixels of the test at the photos' own sizes, and PRO the "
     "per-region overlap of MVTec AD up to 30 % false positives. ± is the standard deviation over the seeds: a seed "
     "samples what a method samples, the split into training and test is the publisher's. Seconds and milliseconds are "
-    "CPU time on one thread, with reading the files; MiB is the highest memory of the process, of which Python and "
-    "torch alone take about 300; MB to store include the weights of the network.",
+    "CPU time on one thread, with reading the files; MiB is the highest memory of the process, of which Python, "
+    "torch and memae alone take about 400; MB to store include the weights of the network.",
 ]
 ABOUT = {
     "magnetic_tiles": (
