@@ -243,13 +243,12 @@ def _flat(image: Image.Image, head: Header) -> np.ndarray[Any, Any]:
     mode = "RGB" if head.colour else "L"
     kept = straight if straight.mode == mode else straight.convert(mode)  # which copies
     planes = np.asarray(kept).transpose(2, 0, 1) if head.colour else np.asarray(kept)[None]
-    return _visible(planes, straight.getchannel("A")) if straight.mode.endswith("A") else planes
+    return _visible(planes, np.asarray(straight.getchannel("A"))) if straight.mode.endswith("A") else planes
 
 
-def _visible(planes: np.ndarray[Any, Any], alpha: Image.Image | np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _visible(planes: np.ndarray[Any, Any], alpha: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Planes (c, h, w), black where `alpha` (h, w) is 0, unless it is 0 everywhere."""
-    low, high = alpha.getextrema() if isinstance(alpha, Image.Image) else (alpha.min(), alpha.max())
-    return np.multiply(planes, np.asarray(alpha) > 0, order="C") if low == 0 < high else planes
+    return np.multiply(planes, alpha > 0, order="C") if alpha.min() == 0 < alpha.max() else planes
 
 
 def _parts_of(image: Image.Image) -> str:
