@@ -248,8 +248,7 @@ def _flat(image: Image.Image, head: Header) -> np.ndarray[Any, Any]:
 
 def _visible(planes: np.ndarray[Any, Any], alpha: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Planes (c, h, w), black where `alpha` (h, w) is 0, unless it is 0 everywhere."""
-    shown = alpha > 0
-    return planes if shown.all() or not shown.any() else np.multiply(planes, shown, order="C")
+    return np.multiply(planes, alpha > 0, order="C") if alpha.min() == 0 < alpha.max() else planes
 
 
 def _parts_of(image: Image.Image) -> str:
