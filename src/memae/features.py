@@ -38,6 +38,17 @@ class FeatureSpec:
     variant: int = 0
     stages: tuple[int, ...] = STAGES
 
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Refuses features that there are none of, or whose map is not of this shape.
+
+        Raises:
+            ValueError: they do not fit.
+        """
+        if not 0 <= self.variant < len(VARIANTS) or self.stages != STAGES:
+            raise ValueError(f"there are no features of stages {self.stages} of EfficientNet-Lite{self.variant}")
+        if len(self.photo) != 3 or self.photo[0] not in (1, 3) or min(self.photo) < 1 or self.shape != shape:
+            raise ValueError(f"features of photos {self.photo} are not {shape}")
+
     def build(self, network: EfficientNetLite | None = None) -> "Features":
         """The features of a network, not normalised; None for one without its weights."""
         network = EfficientNetLite(self.variant, self.stages) if network is None else network
@@ -61,8 +72,8 @@ class FeatureSpec:
 class Features(nn.Module):
     """Photos → maps of features `(b, c, h, w)`: those of patches, normalised, then those of the whole, as they are.
 
-    The maps of all stages are averaged over 3 × 3 positions (as in PatchCore, Roth et al., CVPR 2022), resized to the
-    finest and joined. Each feature of a patch is then normalised to mean 0 and deviation 1 over normal photos, and the
+    The maps of all stages but the last are averaged over 3 × 3 positions (as in PatchCore, Roth et al., CVPR 2022),
+    resized to the finest and joined; that of the last is averaged over all. Each feature of a patch is then normalised to mean 0 and deviation 1 over normal photos, and the
     vector of these features is divided by its length to the power of `SOFTENED`.
 
     Args:
@@ -76,7 +87,8 @@ class Features(nn.Module):
 
     def __init__(self, network: nn.Module, mean: Tensor, deviation: Tensor) -> None:
         super().__init__()
-        self.network = network
+        # in this layout, convolutions on a CPU take two thirds of the time
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.register_buffer("mean", mean)
         self.register_buffer("deviation", deviation)
         self.engine: Maps | None = None  # computes the network's maps in its place; see `on`
@@ -96,12 +108,13 @@ class Features(nn.Module):
         return softened
 
     def joined(self, photos: Tensor) -> Tensor:
-        """The features of all stages, not normalised `(b, c, h, w)`."""
-        colours = (photos * GREY_LEVELS).expand(-1, 3, -1, -1)
-        maps = self.network(colours) if self.engine is None else self.engine(colours)
+        """The features of all stages, not normalised `(b, c, h, w)`; those of the whole are the same everywhere."""
+        colours = (photos * GREY_LEVELS).expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+        *maps, last = self.network(colours) if self.engine is None else self.engine(colours)
         size = maps[0].shape[-2:]
         means = [avg_pool2d(pad(each, (1, 1, 1, 1), mode="replicate"), 3, 1) for each in maps]
-        return torch.cat([each if each.shape[-2:] == size else _resized(each, size) for each in means], 1)
+        patches = [each if each.shape[-2:] == size else _resized(each, size) for each in means]
+        return torch.cat([*patches, last.mean((2, 3), keepdim=True).expand(-1, -1, *size)], 1)
 
     def on(self, engine: Maps | None) -> "Features":
         """The same features, with the network's maps from another engine; None for torch."""

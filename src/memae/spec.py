@@ -70,6 +70,11 @@ class Spec:
     features: FeatureSpec | None = None
 
     @property
+    def raw(self) -> tuple[int, ...]:
+        """Shape of a raw sample: that of a photo, if photos are described by features."""
+        return self.shape if self.features is None else self.features.photo
+
+    @property
     def task(self) -> PretextSpec:
         """The pretext task; a `PretextSpec` if there is none."""
         return PretextSpec() if self.pretext is None else self.pretext

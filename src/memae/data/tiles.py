@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 WHOLE = 1024
 """Longer side, in pixels, up to which a photo is seen whole: scaled to 224, ten of its pixels leave two."""
-LONG = 2
+LONG = 3
 """Ratio of the sides up to which a photo is seen whole: a longer one would be squeezed until its parts look alike."""
 SIDE = 640
 """Side of the tiles of larger photos, in pixels: scaled to 224, ten pixels leave 3.5, which the network still sees."""
@@ -46,8 +46,8 @@ def grid(height: int, width: int) -> tuple[Box, ...]:
 
     >>> grid(480, 640)
     (Box(top=0, left=0, bottom=480, right=640),)
-    >>> [(box.left, box.right) for box in grid(300, 700)]
-    [(0, 300), (200, 500), (400, 700)]
+    >>> [(box.left, box.right) for box in grid(200, 700)]
+    [(0, 200), (166, 366), (333, 533), (500, 700)]
     """
     shorter, longer = sorted((height, width))
     if longer <= WHOLE and longer <= LONG * shorter:
@@ -118,7 +118,7 @@ class Tiles:
         photos: image files; an array (n, h, w), (n, c, h, w) or (n, h, w, c); or a list of arrays (h, w), (c, h, w) or
             (h, w, c) of different sizes.
         size: height and width of a tile, to which its part of the photo is scaled.
-        channels: 1 for grey, 3 for RGB, to which grey photos are repeated.
+        channels: 1 for grey, 3 for RGB; None for RGB if any photo can hold colour.
         cache_bytes: memory that cached tiles may take.
         unread: receives the error message of each file that cannot be read. Such files are then left out instead of
             raising: from `paths` if their header is damaged, else from what `take` and `by_photo` return.
@@ -142,15 +142,17 @@ class Tiles:
         photos: Photos,
         size: tuple[int, int] = (224, 224),
         *,
-        channels: int = 3,
+        channels: int | None = None,
         cache_bytes: int = CACHE_BYTES,
         unread: dict[Path, str] | None = None,
     ) -> None:
-        check_channels(channels)
-        self.unread, self.channels, self.shape = unread, channels, (channels, *size)
+        self.unread = unread
         formed = [(each, form) for each in _listed(photos) if (form := self._if_read(each, _form)) is not None]
         if not formed:
             raise none_read(unread or {})
+        self.channels = (3 if any(form.colour for _, form in formed) else 1) if channels is None else channels
+        check_channels(self.channels)
+        self.shape = (self.channels, *size)
         self._photos = [photo for photo, _ in formed]
         self.paths = [photo for photo in self._photos if isinstance(photo, Path)]
         self.sizes = tuple(form.size for _, form in formed)
@@ -160,7 +162,7 @@ class Tiles:
         self.photo = torch.repeat_interleave(torch.arange(len(counts)), counts)
         self.boxes = tuple(chain.from_iterable(grids[each] for each in self.sizes))
         self._starts = [0, *counts.cumsum(0).tolist()]
-        total = len(self) * channels * size[0] * size[1] * self.dtype.itemsize
+        total = len(self) * self.channels * size[0] * size[1] * self.dtype.itemsize
         # an empty tensor takes no memory until its pages are written
         cached = self.paths and total <= cache_bytes
         self._cache = torch.empty(len(self), *self.shape, dtype=self.dtype) if cached else None
@@ -242,13 +244,14 @@ class Tiles:
 class _Form(NamedTuple):
     size: tuple[int, int]
     deep: bool  # whether it needs float32
+    colour: bool
 
 
 def _form(photo: Path | Tensor) -> _Form:
     if isinstance(photo, Path):
         head = header(photo)
-        return _Form(head.size, head.deep)
-    return _Form((photo.shape[1], photo.shape[2]), photo.is_floating_point())
+        return _Form(head.size, head.deep, head.colour)
+    return _Form((photo.shape[1], photo.shape[2]), photo.is_floating_point(), len(photo) == 3)
 
 
 def _listed(photos: Photos) -> list[Path | Tensor]:

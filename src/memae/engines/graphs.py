@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from memae.errors import MissingExtraError
+from memae.features import Features
 from memae.scoring import Scorer
 
 INPUT = "x"
@@ -59,6 +60,19 @@ def network_as_onnx(scorer: Scorer, shape: tuple[int, ...]) -> bytes:
     weights = next(scorer.model.parameters())
     example = torch.zeros(scorer.chunk, *shape, dtype=weights.dtype, device=weights.device)
     return _as_onnx(_Network(scorer), example, INPUT, scorer.needs)
+
+
+def features_as_onnx(features: Features, photo: tuple[int, ...]) -> bytes:
+    """The network of `features`, for single photos of this shape `(c, h, w)`, as an ONNX file with its weights.
+
+    The input `x` is `(1, 3, h, w)`, in grey levels. The outputs are the maps of its stages.
+
+    Raises:
+        MissingExtraError: onnx and onnxscript are not installed.
+    """
+    example = torch.zeros(1, 3, *photo[1:])
+    names = [f"stage_{index}" for index, _ in enumerate(features.network(example))]
+    return _as_onnx(features.network, example, INPUT, names)
 
 
 @torch.no_grad()

@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from memae.engines.graphs import network_as_onnx
+from memae.engines.graphs import features_as_onnx, network_as_onnx
 from memae.errors import MissingExtraError, OptionError
+from memae.features import Maps
 from memae.model import Found
 from memae.scoring import Network, Scorer
 
@@ -36,30 +37,45 @@ def with_engine(scorer: Scorer, shape: tuple[int, ...], engine: Engine) -> Score
         OptionError: the engine is unknown, the scorer is not on the CPU, or the scores differ.
         MissingExtraError: the engine is not installed.
     """
-    starters: dict[str, Callable[[Scorer, tuple[int, ...]], Network | None]] = {
-        "torch": lambda *_: None,
-        "onnxruntime": _onnxruntime,
-        "openvino": _openvino,
-    }
-    if engine not in starters:
-        raise OptionError(f"engine must be one of {', '.join(starters)}; got {engine!r}")
-    if engine != "torch" and scorer.device.type != "cpu":
+    runs: dict[str, Callable[[bytes], Run]] = {"onnxruntime": with_onnxruntime, "openvino": with_openvino}
+    if engine not in ("torch", *runs):
+        raise OptionError(f"engine must be one of torch, {', '.join(runs)}; got {engine!r}")
+    features = scorer.features
+    torch_alone = scorer.replaced(network=None, features=None if features is None else features.on(None))
+    if engine == "torch":
+        return torch_alone
+    if scorer.device.type != "cpu":
         raise OptionError(f"engine {engine!r} runs on the CPU, the model is on {scorer.device}; use device cpu")
-    if engine != "torch":
-        required(engine)
-    torch_alone = scorer.replaced(network=None)
-    other = scorer.replaced(network=starters[engine](torch_alone, shape))
-    if other.network is not None:
-        _check(torch_alone, other, shape, engine)
+    required(engine)
+    if features is not None:
+        run = runs[engine](features_as_onnx(features.on(None), shape))
+        other = torch_alone.replaced(features=features.on(_maps_of_arrays(run)))
+    else:
+        if engine == "openvino" and next(scorer.model.parameters()).dtype == torch.float64:
+            raise OptionError("engine 'openvino' computes in float32, this model is scored in float64; use onnxruntime")
+        other = torch_alone.replaced(network=_of_arrays(torch_alone, runs[engine](network_as_onnx(torch_alone, shape))))
+    _check(torch_alone, other, shape, engine)
     return other
+
+
+def _maps_of_arrays(run: Run) -> Maps:
+    """Feature maps of photos `(b, 3, h, w)` by a graph that takes one photo."""
+
+    def maps(photos: Tensor) -> list[Tensor]:
+        each = [run(np.ascontiguousarray(photo[None].numpy())) for photo in photos]
+        return [torch.cat([torch.from_numpy(stage) for stage in stages]) for stages in zip(*each, strict=True)]
+
+    return maps
 
 
 @torch.no_grad()
 def specimens(scorer: Scorer, shape: tuple[int, ...], count: int) -> list[Tensor]:
-    """Two batches of generated raw samples `(count, *shape)`: one restored badly, one with small relative errors."""
+    """Two batches of generated raw samples `(count, *shape)`: one unlike normal, one less so."""
     bad = torch.randn(count, *shape, generator=torch.Generator().manual_seed(0))
     scaling = scorer.scaling
     raw = bad.to(scaling.center) * scaling.scale + scaling.center
+    if scorer.features is not None:
+        return [raw, raw.mean((2, 3), keepdim=True) + 0.1 * (raw - raw.mean((2, 3), keepdim=True))]
     x_hat = torch.cat([scorer(part).x_hat for part in torch.split(raw, scorer.chunk)])
     good = scorer.model.pretext.restored_well(raw, x_hat)
     return [raw, good + 0.01 * (raw - good)]
@@ -90,16 +106,6 @@ def sizes(scorer: Scorer, scores: Tensor) -> Tensor:
         held_out = scorer.calibration.scores
         least = float(held_out.std(correction=0) if scorer.by_position else held_out.abs().min())
     return scores.double().abs().clamp_min(max(least, torch.finfo(torch.float64).tiny))
-
-
-def _onnxruntime(scorer: Scorer, shape: tuple[int, ...]) -> Network:
-    return _of_arrays(scorer, with_onnxruntime(network_as_onnx(scorer, shape)))
-
-
-def _openvino(scorer: Scorer, shape: tuple[int, ...]) -> Network:
-    if next(scorer.model.parameters()).dtype == torch.float64:
-        raise OptionError("engine 'openvino' computes in float32, this model is scored in float64; use onnxruntime")
-    return _of_arrays(scorer, with_openvino(network_as_onnx(scorer, shape)))
 
 
 def with_onnxruntime(model: bytes) -> Run:

@@ -281,7 +281,7 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
             MissingExtraError: the engine is not installed.
         """
         check_is_fitted(self, "scorer_")
-        self.scorer_ = with_engine(self.scorer_, self.spec_.shape, engine)
+        self.scorer_ = with_engine(self.scorer_, self.spec_.raw, engine)
         return self
 
     @property

@@ -41,8 +41,10 @@ from memae.scoring.fitting import kept_codes
 from memae.scoring.measures import Error, Measure, RelativeError, Surprise
 from memae.spec import Spec, code_shape
 
-INPUT = (224, 224)
+INPUT = 224
 """Height and width of what the pretrained network sees, by default: those that it was trained on."""
+ENLARGED = 3
+"""By how much smaller images are enlarged at most: they hold no more than they show."""
 LEAST_SIDE = 64
 """Shorter side of images, in pixels, from which pretrained features are the default."""
 FEATURES: dict[str, int | None] = {"none": None} | {f"efficientnet-lite{variant}": variant for variant in range(3)}
@@ -131,8 +133,9 @@ class ImageMemAE(parameters.Image, Estimator):
     def _keep(self, X: Any, variant: int) -> Epoch:
         """Fits the detector by keeping patches; see `photos`."""
         began = time.perf_counter()
-        size = checked_size(self.size) or INPUT
-        tiles = tiles_of(X, size, keep=True)
+        side = min(INPUT, ENLARGED * smallest_side(X))
+        size = checked_size(self.size) or (side, side)
+        tiles = tiles_of(X, size, self.channels, keep=True)
         self.unit_, self.shape_ = pixel_unit(X), tuple(tiles.shape)
         spec = FeatureSpec(tiles.shape, variant)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))

@@ -19,7 +19,7 @@ from memae.scoring.balance import Balance
 from memae.scoring.photos import PatchDistance, WholeDistance, whole
 from memae.spec import PatchSpec, Spec, build
 
-ITEMS = 5_000
+ITEMS = 3_000
 """Maximum number of kept patches by default: more cost time in each search and help little."""
 CROSSED = 200
 """Number of photos below which all are kept and each is scored by a memory of the others; above, some are held out."""
@@ -29,8 +29,10 @@ DESCRIBED = 20_000
 """Maximum number of tiles to describe, at random; bounds the time for large photos."""
 FLOOR = 0.25
 """Floor of the isolation of patches, as a share of its median."""
-WEIGHTS = (3.0, 1.0)
+WEIGHTS = (2.0, 1.0)
 """Of the surprise of patches and of the whole."""
+SURVEYED = 10_000
+"""Number of patches from which the use of the items is told."""
 RIDGE = 1e-9
 """Added to the variances, for photos that are all alike."""
 
@@ -109,7 +111,7 @@ def keep_photos(
         torch.stack([scorer.score(each.values).amax() for each in left_out]),
         torch.stack([each.peak for each in left_out]),
         float(np.mean([each.error for each in left_out])),
-        _health(scorer, known.patches),
+        _health(scorer, known.patches[torch.randperm(len(known.patches), generator=random)[:SURVEYED]]),
         known.tile[fitted.chosen],
         known.position[fitted.chosen],
     )
@@ -180,7 +182,7 @@ def _left_out(scorer: Scorer, tiles: Tensor) -> _LeftOut:
 
 @torch.no_grad()
 def _health(scorer: Scorer, patches: Tensor) -> Health:
-    """The state of the memory over the patches that were described `(m, p)`; sets the use of its items."""
+    """The state of the memory over patches `(m, p)`, not normalised; sets the use of its items."""
     memory, features = scorer.model.memory, scorer.features
     assert isinstance(memory, PatchMemory)  # noqa: S101 (as fitted)
     assert features is not None  # noqa: S101 (as fitted)

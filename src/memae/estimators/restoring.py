@@ -104,7 +104,7 @@ def restored_pixels(source: Artifact, size: Any) -> tuple[str, Any]:
     unit: str = typed(source.encoding["unit"], Literal["grey levels", "numbers"])
     shape: tuple[int, ...] = typed(source.encoding["shape"], tuple[int, ...])
     axes = {"image": 3, "video": 4}[source.kind]
-    seen = source.spec.shape if source.spec.features is None else source.spec.features.photo
+    seen = source.spec.raw
     if shape != seen or len(shape) != axes or shape[0] not in (1, 3):
         raise ModelFileError(f"its samples are {shape}, its model is for {seen}")
     if isinstance(size, tuple) and size != shape[-2:]:

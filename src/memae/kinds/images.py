@@ -96,7 +96,8 @@ class Images(Kind):
         files = found_images(Path(X), notes) if isinstance(X, str | Path) else listed
         alone = files is not None and len(files) == 1 and listed is None
         size = (self.shape[1], self.shape[2])
-        return tiles_of(X if files is None else files, size, unread=None if notes is None or alone else notes.unread)
+        unread = None if notes is None or alone else notes.unread
+        return tiles_of(X if files is None else files, size, self.shape[0], unread=unread)
 
     def _opened(self, X: Any, notes: Notes | None = None) -> tuple[Indexed, dict[Path, str] | None]:
         """The images, and the dict that receives unreadable files; None if these are errors, as for a single file."""
@@ -248,18 +249,26 @@ def opened(
     return InMemory(pixels if size is None else resize(pixels, size))
 
 
-def tiles_of(X: Any, size: tuple[int, int], *, unread: dict[Path, str] | None = None, keep: bool = False) -> Tiles:
-    """The tiles of photos of any source, in colour.
+def tiles_of(
+    X: Any,
+    size: tuple[int, int],
+    channels: int | None,
+    *,
+    unread: dict[Path, str] | None = None,
+    keep: bool = False,
+) -> Tiles:
+    """The tiles of photos of any source.
 
     Args:
         X: a folder, a file, a list of files, an array, or a list of arrays.
         size: height and width of a tile.
+        channels: 1 for grey, 3 for RGB; None for RGB if any photo has colour.
         unread: see `Tiles`.
         keep: whether tiles may be cached for further passes.
     """
     photos = found_images(Path(X)) if isinstance(X, str | Path) else X
     photos = photos.paths if isinstance(photos, ImageFiles) else photos
-    return Tiles(photos, size, cache_bytes=CACHE_BYTES if keep else 0, unread=unread)
+    return Tiles(photos, size, channels=channels, cache_bytes=CACHE_BYTES if keep else 0, unread=unread)
 
 
 def smallest_side(X: Any) -> int:

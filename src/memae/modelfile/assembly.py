@@ -15,10 +15,9 @@ from torch import Tensor
 
 from memae.errors import ModelFileError
 from memae.evidence import Examples
-from memae.features import STAGES, Features
+from memae.features import Features
 from memae.kept import KeptMemory
 from memae.model import MemAE
-from memae.networks.efficientnet_lite import VARIANTS
 from memae.scoring import Scaling, Scorer
 from memae.scoring.balance import KNOTS, Balance
 from memae.scoring.calibration import Calibration
@@ -137,9 +136,7 @@ def _check_sizes(spec: Spec, about: About) -> None:
     _expect(0 < len(about.measures) <= len(MEASURES), f"{len(about.measures)} measures are out of range")
     spec.task.check(spec.shape)
     if spec.features is not None:
-        known = 0 <= spec.features.variant < len(VARIANTS) and spec.features.stages == STAGES
-        _expect(known and len(spec.features.photo) == 3, f"there are no features {spec.features}")
-        _expect(spec.features.shape == spec.shape, f"features of {spec.features.photo} are not {spec.shape}")
+        spec.features.check(spec.shape)
         elements = max(elements, math.prod(spec.features.photo))
         _expect(elements <= ELEMENTS, f"photos of {spec.features.photo} are larger than any model's")
     if isinstance(spec.memory, PatchSpec):

@@ -82,7 +82,7 @@ class Image(Common):
     kept_samples: Annotated[
         int | None,
         Setting(
-            "With pretrained features, patches of training images that are kept as the memory, by default 5,000. From "
+            "With pretrained features, patches of training images that are kept as the memory, by default 3,000. From "
             "pixels, training images whose codes are kept; the score then includes the distance to the nearest of "
             "them; by default as many as fit into 64 MiB. 0 for none."
         ),
