@@ -73,8 +73,9 @@ class Features(nn.Module):
     """Photos → maps of features `(b, c, h, w)`: those of patches, normalised, then those of the whole, as they are.
 
     The maps of all stages but the last are averaged over 3 × 3 positions (as in PatchCore, Roth et al., CVPR 2022),
-    resized to the finest and joined; that of the last is averaged over all. Each feature of a patch is then normalised to mean 0 and deviation 1 over normal photos, and the
-    vector of these features is divided by its length to the power of `SOFTENED`.
+    resized to the finest and joined; that of the last is averaged over all positions. Each feature of a patch is then
+    normalised to mean 0 and deviation 1 over normal photos, and the vector of these features is divided by its length
+    to the power of `SOFTENED`.
 
     Args:
         network: frozen; see `Maps`.
