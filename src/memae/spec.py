@@ -99,10 +99,11 @@ def build(spec: Spec) -> MemAE:
         patches = PatchMemory(spec.memory.items, spec.memory.channels)
         return MemAE(Leading(spec.memory.channels), patches, nn.Identity())
     (seen, *space), (restored, *_) = spec.task.presented(spec.shape), spec.task.target(spec.shape)
-    if spec.features is not None:
-        seen = restored = spec.features.patches
+    kernel = convolutional.KERNEL
+    if spec.features is not None:  # each position already describes what is around it
+        seen, restored, kernel = spec.features.patches, spec.features.patches, 1
     if space:
-        layout = convolutional.Layout(spec.widths, spec.strides)
+        layout = convolutional.Layout(spec.widths, spec.strides, kernel)
         encoder = convolutional.encoder(seen, space, layout)
         decoder = convolutional.decoder(restored, space, layout)
         if spec.features is not None:
