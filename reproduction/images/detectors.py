@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from memae import ImageMemAE
 from memae.data.pixels import header, resize
@@ -55,11 +55,12 @@ class Ours:
     """`ImageMemAE`.
 
     Args:
+        make: the class, or one that differs in what is no parameter.
         options: its parameters.
     """
 
-    def __init__(self, **options: Any) -> None:
-        self.detector = ImageMemAE(**options)
+    def __init__(self, make: type[ImageMemAE] = ImageMemAE, **options: Any) -> None:
+        self.detector = make(**options)
 
     def fit(self, photos: Photos) -> Self:
         """Learns normal photos."""
@@ -84,6 +85,17 @@ class Ours:
     def use(self, engine: Engine) -> None:
         """Computes with another engine from now on."""
         self.detector.use_engine(engine)
+
+
+def random_items(patches: Tensor, most: int, random: torch.Generator) -> Tensor:
+    """Indices of `most` random patches of `(n, p)`, or of all; see `memae.patches.spread_out`."""
+    return torch.randperm(len(patches), generator=random)[:most].sort().values
+
+
+class RandomItems(ImageMemAE):
+    """`ImageMemAE` whose kept patches are random, instead of spread out."""
+
+    choose_patches = staticmethod(random_items)
 
 
 class OverFeatures:

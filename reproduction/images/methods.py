@@ -8,7 +8,7 @@ from reproduction.baselines.padim import PaDiM
 from reproduction.baselines.patchcore import PatchCore
 from reproduction.baselines.photos import Features, PhotoDetector
 from reproduction.baselines.pooled import PooledGaussian, PooledNeighbours
-from reproduction.images.detectors import Detector, Ours, OverFeatures
+from reproduction.images.detectors import Detector, Ours, OverFeatures, RandomItems
 
 SIZES = (100, 300, 1_000, 3_000, 10_000, 30_000)
 """Items of the memory."""
@@ -67,11 +67,13 @@ PIXELS = _ours(
     {"features": "none", "size": (128, 128)},
     engines=True,
 )
-KEPT = _ours("kept", "kept items alone", {"n_items": 0})
+KEPT = _ours("kept", "kept items alone: `ImageMemAE()`")
 LEARNED = _ours("learned", "learned items alone: MemAE on features", {"n_items": 500, "kept_samples": 0})
 BOTH = _ours("both", "both", {"n_items": 500})
 BY_SIZE = tuple(_ours(f"items_{size}", f"{size:,} kept items", {"kept_samples": size}) for size in SIZES)
-RANDOM = _ours("random", "kept items drawn at random instead of spread out", {"spread": False})
+RANDOM = Method(
+    "random", "kept items drawn at random instead of spread out", lambda seed: Ours(RandomItems, random_state=seed)
+)
 OTHERS = (
     _over("patchcore", "PatchCore, 10 %", lambda features, seed: PatchCore(features, seed=seed)),
     _over("padim", "PaDiM", lambda features, seed: PaDiM(features, seed=seed)),

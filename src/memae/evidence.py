@@ -14,6 +14,7 @@ from memae.pictures import Pixels
 from memae.regions import Region, boxes
 from memae.scoring import Scorer, decoded_items
 from memae.scoring.calibration import Calibration
+from memae.scoring.scorer import shown
 
 MOTION = 4.0
 """Factor by which pictures amplify changes between frames, which are small compared to the frames."""
@@ -308,7 +309,10 @@ class Explainer:
         shrunk = self.scorer.addressed(tile[None]) if self.items else None
         if shrunk is None:
             return ()
-        numbers = shrunk.weights[0].argmax(0).flatten().cpu()
+        numbers = shrunk.weights[0].argmax(0).cpu()
+        if values.shape != numbers.shape:  # the encoder has strides
+            values = shown(values[None], numbers.shape)[0, 0]
+        numbers = numbers.flatten()
         order = values.flatten().argsort(descending=True)
         first = list(dict.fromkeys(numbers[order].tolist()))[: self.items]
         shares = [float(values.flatten()[numbers == number].amax()) for number in first]

@@ -71,24 +71,40 @@ class PatchMemory(nn.Module):
         return Shrunk(found, torch.zeros(len(z), *z.shape[2:], dtype=torch.bool, device=z.device))
 
     def _addressed(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """The query at each position `(b, h, w, c)`, and the index of its nearest item `(b, h, w)`."""
-        queries = z.movedim(1, -1)
-        which = self.nearest(queries.flatten(0, -2), self.items, 1).which
-        return queries, which.reshape(queries.shape[:-1])
+        return addressed(z, self.items, self.nearest)
 
     @torch.no_grad()
     def remember(self, patches: Tensor) -> None:
         """Takes patches `(n, c)` as items; a single one has an isolation of 0."""
         self.items.copy_(patches)
-        if len(patches) > 1:
-            numbers = torch.arange(len(patches), device=patches.device)
-            parts = zip(torch.split(patches, TOGETHER), torch.split(numbers, TOGETHER), strict=True)
-            near = [self.nearest(part, self.items, NEIGHBOURS, at).distance.mean(1) for part, at in parts]
-            self.isolation.copy_(torch.cat(near))
+        self.isolation.copy_(isolation(patches))
 
     def about(self) -> dict[str, float]:
         """Facts for users, JSON-ready."""
         return {"nearest": 1}
+
+
+def addressed(z: Tensor, items: Tensor, nearest: Prepared) -> tuple[Tensor, Tensor]:
+    """The query at each position of maps z `(b, c, h, w)`, as `(b, h, w, c)`, and its nearest item `(b, h, w)`.
+
+    Args:
+        z: normalised features.
+        items: `(n, c)`.
+        nearest: finds it.
+    """
+    queries = z.movedim(1, -1)
+    which = nearest(queries.flatten(0, -2), items, 1).which
+    return queries, which.reshape(queries.shape[:-1])
+
+
+@torch.no_grad()
+def isolation(patches: Tensor) -> Tensor:
+    """Mean distance of each of n patches `(n, c)` to its `NEIGHBOURS` nearest others `(n,)`; 0 for a single one."""
+    if len(patches) < 2:
+        return patches.new_zeros(len(patches))
+    nearest, numbers = Prepared(), torch.arange(len(patches), device=patches.device)
+    parts = zip(torch.split(patches, TOGETHER), torch.split(numbers, TOGETHER), strict=True)
+    return torch.cat([nearest(part, patches, NEIGHBOURS, at).distance.mean(1) for part, at in parts])
 
 
 class Leading(nn.Module):

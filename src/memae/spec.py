@@ -59,7 +59,8 @@ class Spec:
         strides: of the convolutions, one tuple per layer; empty for fully connected layers.
         memory: None for a plain autoencoder.
         pretext: pretext task besides reconstruction; None for none, as in the paper.
-        features: of photos, which are then the samples of this shape; None for samples as they are.
+        features: of photos, whose maps are then the samples, of this shape; a network sees and restores those of
+            patches alone. None for samples as they are.
     """
 
     shape: tuple[int, ...]
@@ -98,10 +99,15 @@ def build(spec: Spec) -> MemAE:
         patches = PatchMemory(spec.memory.items, spec.memory.channels)
         return MemAE(Leading(spec.memory.channels), patches, nn.Identity())
     (seen, *space), (restored, *_) = spec.task.presented(spec.shape), spec.task.target(spec.shape)
+    kernel = convolutional.KERNEL
+    if spec.features is not None:  # each position already describes what is around it
+        seen, restored, kernel = spec.features.patches, spec.features.patches, 1
     if space:
-        layout = convolutional.Layout(spec.widths, spec.strides)
+        layout = convolutional.Layout(spec.widths, spec.strides, kernel)
         encoder = convolutional.encoder(seen, space, layout)
         decoder = convolutional.decoder(restored, space, layout)
+        if spec.features is not None:
+            encoder.insert(0, Leading(seen))
     else:
         encoder = tabular.encoder(seen, spec.widths)
         decoder = tabular.decoder(restored, spec.widths)

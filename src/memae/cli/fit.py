@@ -193,6 +193,9 @@ def _trained(estimator: Any) -> tuple[str, str]:
 
 def _kept(estimator: Any) -> tuple[str, str]:
     """How many samples were kept, and what calibrated the detector."""
+    if estimator.spec_.features is not None:
+        kept = f"{len(estimator.scorer_.model.memory.items):,} patches of {estimator.learned_:,} images kept"
+        return kept, "images, each scored by a memory without its patches"
     kept = f"{len(estimator.scorer_.kept_samples)} of {estimator.learned_} rows kept"
     left_out = f", after a share of {estimator.contamination:g} was left out" * (estimator.contamination > 0)
     return kept + left_out, "rows, each scored without itself among the kept ones"

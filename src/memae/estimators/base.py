@@ -25,6 +25,7 @@ from memae.estimators.devices import pick_device
 from memae.estimators.examples import Named, nearest_examples
 from memae.estimators.restoring import check_types, parameters_of, without_numpy
 from memae.health import Health
+from memae.model import MemAE
 from memae.modelfile import artifact
 from memae.modelfile.artifact import Artifact
 from memae.options import Epoch, Options, Step, chosen
@@ -129,15 +130,7 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
         plan = self._plan(prepared)
         spec, options, scaling = plan.spec, plan.options, plan.scaling
         device = pick_device(self.device)
-        if options.batch_size == 1 and len(spec.shape) > 1 and math.prod(code_shape(spec)[1:]) == 1:
-            raise OptionError(
-                "batch_size must be 2 or more for a code of one position: BatchNorm cannot learn from one value"
-            )
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(options.seed)
-            model = build(spec).to(device)
-        if worth_compiling(model, spec.shape, len(prepared.training), options.epochs):
-            options = replace(options, compiled=True)
+        model, options = built(spec, options, device, len(prepared.training))
         chunk = chunk_size(prepared.shape, spec.task.views)
         scorer = Scorer(model, scaling, [Error(options.reduction)], chunk=chunk)
         training, held_out = (mapped(part, scorer.normalise) for part in (prepared.training, prepared.held_out))
@@ -187,6 +180,21 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
         self.checksum_ = checksum
         self.versions_ = versions
         self.examples_ = None
+
+    def _warn_of_unused(self, names: Sequence[str], because: str) -> None:
+        """Warns of parameters that were given and have no effect.
+
+        Args:
+            names: of the parameters without effect.
+            because: why, and what to do.
+        """
+        defaults = type(self)().get_params(deep=False)
+        given = [name for name in names if getattr(self, name) != defaults[name]]
+        if given:
+            many, its = ("have", "their") if len(given) > 1 else ("has", "its")
+            warnings.warn(
+                f"{', '.join(given)} {many} no effect: {because}, or leave {its} default", MemaeWarning, stacklevel=5
+            )
 
     def _warn_of_collapse(self) -> None:
         trouble = self.collapse_
@@ -336,6 +344,19 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
         estimator._settle(source.scorer, source.spec, source.history, best, source.checksum, source.versions)
         estimator.examples_, estimator.learned_ = source.examples, source.learned
         return estimator
+
+
+def built(spec: Spec, options: Options, device: torch.device, samples: int) -> tuple[MemAE, Options]:
+    """A model to be trained, with fresh weights, and the options with the decision to compile it."""
+    if options.batch_size == 1 and len(spec.shape) > 1 and math.prod(code_shape(spec)[1:]) == 1:
+        raise OptionError(
+            "batch_size must be 2 or more for a code of one position: BatchNorm cannot learn from one value"
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(options.seed)
+        model = build(spec).to(device)
+    compiled = worth_compiling(model, spec.shape, samples, options.epochs)
+    return model, replace(options, compiled=True) if compiled else options
 
 
 def check_kept_samples(wanted: int | None) -> None:

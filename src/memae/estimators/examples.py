@@ -16,7 +16,6 @@ from memae.data.pixels import resize
 from memae.data.samples import ReadAhead, Samples, Selection
 from memae.data.tiles import Tiles
 from memae.evidence import Examples, likeness
-from memae.features import FeatureSpec
 from memae.scoring import Scorer
 
 NEAREST = 3
@@ -76,18 +75,21 @@ def rows_as_examples(names: Sequence[str]) -> Examples:
     return Examples(index, torch.zeros(len(names), 1), tuple(names))
 
 
-def photo_examples(tiles: Tiles, tile: Tensor, position: Tensor, spec: FeatureSpec, source: Any) -> Examples:
-    """The examples of a memory of kept patches: each is cut from its photo, with some of what surrounds it.
+def photo_examples(
+    tiles: Tiles, tile: Tensor, position: Tensor, space: Sequence[int], source: Any, distance: Tensor | None = None
+) -> Examples:
+    """The examples of a memory of patches: each is cut from its photo, with some of what surrounds it.
 
     Args:
         tiles: of the training photos.
-        tile: the tile that each item comes from `(items,)`.
-        position: its position in the feature map of the tile `(items,)`.
-        spec: of the features.
+        tile: the tile that each item comes from, or is most like a part of `(items,)`.
+        position: of that part in the map of the tile, row by row `(items,)`.
+        space: height and width of the map.
         source: the user's, for the names.
+        distance: of each item to that part `(items,)`; None for 0: the item is it.
     """
     root = root_of(source) if tiles.paths else None
-    _, height, width = spec.shape
+    height, width = space
     names: list[str] = []
     pictures: list[Tensor] = []
     order = torch.argsort(tile, stable=True)
@@ -101,8 +103,8 @@ def photo_examples(tiles: Tiles, tile: Tensor, position: Tensor, spec: FeatureSp
         pictures.append(_around(tiles.take(torch.tensor([number]))[0], row, column))
     index = torch.empty_like(order)
     index[order] = torch.arange(len(order))
-    zeros = torch.zeros(len(order), 1)
-    return Examples(index.int()[:, None], zeros, tuple(names), torch.stack(pictures))
+    apart = torch.zeros(len(order)) if distance is None else distance
+    return Examples(index.int()[:, None], apart[:, None], tuple(names), torch.stack(pictures))
 
 
 def _around(tile: Tensor, row: float, column: float) -> Tensor:

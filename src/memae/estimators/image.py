@@ -1,12 +1,13 @@
 """The detector for images."""
 
+import json
 import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from sklearn.utils import check_random_state
@@ -15,11 +16,14 @@ from torch import Tensor
 
 from memae import parameters
 from memae.data.images import ImageFiles
-from memae.data.samples import Indexed, ReadAhead, Samples, Selection, digest
+from memae.data.samples import Indexed, InMemory, ReadAhead, Samples, Selection, digest
+from memae.data.tiles import Tiles
 from memae.errors import OptionError
-from memae.estimators.base import Estimator, Plan, Prepared, check_kept_samples
+from memae.estimators.base import Estimator, Plan, Prepared, built, check_kept_samples
+from memae.estimators.devices import pick_device
 from memae.estimators.examples import photo_examples, root_of, within
 from memae.estimators.naming import with_parameters
+from memae.estimators.photo_learning import WIDTHS, learned_photos, nearest_positions, photo_maps
 from memae.estimators.photos import ITEMS, keep_photos
 from memae.estimators.restoring import check_types, restored_pixels
 from memae.features import FeatureSpec
@@ -30,8 +34,10 @@ from memae.modelfile import artifact
 from memae.modelfile.artifact import Artifact
 from memae.networks.convolutional import default_layout
 from memae.networks.efficientnet_lite import installed, read_lite
-from memae.options import Epoch, Options, Step
+from memae.options import Epoch, Options, Step, chosen
 from memae.parameters import former_names, renamed
+from memae.parameters.image import OF_PIXELS, OF_TRAINING
+from memae.patches import spread_out
 from memae.pretext.erasing import Erasing
 from memae.pretext.rotations import RotationSpec, rotations_of
 from memae.scoring import Scaling, Scorer
@@ -40,6 +46,7 @@ from memae.scoring.distances import CodeDistance
 from memae.scoring.fitting import kept_codes
 from memae.scoring.measures import Error, Measure, RelativeError, Surprise
 from memae.spec import Spec, code_shape
+from memae.training import train
 
 INPUT = 224
 """Height and width of what the pretrained network sees, by default: those that it was trained on."""
@@ -49,6 +56,14 @@ LEAST_SIDE = 64
 """Shorter side of images, in pixels, from which pretrained features are the default."""
 FEATURES: dict[str, int | None] = {"none": None} | {f"efficientnet-lite{variant}": variant for variant in range(3)}
 """Names of features, and the variant of EfficientNet-Lite that gives them."""
+LEARNED_ITEMS = 500
+"""Items of a memory that is learned over features, by default: there are many more positions than photos."""
+UNTRAINED = (
+    "with pretrained features and without n_items nothing is trained, the kept patches are the memory. Give n_items to "
+    'train a network over the features, or features="none" for one from pixels'
+)
+UNLIKE_PIXELS = 'only a network from pixels uses it. Give features="none"'
+"""Why settings have no effect."""
 KEPT_BYTES = 2**26
 """Size of the kept codes by default, at most."""
 
@@ -85,6 +100,8 @@ class ImageMemAE(parameters.Image, Estimator):
     """
 
     kind = "image"
+    choose_patches: ClassVar["staticmethod[[Tensor, int, torch.Generator], Tensor]"] = staticmethod(spread_out)
+    """Which patches are kept; comparisons choose others."""
 
     @classmethod
     def paper(cls, **more: Any) -> Self:
@@ -118,8 +135,23 @@ class ImageMemAE(parameters.Image, Estimator):
         variant = self._variant(X)
         if variant is None:
             yield from super().fit_steps(X, checkpoint=checkpoint, resume=resume, every=every)
+        elif self._learns:
+            running = {"checkpoint": Path(checkpoint) if checkpoint else None, "resume": resume, "every": every}
+            yield from self._learn(X, variant, **running)
         else:
             yield self._keep(X, variant)
+
+    @property
+    def _learns(self) -> bool:
+        """Whether a network is trained over features, if images are described by features."""
+        return self.n_items is not None or self.kept_samples == 0
+
+    @property
+    def trains(self) -> bool:
+        """Whether `fit` trains a network. With "auto" features that depends on the images: it is known once fitted."""
+        if hasattr(self, "scorer_"):
+            return bool(self.scorer_.model.trained)
+        return self.features in ("auto", "none") or self._learns
 
     def _variant(self, X: Any) -> int | None:
         """The variant of EfficientNet-Lite that describes images; None for pixels."""
@@ -130,33 +162,84 @@ class ImageMemAE(parameters.Image, Estimator):
             raise OptionError(f"features must be one of {', '.join(FEATURES)}; got {self.features!r}")
         return FEATURES[self.features]
 
-    def _keep(self, X: Any, variant: int) -> Epoch:
-        """Fits the detector by keeping patches; see `photos`."""
-        began = time.perf_counter()
+    def _photos(self, X: Any, variant: int) -> tuple[Tiles, FeatureSpec]:
+        """The tiles of photos, and what describes them."""
         side = min(INPUT, ENLARGED * smallest_side(X))
         size = checked_size(self.size) or (side, side)
         tiles = tiles_of(X, size, self.channels, keep=True)
         self.unit_, self.shape_ = pixel_unit(X), tuple(tiles.shape)
-        spec = FeatureSpec(tiles.shape, variant)
+        return tiles, FeatureSpec(tiles.shape, variant)
+
+    def _keep(self, X: Any, variant: int) -> Epoch:
+        """Fits the detector by keeping patches; see `photos`."""
+        began = time.perf_counter()
+        self._warn_of_unused(OF_TRAINING, UNTRAINED)
+        tiles, spec = self._photos(X, variant)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         kept = keep_photos(
             tiles,
             spec,
             spec.build(read_lite(variant, spec.stages)),
-            most=ITEMS if self.kept_samples is None else self.kept_samples,
+            most=self._most,
             held_out=self._held_out_count(len(tiles.sizes)) if len(tiles.sizes) > 1 else 0,
             random=torch.Generator().manual_seed(seed),
+            choose=self.choose_patches,
         )
         epoch = Epoch(1, kept.error, kept.error, 0.0, kept.error, kept.health, time.perf_counter() - began)
         checksum = digest(photo for _, photo in tiles.by_photo())
         self._settle(kept.scorer, kept.spec, [epoch], epoch, checksum, artifact.versions())
-        self.learned_ = len(tiles.sizes)
-        self.recalibrate(kept.scores.numpy())
-        rate = self.calibration_.false_alarm_rate
-        self.scorer_ = self.scorer_.replaced(peaks=Calibration(kept.peaks, rate))
+        self._calibrate(len(tiles.sizes), kept.scores, kept.peaks)
         if self.keep_examples:
-            self.examples_ = photo_examples(tiles, kept.tile, kept.position, spec, X)
+            self.examples_ = photo_examples(tiles, kept.tile, kept.position, spec.shape[1:], X)
         return epoch
+
+    @property
+    def _most(self) -> int:
+        """Maximum number of kept patches."""
+        return ITEMS if self.kept_samples is None else self.kept_samples
+
+    def _calibrate(self, photos: int, scores: Tensor, peaks: Tensor) -> None:
+        """Calibrates scores and maps with those of normal photos that were left out."""
+        self.learned_ = photos
+        self.recalibrate(scores.numpy())
+        self.scorer_ = self.scorer_.replaced(peaks=Calibration(peaks, self.calibration_.false_alarm_rate))
+
+    def _learn(self, X: Any, variant: int, **running: Any) -> Iterator[Step | Epoch]:
+        """Fits the detector by training over features; see `photo_learning`."""
+        self._warn_of_unused(OF_PIXELS, UNLIKE_PIXELS)
+        tiles, features = self._photos(X, variant)
+        spec, options = self._spec_over(features), self._options(batch_size=self._batch_size(len(tiles)), warmup=2)
+        count = self._held_out_count(len(tiles.sizes))
+        random = torch.Generator().manual_seed(options.seed)
+        network = features.build(read_lite(variant, features.stages))
+        maps = photo_maps(tiles, features, network, held_out=count, random=random)
+        model, options = built(spec, options, pick_device(self.device), len(maps.training))
+        checksum = digest(photo for _, photo in tiles.by_photo())
+        history: list[Epoch] = []
+        training, held_out = (Selection(InMemory(part)) for part in (maps.training, maps.held_out))
+        identity = json.dumps([checksum, len(maps.training), repr(spec), repr(options)])
+        yield from train(model, training, held_out, options, identity=identity, history=history, **running)
+        model.cpu()
+        learned = learned_photos(model, maps, tiles, most=self._most, random=random, choose=self.choose_patches)
+        self._settle(learned.scorer, spec, history, chosen(history, options), checksum, artifact.versions())
+        self._calibrate(len(tiles.sizes) - count, learned.scores, learned.peaks)
+        nearest = nearest_positions(model, maps) if self.keep_examples else None
+        if nearest is not None:
+            tile, position, distance, space = nearest
+            self.examples_ = photo_examples(tiles, tile, position, space, X, distance)
+        self._warn_of_collapse()
+
+    def _spec_over(self, features: FeatureSpec) -> Spec:
+        """The network that is trained over features."""
+        if self.widths == "paper":
+            raise OptionError('widths "paper" is a network for pixels; give numbers, or features="none"')
+        widths = WIDTHS if self.widths is None else tuple(self.widths)
+        strides = ((1, 1),) * len(widths) if self.strides is None else tuple(tuple(stride) for stride in self.strides)
+        memory = self._memory(LEARNED_ITEMS if self.n_items is None else int(self.n_items), per_position=True)
+        return Spec(features.shape, widths, strides, memory, features=features)
+
+    def _batch_size(self, samples: int) -> int:
+        return min(max(samples // 50, 8), 64) if self.batch_size is None else int(self.batch_size)
 
     def _prepare(self, X: Any) -> Prepared:
         check_kept_samples(self.kept_samples)
@@ -187,8 +270,7 @@ class ImageMemAE(parameters.Image, Estimator):
         items = min(max(samples // 2, 10), 500) if self.n_items is None else int(self.n_items)
         memory = self._memory(items, per_position=self.per_position)
         spec = Spec(shape, widths, strides, memory, RotationSpec(rotations_of(shape[1:])) if self.rotations else None)
-        batch_size = min(max(samples // 50, 8), 64) if self.batch_size is None else int(self.batch_size)
-        options = self._options(batch_size=batch_size, warmup=2)
+        options = self._options(batch_size=self._batch_size(samples), warmup=2)
         scaling = Scaling(prepared.center, prepared.scale)
         measures = partial(self._measures, prepared.training, options, spec)
         return Plan(spec, options, scaling, measures, Erasing(self.erase))

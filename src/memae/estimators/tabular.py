@@ -2,7 +2,6 @@
 
 import math
 import time
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,7 +20,7 @@ from memae.data.cleaning import typical
 from memae.data.samples import Samples, Streamed
 from memae.data.table_files import table_chunks
 from memae.data.tables import LIMIT, TableEncoder, check_unique, frame_of_array, without
-from memae.errors import InputError, MemaeWarning, OptionError, SchemaError, memory_guard
+from memae.errors import InputError, OptionError, SchemaError, memory_guard
 from memae.estimators.base import Estimator, Plan, Prepared, check_kept_samples
 from memae.estimators.devices import pick_device
 from memae.estimators.examples import rows_as_examples
@@ -58,6 +57,10 @@ class _Read(NamedTuple):
     rows: int
     streams: bool  # whether it is too large for memory
     origin: Tensor | None  # number in the table of each row; None if none was left out
+
+
+UNUSED = "without n_items nothing is trained, the kept rows are the memory. Give n_items to train a network"
+"""Why settings of a learned memory have no effect."""
 
 
 @with_parameters
@@ -134,24 +137,12 @@ class TabularMemAE(parameters.Tabular, Estimator):
         """Whether `fit` trains a network; otherwise kept rows are the memory, and nothing is trained."""
         return self.n_items is not None or self.kept_samples == 0
 
-    def _warn_of_unused(self) -> None:
-        defaults = type(self)().get_params(deep=False)
-        given = [name for name in parameters.OF_LEARNING if getattr(self, name) != defaults[name]]
-        if given:
-            many, its = ("have", "their") if len(given) > 1 else ("has", "its")
-            warnings.warn(
-                f"{', '.join(given)} {many} no effect: without n_items nothing is trained, the kept rows are the "
-                f"memory. Give n_items to train a network, or leave {its} default",
-                MemaeWarning,
-                stacklevel=5,
-            )
-
     def _keep(self, X: Any) -> Epoch:
         """Fits the detector by keeping rows; see `keeping`."""
         began = time.perf_counter()
         check_types(self)
         checked_rate(self.false_alarm_rate)
-        self._warn_of_unused()
+        self._warn_of_unused(parameters.OF_LEARNING, UNUSED)
         read = self._read(X)
         if read.rows < 2:
             raise InputError(f"1 row given (n_samples={read.rows}); at least 2 are needed, and 100 make sense")

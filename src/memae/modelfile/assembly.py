@@ -32,8 +32,8 @@ from memae.scoring.measures import (
     RelativeError,
     Surprise,
 )
-from memae.scoring.photos import PatchDistance, WholeDistance
-from memae.spec import KeptSpec, PatchSpec, Spec, build, code_shape
+from memae.scoring.photos import KeptPatchDistance, PatchDistance, PatchError, WholeDistance
+from memae.spec import KeptSpec, MemorySpec, PatchSpec, Spec, build, code_shape
 from memae.typed import typed
 
 ELEMENTS = 2**28
@@ -42,7 +42,8 @@ TOGETHER = 2**24
 """Maximum number of elements of a chunk of several samples."""
 MEASURES: tuple[type[Measure], ...] = (
     Error, RelativeError, NormalizedError, PositionError, Surprise, PositionSurprise, RegressionError, NearestDistance,
-    LocalDistance, RowDistance, CodeDistance, PositionDistance, PatchDistance, WholeDistance,
+    LocalDistance, RowDistance, CodeDistance, PositionDistance, PatchDistance, KeptPatchDistance,
+    PatchError, WholeDistance,
 )  # fmt: skip
 """All measures; files store their class names."""
 FLOATS = (torch.float32, torch.float64)
@@ -139,6 +140,9 @@ def _check_sizes(spec: Spec, about: About) -> None:
         spec.features.check(spec.shape)
         elements = max(elements, math.prod(spec.features.photo))
         _expect(elements <= ELEMENTS, f"photos of {spec.features.photo} are larger than any model's")
+        learned = spec.memory is None or (isinstance(spec.memory, MemorySpec) and spec.memory.per_position)
+        fits = isinstance(spec.memory, PatchSpec) or (learned and spec.pretext is None)
+        _expect(fits, "its memory or task does not fit features of photos")
     if isinstance(spec.memory, PatchSpec):
         fits = spec.features is not None and spec.memory.channels == spec.features.patches
         _expect(fits and 0 < spec.memory.items <= ELEMENTS // spec.memory.channels, "the kept patches do not fit")

@@ -17,6 +17,7 @@ class Layout(NamedTuple):
 
     widths: tuple[int, ...]
     strides: tuple[tuple[int, ...], ...]  # of each layer, one number per space dimension
+    kernel: int = KERNEL  # odd; padding makes up for it, so that sizes do not depend on it
 
 
 MNIST = Layout((32, 16, 8), ((2, 2), (2, 2), (3, 3)))
@@ -124,7 +125,7 @@ def encoder(channels: int, space: Sequence[int], layout: Layout) -> nn.Sequentia
     convolution, norm = (nn.Conv2d, nn.BatchNorm2d) if len(space) == 2 else (nn.Conv3d, nn.BatchNorm3d)
     layers: list[nn.Module] = []
     for i, o, stride in zip([channels, *layout.widths], layout.widths, layout.strides, strict=False):
-        layers += [convolution(i, o, KERNEL, stride, PADDING), norm(o), nn.LeakyReLU(SLOPE)]  # type: ignore[arg-type]
+        layers += [convolution(i, o, layout.kernel, stride, layout.kernel // 2), norm(o), nn.LeakyReLU(SLOPE)]  # type: ignore[arg-type]
     return nn.Sequential(*layers)
 
 
@@ -142,5 +143,5 @@ def decoder(channels: int, space: Sequence[int], layout: Layout) -> nn.Sequentia
     outputs = [channels, *layout.widths[:-1]]
     for i, o, stride, target in reversed(list(zip(layout.widths, outputs, layout.strides, steps, strict=False))):
         extra = tuple((side + 2 * PADDING - KERNEL) % step for side, step in zip(target, stride, strict=True))
-        layers += [convolution(i, o, KERNEL, stride, PADDING, extra), norm(o), nn.LeakyReLU(SLOPE)]  # type: ignore[arg-type]
+        layers += [convolution(i, o, layout.kernel, stride, layout.kernel // 2, extra), norm(o), nn.LeakyReLU(SLOPE)]  # type: ignore[arg-type]
     return nn.Sequential(*layers[:-2])

@@ -5,7 +5,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Annotated
 
 from memae.parameters.common import Common, Criterion
-from memae.parameters.settings import MEMORY, NETWORK, Setting
+from memae.parameters.settings import MEMORY, NETWORK, Setting, parameters_of
 
 
 @dataclass(eq=False, repr=False)
@@ -25,7 +25,11 @@ class Image(Common):
 
     n_items: Annotated[
         int | None,
-        Setting("Items of the memory; 0 is a plain autoencoder; by default half the number of images, 10 to 500."),
+        Setting(
+            "Items of the memory; 0 is a plain autoencoder; by default half the number of images, 10 to 500. With "
+            "pretrained features, nothing is trained by default: kept patches are the memory. A number there trains a "
+            "network with a learned memory over the features, beside the kept patches."
+        ),
     ] = None
     _: KW_ONLY
     features: Annotated[
@@ -82,9 +86,9 @@ class Image(Common):
     kept_samples: Annotated[
         int | None,
         Setting(
-            "With pretrained features, patches of training images that are kept as the memory, by default 3,000. From "
-            "pixels, training images whose codes are kept; the score then includes the distance to the nearest of "
-            "them; by default as many as fit into 64 MiB. 0 for none."
+            "With pretrained features, patches of training images that are kept as the memory, by default 3,000; with "
+            "0, the memory is learned. From pixels, training images whose codes are kept; the score then includes the "
+            "distance to the nearest of them; by default as many as fit into 64 MiB. 0 for none."
         ),
     ] = None
     erase: Annotated[
@@ -98,3 +102,14 @@ class Image(Common):
         None
     )
     learning_rate: float = 0.002
+
+
+OF_PIXELS = ("criterion", "rotations", "erase")
+"""Settings that only a network from pixels uses."""
+OF_KEEPING = (
+    "n_items", "features", "size", "channels", "kept_samples", "held_out", "false_alarm_rate", "keep_examples",
+    "device", "random_state",
+)  # fmt: skip
+"""Settings that a memory of kept patches uses."""
+OF_TRAINING = tuple(each.name for each in parameters_of(Image) if each.name not in OF_KEEPING)
+"""Settings that only a trained network uses."""

@@ -10,8 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
+from memae.losses import error_map
 from memae.memory import unit
 from memae.model import Found
+from memae.patches import addressed
+from memae.scoring.distances import Kept
 from memae.scoring.measures import Measure, Measured
 
 POWER = 8
@@ -39,15 +42,73 @@ class PatchDistance(Measure):
         """The power mean `(b,)`, float64, and the smoothed local distance at each position `(b, 1, h, w)`."""
         assert found.distance is not None  # noqa: S101 (needed)
         assert found.isolation is not None  # noqa: S101 (needed)
-        local = (found.distance / (found.isolation + self.floor)).mean(1, keepdim=True)
-        local = avg_pool2d(pad(local, (1, 1, 1, 1), mode="replicate"), 3, 1)
-        mean = local.double().flatten(1).pow(POWER).mean(1)
-        return Measured(mean ** (1 / POWER), local)
+        return summed_up((found.distance / (found.isolation + self.floor)).mean(1, keepdim=True))
 
     def check(self, target: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:  # noqa: ARG002
         """Refuses a floor that is not a number above 0, and samples without positions."""
         if len(target) != 3 or self.floor.ndim or self.floor.dtype != dtype or not self.floor > 0:
             raise ValueError("the floor of the distance of patches must be a number above 0")
+
+
+class KeptPatchDistance(Kept):
+    """`PatchDistance` to patches that the measure itself keeps, beside a memory of learned items.
+
+    Args:
+        items: kept patches, normalised `(m, p)`; p of the c features describe a patch.
+        isolation: of each of them `(m,)`; see `patches.isolation`.
+        floor: added to the isolation, scalar.
+    """
+
+    has_parts = True
+    isolation: Tensor
+    floor: Tensor
+
+    def __init__(self, items: Tensor, isolation: Tensor, floor: Tensor) -> None:
+        super().__init__(items)
+        self.register_buffer("isolation", isolation)
+        self.register_buffer("floor", floor)
+
+    def forward(self, target: Tensor, found: Found) -> Measured:  # noqa: ARG002 (the features alone count)
+        """The power mean `(b,)`, float64, and the smoothed local distance at each position `(b, 1, h, w)`."""
+        queries, which = addressed(target[:, : self.items.shape[1]], self.items, self.find)
+        distance = (queries - self.items[which]).square().sum(-1).sqrt()
+        return summed_up((distance / (self.isolation[which] + self.floor))[:, None])
+
+    def check(self, target: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:  # noqa: ARG002
+        """Refuses patches of more features than there are, and a floor that is not a number above 0."""
+        m, p = self.items.shape if self.items.ndim == 2 else (0, 0)
+        if len(target) != 3 or not 0 < p <= target[0] or self.isolation.shape != (m,):
+            raise ValueError("the kept patches do not fit the features")
+        self._check((m, p), dtype)
+        if self.floor.ndim or self.floor.dtype != dtype or not self.floor > 0:
+            raise ValueError("the floor of the distance of patches must be a number above 0")
+
+
+class PatchError(Measure):
+    """Power mean over the positions of the reconstruction error of a patch: Eq. 8 over its features.
+
+    The features that are restored are the first ones of the samples; those of the whole, behind them, are not.
+    """
+
+    name = "error"
+    has_parts = True
+
+    def forward(self, target: Tensor, found: Found) -> Measured:
+        """The power mean `(b,)`, float64, and the smoothed error at each position `(b, 1, h, w)`."""
+        restored = found.x_hat.shape[1]
+        return summed_up(error_map(target[:, :restored], found.x_hat).sum(1, keepdim=True))
+
+    def check(self, target: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:  # noqa: ARG002
+        """Refuses samples without positions."""
+        if len(target) != 3:
+            raise ValueError(f"the error of patches needs samples with positions; those of {target} have none")
+
+
+def summed_up(local: Tensor) -> Measured:
+    """Power mean over the positions `(b,)`, float64, and what it is the mean of: values `(b, 1, h, w)`, smoothed."""
+    local = avg_pool2d(pad(local, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    mean = local.double().flatten(1).pow(POWER).mean(1)
+    return Measured(mean ** (1 / POWER), local)
 
 
 class WholeDistance(Measure):
