@@ -16,7 +16,7 @@ from memae.data.pixels import resize
 from memae.data.samples import ReadAhead, Samples, Selection
 from memae.data.tiles import Tiles
 from memae.evidence import Examples, likeness
-from memae.features import FeatureSpec
+from memae.features import AnyFeatureSpec
 from memae.scoring import Scorer
 
 NEAREST = 3
@@ -76,7 +76,7 @@ def rows_as_examples(names: Sequence[str]) -> Examples:
     return Examples(index, torch.zeros(len(names), 1), tuple(names))
 
 
-def photo_examples(tiles: Tiles, tile: Tensor, position: Tensor, spec: FeatureSpec, source: Any) -> Examples:
+def photo_examples(tiles: Tiles, tile: Tensor, position: Tensor, spec: AnyFeatureSpec, source: Any) -> Examples:
     """The examples of a memory of kept patches: each is cut from its photo, with some of what surrounds it.
 
     Args:

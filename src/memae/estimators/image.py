@@ -16,20 +16,19 @@ from torch import Tensor
 from memae import parameters
 from memae.data.images import ImageFiles
 from memae.data.samples import Indexed, ReadAhead, Samples, Selection, digest
-from memae.errors import OptionError
 from memae.estimators.base import Estimator, Plan, Prepared, check_kept_samples
 from memae.estimators.examples import photo_examples, root_of, within
 from memae.estimators.naming import with_parameters
+from memae.estimators.networks import Lite, Own, network_of
 from memae.estimators.photos import ITEMS, keep_photos
 from memae.estimators.restoring import check_types, restored_pixels
-from memae.features import FeatureSpec
 from memae.kinds import Images
 from memae.kinds.images import opened, smallest_side, tiles_of
 from memae.kinds.pixel_units import checked_size, pixel_range, pixel_unit
 from memae.modelfile import artifact
 from memae.modelfile.artifact import Artifact
 from memae.networks.convolutional import default_layout
-from memae.networks.efficientnet_lite import installed, read_lite
+from memae.networks.efficientnet_lite import installed
 from memae.options import Epoch, Options, Step
 from memae.parameters import former_names, renamed
 from memae.pretext.erasing import Erasing
@@ -41,14 +40,8 @@ from memae.scoring.fitting import kept_codes
 from memae.scoring.measures import Error, Measure, RelativeError, Surprise
 from memae.spec import Spec, code_shape
 
-INPUT = 224
-"""Height and width of what the pretrained network sees, by default: those that it was trained on."""
-ENLARGED = 3
-"""By how much smaller images are enlarged at most: they hold no more than they show."""
 LEAST_SIDE = 64
 """Shorter side of images, in pixels, from which pretrained features are the default."""
-FEATURES: dict[str, int | None] = {"none": None} | {f"efficientnet-lite{variant}": variant for variant in range(3)}
-"""Names of features, and the variant of EfficientNet-Lite that gives them."""
 KEPT_BYTES = 2**26
 """Size of the kept codes by default, at most."""
 
@@ -115,34 +108,31 @@ class ImageMemAE(parameters.Image, Estimator):
         check_types(self)
         checked_rate(self.false_alarm_rate)
         check_kept_samples(self.kept_samples)
-        variant = self._variant(X)
-        if variant is None:
+        network = self._network(X)
+        if network is None:
             yield from super().fit_steps(X, checkpoint=checkpoint, resume=resume, every=every)
         else:
-            yield self._keep(X, variant)
+            yield self._keep(X, network)
 
-    def _variant(self, X: Any) -> int | None:
-        """The variant of EfficientNet-Lite that describes images; None for pixels."""
-        if self.features == "auto":
-            side = smallest_side(X) if self.size is None else min(checked_size(self.size) or (0,))
-            return 0 if side >= LEAST_SIDE and pixel_unit(X) == "grey levels" and installed(0) else None
-        if self.features not in FEATURES:
-            raise OptionError(f"features must be one of {', '.join(FEATURES)}; got {self.features!r}")
-        return FEATURES[self.features]
+    def _network(self, X: Any) -> Lite | Own | None:
+        """The network that describes images; None for pixels."""
+        if self.features != "auto":
+            return network_of(self.features)
+        side = smallest_side(X) if self.size is None else min(checked_size(self.size) or (0,))
+        return Lite(0) if side >= LEAST_SIDE and pixel_unit(X) == "grey levels" and installed(0) else None
 
-    def _keep(self, X: Any, variant: int) -> Epoch:
+    def _keep(self, X: Any, network: Lite | Own) -> Epoch:
         """Fits the detector by keeping patches; see `photos`."""
         began = time.perf_counter()
-        side = min(INPUT, ENLARGED * smallest_side(X))
-        size = checked_size(self.size) or (side, side)
+        size = network.size(checked_size(self.size), smallest_side(X))
         tiles = tiles_of(X, size, self.channels, keep=True)
         self.unit_, self.shape_ = pixel_unit(X), tuple(tiles.shape)
-        spec = FeatureSpec(tiles.shape, variant)
+        spec, features = network.described(tiles)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         kept = keep_photos(
             tiles,
             spec,
-            spec.build(read_lite(variant, spec.stages)),
+            features,
             most=ITEMS if self.kept_samples is None else self.kept_samples,
             held_out=self._held_out_count(len(tiles.sizes)) if len(tiles.sizes) > 1 else 0,
             random=torch.Generator().manual_seed(seed),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from memae.data.tiles import Tiles
-from memae.features import GREY_LEVELS, Features, FeatureSpec
+from memae.features import GREY_LEVELS, AnyFeatureSpec, Features
 from memae.health import Health, HealthMeter
 from memae.patches import CANDIDATES, TOGETHER, PatchMemory, spread_out
 from memae.scoring import Scaling, Scorer
@@ -81,7 +81,7 @@ class _LeftOut(NamedTuple):
 
 
 def keep_photos(
-    tiles: Tiles, spec: FeatureSpec, features: Features, *, most: int, held_out: int, random: torch.Generator
+    tiles: Tiles, spec: AnyFeatureSpec, features: Features, *, most: int, held_out: int, random: torch.Generator
 ) -> KeptPhotos:
     """Keeps patches of photos as a memory and fits the measures of the distance to them.
 
@@ -138,7 +138,7 @@ def _described(tiles: Tiles, features: Features, patches: int, photos: Tensor, r
     )
 
 
-def _fit(known: _Described, spec: FeatureSpec, features: Features, most: int, random: torch.Generator) -> _Fitted:
+def _fit(known: _Described, spec: AnyFeatureSpec, features: Features, most: int, random: torch.Generator) -> _Fitted:
     """A memory of these patches, and measures that are not balanced."""
     scaled = features.scaled(known.patches.mean(0), known.patches.std(0, correction=0))
     patches = scaled.normalised(known.patches)
