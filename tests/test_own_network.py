@@ -15,6 +15,7 @@ from torch import nn
 import memae
 from memae import ImageMemAE
 from memae.cli import main
+from memae.deployment import export
 from memae.engines.graphs import as_onnx
 from memae.errors import ModelFileError, OptionError
 from memae.features import Features, OwnFeatureSpec
@@ -267,3 +268,10 @@ def test_the_features_of_memae_are_laid_out_as_before():
     assert isinstance(features, Features)
     assert isinstance(features.network, EfficientNetLite)
     assert features.network.stem.weight.is_contiguous(memory_format=torch.channels_last)
+
+
+@needs_engines
+def test_no_single_graph_is_made_of_two(onnx_file, tmp_path):
+    with pytest.raises(OptionError, match="is not exported as one graph"):
+        export(made(onnx_file).fit(GOOD), tmp_path / "one.onnx")
+    assert not (tmp_path / "one.onnx").exists()
