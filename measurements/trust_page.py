@@ -43,6 +43,7 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     yield from _video(found["ped2"])
     yield from _own({name: found[name] for name in TITLES})
     yield from hostile_files()
+    yield from _networks()
 
 
 def _promise() -> Iterator[str]:
@@ -151,3 +152,17 @@ def _own(found: dict[str, Any]) -> Iterator[str]:
                 )
     yield ""
     yield "For video, bands count frames as fewer; at a threshold among the highest of few scores they say little."
+
+
+def _networks() -> Iterator[str]:
+    yield "\n## Your own network in a model file\n"
+    yield (
+        'A detector fitted with `features="dino.onnx"`, or with an `nn.Module`, keeps the network in its model '
+        "file: the bytes of an ONNX file, up to 512 MiB, with their sha256 in the header. Reading the model runs no "
+        "code: a graph of ONNX is data, a list of operators that ONNX Runtime knows, and it is not even opened "
+        "before the first photo is scored. Custom operators are refused by ONNX Runtime itself, and a graph that "
+        "names other files with its weights is refused by memae. What remains: ONNX Runtime is written in C++, "
+        "hostile graphs were not among the inputs tried above, and a graph can be made so large or so long that it "
+        "takes all memory or does not end. Score with the model of a stranger where you would run their other "
+        "files, or fit on a network of your own."
+    )

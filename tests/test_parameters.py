@@ -56,8 +56,9 @@ def test_every_parameter_is_an_option_with_the_same_default_and_words(command: s
         default = tuple(option.default) if isinstance(option.default, list) else option.default
         assert default == each.default, each.name
         assert type(default) is type(each.default), each.name
-        assert option.help.startswith(each.setting.help)
-        assert option.help.endswith((each.setting.help, each.setting.cli))
+        told = option.help.replace("\\[", "[")
+        assert told.startswith(each.setting.help)
+        assert told.endswith((each.setting.help, each.setting.cli))
         assert not option.hidden
         flag = "--" + each.name.replace("_", "-")
         assert (each.setting.flags or (flag,))[0] in option.opts

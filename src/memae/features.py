@@ -1,13 +1,16 @@
 """Features of photos: a frozen pretrained network describes each patch, and the memory remembers the descriptions."""
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, pad
 
 from memae.networks.efficientnet_lite import VARIANTS, EfficientNetLite
+from memae.own_network import Graph, OwnNetwork, map_shape, order
 
 GREY_LEVELS = 255.0
 """Raw value of white, where photos are normalised to 0 … 1."""
@@ -20,13 +23,18 @@ alone is far, 1 the cosine similarity of the paper, in which faint noise counts 
 STAGES = (3, 5, 6)
 """Stages of EfficientNet-Lite: at 1/16 and 1/32 of the size for patches, the last, with most content, for the whole."""
 
+LARGEST = 2**29
+"""Maximum size of the ONNX file of a user's network in a model file, in bytes: 512 MiB."""
+OUTPUTS = 64
+"""Maximum number of outputs of such a network."""
+
 Maps = Callable[[Tensor], Sequence[Tensor]]
-"""Photos `(b, 3, h, w)` in grey levels → feature maps `(b, c, h, w)`, the finest first."""
+"""Photos `(b, 3, h, w)` in grey levels → feature maps `(b, c, h, w)`, the finest first, the last that of the whole."""
 
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """Frozen features, as data.
+    """Frozen features of EfficientNet-Lite, as data.
 
     Args:
         photo: shape `(c, h, w)` of the photos or tiles that are described.
@@ -52,8 +60,13 @@ class FeatureSpec:
     def build(self, network: EfficientNetLite | None = None) -> "Features":
         """The features of a network, not normalised; None for one without its weights."""
         network = EfficientNetLite(self.variant, self.stages) if network is None else network
+        # in this layout, convolutions on a CPU take two thirds of the time
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         patches = sum(network.channels[:-1])
         return Features(network, torch.zeros(patches), torch.ones(patches))
+
+    def verify(self, tensors: Mapping[str, Tensor]) -> None:
+        """Nothing: the weights may be any numbers."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -67,6 +80,69 @@ class FeatureSpec:
     def patches(self) -> int:
         """Number of features of a patch."""
         return sum(VARIANTS[self.variant].stages[stage].channels for stage in self.stages[:-1])
+
+
+@dataclass(frozen=True)
+class OwnFeatureSpec:
+    """Frozen features of the user's own network, as data; see `OwnNetwork`.
+
+    Args:
+        photo: shape `(c, h, w)` of the photos or tiles that are described.
+        outputs: shape of each output of the network for one photo, in its order.
+        kind: an ONNX file, or a module, which only a running process can hold.
+        sha256: of the ONNX file; empty for a module.
+        size: of the ONNX file, in bytes; 0 for a module.
+    """
+
+    photo: tuple[int, ...]
+    outputs: tuple[tuple[int, ...], ...]
+    kind: Literal["onnx", "module"]
+    sha256: str = ""
+    size: int = 0
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Refuses features that no file can hold, or whose map is not of this shape.
+
+        Raises:
+            ValueError: they do not fit.
+        """
+        if self.kind != "onnx" or not 0 < self.size <= LARGEST or not 0 < len(self.outputs) <= OUTPUTS:
+            raise ValueError(
+                f"there are no features of {self.size} bytes of {self.kind} and {len(self.outputs)} outputs"
+            )
+        if len(self.photo) != 3 or self.photo[0] not in (1, 3) or min(self.photo) < 1 or not self.patches:
+            raise ValueError(f"outputs {self.outputs} are not features of photos {self.photo}")
+        if self.shape != shape:
+            raise ValueError(f"features of photos {self.photo} are not {shape}")
+
+    def build(self, network: nn.Module | None = None) -> "Features":
+        """The features of a network, not normalised; None for an ONNX file without its bytes."""
+        network = Graph(self.size) if network is None else network
+        return Features(OwnNetwork(network, self.outputs), torch.zeros(self.patches), torch.ones(self.patches))
+
+    def verify(self, tensors: Mapping[str, Tensor]) -> None:
+        """Refuses the state of features whose ONNX file is another one.
+
+        Raises:
+            ValueError: its checksum is another one.
+        """
+        found = hashlib.sha256(tensors["network.network.onnx"].numpy().data).hexdigest()
+        if found != self.sha256:
+            raise ValueError(f"its network has the sha256 {found}, expected {self.sha256}")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape `(c, h, w)` of the joint feature map."""
+        maps = [map_shape(self.outputs[index]) for index in order(self.outputs)]
+        return self.patches + maps[-1][0], *maps[0][1:]
+
+    @property
+    def patches(self) -> int:
+        """Number of features of a patch."""
+        return sum(channels for channels, height, width in map(map_shape, self.outputs) if height * width > 1)
+
+
+AnyFeatureSpec = FeatureSpec | OwnFeatureSpec
 
 
 class Features(nn.Module):
@@ -88,8 +164,7 @@ class Features(nn.Module):
 
     def __init__(self, network: nn.Module, mean: Tensor, deviation: Tensor) -> None:
         super().__init__()
-        # in this layout, convolutions on a CPU take two thirds of the time
-        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network
         self.register_buffer("mean", mean)
         self.register_buffer("deviation", deviation)
         self.engine: Maps | None = None  # computes the network's maps in its place; see `on`
@@ -116,6 +191,12 @@ class Features(nn.Module):
         means = [avg_pool2d(pad(each, (1, 1, 1, 1), mode="replicate"), 3, 1) for each in maps]
         patches = [each if each.shape[-2:] == size else _resized(each, size) for each in means]
         return torch.cat([*patches, last.mean((2, 3), keepdim=True).expand(-1, -1, *size)], 1)
+
+    @property
+    def graph(self) -> Graph | None:
+        """The user's ONNX file, if that is the network."""
+        network = self.network.network if isinstance(self.network, OwnNetwork) else None
+        return network if isinstance(network, Graph) else None
 
     def on(self, engine: Maps | None) -> "Features":
         """The same features, with the network's maps from another engine; None for torch."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from memae.features import FeatureSpec
+from memae.features import FeatureSpec, OwnFeatureSpec
 from memae.kept import KeptMemory
 from memae.memory import Memory
 from memae.model import MemAE
@@ -68,7 +68,7 @@ class Spec:
     strides: tuple[tuple[int, ...], ...] = ()
     memory: MemorySpec | KeptSpec | PatchSpec | None = None
     pretext: RotationSpec | ColumnSpec | SpeedSpec | None = None
-    features: FeatureSpec | None = None
+    features: FeatureSpec | OwnFeatureSpec | None = None
 
     @property
     def raw(self) -> tuple[int, ...]:

@@ -27,7 +27,8 @@ def options_of(kind: type[Common]) -> Iterator[Parameter]:
 def _option(each: parameters.Parameter, learns_with: str) -> Parameter:
     about = each.setting
     panel = about.panel + f" (with {_flag(learns_with)})" * (learns_with != "" and about.panel != GENERAL)
-    shown = option(f"{about.help} {about.cli}".rstrip(), *about.flags, panel=panel, metavar=about.metavar or None)
+    told = f"{about.help} {about.cli}".rstrip().replace("[", "\\[")  # brackets would be markup
+    shown = option(told, *about.flags, panel=panel, metavar=about.metavar or None)
     default = list(each.default) if isinstance(each.default, tuple) else each.default
     hint: Any = Annotated[about.option or each.hint, shown]
     return Parameter(each.name, Parameter.KEYWORD_ONLY, default=default, annotation=hint)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from memae.errors import MissingExtraError
+from memae.errors import MissingExtraError, OptionError
 from memae.features import Features
 from memae.scoring import Scorer
 
@@ -59,7 +59,7 @@ def network_as_onnx(scorer: Scorer, shape: tuple[int, ...]) -> bytes:
     scorer.eval()
     weights = next(scorer.model.parameters())
     example = torch.zeros(scorer.chunk, *shape, dtype=weights.dtype, device=weights.device)
-    return _as_onnx(_Network(scorer), example, INPUT, scorer.needs)
+    return as_onnx(_Network(scorer), example, INPUT, scorer.needs)
 
 
 def features_as_onnx(features: Features, photo: tuple[int, ...]) -> bytes:
@@ -72,7 +72,7 @@ def features_as_onnx(features: Features, photo: tuple[int, ...]) -> bytes:
     """
     example = torch.zeros(1, 3, *photo[1:])
     names = [f"stage_{index}" for index, _ in enumerate(features.network(example))]
-    return _as_onnx(features.network, example, INPUT, names)
+    return as_onnx(features.network, example, INPUT, names)
 
 
 @torch.no_grad()
@@ -87,15 +87,25 @@ def detector_as_onnx(scorer: Scorer, shape: tuple[int, ...]) -> bytes:
 
     Raises:
         MissingExtraError: onnx and onnxscript are not installed.
+        OptionError: the features are those of the user's own network.
     """
+    if scorer.features is not None and scorer.features.graph is not None:
+        raise OptionError(
+            "a detector over a network of your own is not exported as one graph: its ONNX file stays a graph of its "
+            "own; score with memae, or fit on one of memae's features"
+        )
     scorer.eval()
     example = torch.zeros(3, *shape, dtype=scorer.scaling.center.dtype)
     names = (*ANSWERS, PLACES) if scorer.by_position else ANSWERS
-    return _as_onnx(_Detector(scorer).eval(), example, RAW, names, batch="batch")
+    return as_onnx(_Detector(scorer).eval(), example, RAW, names, batch="batch")
 
 
-def _as_onnx(module: nn.Module, example: Tensor, name: str, outputs: Sequence[str], batch: str | None = None) -> bytes:
-    """`module` as an ONNX file for inputs like `example`; with `batch`, a name, for any number of such samples."""
+def as_onnx(module: nn.Module, example: Tensor, name: str, outputs: Sequence[str], batch: str | None = None) -> bytes:
+    """`module` as an ONNX file for inputs like `example`; with `batch`, a name, for any number of such samples.
+
+    Raises:
+        MissingExtraError: onnx and onnxscript are not installed.
+    """
     try:
         import onnxscript  # noqa: F401, PLC0415 (an optional extra, which torch uses)
     except ImportError as error:

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from memae.engines.graphs import features_as_onnx, network_as_onnx
 from memae.errors import MissingExtraError, OptionError
-from memae.features import Maps
+from memae.features import Features, Maps
 from memae.model import Found
+from memae.own_network import Graph, OwnNetwork
 from memae.scoring import Network, Scorer
 
 Engine = Literal["torch", "onnxruntime", "openvino"]
@@ -31,7 +32,8 @@ def with_engine(scorer: Scorer, shape: tuple[int, ...], engine: Engine) -> Score
     Args:
         scorer: on the CPU, like the engines.
         shape: of a sample.
-        engine: "torch", "onnxruntime" or "openvino".
+        engine: "torch", "onnxruntime" or "openvino". A user's ONNX file, which torch cannot run, ONNX Runtime always
+            runs but for the last.
 
     Raises:
         OptionError: the engine is unknown, the scorer is not on the CPU, or the scores differ.
@@ -48,8 +50,7 @@ def with_engine(scorer: Scorer, shape: tuple[int, ...], engine: Engine) -> Score
         raise OptionError(f"engine {engine!r} runs on the CPU, the model is on {scorer.device}; use device cpu")
     required(engine)
     if features is not None:
-        run = runs[engine](features_as_onnx(features.on(None), shape))
-        other = torch_alone.replaced(features=features.on(_maps_of_arrays(run)))
+        other = torch_alone.replaced(features=features.on(_maps(features, shape, runs[engine])))
     else:
         if engine == "openvino" and next(scorer.model.parameters()).dtype == torch.float64:
             raise OptionError("engine 'openvino' computes in float32, this model is scored in float64; use onnxruntime")
@@ -58,14 +59,25 @@ def with_engine(scorer: Scorer, shape: tuple[int, ...], engine: Engine) -> Score
     return other
 
 
-def _maps_of_arrays(run: Run) -> Maps:
-    """Feature maps of photos `(b, 3, h, w)` by a graph that takes one photo."""
+def _maps(features: Features, photo: tuple[int, ...], engine: Callable[[bytes], Run]) -> Maps:
+    """The network's maps of photos of this shape `(c, h, w)` by another engine."""
+    if features.graph is None:
+        return by_photo(engine(features_as_onnx(features.on(None), photo)))
+    other = Graph(0).eval()
+    other.run = by_photo(engine(features.graph.onnx.numpy().tobytes()))
+    network = features.network
+    assert isinstance(network, OwnNetwork)  # noqa: S101 (it has a graph)
+    return network.running(other)
 
-    def maps(photos: Tensor) -> list[Tensor]:
+
+def by_photo(run: Run) -> Maps:
+    """The outputs for photos `(b, 3, h, w)` of a graph that takes one photo."""
+
+    def outputs(photos: Tensor) -> list[Tensor]:
         each = [run(np.ascontiguousarray(photo[None].numpy())) for photo in photos]
-        return [torch.cat([torch.from_numpy(stage) for stage in stages]) for stages in zip(*each, strict=True)]
+        return [torch.cat([torch.from_numpy(output) for output in same]) for same in zip(*each, strict=True)]
 
-    return maps
+    return outputs
 
 
 @torch.no_grad()
@@ -114,13 +126,22 @@ def with_onnxruntime(model: bytes) -> Run:
     Raises:
         MissingExtraError: ONNX Runtime is not installed.
     """
+    session = onnxruntime_session(model)
+    name = session.get_inputs()[0].name
+    return lambda x: list(session.run(None, {name: x}))
+
+
+def onnxruntime_session(model: bytes) -> Any:
+    """A session of ONNX Runtime that runs an ONNX file.
+
+    Raises:
+        MissingExtraError: ONNX Runtime is not installed.
+    """
     onnxruntime = required("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return lambda x: list(session.run(None, {name: x}))
+    options.log_severity_level = 4
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def with_openvino(model: bytes, weights: bytes = b"") -> Run:

@@ -15,14 +15,16 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
+from torch import Tensor, nn
 
 from memae.data.samples import Indexed, Samples, Selection, digest, mapped
+from memae.engines.own import runnable, stored
 from memae.engines.runtimes import Engine, with_engine
 from memae.errors import InputError, MemaeWarning, ModelFileError, OptionError
 from memae.estimators.accountable import Accountable
 from memae.estimators.devices import pick_device
 from memae.estimators.examples import Named, nearest_examples
+from memae.estimators.networks import MODULE
 from memae.estimators.restoring import check_types, parameters_of, without_numpy
 from memae.health import Health
 from memae.model import MemAE
@@ -309,14 +311,17 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
 
         Raises:
             OutputError: the file cannot be written; an existing file is then left unchanged.
+            OptionError: a module given as features cannot be converted to ONNX.
+            MissingExtraError: that needs the extra "engines", which is not installed.
         """
         check_is_fitted(self, "scorer_")
         parameters = {name: _plain(value) for name, value in self.get_params(deep=False).items()}
+        spec, scorer = stored(self.spec_, self.scorer_)
         artifact.save(
             Artifact(
                 self.kind,
-                self.spec_,
-                self.scorer_,
+                spec,
+                scorer,
                 parameters,
                 self._encoding(),
                 self.history_,
@@ -341,7 +346,7 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
         estimator = cls(**parameters_of(source, cls))
         estimator._restore(source)
         best = source.history[source.best]
-        estimator._settle(source.scorer, source.spec, source.history, best, source.checksum, source.versions)
+        estimator._settle(runnable(source.scorer), source.spec, source.history, best, source.checksum, source.versions)
         estimator.examples_, estimator.learned_ = source.examples, source.learned
         return estimator
 
@@ -366,5 +371,7 @@ def check_kept_samples(wanted: int | None) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """A parameter as JSON-ready data; a random generator becomes None."""
+    """A parameter as JSON-ready data; a random generator becomes None, a network a word."""
+    if isinstance(value, nn.Module | Path):
+        return str(value) if isinstance(value, Path) else MODULE
     return None if isinstance(value, np.random.RandomState | np.random.Generator) else without_numpy(value)

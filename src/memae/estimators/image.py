@@ -23,17 +23,18 @@ from memae.estimators.base import Estimator, Plan, Prepared, built, check_kept_s
 from memae.estimators.devices import pick_device
 from memae.estimators.examples import photo_examples, root_of, within
 from memae.estimators.naming import with_parameters
+from memae.estimators.networks import Lite, Own, network_of
 from memae.estimators.photo_learning import WIDTHS, learned_photos, nearest_positions, photo_maps
 from memae.estimators.photos import ITEMS, keep_photos
 from memae.estimators.restoring import check_types, restored_pixels
-from memae.features import FeatureSpec
+from memae.features import AnyFeatureSpec, Features
 from memae.kinds import Images
 from memae.kinds.images import opened, smallest_side, tiles_of
 from memae.kinds.pixel_units import checked_size, pixel_range, pixel_unit
 from memae.modelfile import artifact
 from memae.modelfile.artifact import Artifact
 from memae.networks.convolutional import default_layout
-from memae.networks.efficientnet_lite import installed, read_lite
+from memae.networks.efficientnet_lite import installed
 from memae.options import Epoch, Options, Step, chosen
 from memae.parameters import former_names, renamed
 from memae.parameters.image import OF_PIXELS, OF_TRAINING
@@ -48,14 +49,8 @@ from memae.scoring.measures import Error, Measure, RelativeError, Surprise
 from memae.spec import Spec, code_shape
 from memae.training import train
 
-INPUT = 224
-"""Height and width of what the pretrained network sees, by default: those that it was trained on."""
-ENLARGED = 3
-"""By how much smaller images are enlarged at most: they hold no more than they show."""
 LEAST_SIDE = 64
 """Shorter side of images, in pixels, from which pretrained features are the default."""
-FEATURES: dict[str, int | None] = {"none": None} | {f"efficientnet-lite{variant}": variant for variant in range(3)}
-"""Names of features, and the variant of EfficientNet-Lite that gives them."""
 LEARNED_ITEMS = 500
 """Items of a memory that is learned over features, by default: there are many more positions than photos."""
 UNTRAINED = (
@@ -132,14 +127,14 @@ class ImageMemAE(parameters.Image, Estimator):
         check_types(self)
         checked_rate(self.false_alarm_rate)
         check_kept_samples(self.kept_samples)
-        variant = self._variant(X)
-        if variant is None:
+        network = self._network(X)
+        if network is None:
             yield from super().fit_steps(X, checkpoint=checkpoint, resume=resume, every=every)
         elif self._learns:
             running = {"checkpoint": Path(checkpoint) if checkpoint else None, "resume": resume, "every": every}
-            yield from self._learn(X, variant, **running)
+            yield from self._learn(X, network, **running)
         else:
-            yield self._keep(X, variant)
+            yield self._keep(X, network)
 
     @property
     def _learns(self) -> bool:
@@ -153,33 +148,30 @@ class ImageMemAE(parameters.Image, Estimator):
             return bool(self.scorer_.model.trained)
         return self.features in ("auto", "none") or self._learns
 
-    def _variant(self, X: Any) -> int | None:
-        """The variant of EfficientNet-Lite that describes images; None for pixels."""
-        if self.features == "auto":
-            side = smallest_side(X) if self.size is None else min(checked_size(self.size) or (0,))
-            return 0 if side >= LEAST_SIDE and pixel_unit(X) == "grey levels" and installed(0) else None
-        if self.features not in FEATURES:
-            raise OptionError(f"features must be one of {', '.join(FEATURES)}; got {self.features!r}")
-        return FEATURES[self.features]
+    def _network(self, X: Any) -> Lite | Own | None:
+        """The network that describes images; None for pixels."""
+        if self.features != "auto":
+            return network_of(self.features)
+        side = smallest_side(X) if self.size is None else min(checked_size(self.size) or (0,))
+        return Lite(0) if side >= LEAST_SIDE and pixel_unit(X) == "grey levels" and installed(0) else None
 
-    def _photos(self, X: Any, variant: int) -> tuple[Tiles, FeatureSpec]:
-        """The tiles of photos, and what describes them."""
-        side = min(INPUT, ENLARGED * smallest_side(X))
-        size = checked_size(self.size) or (side, side)
+    def _photos(self, X: Any, network: Lite | Own) -> tuple[Tiles, AnyFeatureSpec, Features]:
+        """The tiles of photos, and the features that describe them, not normalised."""
+        size = network.size(checked_size(self.size), smallest_side(X))
         tiles = tiles_of(X, size, self.channels, keep=True)
         self.unit_, self.shape_ = pixel_unit(X), tuple(tiles.shape)
-        return tiles, FeatureSpec(tiles.shape, variant)
+        return tiles, *network.described(tiles)
 
-    def _keep(self, X: Any, variant: int) -> Epoch:
+    def _keep(self, X: Any, network: Lite | Own) -> Epoch:
         """Fits the detector by keeping patches; see `photos`."""
         began = time.perf_counter()
         self._warn_of_unused(OF_TRAINING, UNTRAINED)
-        tiles, spec = self._photos(X, variant)
+        tiles, spec, features = self._photos(X, network)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         kept = keep_photos(
             tiles,
             spec,
-            spec.build(read_lite(variant, spec.stages)),
+            features,
             most=self._most,
             held_out=self._held_out_count(len(tiles.sizes)) if len(tiles.sizes) > 1 else 0,
             random=torch.Generator().manual_seed(seed),
@@ -204,15 +196,14 @@ class ImageMemAE(parameters.Image, Estimator):
         self.recalibrate(scores.numpy())
         self.scorer_ = self.scorer_.replaced(peaks=Calibration(peaks, self.calibration_.false_alarm_rate))
 
-    def _learn(self, X: Any, variant: int, **running: Any) -> Iterator[Step | Epoch]:
+    def _learn(self, X: Any, network: Lite | Own, **running: Any) -> Iterator[Step | Epoch]:
         """Fits the detector by training over features; see `photo_learning`."""
         self._warn_of_unused(OF_PIXELS, UNLIKE_PIXELS)
-        tiles, features = self._photos(X, variant)
-        spec, options = self._spec_over(features), self._options(batch_size=self._batch_size(len(tiles)), warmup=2)
+        tiles, described, features = self._photos(X, network)
+        spec, options = self._spec_over(described), self._options(batch_size=self._batch_size(len(tiles)), warmup=2)
         count = self._held_out_count(len(tiles.sizes))
         random = torch.Generator().manual_seed(options.seed)
-        network = features.build(read_lite(variant, features.stages))
-        maps = photo_maps(tiles, features, network, held_out=count, random=random)
+        maps = photo_maps(tiles, described, features, held_out=count, random=random)
         model, options = built(spec, options, pick_device(self.device), len(maps.training))
         checksum = digest(photo for _, photo in tiles.by_photo())
         history: list[Epoch] = []
@@ -229,7 +220,7 @@ class ImageMemAE(parameters.Image, Estimator):
             self.examples_ = photo_examples(tiles, tile, position, space, X, distance)
         self._warn_of_collapse()
 
-    def _spec_over(self, features: FeatureSpec) -> Spec:
+    def _spec_over(self, features: AnyFeatureSpec) -> Spec:
         """The network that is trained over features."""
         if self.widths == "paper":
             raise OptionError('widths "paper" is a network for pixels; give numbers, or features="none"')

@@ -27,7 +27,7 @@ from memae.estimators.photos import (
     tiles_of_photos,
     whole_distance,
 )
-from memae.features import Features, FeatureSpec
+from memae.features import AnyFeatureSpec, Features
 from memae.memory import unit
 from memae.model import MemAE
 from memae.patches import isolation
@@ -72,7 +72,7 @@ class Positions(NamedTuple):
 
 
 def photo_maps(
-    tiles: Tiles, spec: FeatureSpec, features: Features, *, held_out: int, random: torch.Generator
+    tiles: Tiles, spec: AnyFeatureSpec, features: Features, *, held_out: int, random: torch.Generator
 ) -> PhotoMaps:
     """Computes the feature maps of training and held-out photos.
 

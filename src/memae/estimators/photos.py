@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from memae.data.tiles import Tiles
-from memae.features import GREY_LEVELS, Features, FeatureSpec
+from memae.features import GREY_LEVELS, AnyFeatureSpec, Features
 from memae.health import Health, HealthMeter
 from memae.model import MemAE
 from memae.patches import CANDIDATES, TOGETHER, PatchMemory, spread_out
@@ -89,7 +89,7 @@ Choose = Callable[[Tensor, int, torch.Generator], Tensor]
 
 def keep_photos(
     tiles: Tiles,
-    spec: FeatureSpec,
+    spec: AnyFeatureSpec,
     features: Features,
     *,
     most: int,
@@ -172,7 +172,7 @@ def described(maps: Iterable[Tensor], tiles: Tiles, wanted: Tensor, patches: int
 
 
 def _fit(
-    known: Described, spec: FeatureSpec, features: Features, most: int, random: torch.Generator, choose: Choose
+    known: Described, spec: AnyFeatureSpec, features: Features, most: int, random: torch.Generator, choose: Choose
 ) -> _Fitted:
     """A memory of these patches, and measures that are not balanced."""
     scaled = scaled_by(features, known)

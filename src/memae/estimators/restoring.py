@@ -1,11 +1,13 @@
 """Reads an estimator's part of a model file and checks it against the model in that file."""
 
 from functools import cache
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 from numpy.random import RandomState
+from torch import nn
 
 from memae.data.formats import VideoFormat
 from memae.data.tables import TableEncoder
@@ -56,7 +58,7 @@ def without_numpy(value: Any) -> Any:
 @cache
 def _hints(kind: Any) -> dict[str, Any]:
     """The type of each parameter."""
-    hints = get_type_hints(kind.__init__, localns={"RandomState": RandomState})
+    hints = get_type_hints(kind.__init__, localns={"RandomState": RandomState, "Path": Path, "nn": nn})
     return {each.name: hints[each.name] for each in of_kind(kind)}
 
 
@@ -72,7 +74,14 @@ def _expected(hint: Any) -> str:
         return " or ".join(map(repr, inner))
     if origin is not None:
         return "a list"
-    words = {int: "a whole number", float: "a number", bool: "True or False", str: "a text", NoneType: "None"}
+    words = {
+        int: "a whole number",
+        float: "a number",
+        bool: "True or False",
+        str: "a text",
+        NoneType: "None",
+        Path: "a path",
+    }
     return words.get(hint, f"a {hint.__name__}")
 
 

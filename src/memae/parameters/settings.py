@@ -80,10 +80,11 @@ def _hint(annotation: Any) -> Any:
 
 def described(kind: type[Any], indent: str = "    ") -> str:
     """The parameters of a kind of data, formatted for the section "Args:" of a docstring."""
-    shape: dict[str, Any] = {"width": 120, "initial_indent": indent, "subsequent_indent": 2 * indent}
+    shape: dict[str, Any] = {"initial_indent": indent, "subsequent_indent": 2 * indent, "break_on_hyphens": False}
     settings = ((name, setting) for name, _, _, _, setting in parameters_of(kind))
     return "\n".join(
-        fill(f"{name}: {each.help[0].lower()}{each.help[1:]} {each.api}".rstrip(), **shape) for name, each in settings
+        fill(f"{name}: {each.help[0].lower()}{each.help[1:]} {each.api}".rstrip(), 120, **shape)
+        for name, each in settings
     )
 
 
