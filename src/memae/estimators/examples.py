@@ -17,7 +17,7 @@ from memae.data.samples import ReadAhead, Samples, Selection
 from memae.data.tiles import Tiles
 from memae.evidence import Examples, likeness
 from memae.features import FeatureSpec
-from memae.scoring import Scorer
+from memae.scoring import Scaling, Scorer
 
 NEAREST = 3
 """Samples kept per item."""
@@ -76,7 +76,9 @@ def rows_as_examples(names: Sequence[str]) -> Examples:
     return Examples(index, torch.zeros(len(names), 1), tuple(names))
 
 
-def photo_examples(tiles: Tiles, tile: Tensor, position: Tensor, spec: FeatureSpec, source: Any) -> Examples:
+def photo_examples(
+    tiles: Tiles, tile: Tensor, position: Tensor, spec: FeatureSpec, scaling: Scaling, source: Any
+) -> Examples:
     """The examples of a memory of kept patches: each is cut from its photo, with some of what surrounds it.
 
     Args:
@@ -84,6 +86,7 @@ def photo_examples(tiles: Tiles, tile: Tensor, position: Tensor, spec: FeatureSp
         tile: the tile that each item comes from `(items,)`.
         position: its position in the feature map of the tile `(items,)`.
         spec: of the features.
+        scaling: brings pixels to 0 … 1.
         source: the user's, for the names.
     """
     root = root_of(source) if tiles.paths else None
@@ -98,7 +101,7 @@ def photo_examples(tiles: Tiles, tile: Tensor, position: Tensor, spec: FeatureSp
         where = f"{round(box.top + row * box.size[0])}, {round(box.left + column * box.size[1])}"
         name = f"image {photo}" if root is None else within(root, tiles.paths[photo])
         names.append(f"{name} at ({where})")
-        pictures.append(_around(tiles.take(torch.tensor([number]))[0], row, column))
+        pictures.append(_around(scaling(tiles.take(torch.tensor([number]))[0]), row, column))
     index = torch.empty_like(order)
     index[order] = torch.arange(len(order))
     zeros = torch.zeros(len(order), 1)
@@ -106,14 +109,14 @@ def photo_examples(tiles: Tiles, tile: Tensor, position: Tensor, spec: FeatureSp
 
 
 def _around(tile: Tensor, row: float, column: float) -> Tensor:
-    """A thumbnail `(c, SIDE / 2, SIDE / 2)`, uint8, of what surrounds a position of a tile, given as shares of it."""
+    """A thumbnail `(c, SIDE / 2, SIDE / 2)`, uint8, of a tile in 0 … 1 around a position, given as shares of it."""
     side = min(*tile.shape[1:], AROUND)
     top, left = (
         min(max(round(share * length - side / 2), 0), length - side)
         for share, length in zip((row, column), tile.shape[1:], strict=True)
     )
     part = tile[:, top : top + side, left : left + side]
-    return resize(part.float(), (SIDE // 2, SIDE // 2)).clamp(0, 255).round().to(torch.uint8)
+    return resize(part, (SIDE // 2, SIDE // 2)).clamp(0, 1).mul(255).round().to(torch.uint8)
 
 
 def _sampled(samples: Samples, count: int, size: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -2,6 +2,7 @@
 
 import math
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -16,11 +17,11 @@ from torch import Tensor
 from memae import parameters
 from memae.data.images import ImageFiles
 from memae.data.samples import Indexed, ReadAhead, Samples, Selection, digest
-from memae.errors import OptionError
+from memae.errors import MemaeWarning, OptionError
 from memae.estimators.base import Estimator, Plan, Prepared, check_kept_samples
 from memae.estimators.examples import photo_examples, root_of, within
 from memae.estimators.naming import with_parameters
-from memae.estimators.photos import ITEMS, keep_photos
+from memae.estimators.photos import ITEMS, KeptPhotos, keep_photos
 from memae.estimators.restoring import check_types, restored_pixels
 from memae.features import FeatureSpec
 from memae.kinds import Images
@@ -49,6 +50,11 @@ LEAST_SIDE = 64
 """Shorter side of images, in pixels, from which pretrained features are the default."""
 FEATURES: dict[str, int | None] = {"none": None} | {f"efficientnet-lite{variant}": variant for variant in range(3)}
 """Names of features, and the variant of EfficientNet-Lite that gives them."""
+ONE = (
+    "a single photo cannot promise any false-alarm rate: the threshold is the highest score of its mirror images, and "
+    "parts that are as good but look otherwise may lie above it. Give 20 photos or more, each of another part"
+)
+"""What is said of a detector that has seen one photo."""
 KEPT_BYTES = 2**26
 """Size of the kept codes by default, at most."""
 
@@ -143,6 +149,7 @@ class ImageMemAE(parameters.Image, Estimator):
             tiles,
             spec,
             spec.build(read_lite(variant, spec.stages)),
+            scaling=Scaling(*pixel_range(self.unit_, tiles)),
             most=ITEMS if self.kept_samples is None else self.kept_samples,
             held_out=self._held_out_count(len(tiles.sizes)) if len(tiles.sizes) > 1 else 0,
             random=torch.Generator().manual_seed(seed),
@@ -151,12 +158,21 @@ class ImageMemAE(parameters.Image, Estimator):
         checksum = digest(photo for _, photo in tiles.by_photo())
         self._settle(kept.scorer, kept.spec, [epoch], epoch, checksum, artifact.versions())
         self.learned_ = len(tiles.sizes)
-        self.recalibrate(kept.scores.numpy())
+        self._calibrate(kept)
+        if self.keep_examples:
+            self.examples_ = photo_examples(tiles, kept.tile, kept.position, spec, kept.scorer.scaling, X)
+        return epoch
+
+    def _calibrate(self, kept: KeptPhotos) -> None:
+        """Sets thresholds of photos and of their maps; warns if there are too few photos to promise anything."""
+        if self.learned_ == 1:
+            rate = max(checked_rate(self.false_alarm_rate), Calibration(kept.scores).smallest_rate())
+            self.scorer_ = self.scorer_.replaced(calibration=Calibration(kept.scores, rate))
+            warnings.warn(ONE, MemaeWarning, stacklevel=5)
+        else:
+            self.recalibrate(kept.scores.numpy())
         rate = self.calibration_.false_alarm_rate
         self.scorer_ = self.scorer_.replaced(peaks=Calibration(kept.peaks, rate))
-        if self.keep_examples:
-            self.examples_ = photo_examples(tiles, kept.tile, kept.position, spec, X)
-        return epoch
 
     def _prepare(self, X: Any) -> Prepared:
         check_kept_samples(self.kept_samples)

@@ -1,9 +1,10 @@
 """Fits a detector of photos whose memory is kept patches: photos are described by a frozen network, nothing is trained.
 
 Scores to calibrate with must be of photos that are not in the memory. Of many photos some are held out; of fewer, all
-are kept in the end, and each is scored by a memory of the others.
+are kept in the end, and each is scored by a memory of the others. A single one is scored as its mirror images.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from memae.data.tiles import Tiles
-from memae.features import GREY_LEVELS, Features, FeatureSpec
+from memae.features import Features, FeatureSpec
 from memae.health import Health, HealthMeter
 from memae.patches import CANDIDATES, TOGETHER, PatchMemory, spread_out
 from memae.scoring import Scaling, Scorer
@@ -35,6 +36,12 @@ SURVEYED = 10_000
 """Number of patches from which the use of the items is told."""
 RIDGE = 1e-9
 """Added to the variances, for photos that are all alike."""
+FEWEST = 4
+"""Number of tiles below which covariances of the whole say nothing: those of two are 0 in all directions but one."""
+SAME = 1e-5
+"""Differences of measures, and of features of the whole, that rounding might cause."""
+MIRRORED = ((3,), (2,), (2, 3))
+"""Axes along which the tiles of a single photo are mirrored."""
 
 
 class KeptPhotos(NamedTuple):
@@ -81,7 +88,14 @@ class _LeftOut(NamedTuple):
 
 
 def keep_photos(
-    tiles: Tiles, spec: FeatureSpec, features: Features, *, most: int, held_out: int, random: torch.Generator
+    tiles: Tiles,
+    spec: FeatureSpec,
+    features: Features,
+    *,
+    scaling: Scaling,
+    most: int,
+    held_out: int,
+    random: torch.Generator,
 ) -> KeptPhotos:
     """Keeps patches of photos as a memory and fits the measures of the distance to them.
 
@@ -89,22 +103,26 @@ def keep_photos(
         tiles: of all photos.
         spec: describes the features.
         features: with their weights, not normalised.
+        scaling: brings pixels to 0 … 1.
         most: maximum number of patches to keep.
         held_out: number of photos to hold out, if there are `CROSSED` or more.
         random: chooses photos, tiles and patches.
     """
     features.eval()
     order = torch.randperm(len(tiles.sizes), generator=random)
-    crossed = len(order) < CROSSED
-    known = _described(tiles, features, spec.patches, order if crossed else order[held_out:], random)
-    fitted = _fit(known, spec, features, most, random)
-    left_out: list[_LeftOut] = []
-    for fold in order.chunk(min(FOLDS, len(order))) if crossed else [order[:held_out]]:
-        other = _fit(known.without(fold), spec, features, most, random).scorer if crossed else fitted.scorer
-        left_out += [_left_out(other, photo) for _, photo in tiles.by_photo(fold.tolist())]
+    crossed = 1 < len(order) < CROSSED
+    folds = order.chunk(FOLDS) if crossed else ()
+    known = _described(tiles, features, scaling, order[held_out:] if len(order) >= CROSSED else order, random)
+    fewest = len(known.owner) - max((int(torch.isin(known.owner, fold).sum()) for fold in folds), default=0)
+    fit = partial(_fit, spec, features, scaling, most=most, correlated=fewest >= FEWEST, random=random)
+    fitted = fit(known)
+    if crossed:
+        left_out = [each for fold in folds for each in _left_out(fit(known.without(fold)).scorer, tiles, fold)]
+    else:
+        left_out = _left_out(fitted.scorer, tiles, order[:held_out] if len(order) > 1 else None)
     values = torch.cat([each.values for each in left_out])
     weights = torch.tensor(WEIGHTS, dtype=torch.float64)
-    scorer = fitted.scorer.replaced(balance=Balance.of_surprise(values, weights / weights.sum()))
+    scorer = fitted.scorer.replaced(balance=Balance.of_surprise(_told_apart(values), weights / weights.sum()))
     return KeptPhotos(
         scorer,
         fitted.spec,
@@ -118,15 +136,18 @@ def keep_photos(
 
 
 @torch.no_grad()
-def _described(tiles: Tiles, features: Features, patches: int, photos: Tensor, random: torch.Generator) -> _Described:
+def _described(
+    tiles: Tiles, features: Features, scaling: Scaling, photos: Tensor, random: torch.Generator
+) -> _Described:
     """Features of photos: of all their patches, or of random ones where there are more than `CANDIDATES`."""
+    patches = len(features.mean)
     wanted = torch.isin(tiles.photo, photos).nonzero().flatten()
     if len(wanted) > DESCRIBED:
         wanted = wanted[torch.randperm(len(wanted), generator=random)[:DESCRIBED].sort().values]
     each = -(-CANDIDATES // len(wanted))
     found, places, wholes = [], [], []
     for number in wanted.tolist():
-        joined = features.joined(tiles.take(torch.tensor([number])).float() / GREY_LEVELS)
+        joined = features.joined(scaling(tiles.take(torch.tensor([number]))))
         flat = joined[0, :patches].flatten(1).T
         position = torch.randperm(len(flat), generator=random)[:each].sort().values
         found.append(flat[position].clone())
@@ -138,7 +159,16 @@ def _described(tiles: Tiles, features: Features, patches: int, photos: Tensor, r
     )
 
 
-def _fit(known: _Described, spec: FeatureSpec, features: Features, most: int, random: torch.Generator) -> _Fitted:
+def _fit(
+    spec: FeatureSpec,
+    features: Features,
+    scaling: Scaling,
+    known: _Described,
+    *,
+    most: int,
+    correlated: bool,
+    random: torch.Generator,
+) -> _Fitted:
     """A memory of these patches, and measures that are not balanced."""
     scaled = features.scaled(known.patches.mean(0), known.patches.std(0, correction=0))
     patches = scaled.normalised(known.patches)
@@ -149,26 +179,41 @@ def _fit(known: _Described, spec: FeatureSpec, features: Features, most: int, ra
     assert isinstance(memory, PatchMemory)  # noqa: S101 (see the spec)
     memory.remember(patches[chosen])
     usual = memory.isolation.median()
-    measures = [PatchDistance(torch.where(usual > 0, FLOOR * usual, 1.0)), _whole_distance(known.wholes)]
-    scaling = Scaling(torch.tensor(0.0), torch.tensor(GREY_LEVELS))
+    measures = [PatchDistance(torch.where(usual > 0, FLOOR * usual, 1.0)), _whole_distance(known.wholes, correlated)]
     return _Fitted(Scorer(model, scaling, measures, features=scaled).eval(), model_spec, chosen)
 
 
-def _whole_distance(wholes: Tensor) -> WholeDistance:
-    """Mahalanobis distance with the covariance of Ledoit and Wolf (2004); Euclidean for a single tile."""
+def _whole_distance(wholes: Tensor, correlated: bool) -> WholeDistance:
+    """Mahalanobis distance with the covariance of Ledoit and Wolf (2004).
+
+    Without correlations, and where all photos are alike, it is Euclidean: nothing tells then in what they may differ.
+    """
     from sklearn.covariance import ledoit_wolf  # noqa: PLC0415 (a dozen MB that scoring does not need)
 
     mean = wholes.mean(0)
-    if len(wholes) < 2:
+    if not correlated or (wholes - mean).abs().max() <= SAME:
         return WholeDistance(mean, torch.eye(len(mean)))
     covariance, _ = ledoit_wolf(wholes.double().numpy())
     precision = torch.linalg.inv(torch.from_numpy(covariance) + RIDGE * torch.eye(len(mean), dtype=torch.float64))
     return WholeDistance(mean, torch.linalg.cholesky(precision).float().contiguous())
 
 
+def _told_apart(values: Tensor) -> Tensor:
+    """Measures `(n, k)`; where all photos agree, just above them, so that rounding surprises no photo like these."""
+    highest = values.amax(0)
+    return torch.where(highest - values.amin(0) <= SAME, highest + SAME, values)
+
+
+def _left_out(scorer: Scorer, tiles: Tiles, photos: Tensor | None) -> list[_LeftOut]:
+    """Measures photos that are not in the memory of `scorer`; None for mirror images of the only one, which is."""
+    if photos is not None:
+        return [_measured(scorer, photo) for _, photo in tiles.by_photo(photos.tolist())]
+    return [_measured(scorer, photo.flip(axes)) for _, photo in tiles.by_photo() for axes in MIRRORED]
+
+
 @torch.no_grad()
-def _left_out(scorer: Scorer, tiles: Tensor) -> _LeftOut:
-    """Measures a photo, given as its tiles `(t, c, h, w)`, that is not in the memory of `scorer`."""
+def _measured(scorer: Scorer, tiles: Tensor) -> _LeftOut:
+    """Measures a photo, given as its tiles `(t, c, h, w)`."""
     values, peaks, errors = [], [], []
     for tile in torch.split(tiles, 1):
         x = scorer.normalise(tile)
