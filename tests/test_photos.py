@@ -97,8 +97,8 @@ def test_the_same_seed_gives_the_same_detector_and_another_does_not(fitted):
 
 @pytest.mark.parametrize(
     "again",
-    [copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))],
-    ids=["copy", "pickle"],  # noqa: S301
+    [copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))],  # noqa: S301
+    ids=["copy", "pickle"],
 )
 def test_copies_score_the_same(fitted, again):
     assert np.array_equal(again(fitted).anomaly_score(scratched(3)), fitted.anomaly_score(scratched(3)))
