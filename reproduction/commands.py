@@ -4,6 +4,7 @@ from recording.commands import Command, of_jobs
 from reproduction import datasets, doctor, evaluate_video, figures, page
 from reproduction.images import jobs as images
 from reproduction.images import page as images_page
+from reproduction.images import picture
 from reproduction.table1.methods import TABLE as TABLE1
 from reproduction.table2.methods import TABLE as TABLE2
 from reproduction.table3.methods import TABLE as TABLE3
@@ -26,6 +27,12 @@ COMMANDS = (
         images.add_options,
         images.chosen,
         images_page.render,
+    ),
+    Command(
+        "photos",
+        "Draws docs/photos.png: defects of magnetic tiles, and where they are found.",
+        picture.add_arguments,
+        picture.main,
     ),
     Command(
         "evaluate-video",

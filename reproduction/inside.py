@@ -30,7 +30,7 @@ def measured(detector: ImageMemAE, images: NDArray[np.uint8]) -> Measured:
     """Scores of images, with each measure and its weight."""
     parts = list(detector.scores(images, maps=False))
     measures, weights = torch.cat([part.measures for part in parts]), detector.scorer_.balance.weights
-    assert weights is not None  # noqa: S101 (the default has three measures)
+    assert weights is not None  # noqa: S101 (the defaults have several measures)
     named = dict(zip(detector.scorer_.measured, measures.numpy().T, strict=True))
     return Measured(torch.cat([part.score for part in parts]).numpy(), named, weights.tolist())
 

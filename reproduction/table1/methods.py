@@ -96,6 +96,15 @@ OURS_WITHOUT_MEMORY: ImageMethod = Method(
     control=True,
 )
 OURS: ImageMethod = Method("ours", "**ours**: `ImageMemAE()`", ours(), THREE, figure="ours", short="`ImageMemAE()`")
+OURS_FEATURES: ImageMethod = Method(
+    "ours_features",
+    '**ours** over features pretrained on ImageNet: `ImageMemAE(features="efficientnet-lite0")`',
+    ours(engine="onnxruntime", features="efficientnet-lite0"),
+    {"cifar10": 3},
+    figure="ours",
+    short="ours, pretrained features",
+)
+"""The default from 64 pixels a side on; smaller images are enlarged three times."""
 METHODS: tuple[AnyMethod, ...] = (
     OCSVM,
     KDE,
@@ -112,6 +121,7 @@ METHODS: tuple[AnyMethod, ...] = (
     NEIGHBOUR,
     OURS_WITHOUT_MEMORY,
     OURS,
+    OURS_FEATURES,
 )
 """In the order of the page."""
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from memae.data.samples import digest
+from memae.engines.runtimes import Engine
 from memae.estimators import ImageMemAE
 from memae.metrics import auroc, average_precision
 from memae.model import MemAE
@@ -107,13 +108,19 @@ def fitted(
     return method
 
 
-def ours(**options: Any) -> Callable[[Problem, int, Path], Run]:
-    """The method that is `ImageMemAE`; it is given all normal images, since it holds out its own part."""
+def ours(*, engine: Engine = "torch", **options: Any) -> Callable[[Problem, int, Path], Run]:
+    """The method that is `ImageMemAE`; it is given all normal images, since it holds out its own part.
+
+    Args:
+        engine: that scores.
+        options: parameters.
+    """
 
     def method(problem: Problem, seed: int, checkpoint: Path) -> Run:
         detector, data = ImageMemAE(**options, random_state=seed), problem.data
         normal = np.concatenate([data.training, data.held_out])
         inside.fit(detector, normal, checkpoint)
+        detector.use_engine(engine)
         found = inside.measured(detector, data.test)
         return figures(data.labels, {"": found.score} | found.measures) | {
             "epoch": detector.best_epoch_.epoch,
