@@ -145,6 +145,11 @@ def colour() -> Data:
     return Data(*((_bars(seed, n, (16, 16))[..., None] * shades).astype(np.uint8) for seed, n in ((0, 60), (1, 12))))
 
 
+def photos() -> Data:
+    """Photos of 8 bits and 64 × 64, which features of a pretrained network describe."""
+    return grey((64, 64))
+
+
 def _film(seed: int, frames: int, side: int, odd: tuple[int, int] = (0, 0)) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """A square that moves along; in the frames `odd` it is larger and jumps."""
     random = np.random.default_rng(seed)
@@ -219,6 +224,7 @@ CASES: dict[str, Case] = {
     "image-dot": Case("image", small, _SLIM | {"similarity": "dot", "temperature": 1.0, "shrinkage": 0.0}),
     "image-paper": Case("image", grey, {"n_items": 8, "epochs": 3, "batch_size": 12}, paper=True),
     "image-paper-colour": Case("image", colour, {"n_items": 8, "epochs": 2, "batch_size": 12}, paper=True),
+    "image-photos": Case("image", photos, {"features": "efficientnet-lite0", "size": (64, 64), "kept_samples": 50}),
     "video": Case("video", larger, _VIDEO | {"epochs": 2, "step": 3, "length": 9}),
     "video-slim": Case("video", films, _CLIPS),
     "video-sparse": Case("video", films, _CLIPS | {"score_step": 3, "smooth": 1}),

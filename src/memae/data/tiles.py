@@ -1,6 +1,7 @@
 """Photos of any size as tiles of one size, and maps of tiles as the map of their photo."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -39,6 +40,17 @@ class Box(NamedTuple):
     def size(self) -> tuple[int, int]:
         """Height and width."""
         return self.bottom - self.top, self.right - self.left
+
+
+@dataclass(frozen=True)
+class Cutting:
+    """How photos become tiles, as data, for programs without memae: what `grid` does, in numbers."""
+
+    whole: int = WHOLE  # longer side up to which a photo is one tile, unless it is
+    long: int = LONG  # times as long as it is wide, or longer
+    side: int = SIDE  # of tiles, in pixels of the photo: this, or the photo's shorter side if that is less,
+    least: int = LEAST  # but at least this along the photo
+    overlap: int = OVERLAP  # neighbours share at least this fraction of their side: 1/8
 
 
 def grid(height: int, width: int) -> tuple[Box, ...]:

@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 
+from memae.data.tiles import Cutting
 from memae.estimators import Estimator
 from memae.kinds.tables import Place
 
@@ -17,7 +18,7 @@ class Description:
 
     memae: str  # version of memae that wrote it
     kind: str  # table, image or video
-    shape: tuple[int, ...]  # of one raw sample: (width,), (c, h, w) or (c, t, h, w)
+    shape: tuple[int, ...]  # of one raw sample: (width,), (c, h, w) or (c, t, h, w); of photos, a tile scaled to that
     dtype: str  # of raw samples
     threshold: float  # scores above it are flagged
     false_alarm_rate: float  # share of normal samples above the threshold
@@ -27,6 +28,8 @@ class Description:
     score_step: int = 1  # for video: frames from one clip to the next
     smooth: int = 1  # for video: number of frames over which scores are averaged
     held_out_scores: tuple[float, ...] = ()  # for video, whose frame scores are computed outside of the graph
+    tiles: Cutting | None = None  # for photos, of which a sample is one tile: a photo has the score of its highest
+    map_threshold: float | None = None  # for photos: positions of the error map above it are anomalous
     format: int = FORMAT
 
     def as_json(self) -> str:
@@ -40,10 +43,11 @@ def describe(detector: Estimator) -> Description:
     return Description(
         version("memae"),
         detector.kind,
-        detector.spec_.shape,
+        detector.spec_.raw,
         str(scorer.scaling.center.dtype).removeprefix("torch."),
         calibration.threshold(),
         calibration.false_alarm_rate,
         len(calibration.scores),
+        map_threshold=None if scorer.peaks is None else scorer.peaks.threshold(),
         **detector.kind_.exported(calibration),
     )

@@ -127,7 +127,11 @@ class Accountable:
                 stacklevel=2,
             )
             calibration = Calibration(held_out, least)
-        self.scorer_ = self.scorer_.replaced(calibration=calibration.to(self.scorer_.device))
+        peaks = self.scorer_.peaks
+        if peaks is not None:  # those of the photos of training stay: scores tell nothing of maps
+            peaks = Calibration(peaks.scores, max(calibration.false_alarm_rate, peaks.smallest_rate()))
+        device = self.scorer_.device
+        self.scorer_ = self.scorer_.replaced(calibration=calibration.to(device), peaks=peaks and peaks.to(device))
         return self
 
     @property

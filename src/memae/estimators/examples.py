@@ -16,7 +16,7 @@ from memae.data.pixels import resize
 from memae.data.samples import ReadAhead, Samples, Selection
 from memae.data.tiles import Tiles
 from memae.evidence import Examples, likeness
-from memae.scoring import Scorer
+from memae.scoring import Scaling, Scorer
 
 NEAREST = 3
 """Samples kept per item."""
@@ -76,7 +76,13 @@ def rows_as_examples(names: Sequence[str]) -> Examples:
 
 
 def photo_examples(
-    tiles: Tiles, tile: Tensor, position: Tensor, space: Sequence[int], source: Any, distance: Tensor | None = None
+    tiles: Tiles,
+    tile: Tensor,
+    position: Tensor,
+    space: Sequence[int],
+    scaling: Scaling,
+    source: Any,
+    distance: Tensor | None = None,
 ) -> Examples:
     """The examples of a memory of patches: each is cut from its photo, with some of what surrounds it.
 
@@ -85,6 +91,7 @@ def photo_examples(
         tile: the tile that each item comes from, or is most like a part of `(items,)`.
         position: of that part in the map of the tile, row by row `(items,)`.
         space: height and width of the map.
+        scaling: brings pixels to 0 … 1.
         source: the user's, for the names.
         distance: of each item to that part `(items,)`; None for 0: the item is it.
     """
@@ -100,7 +107,7 @@ def photo_examples(
         where = f"{round(box.top + row * box.size[0])}, {round(box.left + column * box.size[1])}"
         name = f"image {photo}" if root is None else within(root, tiles.paths[photo])
         names.append(f"{name} at ({where})")
-        pictures.append(_around(tiles.take(torch.tensor([number]))[0], row, column))
+        pictures.append(_around(scaling(tiles.take(torch.tensor([number]))[0]), row, column))
     index = torch.empty_like(order)
     index[order] = torch.arange(len(order))
     apart = torch.zeros(len(order)) if distance is None else distance
@@ -108,14 +115,14 @@ def photo_examples(
 
 
 def _around(tile: Tensor, row: float, column: float) -> Tensor:
-    """A thumbnail `(c, SIDE / 2, SIDE / 2)`, uint8, of what surrounds a position of a tile, given as shares of it."""
+    """A thumbnail `(c, SIDE / 2, SIDE / 2)`, uint8, of a tile in 0 … 1 around a position, given as shares of it."""
     side = min(*tile.shape[1:], AROUND)
     top, left = (
         min(max(round(share * length - side / 2), 0), length - side)
         for share, length in zip((row, column), tile.shape[1:], strict=True)
     )
     part = tile[:, top : top + side, left : left + side]
-    return resize(part.float(), (SIDE // 2, SIDE // 2)).clamp(0, 255).round().to(torch.uint8)
+    return resize(part, (SIDE // 2, SIDE // 2)).clamp(0, 1).mul(255).round().to(torch.uint8)
 
 
 def _sampled(samples: Samples, count: int, size: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -3,6 +3,7 @@
 import json
 import math
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +19,7 @@ from memae import parameters
 from memae.data.images import ImageFiles
 from memae.data.samples import Indexed, InMemory, ReadAhead, Samples, Selection, digest
 from memae.data.tiles import Tiles
-from memae.errors import OptionError
+from memae.errors import MemaeWarning, OptionError
 from memae.estimators.base import Estimator, Plan, Prepared, built, check_kept_samples
 from memae.estimators.devices import pick_device
 from memae.estimators.examples import photo_examples, root_of, within
@@ -59,6 +60,11 @@ UNTRAINED = (
 )
 UNLIKE_PIXELS = 'only a network from pixels uses it. Give features="none"'
 """Why settings have no effect."""
+ONE = (
+    "a single photo cannot promise any false-alarm rate: the threshold is the highest score of its mirror images, and "
+    "parts that are as good but look otherwise may lie above it. Give 20 photos or more, each of another part"
+)
+"""What is said of a detector that has seen one photo."""
 KEPT_BYTES = 2**26
 """Size of the kept codes by default, at most."""
 
@@ -172,6 +178,7 @@ class ImageMemAE(parameters.Image, Estimator):
             tiles,
             spec,
             features,
+            scaling=Scaling(*pixel_range(self.unit_, tiles)),
             most=self._most,
             held_out=self._held_out_count(len(tiles.sizes)) if len(tiles.sizes) > 1 else 0,
             random=torch.Generator().manual_seed(seed),
@@ -182,7 +189,7 @@ class ImageMemAE(parameters.Image, Estimator):
         self._settle(kept.scorer, kept.spec, [epoch], epoch, checksum, artifact.versions())
         self._calibrate(len(tiles.sizes), kept.scores, kept.peaks)
         if self.keep_examples:
-            self.examples_ = photo_examples(tiles, kept.tile, kept.position, spec.shape[1:], X)
+            self.examples_ = photo_examples(tiles, kept.tile, kept.position, spec.shape[1:], kept.scorer.scaling, X)
         return epoch
 
     @property
@@ -193,7 +200,12 @@ class ImageMemAE(parameters.Image, Estimator):
     def _calibrate(self, photos: int, scores: Tensor, peaks: Tensor) -> None:
         """Calibrates scores and maps with those of normal photos that were left out."""
         self.learned_ = photos
-        self.recalibrate(scores.numpy())
+        if photos == 1:
+            rate = max(checked_rate(self.false_alarm_rate), Calibration(scores).smallest_rate())
+            self.scorer_ = self.scorer_.replaced(calibration=Calibration(scores, rate))
+            warnings.warn(ONE, MemaeWarning, stacklevel=5)
+        else:
+            self.recalibrate(scores.numpy())
         self.scorer_ = self.scorer_.replaced(peaks=Calibration(peaks, self.calibration_.false_alarm_rate))
 
     def _learn(self, X: Any, network: Lite | Own, **running: Any) -> Iterator[Step | Epoch]:
@@ -203,7 +215,9 @@ class ImageMemAE(parameters.Image, Estimator):
         spec, options = self._spec_over(described), self._options(batch_size=self._batch_size(len(tiles)), warmup=2)
         count = self._held_out_count(len(tiles.sizes))
         random = torch.Generator().manual_seed(options.seed)
-        maps = photo_maps(tiles, described, features, held_out=count, random=random)
+        maps = photo_maps(
+            tiles, described, features, scaling=Scaling(*pixel_range(self.unit_, tiles)), held_out=count, random=random
+        )
         model, options = built(spec, options, pick_device(self.device), len(maps.training))
         checksum = digest(photo for _, photo in tiles.by_photo())
         history: list[Epoch] = []
@@ -217,7 +231,7 @@ class ImageMemAE(parameters.Image, Estimator):
         nearest = nearest_positions(model, maps) if self.keep_examples else None
         if nearest is not None:
             tile, position, distance, space = nearest
-            self.examples_ = photo_examples(tiles, tile, position, space, X, distance)
+            self.examples_ = photo_examples(tiles, tile, position, space, scaling, X, distance)
         self._warn_of_collapse()
 
     def _spec_over(self, features: AnyFeatureSpec) -> Spec:

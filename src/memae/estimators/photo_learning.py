@@ -31,7 +31,7 @@ from memae.features import AnyFeatureSpec, Features
 from memae.memory import unit
 from memae.model import MemAE
 from memae.patches import isolation
-from memae.scoring import Scorer
+from memae.scoring import Scaling, Scorer
 from memae.scoring.measures import Measure
 from memae.scoring.photos import KeptPatchDistance, PatchError
 
@@ -52,6 +52,7 @@ class PhotoMaps(NamedTuple):
     photos: Tensor  # the held-out photos
     known: Described  # random patches of the training tiles
     features: Features  # normalised over them
+    scaling: Scaling  # of pixels
 
 
 class LearnedPhotos(NamedTuple):
@@ -72,7 +73,7 @@ class Positions(NamedTuple):
 
 
 def photo_maps(
-    tiles: Tiles, spec: AnyFeatureSpec, features: Features, *, held_out: int, random: torch.Generator
+    tiles: Tiles, spec: AnyFeatureSpec, features: Features, *, scaling: Scaling, held_out: int, random: torch.Generator
 ) -> PhotoMaps:
     """Computes the feature maps of training and held-out photos.
 
@@ -80,6 +81,7 @@ def photo_maps(
         tiles: of all photos.
         spec: describes the features.
         features: with their weights, not normalised.
+        scaling: brings pixels to 0 … 1.
         held_out: number of photos to hold out.
         random: chooses photos, tiles and patches.
     """
@@ -89,15 +91,17 @@ def photo_maps(
     most = max(HELD_BYTES // (4 * torch.Size(patches).numel()), 1)
     wanted = _at_most(tiles, order[held_out:], most, random)
     training = torch.empty(len(wanted), *patches)
-    known = described(_held(joined_maps(tiles, features, wanted), training), tiles, wanted, spec.patches, random)
+    known = described(
+        _held(joined_maps(tiles, features, scaling, wanted), training), tiles, wanted, spec.patches, random
+    )
     other = tiles_of_photos(tiles, order[:held_out], max(most // 10, 1), random)
     watched = torch.empty(len(other), *patches)
-    for _ in _held(joined_maps(tiles, features, other), watched):
+    for _ in _held(joined_maps(tiles, features, scaling, other), watched):
         pass
     scaled = scaled_by(features, known)
     for part in (*torch.split(training, TOGETHER), *torch.split(watched, TOGETHER)):
         part.copy_(scaled.normalised(part))
-    return PhotoMaps(training, watched, wanted, order[:held_out], known, scaled)
+    return PhotoMaps(training, watched, wanted, order[:held_out], known, scaled, scaling)
 
 
 def _at_most(tiles: Tiles, photos: Tensor, most: int, random: torch.Generator) -> Tensor:
@@ -142,7 +146,7 @@ def learned_photos(
         apart = isolation(items)
         measures.insert(0, KeptPatchDistance(items, apart, floor(apart)))
         weights = [1.0, 1.0, 1.0]
-    scorer = photo_scorer(model, measures, maps.features)
+    scorer = photo_scorer(model, measures, maps.features, maps.scaling)
     left_out = [measured_alone(scorer, photo) for _, photo in tiles.by_photo(maps.photos.tolist())]
     scorer = scorer.replaced(balance=surprises(torch.cat([each.values for each in left_out]), weights))
     scores = [scorer.score(each.values).amax() for each in left_out]

@@ -1,10 +1,11 @@
 """Fits a detector of photos whose memory is kept patches: photos are described by a frozen network, nothing is trained.
 
 Scores to calibrate with must be of photos that are not in the memory. Of many photos some are held out; of fewer, all
-are kept in the end, and each is scored by a memory of the others.
+are kept in the end, and each is scored by a memory of the others. A single one is scored as its mirror images.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from memae.data.tiles import Tiles
-from memae.features import GREY_LEVELS, AnyFeatureSpec, Features
+from memae.features import AnyFeatureSpec, Features
 from memae.health import Health, HealthMeter
 from memae.model import MemAE
 from memae.patches import CANDIDATES, TOGETHER, PatchMemory, spread_out
@@ -38,6 +39,12 @@ SURVEYED = 10_000
 """Number of patches from which the use of the items is told."""
 RIDGE = 1e-9
 """Added to the variances, for photos that are all alike."""
+FEWEST = 4
+"""Number of tiles below which covariances of the whole say nothing: those of two are 0 in all directions but one."""
+SAME = 1e-5
+"""Differences of measures, and of features of the whole, that rounding might cause."""
+MIRRORED = ((3,), (2,), (2, 3))
+"""Axes along which the tiles of a single photo are mirrored."""
 
 
 class KeptPhotos(NamedTuple):
@@ -92,6 +99,7 @@ def keep_photos(
     spec: AnyFeatureSpec,
     features: Features,
     *,
+    scaling: Scaling,
     most: int,
     held_out: int,
     random: torch.Generator,
@@ -103,6 +111,7 @@ def keep_photos(
         tiles: of all photos.
         spec: describes the features.
         features: with their weights, not normalised.
+        scaling: brings pixels to 0 … 1.
         most: maximum number of patches to keep.
         held_out: number of photos to hold out, if there are `CROSSED` or more.
         random: chooses photos, tiles and patches.
@@ -110,14 +119,18 @@ def keep_photos(
     """
     features.eval()
     order = torch.randperm(len(tiles.sizes), generator=random)
-    crossed = len(order) < CROSSED
-    wanted = tiles_of_photos(tiles, order if crossed else order[held_out:], DESCRIBED, random)
-    known = described(joined_maps(tiles, features, wanted), tiles, wanted, spec.patches, random)
-    fitted = _fit(known, spec, features, most, random, choose)
-    left_out: list[LeftOut] = []
-    for fold in order.chunk(min(FOLDS, len(order))) if crossed else [order[:held_out]]:
-        other = _fit(known.without(fold), spec, features, most, random, choose).scorer if crossed else fitted.scorer
-        left_out += [measured_alone(other, photo) for _, photo in tiles.by_photo(fold.tolist())]
+    crossed = 1 < len(order) < CROSSED
+    folds = order.chunk(FOLDS) if crossed else ()
+    wanted = tiles_of_photos(tiles, order[held_out:] if len(order) >= CROSSED else order, DESCRIBED, random)
+    known = described(joined_maps(tiles, features, scaling, wanted), tiles, wanted, spec.patches, random)
+    fewest = len(known.owner) - max((int(torch.isin(known.owner, fold).sum()) for fold in folds), default=0)
+    options = {"most": most, "correlated": fewest >= FEWEST, "random": random, "choose": choose}
+    fit = partial(_fit, spec, features, scaling, **options)
+    fitted = fit(known)
+    if crossed:
+        left_out = [each for fold in folds for each in _left_out(fit(known.without(fold)).scorer, tiles, fold)]
+    else:
+        left_out = _left_out(fitted.scorer, tiles, order[:held_out] if len(order) > 1 else None)
     values = torch.cat([each.values for each in left_out])
     scorer = fitted.scorer.replaced(balance=surprises(values, WEIGHTS))
     return KeptPhotos(
@@ -141,10 +154,10 @@ def tiles_of_photos(tiles: Tiles, photos: Tensor, most: int, random: torch.Gener
 
 
 @torch.no_grad()
-def joined_maps(tiles: Tiles, features: Features, wanted: Tensor) -> Iterator[Tensor]:
+def joined_maps(tiles: Tiles, features: Features, scaling: Scaling, wanted: Tensor) -> Iterator[Tensor]:
     """The features of these tiles, one after the other `(1, c, h, w)`, not normalised."""
     for number in wanted.tolist():
-        yield features.joined(tiles.take(torch.tensor([number])).float() / GREY_LEVELS)
+        yield features.joined(scaling(tiles.take(torch.tensor([number]))))
 
 
 def described(maps: Iterable[Tensor], tiles: Tiles, wanted: Tensor, patches: int, random: torch.Generator) -> Described:
@@ -172,7 +185,15 @@ def described(maps: Iterable[Tensor], tiles: Tiles, wanted: Tensor, patches: int
 
 
 def _fit(
-    known: Described, spec: AnyFeatureSpec, features: Features, most: int, random: torch.Generator, choose: Choose
+    spec: AnyFeatureSpec,
+    features: Features,
+    scaling: Scaling,
+    known: Described,
+    *,
+    most: int,
+    correlated: bool,
+    random: torch.Generator,
+    choose: Choose,
 ) -> _Fitted:
     """A memory of these patches, and measures that are not balanced."""
     scaled = scaled_by(features, known)
@@ -183,8 +204,8 @@ def _fit(
     memory = model.memory
     assert isinstance(memory, PatchMemory)  # noqa: S101 (see the spec)
     memory.remember(patches[chosen])
-    measures = [PatchDistance(floor(memory.isolation)), whole_distance(known.wholes)]
-    return _Fitted(photo_scorer(model, measures, scaled), model_spec, chosen)
+    measures = [PatchDistance(floor(memory.isolation)), whole_distance(known.wholes, correlated)]
+    return _Fitted(photo_scorer(model, measures, scaled, scaling), model_spec, chosen)
 
 
 def scaled_by(features: Features, known: Described) -> Features:
@@ -192,9 +213,8 @@ def scaled_by(features: Features, known: Described) -> Features:
     return features.scaled(known.patches.mean(0), known.patches.std(0, correction=0))
 
 
-def photo_scorer(model: MemAE, measures: Sequence[Measure], features: Features) -> Scorer:
-    """A scorer of raw tiles, in grey levels, whose measures are not balanced."""
-    scaling = Scaling(torch.tensor(0.0), torch.tensor(GREY_LEVELS))
+def photo_scorer(model: MemAE, measures: Sequence[Measure], features: Features, scaling: Scaling) -> Scorer:
+    """A scorer of raw tiles whose measures are not balanced."""
     return Scorer(model, scaling, measures, features=features).eval()
 
 
@@ -207,24 +227,40 @@ def floor(isolation: Tensor) -> Tensor:
 def surprises(values: Tensor, weights: Sequence[float]) -> Balance:
     """The balance of the measures of left-out tiles `(t, k)`, weighted in proportion to `weights`."""
     each = torch.tensor(weights, dtype=torch.float64)
-    return Balance.of_surprise(values, each / each.sum())
+    return Balance.of_surprise(_told_apart(values), each / each.sum())
 
 
-def whole_distance(wholes: Tensor) -> WholeDistance:
-    """Mahalanobis distance with the covariance of Ledoit and Wolf (2004); Euclidean for a single tile."""
+def whole_distance(wholes: Tensor, correlated: bool = True) -> WholeDistance:
+    """Mahalanobis distance with the covariance of Ledoit and Wolf (2004).
+
+    Without correlations, and where all photos are alike, it is Euclidean: nothing tells then in what they may differ.
+    """
     from sklearn.covariance import ledoit_wolf  # noqa: PLC0415 (a dozen MB that scoring does not need)
 
     mean = wholes.mean(0)
-    if len(wholes) < 2:
+    if not correlated or (wholes - mean).abs().max() <= SAME:
         return WholeDistance(mean, torch.eye(len(mean)))
     covariance, _ = ledoit_wolf(wholes.double().numpy())
     precision = torch.linalg.inv(torch.from_numpy(covariance) + RIDGE * torch.eye(len(mean), dtype=torch.float64))
     return WholeDistance(mean, torch.linalg.cholesky(precision).float().contiguous())
 
 
+def _told_apart(values: Tensor) -> Tensor:
+    """Measures `(n, k)`; where all photos agree, just above them, so that rounding surprises no photo like these."""
+    highest = values.amax(0)
+    return torch.where(highest - values.amin(0) <= SAME, highest + SAME, values)
+
+
+def _left_out(scorer: Scorer, tiles: Tiles, photos: Tensor | None) -> list[LeftOut]:
+    """Measures photos that are not in the memory of `scorer`; None for mirror images of the only one, which is."""
+    if photos is not None:
+        return [measured_alone(scorer, photo) for _, photo in tiles.by_photo(photos.tolist())]
+    return [measured_alone(scorer, photo.flip(axes)) for _, photo in tiles.by_photo() for axes in MIRRORED]
+
+
 @torch.no_grad()
 def measured_alone(scorer: Scorer, tiles: Tensor) -> LeftOut:
-    """Measures a photo, given as its tiles `(t, c, h, w)`, that is not in the memory of `scorer`."""
+    """Measures a photo, given as its tiles `(t, c, h, w)`."""
     values, peaks, errors = [], [], []
     for tile in torch.split(tiles, 1):
         x = scorer.normalise(tile)

@@ -17,7 +17,7 @@ from memae.data.images import CACHE_BYTES, ImageFiles, describe_skipped, find_im
 from memae.data.layout import defects_from_layout, labelled_images, labels_from_layout, masks_from_layout
 from memae.data.pixels import IMAGE_SUFFIXES, decode, header, resize, with_channels
 from memae.data.samples import Indexed, InMemory, parts
-from memae.data.tiles import Tiles
+from memae.data.tiles import Cutting, Tiles
 from memae.errors import MemaeWarning, OptionError, SchemaError
 from memae.evidence import Evidence, Explainer
 from memae.kinds.defects import PixelsByDefect, figures
@@ -216,8 +216,8 @@ class Images(Kind):
         return {"channels": channels, "height": height, "width": width, "scaled": self.scaled} | tiled
 
     def exported(self, calibration: Calibration) -> dict[str, Any]:  # noqa: ARG002 (the graph has it)
-        """What pixels mean."""
-        return {"unit": self.unit}
+        """What pixels mean and, for photos, how they become the tiles that the graph takes."""
+        return {"unit": self.unit} | ({"tiles": Cutting()} if self.tiled else {})
 
 
 def opened(

@@ -134,8 +134,10 @@ class WholeDistance(Measure):
         return Measured(torch.linalg.vector_norm(difference @ self.whitening, dim=1).double())
 
     def check(self, target: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:  # noqa: ARG002
-        """Refuses tensors for another number of features."""
+        """Refuses tensors for another number of features, or of another precision."""
         k = self.mean.numel()
+        if self.mean.dtype != dtype or self.whitening.dtype != dtype:
+            raise ValueError(f"the distance of whole photos is not in {dtype}")
         if len(target) != 3 or not 0 < k <= target[0] or self.mean.shape != (k,) or self.whitening.shape != (k, k):
             raise ValueError("the distance of whole photos does not fit the features")
 
