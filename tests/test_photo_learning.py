@@ -53,7 +53,7 @@ def network(monkeypatch):
                 torch.nn.init.normal_(each, std=each[0].numel() ** -0.5 if each.ndim > 1 else 0.1)
         return made
 
-    monkeypatch.setattr(image, "read_lite", random_lite)
+    monkeypatch.setattr(networks, "read_lite", random_lite)
 
 
 GOOD = photos(24, 0)

@@ -215,9 +215,8 @@ class ImageMemAE(parameters.Image, Estimator):
         spec, options = self._spec_over(described), self._options(batch_size=self._batch_size(len(tiles)), warmup=2)
         count = self._held_out_count(len(tiles.sizes))
         random = torch.Generator().manual_seed(options.seed)
-        maps = photo_maps(
-            tiles, described, features, scaling=Scaling(*pixel_range(self.unit_, tiles)), held_out=count, random=random
-        )
+        scaling = Scaling(*pixel_range(self.unit_, tiles))
+        maps = photo_maps(tiles, described, features, scaling=scaling, held_out=count, random=random)
         model, options = built(spec, options, pick_device(self.device), len(maps.training))
         checksum = digest(photo for _, photo in tiles.by_photo())
         history: list[Epoch] = []
