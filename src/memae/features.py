@@ -56,6 +56,11 @@ class FeatureSpec:
         return Features(network, torch.zeros(patches), torch.ones(patches))
 
     @property
+    def name(self) -> str:
+        """What users call the network."""
+        return f"efficientnet-lite{self.variant}"
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Shape `(c, h, w)` of the joint feature map."""
         stages = VARIANTS[self.variant].stages

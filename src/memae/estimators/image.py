@@ -16,8 +16,8 @@ from torch import Tensor
 from memae import parameters
 from memae.data.images import ImageFiles
 from memae.data.samples import Indexed, ReadAhead, Samples, Selection, digest
-from memae.errors import OptionError
 from memae.estimators.base import Estimator, Plan, Prepared, check_kept_samples
+from memae.estimators.choosing import Choice, chosen
 from memae.estimators.examples import photo_examples, root_of, within
 from memae.estimators.naming import with_parameters
 from memae.estimators.photos import ITEMS, keep_photos
@@ -29,7 +29,7 @@ from memae.kinds.pixel_units import checked_size, pixel_range, pixel_unit
 from memae.modelfile import artifact
 from memae.modelfile.artifact import Artifact
 from memae.networks.convolutional import default_layout
-from memae.networks.efficientnet_lite import installed, read_lite
+from memae.networks.efficientnet_lite import read_lite
 from memae.options import Epoch, Options, Step
 from memae.parameters import former_names, renamed
 from memae.pretext.erasing import Erasing
@@ -45,10 +45,6 @@ INPUT = 224
 """Height and width of what the pretrained network sees, by default: those that it was trained on."""
 ENLARGED = 3
 """By how much smaller images are enlarged at most: they hold no more than they show."""
-LEAST_SIDE = 64
-"""Shorter side of images, in pixels, from which pretrained features are the default."""
-FEATURES: dict[str, int | None] = {"none": None} | {f"efficientnet-lite{variant}": variant for variant in range(3)}
-"""Names of features, and the variant of EfficientNet-Lite that gives them."""
 KEPT_BYTES = 2**26
 """Size of the kept codes by default, at most."""
 
@@ -115,20 +111,19 @@ class ImageMemAE(parameters.Image, Estimator):
         check_types(self)
         checked_rate(self.false_alarm_rate)
         check_kept_samples(self.kept_samples)
-        variant = self._variant(X)
+        variant = self.features_for(X).variant
         if variant is None:
             yield from super().fit_steps(X, checkpoint=checkpoint, resume=resume, every=every)
         else:
             yield self._keep(X, variant)
 
-    def _variant(self, X: Any) -> int | None:
-        """The variant of EfficientNet-Lite that describes images; None for pixels."""
-        if self.features == "auto":
-            side = smallest_side(X) if self.size is None else min(checked_size(self.size) or (0,))
-            return 0 if side >= LEAST_SIDE and pixel_unit(X) == "grey levels" and installed(0) else None
-        if self.features not in FEATURES:
-            raise OptionError(f"features must be one of {', '.join(FEATURES)}; got {self.features!r}")
-        return FEATURES[self.features]
+    def features_for(self, X: Any) -> Choice:
+        """The features that `fit` takes for these images, and why."""
+        return chosen(self.features, self.size, X)
+
+    def announced(self, X: Any) -> str:
+        """Says which features `fit` takes; see `Estimator.announced`."""
+        return str(self.features_for(X))
 
     def _keep(self, X: Any, variant: int) -> Epoch:
         """Fits the detector by keeping patches; see `photos`."""
