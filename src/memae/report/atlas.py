@@ -53,7 +53,7 @@ def _lead(detector: Estimator, items: int, words: Words, *, whole: bool) -> str:
     if described is not None:
         return (
             f"The memory holds {items:,} {words.kept} of the normal {words.many} of the training data, spread out so "
-            f"that rare ones are among them. A place of {words.one} that is unlike all of them, as the pretrained "
+            f"that rare ones are among them. A place that is unlike all of them, as the pretrained "
             f"network {described.name} describes it, is unusual. If one of them looks abnormal to you, the training "
             "data held something abnormal."
         )
@@ -107,6 +107,13 @@ def _rows(rows: pd.DataFrame, columns: int, detector: Estimator, use: Tensor, sh
     return joined([tag("p", note, class_="soft"), table(head, cells, "wide sticky")])
 
 
+def _patch(examples: Examples, item: int, part: str) -> Html:
+    """A kept patch, and its share in all answers."""
+    (patch,) = examples.of(item)
+    assert patch.thumbnail is not None  # noqa: S101 (models of photos keep thumbnails)
+    return tile("", part, picture(drawn(patch.thumbnail), patch.sample, title=patch.sample), ())
+
+
 def _tiles(scorer: Scorer, examples: Examples | None, use: Tensor, order: list[int], *, whole: bool) -> Html:
     """The most used items as pictures."""
     shown = order[: TILES + MORE]
@@ -115,8 +122,10 @@ def _tiles(scorer: Scorer, examples: Examples | None, use: Tensor, order: list[i
     pictured = decoded_items(scorer, torch.tensor(shown)) if whole else None
     patches = not scorer.model.trained
     tiles = [
-        tile(
-            "" if patches else f"item {item}",
+        _patch(examples, item, share(float(use[item])))
+        if patches and examples is not None
+        else tile(
+            f"item {item}",
             share(float(use[item])),
             None if pictured is None else picture(drawn(pictured[rank], *span), f"item {item}, decoded"),
             () if examples is None else examples.of(item),

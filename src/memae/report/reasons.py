@@ -186,9 +186,9 @@ def _compared(items: Sequence[Item]) -> list[Html]:
     if not pairs:
         return []
     note = (
-        "Compared with these: above, the most unusual places, the first one first; below each, the place in a normal "
-        "image that is most like it, of all that the model keeps. The number is 1 where a place is as unusual as only "
-        "the most unusual places of few normal images are."
+        "Compared with these: above, the most unusual places, the highest first; below each, the place in a normal "
+        "image that is most like it, of all that the model keeps. The number is 1 at the threshold of places, which "
+        "few normal images exceed anywhere."
     )
     return [tag("div", tag("p", note, class_="soft"), tag("div", *pairs, class_="places"))]
 
