@@ -136,8 +136,10 @@ def _video(record: dict[str, Any]) -> Iterator[str]:
 def _own(found: dict[str, Any]) -> Iterator[str]:
     yield "\n## What `fit` itself promises\n"
     yield (
-        "For images and video, `fit` holds out a tenth of its data, chooses the epoch by it, and calibrates on it. For "
-        "tables it calibrates on the training rows, each scored without itself among the kept ones. The table shows "
+        "For images and video, `fit` holds out a tenth of its data, chooses the epoch by it, and calibrates on it (of "
+        "fewer than 200 photos with pretrained features, all calibrate, each by a memory that keeps none of its "
+        "patches). For tables it calibrates on the training rows, each scored without itself among the kept ones. The "
+        "table shows "
         "the same detectors with that calibration on other normal data: the rest of the training part, and the "
         "publisher's test part.\n"
     )

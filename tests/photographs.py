@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from memae import ImageMemAE, features
-from memae.estimators import image, networks
+from memae.estimators import choosing, networks
 from memae.features import STAGES
 from memae.networks import efficientnet_lite
 from memae.networks.efficientnet_lite import VARIANTS, EfficientNetLite, Variant
@@ -68,7 +68,7 @@ def tiny_network() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for module in (efficientnet_lite, features):
             patch.setattr(module, "VARIANTS", (TINY, *VARIANTS[1:]))
-        patch.setattr(image, "installed", lambda variant: True)
+        patch.setattr(choosing, "installed", lambda variant: True)
         patch.setattr(networks, "read_lite", network)
         yield
     network.cache_clear()

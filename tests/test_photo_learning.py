@@ -7,7 +7,7 @@ from sklearn.base import clone
 
 from memae import ImageMemAE, load
 from memae.errors import InputError, MemaeWarning, ModelFileError, OptionError
-from memae.estimators import image, photo_learning
+from memae.estimators import image, networks, photo_learning
 from memae.features import FeatureSpec
 from memae.memory import Memory, unit
 from memae.model import Found

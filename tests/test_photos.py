@@ -15,7 +15,8 @@ from tests.photographs import SIZE, detector, parts, scratched, tiny_network
 from memae import load
 from memae.data.tiles import Tiles
 from memae.errors import MemaeWarning, OptionError, SchemaError, SourceError
-from memae.estimators import image, photos
+from memae.estimators import choosing, image, photos
+from memae.estimators.networks import Lite
 from memae.features import FeatureSpec
 from memae.kinds.images import smallest_side
 from memae.regions import above
@@ -262,15 +263,15 @@ def test_one_broken_file_in_a_folder_is_told_and_the_others_are_scored(tmp_path,
 
 
 def test_features_are_taken_where_they_help(monkeypatch):
-    assert image.ImageMemAE()._variant(parts(2)) == 0
-    assert image.ImageMemAE()._variant(parts(2, size=(63, 64))) is None
-    assert image.ImageMemAE(size=(32, 32))._variant(parts(2)) is None
-    assert image.ImageMemAE()._variant(parts(2) / 255) is None
-    assert image.ImageMemAE(features="none")._variant(parts(2)) is None
-    assert image.ImageMemAE(features="efficientnet-lite2")._variant(parts(2, size=(8, 8))) == 2
-    monkeypatch.setattr(image, "installed", lambda variant: False)
-    assert image.ImageMemAE()._variant(parts(2)) is None
-    with pytest.raises(OptionError, match=r"features must be one of none, efficientnet-lite0, .*; got 'dino'"):
+    assert image.ImageMemAE().features_for(parts(2)).network == Lite(0)
+    assert image.ImageMemAE().features_for(parts(2, size=(63, 64))).network is None
+    assert image.ImageMemAE(size=(32, 32)).features_for(parts(2)).network is None
+    assert image.ImageMemAE().features_for(parts(2) / 255).network is None
+    assert image.ImageMemAE(features="none").features_for(parts(2)).network is None
+    assert image.ImageMemAE(features="efficientnet-lite2").features_for(parts(2, size=(8, 8))).network == Lite(2)
+    monkeypatch.setattr(choosing, "installed", lambda variant: False)
+    assert image.ImageMemAE().features_for(parts(2)).network is None
+    with pytest.raises(OptionError, match=r"features must be one of auto, none, efficientnet-lite0, .*; got 'dino'"):
         detector(features="dino").fit(parts(2))
 
 

@@ -11,10 +11,9 @@ from torch import Tensor
 from memae import pictures
 from memae.memory import unit
 from memae.pictures import Pixels
-from memae.regions import Region, boxes
+from memae.regions import Region
 from memae.scoring import Scorer, decoded_items
 from memae.scoring.calibration import Calibration
-from memae.scoring.scorer import shown
 
 MOTION = 4.0
 """Factor by which pictures amplify changes between frames, which are small compared to the frames."""
@@ -38,6 +37,15 @@ class Cell(NamedTuple):
     value: object
 
 
+class Place(NamedTuple):
+    """A position of a photo that is compared with a kept patch."""
+
+    picture: Tensor  # (c, side, side), uint8: it and what surrounds it
+    row: int  # in pixels of the photo
+    column: int
+    strength: float  # of the map there: 1 is the threshold of pixels
+
+
 @dataclass(frozen=True)
 class Item:
     """A memory item that a sample addressed."""
@@ -48,6 +56,7 @@ class Item:
     neighbours: tuple[Neighbour, ...]  # nearest first; empty if the model keeps none
     row: tuple[Cell, ...] = ()  # tables: `decoded` in the user's columns
     sample: str | None = None  # name of the training sample that the item is; None if the item formed in training
+    place: Place | None = None  # photos: where the item is the nearest one
 
     @property
     def title(self) -> str:
@@ -82,7 +91,8 @@ class Evidence:
     motion: Tensor | None = None  # (c, h, w), raw: change to the next frame, if the model restores motion
     heat: Tensor | None = None  # (h, w): the heat map, 1 = brightest; None for tables
     span: tuple[float, float] = (0.0, 255.0)  # raw values of black and white
-    regions: tuple[Region, ...] = ()  # of photos, in pixels of the sample: where it is anomalous
+    regions: tuple[Region, ...] = ()  # of photos, in their pixels: where it is anomalous
+    size: tuple[int, int] = (0, 0)  # of photos: height and width; `sample` may be smaller
 
     def picture(self, raw: Tensor) -> Pixels:
         """A sample, a reconstruction or a decoded item `(c, h, w)` as pixels."""
@@ -101,10 +111,20 @@ class Evidence:
         heat = ("error_map", pictures.heated(self.heat))
         sample = ("sample", self.picture(self.sample))
         if self.reconstruction is None:
-            return sample, ("error_map", pictures.overlaid(sample[1], self.heat.numpy(), self.regions))
+            return sample, ("error_map", pictures.overlaid(sample[1], self.heat.numpy(), self._boxes()))
         if self.motion is None:
             return sample, ("reconstruction", self.picture(self.reconstruction)), heat
         return sample, ("motion", self.moved(self.motion)), ("reconstruction", self.moved(self.reconstruction)), heat
+
+    @property
+    def is_photo(self) -> bool:
+        """Whether it is a picture of which nothing is restored: it is compared with kept patches."""
+        return self.heat is not None and self.reconstruction is None
+
+    def _boxes(self) -> list[Region]:
+        """The regions in pixels of the sample."""
+        rows, columns = (shown / full for shown, full in zip(self.sample.shape[1:], self.size, strict=True))
+        return [region.scaled(rows, columns) for region in self.regions]
 
     def as_json(self) -> dict[str, Any]:
         """The evidence as JSON-ready data; pictures as data URLs of PNG files, None for tables."""
@@ -122,6 +142,7 @@ class Evidence:
             ],
             "items": [self._item(item) for item in self.items],
             **(seen | {name: pictures.data_url(pixels) for name, pixels in self.shown}),
+            **({"regions": [region.as_json() for region in self.regions]} if self.is_photo else {}),
         }
 
     def _item(self, item: Item) -> dict[str, Any]:
@@ -141,7 +162,12 @@ class Evidence:
                 }
                 for each in item.neighbours
             ],
+            **({} if item.place is None else {"place": _place(item.place)}),
         }
+
+
+def _place(place: Place) -> dict[str, Any]:
+    return place._asdict() | {"picture": pictures.data_url(pictures.drawn(place.picture))}
 
 
 def plain(value: object) -> str | int | float | bool | None:
@@ -277,6 +303,8 @@ class Explainer:
         error_map: Tensor,
         items: tuple[Item, ...],
         motion: Tensor | None = None,
+        regions: tuple[Region, ...] = (),
+        size: tuple[int, int] = (0, 0),
     ) -> Evidence:
         """The evidence of one sample, with p-value, flag and heat map; see `Evidence` for the arguments."""
         calibration, scaling = calibrated(self.scorer), self.scorer.scaling
@@ -295,37 +323,8 @@ class Explainer:
             motion=motion,
             heat=heat(self.scorer, error_map) if pictured else None,
             span=(float(scaling.center), float(scaling.center + scaling.scale)) if pictured else (0.0, 255.0),
-            regions=boxes(error_map[0].numpy(), map_limit(self.scorer)) if reconstruction is None else (),
-        )
-
-    @torch.no_grad()
-    def compared(self, tile: Tensor, values: Tensor) -> tuple[Item, ...]:
-        """The kept patches that a photo's most anomalous positions are compared with, the most anomalous first.
-
-        Args:
-            tile: raw `(c, h, w)`.
-            values: the map of its positions `(h, w)`, not resized; the weight of an item is the share of its position.
-        """
-        shrunk = self.scorer.addressed(tile[None]) if self.items else None
-        if shrunk is None:
-            return ()
-        numbers = shrunk.weights[0].argmax(0).cpu()
-        if values.shape != numbers.shape:  # the encoder has strides
-            values = shown(values[None], numbers.shape)[0, 0]
-        numbers = numbers.flatten()
-        order = values.flatten().argsort(descending=True)
-        first = list(dict.fromkeys(numbers[order].tolist()))[: self.items]
-        shares = [float(values.flatten()[numbers == number].amax()) for number in first]
-        total = sum(shares) or 1.0
-        return tuple(
-            Item(
-                number,
-                share / total,
-                None,
-                () if self.examples is None else self.examples.of(number),
-                sample=kept_sample(self.scorer, self.examples, number),
-            )
-            for number, share in zip(first, shares, strict=True)
+            regions=regions,
+            size=size,
         )
 
     def addressed(self, raw: Tensor) -> list[tuple[Item, ...]]:

@@ -69,6 +69,16 @@ class FeatureSpec:
         """Nothing: the weights may be any numbers."""
 
     @property
+    def name(self) -> str:
+        """What users call the network."""
+        return f"efficientnet-lite{self.variant}"
+
+    @property
+    def origin(self) -> str:
+        """The network and where its weights come from."""
+        return f"{self.name}, pretrained on ImageNet"
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Shape `(c, h, w)` of the joint feature map."""
         stages = VARIANTS[self.variant].stages
@@ -99,6 +109,16 @@ class OwnFeatureSpec:
     kind: Literal["onnx", "module"]
     sha256: str = ""
     size: int = 0
+
+    @property
+    def name(self) -> str:
+        """What users call the network."""
+        return "your own network"
+
+    @property
+    def origin(self) -> str:
+        """The network and where its weights come from."""
+        return self.name
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Refuses features that no file can hold, or whose map is not of this shape.

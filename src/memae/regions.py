@@ -21,10 +21,22 @@ class Region(NamedTuple):
     right: int
     peak: float  # the highest value in it, in the unit of the map
     area: int  # its pixels
+    p_value: float | None = None  # share of normal maps that have a peak as high, conformal; None if not known
 
     def as_json(self) -> dict[str, int | float | None]:
-        """The region by name, JSON-ready; a peak that is not finite is None."""
-        return self._asdict() | {"peak": self.peak if math.isfinite(self.peak) else None}
+        """The region by name, JSON-ready; a peak that is not finite is None, an unknown p-value is left out."""
+        found = self._asdict() | {"peak": self.peak if math.isfinite(self.peak) else None}
+        return {name: value for name, value in found.items() if name != "p_value" or value is not None}
+
+    def scaled(self, rows: float, columns: float) -> "Region":
+        """The smallest region of a resized map that covers this one; the factors are those of its height and width."""
+        return self._replace(
+            top=math.floor(self.top * rows),
+            left=math.floor(self.left * columns),
+            bottom=math.ceil(self.bottom * rows),
+            right=math.ceil(self.right * columns),
+            area=round(self.area * rows * columns),
+        )
 
 
 def boxes(heat: Map, threshold: float, *, least: int = 1) -> tuple[Region, ...]:
@@ -41,7 +53,7 @@ def boxes(heat: Map, threshold: float, *, least: int = 1) -> tuple[Region, ...]:
 
     Example:
         >>> boxes(np.array([[0.0, 0.9, 0.0], [0.0, 0.7, 0.0]]), 0.5)
-        (Region(top=0, left=1, bottom=2, right=2, peak=0.9, area=2),)
+        (Region(top=0, left=1, bottom=2, right=2, peak=0.9, area=2, p_value=None),)
     """
     if least < 1:
         raise OptionError(f"least must be a number of pixels of at least 1; got {least}")

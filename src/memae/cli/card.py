@@ -59,6 +59,8 @@ def _wrapped(line: str) -> str:
 
 def _kind(facts: dict[str, Any], words: Words) -> str:
     if not facts["trained"]:
+        if "features" in facts:
+            return f"A memory of kept {words.kept} of {words.many}, as a pretrained network describes them"
         return f"A memory of kept {words.many} (MemAE without a trained network)"
     return "A memory-augmented autoencoder (MemAE)" if facts["network"]["memory"] else "A plain autoencoder"
 
@@ -83,16 +85,27 @@ def _training(facts: dict[str, Any], words: Words) -> Iterator[str]:
     else:
         if facts["training_samples"]:
             yield f"| read | {facts['training_samples']:,} {words.many} |"
-        yield f"| kept as the memory | {facts['score']['kept_samples']:,} {words.learned} |"
-        yield f"| used to calibrate | {calibrating:,} {words.many}, each scored without itself among the kept ones |"
+        of = words.kept if "features" in facts else words.learned
+        yield f"| kept as the memory | {facts['score']['kept_samples']:,} {of} |"
+        yield f"| used to calibrate | {calibrating:,} {words.many}, each scored {_apart(facts)} |"
     yield f"| labels | none were used: all {words.many} given were taken for normal |"
     if facts["options"].get("contamination"):
         yield f"| left out as unlike the others | {facts['options']['contamination']:.3g} of the rows |"
     yield f"| a sample, as it is scored | {' × '.join(map(str, facts['network']['shape']))} |"
+    if "features" in facts:
+        seen = " × ".join(map(str, facts["features"]["photo"]))
+        yield f"| features | {facts['features']['origin']}, unchanged; it sees {seen} |"
     yield f"| SHA-256 of the training data | `{facts['data_sha256']}` |"
     if "columns" in facts:
         yield ""
         yield from _columns([Column(**column) for column in facts["columns"]])
+
+
+def _apart(facts: dict[str, Any]) -> str:
+    """How a detector that trains nothing scores what it calibrates with."""
+    if "features" not in facts:
+        return "without itself among the kept ones"
+    return "by a memory that keeps none of its patches"
 
 
 def _columns(columns: list[Column]) -> Iterator[str]:
@@ -164,6 +177,14 @@ def _memory(facts: dict[str, Any], words: Words) -> Iterator[str]:
     if memory is None:
         yield "None: a plain autoencoder may restore anomalies as well as what is normal."
         return
+    if "features" in facts:
+        yield (
+            f"{memory['items']:,} kept {words.kept} of normal {words.many}, spread out over all that were seen. Each "
+            f"{words.kept.removesuffix('es')} of a new {words.one} is compared with the nearest of them; nothing is "
+            f"restored. {memory['in_use']:,} are the nearest to some {words.kept} of the training {words.many}; the "
+            f"most used one to {memory['top_share']:.1%}."
+        )
+        return
     if not facts["trained"]:
         yield (
             f"{memory['items']:,} kept {words.many}. Each new one is restored from the {memory['nearest']} that are "
@@ -191,16 +212,20 @@ def _held(estimator: Estimator, facts: dict[str, Any], words: Words) -> Iterator
     if score["kept_whole"]:
         less = "keeps none" if trained else "keeps none, but trains a network"
         yield f"- **{score['kept_samples']:,} rows of the training data**, encoded (`kept_samples=0` {less});"
+    elif "features" in facts:
+        yield f"- features of {score['kept_samples']:,} {words.kept} of the training data;"
+        yield f"- the weights of {facts['features']['name']}, which hold nothing of the data;"
     elif score["kept_samples"]:
         yield f"- codes of training data, {score['kept_samples']:,} (`kept_samples=0` keeps none);"
     if kept is not None:
         what = "row numbers" if kept.thumbnails is None else "**small pictures and names**"
-        less = " (`keep_examples=False` keeps none)" * trained
-        yield f"- {what} of {len(kept.names):,} training samples, to explain with{less};"
+        less = " (`keep_examples=False` keeps none)" * (kept.thumbnails is not None or trained)
+        of = f"these {words.kept}" if "features" in facts else f"{len(kept.names):,} training samples"
+        yield f"- {what} of {of}, to explain with{less};"
     if trained:
         yield "- weights and memory items, from which some of what was learned could be restored."
     else:
-        yield f"- expected errors, and how each column depends linearly on the others, over all training {words.many}."
+        yield f"- {words.measured_with}."
 
 
 def _limits(estimator: Estimator, words: Words) -> Iterator[str]:

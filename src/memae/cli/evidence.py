@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ COLUMNS = 8
 ITEMS = ("memory item", "weight", "stands for", "nearest training samples (1 − cosine)")
 HEIGHT, GAP, CAPTION = 128, 12, 18
 """Height of a tile, space between tiles, and height of its caption, in pixels."""
+TALL = 384
+"""Height of a photo, in pixels: small defects are to be seen."""
+PHOTO = {"sample": "the image", "error_map": "where it is unlike normal ones"}
 GROUND, TEXT = (255, 255, 255), (40, 46, 56)
 
 
@@ -40,9 +44,26 @@ def show(evidence: Evidence) -> None:
         rest = evidence.contributions[COLUMNS:]
         if rest:
             console.print(f"  {len(rest)} more columns add {sum(each.share for each in rest):.0%}")
-    if evidence.items:
+    if evidence.is_photo:
+        _show_photo(console, evidence)
+    elif evidence.items:
         console.print(_table(*_of_items(evidence.items, {each.column for each in evidence.contributions[:COLUMNS]})))
     console.print()
+
+
+def _show_photo(console: Console, evidence: Evidence) -> None:
+    """Prints where a photo is anomalous, and what these places are compared with."""
+    for region in evidence.regions:
+        where = f"rows {region.top} – {region.bottom - 1}, columns {region.left} – {region.right - 1}"
+        rare = "" if region.p_value is None else f"; p-value {region.p_value:.3g}"
+        console.print(f"  anomalous: {where}{rare}", soft_wrap=True)
+    rows = [
+        (f"{item.place.row}, {item.place.column}", f"{item.place.strength:.2f}", item.title)
+        for item in evidence.items
+        if item.place is not None
+    ]
+    if rows:
+        console.print(_table(("row, column", "unusual (1: threshold)", "most like it, of all kept patches"), rows))
 
 
 def _of_items(items: Sequence[Item], columns: Collection[str]) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
@@ -97,16 +118,22 @@ def draw(evidence: Evidence, folder: Path, number: int) -> None:
         folder: created if it does not exist.
         number: rank of the sample, with which the file name begins.
     """
-    rows = [[(name.replace("_", " "), pixels) for name, pixels in evidence.shown]]
+    photo = evidence.is_photo
+    names = PHOTO if photo else {}
+    rows = [[(names.get(name, name.replace("_", " ")), pixels) for name, pixels in evidence.shown]]
     rows += [tiles for item in evidence.items if (tiles := _tiles(evidence, item))]
     folder.mkdir(parents=True, exist_ok=True)
     name = re.sub(r"[^\w.-]+", "-", Path(evidence.name).name.removesuffix(".png"))
     with replacing(folder / f"{number:02d}-{name}.png") as temporary:
-        _sheet(rows).save(temporary, format="PNG")
+        _sheet(rows, TALL if photo else HEIGHT).save(temporary, format="PNG")
 
 
 def _tiles(evidence: Evidence, item: Item) -> list[Tile]:
-    """The decoded item, and the training samples near it."""
+    """The decoded item, and the training samples near it; of a photo, a place and the kept patch nearest to it."""
+    if item.place is not None:
+        at = f"row {item.place.row}, column {item.place.column}: {item.place.strength:.2f} (1: threshold)"
+        near = [each.thumbnail for each in item.neighbours if each.thumbnail is not None]
+        return [(at, drawn(item.place.picture)), *((f"compared with {item.title}", drawn(each)) for each in near)]
     tiles: list[Tile] = []
     if item.decoded is not None:
         tiles.append((f"{item.title}: {item.weight:.0%}", evidence.picture(item.decoded)))
@@ -117,25 +144,34 @@ def _tiles(evidence: Evidence, item: Item) -> list[Tile]:
     return tiles
 
 
-def _sheet(rows: Sequence[Sequence[Tile]]) -> Image.Image:
+def _sheet(rows: Sequence[Sequence[Tile]], first: int) -> Image.Image:
+    """A picture of rows of tiles.
+
+    Args:
+        rows: from the top.
+        first: height of the first row's tiles, in pixels.
+    """
     font: Any = ImageFont.load_default(12)
-    scaled = [[(words, _scaled(pixels)) for words, pixels in row] for row in rows]
+    heights = [first] + [HEIGHT] * (len(rows) - 1)
+    scaled = [
+        [(words, _scaled(pixels, height)) for words, pixels in row] for row, height in zip(rows, heights, strict=True)
+    ]
     widths = [[max(tile.width, int(font.getlength(words))) + GAP for words, tile in row] for row in scaled]
-    below = HEIGHT + CAPTION + GAP
-    sheet = Image.new("RGB", (max(map(sum, widths)) + GAP, below * len(rows) + GAP), GROUND)
+    tops = [GAP, *(GAP + each for each in accumulate(height + CAPTION + GAP for height in heights))]
+    sheet = Image.new("RGB", (max(map(sum, widths)) + GAP, tops[-1]), GROUND)
     pen = ImageDraw.Draw(sheet)
-    for number, (row, across) in enumerate(zip(scaled, widths, strict=True)):
-        left, top = GAP, GAP + number * below
+    for row, across, top, height in zip(scaled, widths, tops, heights, strict=False):
+        left = GAP
         for (words, tile), width in zip(row, across, strict=True):
             sheet.paste(tile, (left, top))
-            pen.text((left, top + HEIGHT + 3), words, fill=TEXT, font=font)
+            pen.text((left, top + height + 3), words, fill=TEXT, font=font)
             left += width
     return sheet
 
 
-def _scaled(pixels: Pixels) -> Image.Image:
-    """Pixels as a tile of `HEIGHT`; enlarged pixels stay sharp."""
+def _scaled(pixels: Pixels, height: int) -> Image.Image:
+    """Pixels as a tile of a height; enlarged pixels stay sharp."""
     image = Image.fromarray(pixels)
-    width = max(round(image.width * HEIGHT / image.height), 1)
-    way = Image.Resampling.NEAREST if image.height <= HEIGHT else Image.Resampling.BILINEAR
-    return image.convert("RGB").resize((width, HEIGHT), way)
+    width = max(round(image.width * height / image.height), 1)
+    way = Image.Resampling.NEAREST if image.height <= height else Image.Resampling.BILINEAR
+    return image.convert("RGB").resize((width, height), way)

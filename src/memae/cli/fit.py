@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 fit = typer.Typer(no_args_is_help=True, help="Learn what is normal from a table, images or video.")
 
+FEW, NEXT = 100, 10_000
+"""Number of images below which a threshold is called rough, and number of new ones for which it is told how rough."""
+
 Source = Annotated[Path, typer.Argument(help="Normal data: a file or a folder.", show_default=False)]
 Output = Annotated[Path, option("Model file to write.", "--output", "-o")]
 Protocol = Annotated[
@@ -85,7 +88,10 @@ def table(job: Job, settings: dict[str, Any]) -> None:
 def images(job: Job, settings: dict[str, Any]) -> None:
     """Learn normal images from a folder: PNG, JPEG, TIFF, BMP, WebP, GIF, JPEG 2000, AVIF, HEIC and others.
 
-    Example: memae fit images parts/good --size 64 64 -o model.memae
+    With memae[features], images of 64 pixels a side or more are compared with patches kept of these ones, as a
+    pretrained network describes them; nothing is trained, and sizes may differ.
+
+    Example: memae fit images parts/good -o model.memae
     """
     from memae.estimators import ImageMemAE
 
@@ -143,6 +149,9 @@ def _train(estimator: Any, job: Job, checkpoint: Path, logs: "Sequence[Log]") ->
     from memae.cli.progress import followed
 
     try:
+        told = estimator.announced(job.source)
+        if told is not None:
+            sys.stderr.write(told + "\n")
         steps = estimator.fit_steps(job.source, checkpoint=checkpoint, resume=job.resume)
         for line in followed(steps, estimator.epochs if estimator.trains else None, logs):
             sys.stderr.write(line + "\n")
@@ -170,12 +179,20 @@ def _report(estimator: Any, output: Path, as_json: bool) -> None:
     if estimator.kind == "table":
         for line in estimator.encoder_.report():
             sys.stderr.write(f"{line}\n")
+    from memae.scoring.drift import promised_band
+
     calibration = estimator.calibration_
-    how, scores = _trained(estimator) if estimator.trains else _kept(estimator)
+    how, scores = _trained(estimator) if estimator.scorer_.model.trained else _kept(estimator)
     sys.stdout.write(
         f"{output}: {how}; flags scores above {estimator.threshold_:.4g} (false-alarm rate "
         f"{calibration.false_alarm_rate:.3g}, from {len(calibration.scores)} {scores})\n"
     )
+    if estimator.spec_.features is not None and len(calibration.scores) < FEW:
+        low, high = promised_band(calibration, NEXT)
+        sys.stderr.write(
+            f"with {len(calibration.scores)} images the threshold is rough: of {NEXT:,} new normal ones it will flag "
+            f"{low:.1%} to {high:.1%}, with a probability of 95 %; more images narrow this\n"
+        )
     if estimator.kind == "video":
         sys.stderr.write(
             "the held-out samples are the ends of these videos, and frames of another day often score higher: before "
@@ -204,14 +221,16 @@ def _kept(estimator: Any) -> tuple[str, str]:
 def _facts(estimator: Any, output: Path) -> dict[str, Any]:
     """A summary, JSON-ready; facts of a training are None where nothing was trained."""
     best, samples = estimator.best_epoch_, len(estimator.calibration_.scores)
-    kept = estimator.scorer_.kept_samples
+    kept, trained, described = estimator.scorer_.kept_samples, estimator.scorer_.model.trained, estimator.spec_.features
     return {
         "model": str(output),
         "training_samples": estimator.learned_,
+        "features": None if described is None else described.name,
         "kept_samples": 0 if kept is None else len(kept),
-        "epochs": len(estimator.history_) if estimator.trains else 0,
-        "best_epoch": best.epoch if estimator.trains else None,
-        "held_out_error": best.held_out_error if estimator.trains else None,
+        "kept_patches": 0 if described is None or trained else len(estimator.scorer_.model.memory.items),
+        "epochs": len(estimator.history_) if trained else 0,
+        "best_epoch": best.epoch if trained else None,
+        "held_out_error": best.held_out_error if trained else None,
         "threshold": estimator.threshold_,
         "false_alarm_rate": estimator.calibration_.false_alarm_rate,
         "calibration_samples": samples,

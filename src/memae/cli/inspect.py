@@ -9,6 +9,7 @@ from rich.table import Table
 from memae.estimators import Estimator
 from memae.evidence import kept_sample
 from memae.options import epoch_as_json
+from memae.patches import PatchMemory
 from memae.scoring import Scorer
 
 BUSIEST = 5
@@ -47,6 +48,9 @@ def describe(estimator: Estimator) -> dict[str, Any]:
             "held_out_samples": len(calibration.scores),  # the former name
             "lowest_false_alarm_rate": calibration.smallest_rate(),
         }
+    described = estimator.spec_.features
+    if described is not None:
+        facts["features"] = {"name": described.name, "origin": described.origin, "photo": list(described.photo)}
     facts |= _of_memory(estimator)
     facts |= estimator.kind_.learned()
     facts |= {"options": estimator.get_params(), "data_sha256": estimator.checksum_, "versions": estimator.versions_}
@@ -67,7 +71,9 @@ def _of_memory(estimator: Estimator) -> dict[str, Any]:
 
 
 def _kept(scorer: Scorer) -> int:
-    """Number of kept training samples, or of their codes."""
+    """Number of kept training samples, of their patches, or of their codes."""
+    if isinstance(scorer.model.memory, PatchMemory):
+        return len(scorer.model.memory.items)
     if scorer.kept_samples is not None:
         return len(scorer.kept_samples)
     return 0 if scorer.kept is None else scorer.kept.items.shape[-2]
@@ -85,17 +91,21 @@ def show(facts: dict[str, Any]) -> None:
 
 
 def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    lines = [
-        ("kind", facts["kind"]),
-        ("sample", " × ".join(map(str, facts["network"]["shape"]))),
-        *_training_lines(facts),
-    ]
+    features = facts.get("features")
+    sample = " × ".join(map(str, facts["network"]["shape"]))
+    lines = [("kind", facts["kind"]), ("sample", sample), *_training_lines(facts)]
+    if features is not None:
+        seen = " × ".join(map(str, features["photo"]))
+        lines[1] = ("sample", f"a photo of any size, seen as one or several tiles of {seen}")
+        lines.insert(2, ("features", f"{features['name']}, pretrained and frozen: {sample} of a tile"))
     if "columns" in facts:
         lines.insert(1, ("columns", ", ".join(column["name"] for column in facts["columns"])))
     score = facts["score"]
     if len(score["weights"]) > 1:
         text = " + ".join(f"{weight:.4g} × {name}" for name, weight in score["weights"].items())
-        if score["kept_samples"]:
+        if features is not None:
+            text += ", each as its surprise in bits" * score["in_bits"]
+        elif score["kept_samples"]:
             what = "training samples" if score["kept_whole"] else "codes of training samples"
             text += ", each as its surprise in bits" * score["in_bits"]
             text += f"; the model holds {score['kept_samples']:,} {what}"
@@ -116,6 +126,9 @@ def _training_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     samples, best = facts["training_samples"], facts["best_epoch"]
     if best is None:
         kept = f"{facts['score']['kept_samples']:,}" + f" of {samples:,}" * bool(samples)
+        if "features" in facts:
+            kept = f"{facts['score']['kept_samples']:,} patches" + f" of {samples:,} photos" * bool(samples)
+            return [("training", f"none: {kept} are kept")]
         return [("training", f"none: {kept} samples are kept")]
     network = " - ".join(map(str, facts["network"]["widths"]))
     return [
@@ -140,12 +153,13 @@ def _memory_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         used = f"{memory['in_use']} items; {memory['dead']} dead, {memory['duplicates']} duplicates"
         read += f"; {memory['fallback_rate']:.2%} find none above λ"
     else:
-        about = f"the {memory['items']:,} kept samples, of which a query reads the nearest {memory['nearest']}"
-        used = f"{memory['in_use']:,} of them when training samples are restored"
+        what, done = ("patches", "compared") if "features" in facts else ("samples", "restored")
+        about = f"the {memory['items']:,} kept {what}, of which a query reads the nearest {memory['nearest']}"
+        used = f"{memory['in_use']:,} of them when training {what} are {done}"
     return [
         ("memory", about),
         ("in use", used),
-        ("a query", read),
+        *[("a query", read)] * ("nearest" not in memory or memory["nearest"] > 1),
         ("busiest", ", ".join(busiest)),
         ("health", memory["collapse"] or "well"),
     ]

@@ -27,6 +27,11 @@ LEAST = 64
 OVERLAP = 8
 """Neighbouring tiles share at least this fraction of their side, 1/8, so that each defect lies well within a tile."""
 
+AROUND = 72
+"""Side of what is shown of a tile around a patch, in pixels of the tile: about what its features describe."""
+THUMBNAIL = 24
+"""Side of a picture of a patch, in pixels."""
+
 
 class Box(NamedTuple):
     """A rectangle in pixels of a photo, without the row `bottom` and the column `right`."""
@@ -113,6 +118,17 @@ def _tent(length: int, like: Tensor) -> Tensor:
     """Weights (length,) that rise linearly to the middle and fall again; never 0."""
     position = torch.arange(length, dtype=like.dtype, device=like.device)
     return torch.minimum(position + 0.5, length - 0.5 - position)
+
+
+def around(tile: Tensor, row: float, column: float, side: int = THUMBNAIL) -> Tensor:
+    """A picture `(c, side, side)`, uint8, of what surrounds a position of a tile in 0 … 1, given as shares of it."""
+    seen = min(*tile.shape[1:], AROUND)
+    top, left = (
+        min(max(round(share * length - seen / 2), 0), length - seen)
+        for share, length in zip((row, column), tile.shape[1:], strict=True)
+    )
+    part = tile[:, top : top + seen, left : left + seen]
+    return resize(part.float(), (side, side)).clamp(0, 1).mul(255).round().to(torch.uint8)
 
 
 Photos = Sequence[str | Path | np.ndarray[Any, Any] | Tensor] | np.ndarray[Any, Any] | Tensor

@@ -95,6 +95,10 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
         """Whether `fit` trains a network, as these parameters say."""
         return True
 
+    def announced(self, X: Any) -> str | None:  # noqa: ARG002 (of images)
+        """What `fit` chooses by the data and why, in a line for the user; None if it chooses nothing of weight."""
+        return None
+
     # ------------------------------------------------------------------ fitting
 
     def fit(self, X: Any, y: object = None) -> Self:  # noqa: ARG002 (scikit-learn's signature)

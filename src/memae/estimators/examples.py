@@ -14,7 +14,7 @@ from torch import Tensor
 from memae.data.clips import Clips
 from memae.data.pixels import resize
 from memae.data.samples import ReadAhead, Samples, Selection
-from memae.data.tiles import Tiles
+from memae.data.tiles import Tiles, around
 from memae.evidence import Examples, likeness
 from memae.scoring import Scaling, Scorer
 
@@ -24,9 +24,6 @@ SAMPLES, ELEMENTS = 4096, 2**27
 """Maximum number of training samples to search, and of their elements in total; bounds the cost."""
 SIDE = 48
 """Maximum length of a thumbnail's longer side, in pixels."""
-
-AROUND = 72
-"""Side of what is shown of a tile around a kept patch, in pixels of the tile: about what its features describe."""
 
 Named = Callable[[int], str]
 """Index of a training sample → its name for the user."""
@@ -107,22 +104,11 @@ def photo_examples(
         where = f"{round(box.top + row * box.size[0])}, {round(box.left + column * box.size[1])}"
         name = f"image {photo}" if root is None else within(root, tiles.paths[photo])
         names.append(f"{name} at ({where})")
-        pictures.append(_around(scaling(tiles.take(torch.tensor([number]))[0]), row, column))
+        pictures.append(around(scaling(tiles.take(torch.tensor([number]))[0]), row, column))
     index = torch.empty_like(order)
     index[order] = torch.arange(len(order))
     apart = torch.zeros(len(order)) if distance is None else distance
     return Examples(index.int()[:, None], apart[:, None], tuple(names), torch.stack(pictures))
-
-
-def _around(tile: Tensor, row: float, column: float) -> Tensor:
-    """A thumbnail `(c, SIDE / 2, SIDE / 2)`, uint8, of a tile in 0 … 1 around a position, given as shares of it."""
-    side = min(*tile.shape[1:], AROUND)
-    top, left = (
-        min(max(round(share * length - side / 2), 0), length - side)
-        for share, length in zip((row, column), tile.shape[1:], strict=True)
-    )
-    part = tile[:, top : top + side, left : left + side]
-    return resize(part, (SIDE // 2, SIDE // 2)).clamp(0, 1).mul(255).round().to(torch.uint8)
 
 
 def _sampled(samples: Samples, count: int, size: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -21,10 +21,11 @@ from memae.data.samples import Indexed, InMemory, ReadAhead, Samples, Selection,
 from memae.data.tiles import Tiles
 from memae.errors import MemaeWarning, OptionError
 from memae.estimators.base import Estimator, Plan, Prepared, built, check_kept_samples
+from memae.estimators.choosing import Choice, features_of
 from memae.estimators.devices import pick_device
 from memae.estimators.examples import photo_examples, root_of, within
 from memae.estimators.naming import with_parameters
-from memae.estimators.networks import Lite, Own, network_of
+from memae.estimators.networks import Lite, Own
 from memae.estimators.photo_learning import WIDTHS, learned_photos, nearest_positions, photo_maps
 from memae.estimators.photos import ITEMS, keep_photos
 from memae.estimators.restoring import check_types, restored_pixels
@@ -35,7 +36,6 @@ from memae.kinds.pixel_units import checked_size, pixel_range, pixel_unit
 from memae.modelfile import artifact
 from memae.modelfile.artifact import Artifact
 from memae.networks.convolutional import default_layout
-from memae.networks.efficientnet_lite import installed
 from memae.options import Epoch, Options, Step, chosen
 from memae.parameters import former_names, renamed
 from memae.parameters.image import OF_PIXELS, OF_TRAINING
@@ -50,8 +50,6 @@ from memae.scoring.measures import Error, Measure, RelativeError, Surprise
 from memae.spec import Spec, code_shape
 from memae.training import train
 
-LEAST_SIDE = 64
-"""Shorter side of images, in pixels, from which pretrained features are the default."""
 LEARNED_ITEMS = 500
 """Items of a memory that is learned over features, by default: there are many more positions than photos."""
 UNTRAINED = (
@@ -133,7 +131,7 @@ class ImageMemAE(parameters.Image, Estimator):
         check_types(self)
         checked_rate(self.false_alarm_rate)
         check_kept_samples(self.kept_samples)
-        network = self._network(X)
+        network = self.features_for(X).network
         if network is None:
             yield from super().fit_steps(X, checkpoint=checkpoint, resume=resume, every=every)
         elif self._learns:
@@ -147,19 +145,20 @@ class ImageMemAE(parameters.Image, Estimator):
         """Whether a network is trained over features, if images are described by features."""
         return self.n_items is not None or self.kept_samples == 0
 
+    def features_for(self, X: Any) -> Choice:
+        """The features that `fit` takes for these images, and why."""
+        return features_of(self.features, self.size, X)
+
+    def announced(self, X: Any) -> str:
+        """Says which features `fit` takes; see `Estimator.announced`."""
+        return str(self.features_for(X))
+
     @property
     def trains(self) -> bool:
         """Whether `fit` trains a network. With "auto" features that depends on the images: it is known once fitted."""
         if hasattr(self, "scorer_"):
             return bool(self.scorer_.model.trained)
         return self.features in ("auto", "none") or self._learns
-
-    def _network(self, X: Any) -> Lite | Own | None:
-        """The network that describes images; None for pixels."""
-        if self.features != "auto":
-            return network_of(self.features)
-        side = smallest_side(X) if self.size is None else min(checked_size(self.size) or (0,))
-        return Lite(0) if side >= LEAST_SIDE and pixel_unit(X) == "grey levels" and installed(0) else None
 
     def _photos(self, X: Any, network: Lite | Own) -> tuple[Tiles, AnyFeatureSpec, Features]:
         """The tiles of photos, and the features that describe them, not normalised."""

@@ -21,6 +21,7 @@ from memae.data.tiles import Cutting, Tiles
 from memae.errors import MemaeWarning, OptionError, SchemaError
 from memae.evidence import Evidence, Explainer
 from memae.kinds.defects import PixelsByDefect, figures
+from memae.kinds.image_words import PHOTOS, RESTORED
 from memae.kinds.kind import Kind, Labelled, Names, Notes, Part, Sample, Scored, Words, paths_of
 from memae.kinds.located import Located, located
 from memae.kinds.pixel_units import check_unit, checked_size
@@ -49,29 +50,13 @@ class Images(Kind):
     scaled: bool
     tiled: bool = False
 
-    words = Words(
-        data="images",
-        one="image",
-        many="images",
-        learned="images",
-        measures={
-            "error": "how badly the image is restored from memory",
-            "surprise": "how badly the image's rotation is predicted from the memory read-out",
-            "distance": "how far it lies from what is remembered of normal images",
-            "whole": "how unlike normal images it is as a whole",
-        },
-        limits=(
-            "Images must be taken like those of training: camera, distance, light and framing. A change of light is an "
-            "anomaly to the model.",
-            "Images are scored at the size that the network sees; a defect of few pixels at that size may be missed.",
-        ),
-        unseen={
-            "surprise": "how badly its rotation is predicted",
-            "distance": "how far it lies from the training images",
-        },
-    )
     suffixes = IMAGE_SUFFIXES
     takes = f"{NAMES} pictures"
+
+    @property
+    def words(self) -> Words:
+        """Words for images that are restored from memory, or for photos that are compared with kept patches."""
+        return PHOTOS if self.tiled else RESTORED
 
     def open(self, X: Any, *, notes: Notes | None = None) -> Iterator[Part]:
         """Images, named by their path or their number in an array; see `Kind.open`."""

@@ -42,6 +42,8 @@ class Words:
     chosen: str = ""  # says which samples a report explains, if not those with the highest scores
     numbering: str = ""  # explains how samples are numbered
     unseen: Mapping[str, str] = field(default_factory=dict)  # measure → description, if no picture shows it
+    kept: str = "samples"  # what a memory keeps of training samples, if nothing is trained
+    measured_with: str = ""  # what else a model that trains nothing holds of all training samples
 
 
 class Part(NamedTuple):
@@ -99,10 +101,14 @@ class Notes:
 class Kind(ABC):
     """Reads, scores and explains samples in the format that a model was fitted on; it holds that format, no network."""
 
-    words: ClassVar[Words]
     suffixes: ClassVar[frozenset[str]]  # of files with samples
     takes: ClassVar[str]  # describes these files
     pictured: ClassVar[bool] = True  # whether a sample is a picture
+
+    @property
+    @abstractmethod
+    def words(self) -> Words:
+        """Words for its samples."""
 
     # ----------------------------------------------------------------------------------------- reading and scoring
 

@@ -65,6 +65,8 @@ class Tables(Kind):
             "Rows are scored one by one: an anomaly in the order or the number of rows is not seen.",
         ),
         numbering=" Row 0 is the first below the header.",
+        kept="rows",
+        measured_with="expected errors, and how each column depends linearly on the others, over all training rows",
     )
     suffixes = TABLE_SUFFIXES
     takes = "rows of JSON, a CSV file or a Parquet file"

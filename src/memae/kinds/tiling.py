@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from memae.data.images import none_read
-from memae.data.pixels import resize
+from memae.data.pixels import decode, resize
 from memae.data.tiles import Box, Tiles, stitched
 from memae.evidence import Evidence, Explainer, calibrated, position_map
+from memae.kinds.comparing import compared
 from memae.kinds.kind import Names, Part, Scored
+from memae.kinds.located import located
 from memae.scoring import Scorer, Scores
 from memae.scoring.calibration import Judged
 
@@ -97,11 +99,18 @@ def explained_photos(explainer: Explainer, part: Part, start: int, only: Collect
         score = torch.cat([each.score for each in scores])
         maps = torch.cat([position_map(explainer.scorer, each.error_map) for each in scores])
         size, boxes = tiling.sizes[number], tiling.boxes[number]
+        where = located(explainer.scorer, stitched(maps.float(), boxes, size))
         smaller = min(SHOWN / max(size), 1.0)
         shown = max(round(size[0] * smaller), 1), max(round(size[1] * smaller), 1)
-        photo = torch.stack([resize(stitched(each.float(), boxes, size)[None], shown)[0] for each in tiles.unbind(1)])
-        heat = resize(stitched(maps.float(), boxes, size)[None], shown)
+        photo = (
+            resize(decode(column[number], tiles.shape[1]).float(), shown)
+            if kind == "path"
+            else torch.stack([resize(stitched(each.float(), boxes, size)[None], shown)[0] for each in tiles.unbind(1)])
+        )
+        heat = resize(torch.from_numpy(where.values)[None], shown)
         highest = int(score.argmax())
         name = str(column[number]) if kind == "path" else f"{kind} {column[number]}"
-        items = explainer.compared(tiles[highest], maps[highest])
-        yield explainer.evidence(name, float(score[highest]), photo, None, heat, items)
+        items = compared(explainer, tiles[highest], maps[highest], boxes[highest])
+        yield explainer.evidence(
+            name, float(score[highest]), photo, None, heat, items, regions=where.regions, size=size
+        )

@@ -32,7 +32,7 @@ def atlas(detector: Estimator, words: Words) -> Html:
     model = detector.scorer_.model
     whole = model.code_shape is not None
     parts = [
-        heading(title, _lead(len(use), words, whole=whole, trained=model.trained)),
+        heading(title, _lead(detector, len(use), words, whole=whole)),
         _uses(use[order].tolist(), words, trained=model.trained),
     ]
     shown = order[:ROWS].tolist()
@@ -48,8 +48,16 @@ def atlas(detector: Estimator, words: Words) -> Html:
     return joined(parts)
 
 
-def _lead(items: int, words: Words, *, whole: bool, trained: bool) -> str:
-    if not trained:
+def _lead(detector: Estimator, items: int, words: Words, *, whole: bool) -> str:
+    described = detector.spec_.features
+    if described is not None and not detector.scorer_.model.trained:
+        return (
+            f"The memory holds {items:,} {words.kept} of the normal {words.many} of the training data, spread out so "
+            f"that rare ones are among them. A place that is unlike all of them, as "
+            f"{described.name} describes it, is unusual. If one of them looks abnormal to you, the training "
+            "data held something abnormal."
+        )
+    if not detector.scorer_.model.trained:
         return (
             f"The memory holds {items:,} normal {words.many} of the training data. One that cannot be put together "
             "from the few that resemble it most is unusual. If one of them looks abnormal to you, the training data "
@@ -75,11 +83,11 @@ def _uses(use: list[float], words: Words, *, trained: bool) -> Html:
     what = (
         "item in all answers of the last training epoch"
         if trained
-        else f"of them in the answers to training {words.many}"
+        else f"of them in the answers to training {words.kept}"
     )
     caption = (
         f"The share of each {what}, the most used first. A few bars much higher than the others would mean that most "
-        f"{words.many} get much the same answer."
+        f"{words.many if trained else words.kept} get much the same answer."
     )
     return figure(chart, caption)
 
@@ -99,14 +107,24 @@ def _rows(rows: pd.DataFrame, columns: int, detector: Estimator, use: Tensor, sh
     return joined([tag("p", note, class_="soft"), table(head, cells, "wide sticky")])
 
 
+def _patch(examples: Examples, item: int, part: str) -> Html:
+    """A kept patch, and its share in all answers."""
+    (patch,) = examples.of(item)
+    assert patch.thumbnail is not None  # noqa: S101 (models of photos keep thumbnails)
+    return tile("", part, picture(drawn(patch.thumbnail), patch.sample, title=patch.sample), ())
+
+
 def _tiles(scorer: Scorer, examples: Examples | None, use: Tensor, order: list[int], *, whole: bool) -> Html:
     """The most used items as pictures."""
     shown = order[: TILES + MORE]
     scaling = scorer.scaling
     span = float(scaling.center), float(scaling.center + scaling.scale)
     pictured = decoded_items(scorer, torch.tensor(shown)) if whole else None
+    patches = not scorer.model.trained
     tiles = [
-        tile(
+        _patch(examples, item, share(float(use[item])))
+        if patches and examples is not None
+        else tile(
             f"item {item}",
             share(float(use[item])),
             None if pictured is None else picture(drawn(pictured[rank], *span), f"item {item}, decoded"),
@@ -115,13 +133,16 @@ def _tiles(scorer: Scorer, examples: Examples | None, use: Tensor, order: list[i
         for rank, item in enumerate(shown)
     ]
     note = "The most used items, and their share in all answers. " + "Large: what an item alone decodes to. " * whole
-    if examples is not None:
+    if patches:
+        note = f"The {len(shown)} that are most often the nearest, with what surrounds them, and their share in all "
+        note += "answers. Point at one for its image and its place there (row, column)."
+    elif examples is not None:
         note += "Small: the training samples nearest to it." if whole else "Training samples with such a place in them."
         note += " Point at one for its name."
     parts = [tag("p", note, class_="soft"), tag("div", *tiles[:TILES], class_="items")]
     if tiles[TILES:]:
         more = tag("div", *tiles[TILES:], class_="items")
-        parts.append(tag("details", tag("summary", f"{len(tiles) - TILES} more items"), more))
+        parts.append(tag("details", tag("summary", f"{len(tiles) - TILES} more"), more))
     if len(order) > len(shown):
-        parts.append(tag("p", f"… and {len(order) - len(shown):,} items that are used less.", class_="soft"))
+        parts.append(tag("p", f"… and {len(order) - len(shown):,} that are used less.", class_="soft"))
     return joined(parts)

@@ -37,8 +37,9 @@ def _health(detector: Estimator, words: Words) -> Iterator[str]:
     if state is not None:
         parts, busiest = figure(state.effective, 2), share(state.top_share)
         yield from _of_items(state, detector.collapse_) if trained else _of_kept(state, words)
-        what = "items" if trained else f"kept {words.many}"
-        yield f"An answer combines {parts} {what} on average; the most used has a share of {busiest} in all answers."
+        what = "items" if trained else f"kept {words.kept}"
+        if trained or state.effective > 1:
+            yield f"An answer combines {parts} {what} on average; the most used has {busiest} of all answers."
     if trained:
         kept = f"epoch {best.epoch} of {len(detector.history_)}, with a held-out error of {figure(best.held_out_error)}"
         yield f"The best state of the training was kept: {kept}."
@@ -61,7 +62,7 @@ def _of_items(state: Health, collapse: str | None) -> Iterator[str]:
 
 def _of_kept(state: Health, words: Words) -> Iterator[str]:
     yield (
-        f"Well: nothing was trained that could have failed. The model has kept {counted(state.items, words)} of the "
+        f"Well: nothing was trained that could have failed. The model has kept {state.items:,} {words.kept} of the "
         f"training data; {state.in_use:,} of them were among the nearest of another one."
     )
 
@@ -80,6 +81,8 @@ def _facts(detector: Estimator, found: Survey, origin: Origin, words: Words) -> 
         with origin.model.open("rb") as file:
             yield "model file", f"{origin.model}, sha256 {hashlib.file_digest(file, 'sha256').hexdigest()}"
     yield "model", f"{type(detector).__name__}({_chosen(detector)})"
+    if detector.spec_.features is not None:
+        yield "features", detector.spec_.features.origin
     yield "training data", f"sha256 {detector.checksum_}"
     yield "fitted with", _listed(detector.versions_)
     rate, calibrating = share(calibration.false_alarm_rate), len(calibration.scores)

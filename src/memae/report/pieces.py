@@ -28,7 +28,12 @@ def tile(name: str, part: str, large: Html | None, neighbours: Sequence[Neighbou
     """An item: its decoded picture, if any, and the nearest training samples."""
     near = tag("div", *(_small(each) for each in neighbours), class_="near")
     shown = (near,) if large is None else (large, near)
-    return tag("figure", *shown, tag("figcaption", over(name, part)), class_="item" if large else "item alone")
+    return tag(
+        "figure",
+        *shown,
+        tag("figcaption", over(name, part) if name else part),
+        class_="item" if large else "item alone",
+    )
 
 
 def _small(neighbour: Neighbour) -> Html:

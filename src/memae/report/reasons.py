@@ -8,6 +8,7 @@ from memae.estimators import Estimator
 from memae.evidence import Contribution, Evidence, Item
 from memae.kinds import Words
 from memae.markup import Html, heading, joined, picture, table, tag
+from memae.pictures import drawn
 from memae.report.pieces import bar, names, over, tile
 from memae.report.survey import Reason
 from memae.report.tally import Common
@@ -26,6 +27,9 @@ CAPTIONS = {
     "reconstruction": "the same, as rebuilt from memory",
     "error_map": "bright where the two differ",
 }
+
+PHOTO = {"sample": "the image", "error_map": "where it is unlike normal ones; boxes: flagged places"}
+"""Captions of a photo, of which nothing is restored."""
 
 
 def in_common(common: Common, words: Words) -> Html:
@@ -153,15 +157,46 @@ def _remembered(items: Sequence[Item], parts: Sequence[Contribution], words: Wor
 
 
 def _pictures(reason: Reason) -> Html:
+    evidence = reason.evidence
+    photo = evidence.is_photo
+    captions = PHOTO if photo else CAPTIONS
     shots = (
-        tag("figure", picture(pixels, f"{reason.name}: {CAPTIONS[name]}"), tag("figcaption", CAPTIONS[name]))
-        for name, pixels in reason.evidence.shown
+        tag("figure", picture(pixels, f"{reason.name}: {captions[name]}"), tag("figcaption", captions[name]))
+        for name, pixels in evidence.shown
     )
-    return tag("div", *shots, class_="shots" if reason.evidence.motion is None else "shots film")
+    return tag("div", *shots, class_="shots" + " film" * (evidence.motion is not None) + " photo" * photo)
+
+
+def _compared(items: Sequence[Item]) -> list[Html]:
+    """The most anomalous places of a photo, each above the kept patch nearest to it."""
+    pairs = [
+        tag(
+            "figure",
+            picture(drawn(item.place.picture), f"row {item.place.row}, column {item.place.column}"),
+            *(
+                picture(drawn(each.thumbnail), each.sample, title=each.sample)
+                for each in item.neighbours
+                if each.thumbnail is not None
+            ),
+            tag("figcaption", over(figure(item.place.strength, 2), cut(item.title))),
+        )
+        for item in items
+        if item.place is not None
+    ]
+    if not pairs:
+        return []
+    note = (
+        "Compared with these: above, the most unusual places, the highest first; below each, the place in a normal "
+        "image that is most like it, of all that the model keeps. The number is 1 at the threshold of places, which "
+        "few normal images exceed anywhere."
+    )
+    return [tag("div", tag("p", note, class_="soft"), tag("div", *pairs, class_="places"))]
 
 
 def _items(evidence: Evidence) -> list[Html]:
     """The items that answered: their decoded pictures, and the nearest training samples."""
+    if evidence.is_photo:
+        return _compared(evidence.items)
     shown = [
         tile(
             item.title,

@@ -23,9 +23,13 @@ details { margin: .6rem 0; } summary { cursor: pointer; color: var(--normal); }
 .pair > div { flex: 0 1 auto; max-width: 100%; } .pair p { margin: 0 0 .4rem; max-width: 25rem; }
 .pair figure, .items figure { margin: 0; padding: 0; background: none; }
 .pair figcaption, .items figcaption { margin: .2rem 0 0; font-size: .8rem; line-height: 1.3; }
-.pair img, .items img { width: 100%; border-radius: .3rem; }
+.pair img, .items img, .places img { width: 100%; border-radius: .3rem; }
 .shots { display: flex; gap: .8rem; } .shots figure { flex: 1 1 0; max-width: 9.5rem; }
 .film { flex-wrap: wrap; } .film figure { flex: 1 1 8.2rem; max-width: 13.4rem; }
+.photo figure { flex: 1 1 0; max-width: 20rem; }
+.places { display: flex; flex-wrap: wrap; gap: .8rem; } .places figure { width: 7rem; }
+.places figcaption { overflow-wrap: anywhere; } .places img + img { margin-top: 2px; }
+.pair > div:has(.places) { flex: 1 1 24rem; } .pair > div:has(.places) p { max-width: 44rem; }
 .items { display: grid; grid-template-columns: repeat(auto-fill, minmax(4.4rem, 5.4rem)); gap: .8rem; }
 .pair .items { grid-template-columns: repeat(4, minmax(0, 5.4rem)); }
 .items:has(.alone), .pair .items:has(.alone) { grid-template-columns: repeat(auto-fill, minmax(8.2rem, 13.4rem)); }

@@ -15,6 +15,18 @@ class Error(BaseModel):
     error: str = Field(description="One sentence: the value, what was expected, what to do.")
 
 
+class Region(BaseModel):
+    """A connected part of a photo whose map lies above the threshold of pixels, and the box around it, in pixels."""
+
+    top: int
+    left: int
+    bottom: int = Field(description="The first row below it.")
+    right: int = Field(description="The first column right of it.")
+    peak: float | None = Field(description="The highest value of the map in it.")
+    area: int = Field(description="Number of its pixels.")
+    p_value: float | None = Field(None, description="Share of normal photos whose map has a peak as high.")
+
+
 class Verdict(BaseModel):
     """The result for one sample."""
 
@@ -25,6 +37,7 @@ class Verdict(BaseModel):
     score: float = Field(description="Anomaly score; higher = more anomalous.")
     p_value: float = Field(description="Share of normal samples that score as high: small = unlike normal.")
     is_anomaly: bool = Field(description="Whether the score is above the threshold.")
+    regions: list[Region] | None = Field(None, description="Photos: where it is anomalous; the highest peak first.")
 
 
 class Unread(BaseModel):
@@ -62,6 +75,15 @@ class Neighbour(BaseModel):
     thumbnail: str | None = Field(description="data:image/png;base64,…")
 
 
+class Place(BaseModel):
+    """A place of a photo that is compared with a kept patch."""
+
+    picture: str = Field(description="It and what surrounds it: data:image/png;base64,…")
+    row: int = Field(description="In pixels of the photo.")
+    column: int
+    strength: float = Field(description="Of the map there: 1 is the threshold of pixels.")
+
+
 class Item(BaseModel):
     """A memory item that the sample addressed."""
 
@@ -69,6 +91,7 @@ class Item(BaseModel):
     sample: str | None = Field(description="The training sample that it is; null if the item formed in training.")
     weight: float = Field(description="Its addressing weight, 0 to 1.")
     decoded: Any = Field(description="What the item alone decodes to: a picture, the columns of a row, or null.")
+    place: Place | None = Field(None, description="Photos: the place of which it is the nearest kept patch.")
     neighbours: list[Neighbour]
 
 
@@ -81,7 +104,7 @@ class Evidence(Verdict):
     sample: str | None
     reconstruction: str | None
     motion: str | None = Field(description="For video: the change to the next frame, which is what is reconstructed.")
-    error_map: str | None
+    error_map: str | None = Field(description="Of photos, the photo under it, with a box around each region.")
 
 
 class Explained(BaseModel):
@@ -116,6 +139,7 @@ class Model(BaseModel):
     channels: int | None = Field(None, description="For images and video: 1 grey, 3 colour.")
     height: int | None = None
     width: int | None = None
+    tiled: bool | None = Field(None, description="Images: whether they are photos of any size, seen in tiles.")
     scaled: bool | None = Field(None, description="Pictures: whether others are scaled to this size, or refused.")
     least_frames: int | None = Field(None, description="Video.")
 

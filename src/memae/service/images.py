@@ -1,5 +1,6 @@
 """Served image models: image files, decoded and scaled as everywhere in memae."""
 
+import operator
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -24,12 +25,28 @@ class ServedImages(Served[ImageMemAE]):
         with under_their_names(uploads):
             for part in self._opened(uploads, notes):
                 known = iter([{"file": given[path].name} for path in part.names["path"]])
+                if self.estimator.kind_.tiled:
+                    found += map(operator.or_, known, wanted.wait(self.worker.call(partial(self._photos, part))))
+                    continue
                 for judged in self.pieces([part.raw], wanted):
                     found += rows_of(judged, [next(known) for _ in judged.score])
         return self._answer(found, body, notes)
 
+    def _photos(self, part: Part) -> list[Row]:
+        """Scores photos, and tells where each is anomalous; the rows do not name them."""
+        kind, scorer = self.estimator.kind_, self.estimator.scorer_
+        found: list[Row] = []
+        for scored in kind.scored(scorer, iter([part]), maps=True):
+            rows = rows_of(scored.judged, [{} for _ in scored.judged.score])
+            places = kind.located(scorer, scored)
+            found += [
+                row | {"regions": [each.as_json() for each in where.regions]}
+                for row, where in zip(rows, places, strict=True)
+            ]
+        return found
+
     def explain(self, body: Body, wanted: Wanted) -> Answer:
-        """The evidence for each image: reconstruction, error map and memory items."""
+        """The evidence for each image: reconstruction or regions, error map and memory items."""
         uploads = self.files(body)
         uploads = [uploads[number] for number in self.to_explain(len(uploads), wanted)]
         readable, notes = self._checked(uploads)
@@ -78,7 +95,7 @@ class ServedImages(Served[ImageMemAE]):
             message = f"{upload.name} has {size[0] * size[1]:,} pixels, {self.limits.pixels:,} at most are decoded"
             raise Refused(413, f"{message}; scale it down")
         expected = tuple(self.estimator.shape_[1:])
-        if self.estimator.size is None and size != expected:
+        if not (self.estimator.kind_.tiled or self.estimator.size is not None or size == expected):
             message = f"{upload.name} has {size[0]} x {size[1]} pixels (h x w), the model was fitted on "
             raise Refused(422, f"{message}{' x '.join(map(str, expected))}; scale it, or fit with a size")
 

@@ -14,7 +14,7 @@ const KINDS = {
   },
   image: {
     prompt: "Drop pictures here (PNG, JPEG, TIFF, BMP, WebP, …), or choose some",
-    about: (model) => `They are ${model.scaled ? "scaled to" : "to have"} ${model.width} × ${model.height} pixels.`,
+    about: (model) => model.tiled ? "They may have any size." : `They are ${model.scaled ? "scaled to" : "to have"} ${model.width} × ${model.height} pixels.`,
     several: true,
     whole: "picture",
     one: "picture",
