@@ -116,8 +116,8 @@ def test_patches_and_tiles_are_bounded(monkeypatch):
     monkeypatch.setattr(photos, "DESCRIBED", 7)
     monkeypatch.setattr(photos, "CANDIDATES", 50)
     seen = []
-    real = photos._described
-    monkeypatch.setattr(photos, "_described", lambda *given: seen.append(real(*given)) or seen[-1])
+    real = photos.described
+    monkeypatch.setattr(photos, "described", lambda *given: seen.append(real(*given)) or seen[-1])
     detector().fit(parts(20))
     assert len(seen[0].wholes) == 7
     assert 50 <= len(seen[0].patches) <= 56

@@ -52,7 +52,7 @@ def test_tiles_are_equal_overlap_and_cover_the_photo(height, width):
 def test_sizes_of_cameras_and_parts():
     assert len(grid(1024, 1024)) == len(grid(512, 1024)) == len(grid(57, 103)) == 1
     assert len(grid(3000, 4000)) == len(grid(4000, 3000)) == 42
-    assert grid(100, 201)[0].size == (100, 100)
+    assert grid(100, 301)[0].size == (100, 100)
     assert len(grid(1, 100_000)) == 1786
 
 
@@ -74,13 +74,13 @@ def test_a_stitched_map_lies_between_those_of_its_tiles(height, width, seed):
 
 
 def test_a_stitched_map_has_no_seams():
-    boxes = grid(300, 700)
-    ramp = torch.arange(700.0).expand(300, 700)
+    boxes = grid(200, 700)
+    ramp = torch.arange(700.0).expand(200, 700)
     cut = torch.stack([ramp[box.top : box.bottom, box.left : box.right] for box in boxes])
-    assert torch.allclose(stitched(cut, boxes, (300, 700)), ramp, atol=1e-3)
-    one = torch.zeros(3, 300, 300)
+    assert torch.allclose(stitched(cut, boxes, (200, 700)), ramp, atol=1e-3)
+    one = torch.zeros(4, 200, 200)
     one[1] = 1.0  # tiles that contradict each other blend over the whole overlap
-    assert stitched(one, boxes, (300, 700)).diff(dim=1).abs().max() < 0.02
+    assert stitched(one, boxes, (200, 700)).diff(dim=1).abs().max() < 0.04
 
 
 def test_ten_pixels_of_a_large_photo_stay_visible():
@@ -97,8 +97,9 @@ def test_ten_pixels_of_a_large_photo_stay_visible():
 
 
 @pytest.fixture
-def photos(tmp_path: Path) -> list[Path]:
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Of many sizes and kinds: 1, 3, 1 and 6 tiles."""
+    monkeypatch.setattr(tiles, "LONG", 2)
     grey = tmp_path / "c.png"
     Image.fromarray(RNG.integers(0, 256, (30, 40), np.uint8)).save(grey)
     return [
@@ -157,10 +158,10 @@ def test_arrays_of_one_size_and_of_many():
     array = RNG.integers(0, 256, (4, 20, 30), np.uint8)
     found = Tiles(array, (10, 10))
     assert (len(found), found.paths, found.cached) == (4, [], False)
-    assert torch.equal(found.take(torch.tensor([2]))[0, 1], resize(torch.from_numpy(array[2]), (10, 10)))
-    many = [array[0], RNG.integers(0, 256, (100, 300, 3), np.uint8), torch.rand(1, 25, 35)]
+    assert torch.equal(found.take(torch.tensor([2]))[0, 0], resize(torch.from_numpy(array[2]), (10, 10)))
+    many = [array[0], RNG.integers(0, 256, (100, 301, 3), np.uint8), torch.rand(1, 25, 35)]
     found = Tiles(many, (10, 10))
-    assert found.sizes == ((20, 30), (100, 300), (25, 35))
+    assert found.sizes == ((20, 30), (100, 301), (25, 35))
     assert found.dtype == torch.float32
     assert len(found) == 1 + 4 + 1
     assert found.take(torch.arange(6)).shape == (6, 3, 10, 10)

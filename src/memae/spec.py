@@ -103,9 +103,9 @@ def build(spec: Spec) -> MemAE:
     if spec.features is not None:  # each position already describes what is around it
         seen, restored, kernel = spec.features.patches, spec.features.patches, 1
     if space:
-        layout = convolutional.Layout(spec.widths, spec.strides, kernel)
-        encoder = convolutional.encoder(seen, space, layout)
-        decoder = convolutional.decoder(restored, space, layout)
+        layout = convolutional.Layout(spec.widths, spec.strides)
+        encoder = convolutional.encoder(seen, space, layout, kernel)
+        decoder = convolutional.decoder(restored, space, layout, kernel)
         if spec.features is not None:
             encoder.insert(0, Leading(seen))
     else:

@@ -124,8 +124,8 @@ def keep_photos(
     wanted = tiles_of_photos(tiles, order[held_out:] if len(order) >= CROSSED else order, DESCRIBED, random)
     known = described(joined_maps(tiles, features, scaling, wanted), tiles, wanted, spec.patches, random)
     fewest = len(known.owner) - max((int(torch.isin(known.owner, fold).sum()) for fold in folds), default=0)
-    options = {"most": most, "correlated": fewest >= FEWEST, "random": random, "choose": choose}
-    fit = partial(_fit, spec, features, scaling, **options)
+    correlated = fewest >= FEWEST
+    fit = partial(_fit, spec, features, scaling, most=most, correlated=correlated, random=random, choose=choose)
     fitted = fit(known)
     if crossed:
         left_out = [each for fold in folds for each in _left_out(fit(known.without(fold)).scorer, tiles, fold)]

@@ -17,7 +17,6 @@ class Layout(NamedTuple):
 
     widths: tuple[int, ...]
     strides: tuple[tuple[int, ...], ...]  # of each layer, one number per space dimension
-    kernel: int = KERNEL  # odd; padding makes up for it, so that sizes do not depend on it
 
 
 MNIST = Layout((32, 16, 8), ((2, 2), (2, 2), (3, 3)))
@@ -111,8 +110,10 @@ def smallest(axis: int, strides: Sequence[Sequence[int]]) -> int:
     return side
 
 
-def encoder(channels: int, space: Sequence[int], layout: Layout) -> nn.Sequential:
+def encoder(channels: int, space: Sequence[int], layout: Layout, kernel: int = KERNEL) -> nn.Sequential:
     """Convolutions `(b, channels, *space)` → `(b, widths[-1], *code)`, each with BatchNorm and LeakyReLU.
+
+    The kernel is odd; padding makes up for it, so that sizes do not depend on it.
 
     Raises:
         OptionError: the size is too small for the strides, or widths and strides do not match.
@@ -125,11 +126,11 @@ def encoder(channels: int, space: Sequence[int], layout: Layout) -> nn.Sequentia
     convolution, norm = (nn.Conv2d, nn.BatchNorm2d) if len(space) == 2 else (nn.Conv3d, nn.BatchNorm3d)
     layers: list[nn.Module] = []
     for i, o, stride in zip([channels, *layout.widths], layout.widths, layout.strides, strict=False):
-        layers += [convolution(i, o, layout.kernel, stride, layout.kernel // 2), norm(o), nn.LeakyReLU(SLOPE)]  # type: ignore[arg-type]
+        layers += [convolution(i, o, kernel, stride, kernel // 2), norm(o), nn.LeakyReLU(SLOPE)]  # type: ignore[arg-type]
     return nn.Sequential(*layers)
 
 
-def decoder(channels: int, space: Sequence[int], layout: Layout) -> nn.Sequential:
+def decoder(channels: int, space: Sequence[int], layout: Layout, kernel: int = KERNEL) -> nn.Sequential:
     """The mirror of `encoder`: `(b, widths[-1], *code)` → `(b, channels, *space)`, exactly that size.
 
     Output padding replaces what the stride of the mirrored convolution cut off, so that any size is restored without
@@ -143,5 +144,5 @@ def decoder(channels: int, space: Sequence[int], layout: Layout) -> nn.Sequentia
     outputs = [channels, *layout.widths[:-1]]
     for i, o, stride, target in reversed(list(zip(layout.widths, outputs, layout.strides, steps, strict=False))):
         extra = tuple((side + 2 * PADDING - KERNEL) % step for side, step in zip(target, stride, strict=True))
-        layers += [convolution(i, o, layout.kernel, stride, layout.kernel // 2, extra), norm(o), nn.LeakyReLU(SLOPE)]  # type: ignore[arg-type]
+        layers += [convolution(i, o, kernel, stride, kernel // 2, extra), norm(o), nn.LeakyReLU(SLOPE)]  # type: ignore[arg-type]
     return nn.Sequential(*layers[:-2])
