@@ -16,7 +16,7 @@ from reproduction import datasets
 SHOWN = (
     "blowhole/exp1_num_108719.jpg",
     "crack/exp1_num_249594.jpg",
-    "fray/exp3_num_136351.jpg",
+    "uneven/exp3_num_155360.jpg",
     "break/exp3_num_62592.jpg",
 )
 HEIGHT, GAP = 280, 6
