@@ -41,7 +41,9 @@ def refused(run: Run, tmp_path: Path) -> Callable[..., str]:
     def call(*arguments: object, words: list[str]) -> str:
         before = tree(tmp_path)
         ran = run(*arguments)
-        told = [line for line in ran.err.splitlines() if not line.startswith(("memae: warning: ", "reading "))]
+        told = [
+            line for line in ran.err.splitlines() if not line.startswith(("memae: warning: ", "reading ", "features: "))
+        ]
         assert len(told) == 1, ran.err
         assert told[0].startswith("memae: error: ")
         assert ran.code == 1
