@@ -98,14 +98,14 @@ def test_an_engine_whose_scores_differ_is_refused_and_torch_goes_on(detectors, m
     detector, X = detectors["image"]
     expected = detector.anomaly_score(X)
 
-    def wrong(scorer, shape):
+    def wrong(scorer, run):
         def network(x):
             found = scorer.model(x)
             return found._replace(x_hat=found.x_hat * 1.01)
 
         return network
 
-    monkeypatch.setattr(runtimes, "_onnxruntime", wrong)
+    monkeypatch.setattr(runtimes, "_of_arrays", wrong)
     with pytest.raises(OptionError, match=r"onnxruntime.*differ by .* torch"):
         detector.use_engine("onnxruntime")
     assert np.array_equal(detector.anomaly_score(X), expected)
