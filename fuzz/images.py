@@ -15,6 +15,7 @@ from PIL import Image
 
 from fuzz import mutations, places
 from fuzz.formats import Format, taken
+from memae.cli.score_table import Places
 from memae.data.images import ImageFiles, find_images
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -25,7 +26,7 @@ def target(data: bytes) -> int:
     """Uses an image for fit and score."""
     path = places.put("a.png", data)
     score = partial(places.scored_into, places.image_detector(), path, ".csv")
-    return taken(partial(_fitted, path), partial(score, maps=places.folder() / "maps"))
+    return taken(partial(_fitted, path), partial(score, places=Places(places.folder() / "maps")))
 
 
 def _fitted(path: Any) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from fuzz import mutations, places
 from fuzz.formats import Format, taken
+from memae.cli.score_table import Places
 from memae.data.streams import View, read_source
 from memae.estimators import VideoMemAE
 from memae.watch.watching import alarms, rule_of, watch
@@ -65,7 +66,7 @@ def target(data: bytes) -> int:
     detector = places.video_detector()
     return taken(
         partial(places.begun, places.new_video_detector(), path),
-        partial(places.scored_into, detector, path, ".csv", maps=places.folder() / "maps"),
+        partial(places.scored_into, detector, path, ".csv", places=Places(places.folder() / "maps")),
         partial(_watched, detector, path),
     )
 
