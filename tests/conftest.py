@@ -2,13 +2,14 @@
 
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import Phase, settings
+from tests.photographs import tiny_network
 
 from memae import VideoMemAE, cli
 
@@ -22,6 +23,13 @@ class Ran(NamedTuple):
     code: int
     out: str
     err: str
+
+
+@pytest.fixture(scope="module")
+def described_at_random() -> Iterator[None]:
+    """Lets detectors describe photos by a tiny network with random weights: no package is needed."""
+    with tiny_network():
+        yield
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from tests.photographs import SIZE, detector, parts, scratched, tiny_network
+from tests.photographs import SIZE, detector, parts, scratched
 
 from memae import load
 from memae.data.tiles import Tiles, grid
@@ -18,10 +18,7 @@ pytest.importorskip("openvino")
 pytest.importorskip("onnxscript")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _network():
-    with tiny_network():
-        yield
+pytestmark = pytest.mark.usefixtures("described_at_random")
 
 
 @pytest.fixture(scope="module")

@@ -7,17 +7,13 @@ from random import Random
 import numpy as np
 import pytest
 import torch
-from tests.photographs import detector, parts, scratched, tiny_network
+from tests.photographs import detector, parts, scratched
 
 from fuzz import model_files
 from memae import load
 from memae.errors import MemaeError, ModelFileError
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _network():
-    with tiny_network():
-        yield
+pytestmark = pytest.mark.usefixtures("described_at_random")
 
 
 @pytest.fixture(scope="module")

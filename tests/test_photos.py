@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 from sklearn.base import clone
-from tests.photographs import SIZE, detector, parts, scratched, tiny_network
+from tests.photographs import SIZE, detector, parts, scratched
 
 from memae import load
 from memae.data.tiles import Tiles
@@ -21,11 +21,7 @@ from memae.features import FeatureSpec
 from memae.kinds.images import smallest_side
 from memae.regions import above
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _network():
-    with tiny_network():
-        yield
+pytestmark = pytest.mark.usefixtures("described_at_random")
 
 
 @pytest.fixture(scope="module")

@@ -9,14 +9,15 @@ References:
 NOTE[DIFF] kept-patches: the paper has no such memory.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
+from memae.kept import NEIGHBOURS
 from memae.memory import Recall, Shrunk
 from memae.nearest import Prepared
 
-NEIGHBOURS = 5
-"""Number of nearest other items in the isolation of an item."""
 TOGETHER = 4096
 """Number of patches whose neighbours are found at once."""
 PROJECTED = 48
@@ -50,9 +51,7 @@ class PatchMemory(nn.Module):
 
     def forward(self, z: Tensor) -> Recall:
         """Reads the nearest item at each position of feature maps z `(b, c, h, w)`."""
-        queries, which = self._addressed(z)
-        read = self.items[which]
-        distance = (queries - read).square().sum(-1).sqrt()
+        which, distance, read = nearest_patches(z, self.items, self.nearest)
         statistics, nothing = self.training, z.new_zeros(0)
         return Recall(
             read.movedim(-1, 1),
@@ -66,12 +65,9 @@ class PatchMemory(nn.Module):
 
     def weights(self, z: Tensor) -> Shrunk:
         """Addressing weights `(b, n, h, w)` of feature maps z `(b, c, h, w)`: 1 for the nearest item, else 0."""
-        which = self._addressed(z)[1][:, None]
+        which = nearest_patches(z, self.items, self.nearest).which[:, None]
         found = z.new_zeros(len(z), len(self.items), *z.shape[2:]).scatter_(1, which, 1.0)
         return Shrunk(found, torch.zeros(len(z), *z.shape[2:], dtype=torch.bool, device=z.device))
-
-    def _addressed(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        return addressed(z, self.items, self.nearest)
 
     @torch.no_grad()
     def remember(self, patches: Tensor) -> None:
@@ -84,8 +80,16 @@ class PatchMemory(nn.Module):
         return {"nearest": 1}
 
 
-def addressed(z: Tensor, items: Tensor, nearest: Prepared) -> tuple[Tensor, Tensor]:
-    """The query at each position of maps z `(b, c, h, w)`, as `(b, h, w, c)`, and its nearest item `(b, h, w)`.
+class NearestPatches(NamedTuple):
+    """The item nearest to each position of feature maps."""
+
+    which: Tensor  # (b, h, w), its index
+    distance: Tensor  # (b, h, w), Euclidean
+    patch: Tensor  # (b, h, w, c)
+
+
+def nearest_patches(z: Tensor, items: Tensor, nearest: Prepared) -> NearestPatches:
+    """The item nearest to each position of maps z `(b, c, h, w)`.
 
     Args:
         z: normalised features.
@@ -93,8 +97,9 @@ def addressed(z: Tensor, items: Tensor, nearest: Prepared) -> tuple[Tensor, Tens
         nearest: finds it.
     """
     queries = z.movedim(1, -1)
-    which = nearest(queries.flatten(0, -2), items, 1).which
-    return queries, which.reshape(queries.shape[:-1])
+    near = nearest(queries.flatten(0, -2), items, 1)
+    which, distance = (each.reshape(queries.shape[:-1]) for each in (near.which, near.distance))
+    return NearestPatches(which, distance, near.samples.reshape(queries.shape))
 
 
 @torch.no_grad()

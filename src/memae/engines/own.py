@@ -84,7 +84,6 @@ def alone(content: bytes) -> bool:
         MissingExtraError: the extra "engines" is not installed.
         OptionError: it is no ONNX file.
     """
-    required("onnx")
     onnx = required("onnx")
     try:
         model = onnx.load_model_from_string(content)

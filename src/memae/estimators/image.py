@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from sklearn.utils import check_random_state
@@ -160,24 +160,25 @@ class ImageMemAE(parameters.Image, Estimator):
             return bool(self.scorer_.model.trained)
         return self.features in ("auto", "none") or self._learns
 
-    def _photos(self, X: Any, network: Lite | Own) -> tuple[Tiles, AnyFeatureSpec, Features]:
-        """The tiles of photos, and the features that describe them, not normalised."""
+    def _photos(self, X: Any, network: Lite | Own) -> "_Photos":
+        """Reads photos."""
         size = network.size(checked_size(self.size), smallest_side(X))
         tiles = tiles_of(X, size, self.channels, keep=True)
         self.unit_, self.shape_ = pixel_unit(X), tuple(tiles.shape)
-        return tiles, *network.described(tiles)
+        spec, features = network.described(tiles)
+        return _Photos(tiles, spec, features, Scaling(*pixel_range(self.unit_, tiles)))
 
     def _keep(self, X: Any, network: Lite | Own) -> Epoch:
         """Fits the detector by keeping patches; see `photos`."""
         began = time.perf_counter()
         self._warn_of_unused(OF_TRAINING, UNTRAINED)
-        tiles, spec, features = self._photos(X, network)
+        tiles, spec, features, scaling = self._photos(X, network)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         kept = keep_photos(
             tiles,
             spec,
             features,
-            scaling=Scaling(*pixel_range(self.unit_, tiles)),
+            scaling=scaling,
             most=self._most,
             held_out=self._held_out_count(len(tiles.sizes)) if len(tiles.sizes) > 1 else 0,
             random=torch.Generator().manual_seed(seed),
@@ -188,7 +189,7 @@ class ImageMemAE(parameters.Image, Estimator):
         self._settle(kept.scorer, kept.spec, [epoch], epoch, checksum, artifact.versions())
         self._calibrate(len(tiles.sizes), kept.scores, kept.peaks)
         if self.keep_examples:
-            self.examples_ = photo_examples(tiles, kept.tile, kept.position, spec.shape[1:], kept.scorer.scaling, X)
+            self.examples_ = photo_examples(tiles, kept.tile, kept.position, spec.shape[1:], scaling, X)
         return epoch
 
     @property
@@ -210,11 +211,10 @@ class ImageMemAE(parameters.Image, Estimator):
     def _learn(self, X: Any, network: Lite | Own, **running: Any) -> Iterator[Step | Epoch]:
         """Fits the detector by training over features; see `photo_learning`."""
         self._warn_of_unused(OF_PIXELS, UNLIKE_PIXELS)
-        tiles, described, features = self._photos(X, network)
+        tiles, described, features, scaling = self._photos(X, network)
         spec, options = self._spec_over(described), self._options(batch_size=self._batch_size(len(tiles)), warmup=2)
         count = self._held_out_count(len(tiles.sizes))
         random = torch.Generator().manual_seed(options.seed)
-        scaling = Scaling(*pixel_range(self.unit_, tiles))
         maps = photo_maps(tiles, described, features, scaling=scaling, held_out=count, random=random)
         model, options = built(spec, options, pick_device(self.device), len(maps.training))
         checksum = digest(photo for _, photo in tiles.by_photo())
@@ -245,7 +245,6 @@ class ImageMemAE(parameters.Image, Estimator):
         return min(max(samples // 50, 8), 64) if self.batch_size is None else int(self.batch_size)
 
     def _prepare(self, X: Any) -> Prepared:
-        check_kept_samples(self.kept_samples)
         images = opened(X, self.channels, self.size)
         self.unit_ = pixel_unit(X)
         first = images.take(torch.tensor([0]))
@@ -304,6 +303,15 @@ class ImageMemAE(parameters.Image, Estimator):
 
     def _restore(self, source: Artifact) -> None:
         self.unit_, self.shape_ = restored_pixels(source, self.size)
+
+
+class _Photos(NamedTuple):
+    """Photos and what describes them."""
+
+    tiles: Tiles
+    spec: AnyFeatureSpec
+    features: Features  # not normalised
+    scaling: Scaling  # of pixels
 
 
 def _image_name(root: Path | None, images: Indexed, training: Tensor, index: int) -> str:

@@ -15,6 +15,7 @@ from memae.data.tiles import Tiles
 from memae.errors import MemaeWarning
 from memae.estimators.photos import (
     DESCRIBED,
+    WEIGHTS,
     Choose,
     Described,
     described,
@@ -139,13 +140,13 @@ def learned_photos(
         choose: the patches to keep.
     """
     measures: list[Measure] = [PatchError(), whole_distance(maps.known.wholes)]
-    weights = [2.0, 1.0]
+    weights: tuple[float, ...] = WEIGHTS
     if most:
         patches = maps.features.normalised(maps.known.patches)
         items = patches[choose(patches, most, random)]
         apart = isolation(items)
         measures.insert(0, KeptPatchDistance(items, apart, floor(apart)))
-        weights = [1.0, 1.0, 1.0]
+        weights = (1.0, 1.0, 1.0)
     scorer = photo_scorer(model, measures, maps.features, maps.scaling)
     left_out = [measured_alone(scorer, photo) for _, photo in tiles.by_photo(maps.photos.tolist())]
     scorer = scorer.replaced(balance=surprises(torch.cat([each.values for each in left_out]), weights))

@@ -76,23 +76,25 @@ class Images(Kind):
 
     def _tiles(self, X: Any, notes: Notes | None = None) -> Tiles:
         """The tiles of photos."""
-        check_unit(self.unit, X)
-        listed = paths_of(X)
-        files = found_images(Path(X), notes) if isinstance(X, str | Path) else listed
-        alone = files is not None and len(files) == 1 and listed is None
-        size = (self.shape[1], self.shape[2])
-        unread = None if notes is None or alone else notes.unread
-        return tiles_of(X if files is None else files, size, self.shape[0], unread=unread)
+        photos, unread = self._listed(X, notes)
+        return tiles_of(photos, (self.shape[1], self.shape[2]), self.shape[0], unread=unread)
 
     def _opened(self, X: Any, notes: Notes | None = None) -> tuple[Indexed, dict[Path, str] | None]:
-        """The images, and the dict that receives unreadable files; None if these are errors, as for a single file."""
+        """The images, and the dict that receives unreadable files, as for `_listed`."""
+        images, unread = self._listed(X, notes)
+        size = (self.shape[1], self.shape[2]) if self.scaled else None
+        return opened(images, self.shape[0], size, unread=unread, keep=False), unread
+
+    def _listed(self, X: Any, notes: Notes | None) -> tuple[Any, dict[Path, str] | None]:
+        """The files of a source, or X itself if it is none, and the dict that receives unreadable ones.
+
+        That is None if unreadable files are errors, as for a single file.
+        """
         check_unit(self.unit, X.paths if isinstance(X, ImageFiles) else X)
         listed = paths_of(X)
         files = found_images(Path(X), notes) if isinstance(X, str | Path) else listed
         alone = files is not None and len(files) == 1 and listed is None
-        unread = None if notes is None or alone else notes.unread
-        size = (self.shape[1], self.shape[2]) if self.scaled else None
-        return opened(X if files is None else files, self.shape[0], size, unread=unread, keep=False), unread
+        return X if files is None else files, None if notes is None or alone else notes.unread
 
     def _parts(self, images: Indexed, index: Tensor, unread: dict[Path, str] | None) -> Iterator[Part]:
         found = self._read(images, index, unread)

@@ -62,8 +62,13 @@ class LocalDistance(Measure):
 
     def check(self, target: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:  # noqa: ARG002
         """Refuses a floor that is not a number above 0."""
-        if self.floor.ndim or self.floor.dtype != dtype or not self.floor > 0:
-            raise ValueError("the floor of the local distance must be a number above 0")
+        check_floor(self.floor, dtype, self.name)
+
+
+def check_floor(floor: Tensor, dtype: torch.dtype, measure: str) -> None:
+    """Refuses a floor of a measure that is not a number above 0; ValueError."""
+    if floor.ndim or floor.dtype != dtype or not floor > 0:
+        raise ValueError(f"the floor of the {measure} must be a number above 0")
 
 
 def _few(found: Found) -> tuple[Tensor, Tensor]:

@@ -13,8 +13,8 @@ from torch.nn.functional import avg_pool2d, pad
 from memae.losses import error_map
 from memae.memory import unit
 from memae.model import Found
-from memae.patches import addressed
-from memae.scoring.distances import Kept
+from memae.patches import nearest_patches
+from memae.scoring.distances import Kept, check_floor
 from memae.scoring.measures import Measure, Measured
 
 POWER = 8
@@ -46,8 +46,9 @@ class PatchDistance(Measure):
 
     def check(self, target: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:  # noqa: ARG002
         """Refuses a floor that is not a number above 0, and samples without positions."""
-        if len(target) != 3 or self.floor.ndim or self.floor.dtype != dtype or not self.floor > 0:
-            raise ValueError("the floor of the distance of patches must be a number above 0")
+        if len(target) != 3:
+            raise ValueError(f"the floor of the distance of patches needs samples with positions; {target} has none")
+        check_floor(self.floor, dtype, "distance of patches")
 
 
 class KeptPatchDistance(Kept):
@@ -70,9 +71,8 @@ class KeptPatchDistance(Kept):
 
     def forward(self, target: Tensor, found: Found) -> Measured:  # noqa: ARG002 (the features alone count)
         """The power mean `(b,)`, float64, and the smoothed local distance at each position `(b, 1, h, w)`."""
-        queries, which = addressed(target[:, : self.items.shape[1]], self.items, self.find)
-        distance = (queries - self.items[which]).square().sum(-1).sqrt()
-        return summed_up((distance / (self.isolation[which] + self.floor))[:, None])
+        near = nearest_patches(target[:, : self.items.shape[1]], self.items, self.find)
+        return summed_up((near.distance / (self.isolation[near.which] + self.floor))[:, None])
 
     def check(self, target: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:  # noqa: ARG002
         """Refuses patches of more features than there are, and a floor that is not a number above 0."""
@@ -80,8 +80,7 @@ class KeptPatchDistance(Kept):
         if len(target) != 3 or not 0 < p <= target[0] or self.isolation.shape != (m,):
             raise ValueError("the kept patches do not fit the features")
         self._check((m, p), dtype)
-        if self.floor.ndim or self.floor.dtype != dtype or not self.floor > 0:
-            raise ValueError("the floor of the distance of patches must be a number above 0")
+        check_floor(self.floor, dtype, "distance of patches")
 
 
 class PatchError(Measure):
