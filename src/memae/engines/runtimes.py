@@ -87,7 +87,8 @@ def specimens(scorer: Scorer, shape: tuple[int, ...], count: int) -> list[Tensor
     scaling = scorer.scaling
     raw = bad.to(scaling.center) * scaling.scale + scaling.center
     if scorer.features is not None:
-        return [raw, raw.mean((2, 3), keepdim=True) + 0.1 * (raw - raw.mean((2, 3), keepdim=True))]
+        mean = raw.mean((-2, -1), keepdim=True)
+        return [raw, mean + 0.1 * (raw - mean)]
     x_hat = torch.cat([scorer(part).x_hat for part in torch.split(raw, scorer.chunk)])
     good = scorer.model.pretext.restored_well(raw, x_hat)
     return [raw, good + 0.01 * (raw - good)]

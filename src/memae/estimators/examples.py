@@ -15,6 +15,7 @@ from memae.data.clips import Clips
 from memae.data.pixels import resize
 from memae.data.samples import ReadAhead, Samples, Selection
 from memae.data.tiles import Tiles, around
+from memae.estimators.films import Sampled
 from memae.evidence import Examples, likeness
 from memae.scoring import Scaling, Scorer
 
@@ -109,6 +110,33 @@ def photo_examples(
     index[order] = torch.arange(len(order))
     apart = torch.zeros(len(order)) if distance is None else distance
     return Examples(index.int()[:, None], apart[:, None], tuple(names), torch.stack(pictures))
+
+
+def film_examples(
+    films: Sampled, frame: Tensor, position: Tensor, space: Sequence[int], scaling: Scaling, root: Path | None
+) -> Examples:
+    """The examples of a memory of positions of frames: each is cut from its frame, with some of what surrounds it.
+
+    Args:
+        films: the described frames.
+        frame: the one that each item comes from `(items,)`.
+        position: of the item in the map of that frame, row by row `(items,)`.
+        space: height and width of the map.
+        scaling: brings pixels to 0 … 1.
+        root: folder that videos are named relative to; None for arrays.
+    """
+    rows, columns = space
+    names: list[str] = []
+    pictures: list[Tensor] = []
+    for number, at in zip(frame.tolist(), position.tolist(), strict=True):
+        raw, video = films.raw[number], films.names[int(films.video[number])]
+        row, column = (at // columns + 0.5) / rows, (at % columns + 0.5) / columns
+        shown = f"video {video}" if root is None else within(root, Path(video))
+        where = f"{round(row * raw.shape[1])}, {round(column * raw.shape[2])}"
+        names.append(f"{shown} frame {int(films.number[number])} at ({where})")
+        pictures.append(around(scaling(raw[None])[0], row, column))
+    index = torch.arange(len(names), dtype=torch.int32)[:, None]
+    return Examples(index, torch.zeros(len(names), 1), tuple(names), torch.stack(pictures))
 
 
 def _sampled(samples: Samples, count: int, size: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -139,7 +139,7 @@ def keep_photos(
         torch.stack([scorer.score(each.values).amax() for each in left_out]),
         torch.stack([each.peak for each in left_out]),
         float(np.mean([each.error for each in left_out])),
-        _health(scorer, known.patches[torch.randperm(len(known.patches), generator=random)[:SURVEYED]]),
+        surveyed(scorer, known.patches[torch.randperm(len(known.patches), generator=random)]),
         known.tile[fitted.chosen],
         known.position[fitted.chosen],
     )
@@ -273,14 +273,14 @@ def measured_alone(scorer: Scorer, tiles: Tensor) -> LeftOut:
 
 
 @torch.no_grad()
-def _health(scorer: Scorer, patches: Tensor) -> Health:
-    """The state of the memory over patches `(m, p)`, not normalised; sets the use of its items."""
+def surveyed(scorer: Scorer, patches: Tensor) -> Health:
+    """The state of the memory over the first `SURVEYED` patches `(m, p)`, not normalised; sets the use of its items."""
     memory, features = scorer.model.memory, scorer.features
     assert isinstance(memory, PatchMemory)  # noqa: S101 (as fitted)
     assert features is not None  # noqa: S101 (as fitted)
     meter = HealthMeter(len(memory.items))
     memory.train()  # for the statistics of its reading
-    for part in torch.split(patches, TOGETHER):
+    for part in torch.split(patches[:SURVEYED], TOGETHER):
         meter.add(memory(features.normalised(part).T[None]))
     memory.eval()
     memory.use.copy_(meter.share)
