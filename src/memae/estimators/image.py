@@ -27,12 +27,13 @@ from memae.estimators.examples import photo_examples, root_of, within
 from memae.estimators.naming import with_parameters
 from memae.estimators.networks import Lite, Own
 from memae.estimators.photo_learning import WIDTHS, learned_photos, nearest_positions, photo_maps
+from memae.estimators.photo_updating import check_kept, grown
 from memae.estimators.photos import ITEMS, keep_photos
 from memae.estimators.restoring import check_types, restored_pixels
 from memae.features import AnyFeatureSpec, Features
 from memae.kinds import Images
 from memae.kinds.images import opened, smallest_side, tiles_of
-from memae.kinds.pixel_units import checked_size, pixel_range, pixel_unit
+from memae.kinds.pixel_units import check_unit, checked_size, pixel_range, pixel_unit
 from memae.modelfile import artifact
 from memae.modelfile.artifact import Artifact
 from memae.networks.convolutional import default_layout
@@ -207,6 +208,29 @@ class ImageMemAE(parameters.Image, Estimator):
         else:
             self.recalibrate(scores.numpy())
         self.scorer_ = self.scorer_.replaced(peaks=Calibration(peaks, self.calibration_.false_alarm_rate))
+
+    def update(self, X: Any) -> Self:
+        """A copy of this detector that knows more normal photos; this detector stays unchanged, so keep it to go back.
+
+        For kept patches of photos; nothing is trained. Patches of the new photos join the memory, which grows up to
+        `kept_samples` and then gives up those items that the others cover best. How unlike a photo is as a whole is
+        told by the mean and covariance of all photos. Thresholds, p-values and the reference of `drift` are those of
+        the new photos, each scored without itself: give photos of today's normal parts, 19 or more for a false-alarm
+        rate of 5 %, that the detector has not been fitted on.
+
+        Args:
+            X: normal photos, as in `fit`.
+
+        Raises:
+            InputError: the photos are too few for the false-alarm rate.
+            OptionError: the memory was trained (`features="none"`, or `n_items`); it would have to be trained again.
+            SchemaError: pixels have another unit than those of `fit`.
+        """
+        check_kept(self)
+        check_unit(self.unit_, X)
+        tiles = tiles_of(X, (self.shape_[1], self.shape_[2]), self.shape_[0], keep=True)
+        count = len(tiles.sizes)
+        return grown(self, tiles, X, held_out=self._held_out_count(count) if count > 1 else 0, most=self._most)
 
     def _learn(self, X: Any, network: Lite | Own, **running: Any) -> Iterator[Step | Epoch]:
         """Fits the detector by training over features; see `photo_learning`."""
