@@ -150,10 +150,7 @@ def _train(estimator: Any, job: Job, checkpoint: Path, logs: "Sequence[Log]") ->
     from memae.cli.progress import followed
 
     try:
-        told = estimator.announced(job.source)
-        if told is not None:
-            sys.stderr.write(told + "\n")
-        steps = estimator.fit_steps(job.source, checkpoint=checkpoint, resume=job.resume)
+        steps = estimator.fit_steps(job.source, checkpoint=checkpoint, resume=job.resume, tell=_tell)
         for line in followed(steps, estimator.epochs if estimator.trains else None, logs):
             sys.stderr.write(line + "\n")
     except KeyboardInterrupt:
@@ -164,6 +161,10 @@ def _train(estimator: Any, job: Job, checkpoint: Path, logs: "Sequence[Log]") ->
     checkpoint.unlink(missing_ok=True)
     for log in logs:
         log.finish(estimator, job.output)
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(line + "\n")
 
 
 def _stride(text: str) -> list[int]:

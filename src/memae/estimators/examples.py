@@ -12,6 +12,7 @@ from sklearn.utils.random import sample_without_replacement
 from torch import Tensor
 
 from memae.data.clips import Clips
+from memae.data.images import Found
 from memae.data.pixels import resize
 from memae.data.samples import ReadAhead, Samples, Selection
 from memae.data.tiles import THUMBNAIL, Tiles, around
@@ -166,6 +167,7 @@ def _thumbnails(scorer: Scorer, batch: Tensor) -> Sequence[Tensor]:
 
 def root_of(source: Any) -> Path:
     """The folder given, or the common parent of the files given; names relative to it keep its path out of a model."""
+    source = source.source if isinstance(source, Found) else source
     paths = [Path(each).absolute() for each in (source if isinstance(source, list | tuple) else [source])]
     return Path(os.path.commonpath([each if each.is_dir() else each.parent for each in paths]))
 

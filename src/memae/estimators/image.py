@@ -20,7 +20,7 @@ from memae.data.images import ImageFiles
 from memae.data.samples import Indexed, InMemory, ReadAhead, Samples, Selection, digest
 from memae.data.tiles import Tiles
 from memae.errors import MemaeWarning, OptionError
-from memae.estimators.base import Estimator, Plan, Prepared, built, check_kept_samples
+from memae.estimators.base import Estimator, Plan, Prepared, Tell, built, check_kept_samples
 from memae.estimators.choosing import Choice, features_of
 from memae.estimators.devices import pick_device
 from memae.estimators.examples import photo_examples, root_of, within
@@ -32,7 +32,7 @@ from memae.estimators.photos import ITEMS, keep_photos
 from memae.estimators.restoring import check_types, restored_pixels
 from memae.features import AnyFeatureSpec, Features
 from memae.kinds import Images
-from memae.kinds.images import opened, smallest_side, tiles_of
+from memae.kinds.images import found, opened, smallest_side, tiles_of
 from memae.kinds.pixel_units import check_unit, checked_size, pixel_range, pixel_unit
 from memae.modelfile import artifact
 from memae.modelfile.artifact import Artifact
@@ -126,13 +126,23 @@ class ImageMemAE(parameters.Image, Estimator):
         return tags
 
     def fit_steps(
-        self, X: Any, *, checkpoint: str | Path | None = None, resume: bool = False, every: float = 10.0
+        self,
+        X: Any,
+        *,
+        checkpoint: str | Path | None = None,
+        resume: bool = False,
+        every: float = 10.0,
+        tell: Tell | None = None,
     ) -> Iterator[Step | Epoch]:
         """`fit` as a generator, see `Estimator.fit_steps`. Kept patches are one step."""
         check_types(self)
         checked_rate(self.false_alarm_rate)
         check_kept_samples(self.kept_samples)
-        network = self.features_for(X).network
+        X = found(X)
+        choice = self.features_for(X)
+        if tell is not None:
+            tell(str(choice))
+        network = choice.network
         if network is None:
             yield from super().fit_steps(X, checkpoint=checkpoint, resume=resume, every=every)
         elif self._learns:
@@ -149,10 +159,6 @@ class ImageMemAE(parameters.Image, Estimator):
     def features_for(self, X: Any) -> Choice:
         """The features that `fit` takes for these images, and why."""
         return features_of(self.features, self.size, X)
-
-    def announced(self, X: Any) -> str:
-        """Says which features `fit` takes; see `Estimator.announced`."""
-        return str(self.features_for(X))
 
     @property
     def trains(self) -> bool:
@@ -228,6 +234,7 @@ class ImageMemAE(parameters.Image, Estimator):
         """
         check_kept(self)
         check_unit(self.unit_, X)
+        X = found(X)
         tiles = tiles_of(X, (self.shape_[1], self.shape_[2]), self.shape_[0], keep=True)
         count = len(tiles.sizes)
         return grown(self, tiles, X, held_out=self._held_out_count(count) if count > 1 else 0, most=self._most)
