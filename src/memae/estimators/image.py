@@ -74,7 +74,7 @@ class ImageMemAE(parameters.Image, Estimator):
     """Detects anomalous images and locates the anomalies in them.
 
     X is a folder (searched recursively), an image file, a list of files, or an array `(n, h, w)`, `(n, c, h, w)` or
-    `(n, h, w, c)`. Files are PNG, JPEG, BMP, TIFF, WebP, GIF, JPEG 2000, AVIF, HEIC (with the package pillow-heif),
+    `(n, h, w, c)`. Files are PNG, JPEG, BMP, TIFF, WebP, GIF, JPEG 2000, AVIF, HEIC (with memae[heic]),
     PNM, TGA or PCX, 8 or 16 bit, grey or colour; a warning names what is left out of a folder. Arrays of uint8, uint16
     and bool are grey levels, like files; arrays of floats are scaled by the lowest and the highest value of the
     training data.
