@@ -12,9 +12,10 @@ from sklearn.utils.random import sample_without_replacement
 from torch import Tensor
 
 from memae.data.clips import Clips
+from memae.data.images import Found
 from memae.data.pixels import resize
 from memae.data.samples import ReadAhead, Samples, Selection
-from memae.data.tiles import Tiles, around
+from memae.data.tiles import THUMBNAIL, Tiles, around
 from memae.estimators.films import Sampled
 from memae.evidence import Examples, likeness
 from memae.scoring import Scaling, Scorer
@@ -109,7 +110,28 @@ def photo_examples(
     index = torch.empty_like(order)
     index[order] = torch.arange(len(order))
     apart = torch.zeros(len(order)) if distance is None else distance
-    return Examples(index.int()[:, None], apart[:, None], tuple(names), torch.stack(pictures))
+    thumbnails = torch.stack(pictures) if pictures else torch.zeros(0, tiles.shape[0], THUMBNAIL, THUMBNAIL).byte()
+    return Examples(index.int()[:, None], apart[:, None], tuple(names), thumbnails)
+
+
+def added_examples(before: Examples, stayed: Tensor, new: Examples, suffix: str) -> Examples:
+    """The examples of a memory of patches after an update: of the items that stayed, then of the new ones.
+
+    Args:
+        before: of the old items.
+        stayed: numbers of those that stayed `(old,)`.
+        new: of the new items.
+        suffix: of the names of the new ones.
+    """
+    assert before.thumbnails is not None  # noqa: S101 (of photos, there are some)
+    assert new.thumbnails is not None  # noqa: S101 (as above)
+    which = before.index[stayed, 0].long()
+    return Examples(
+        torch.cat([torch.arange(len(which)), len(which) + new.index[:, 0]]).int()[:, None],
+        torch.cat([before.distance[stayed], new.distance]),
+        (*(before.names[number] for number in which.tolist()), *(f"{name} {suffix}" for name in new.names)),
+        torch.cat([before.thumbnails[which], new.thumbnails]),
+    )
 
 
 def film_examples(
@@ -173,6 +195,7 @@ def _thumbnails(scorer: Scorer, batch: Tensor) -> Sequence[Tensor]:
 
 def root_of(source: Any) -> Path:
     """The folder given, or the common parent of the files given; names relative to it keep its path out of a model."""
+    source = source.source if isinstance(source, Found) else source
     paths = [Path(each).absolute() for each in (source if isinstance(source, list | tuple) else [source])]
     return Path(os.path.commonpath([each if each.is_dir() else each.parent for each in paths]))
 

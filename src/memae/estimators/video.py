@@ -20,7 +20,7 @@ from memae.data.formats import common_format
 from memae.data.samples import InMemory, Samples, Selection, digest
 from memae.data.videos import Video, find_videos, read_videos
 from memae.errors import OptionError
-from memae.estimators.base import Estimator, Plan, Prepared, check_kept_samples
+from memae.estimators.base import Estimator, Plan, Prepared, Tell, check_kept_samples
 from memae.estimators.choosing import Choice, features_of_frames
 from memae.estimators.cutting import ends, read_ends, scaled_size, streamed
 from memae.estimators.examples import film_examples, frame_name, root_of
@@ -130,27 +130,31 @@ class VideoMemAE(parameters.Video, Estimator):
         return tags
 
     def fit_steps(
-        self, X: Any, *, checkpoint: str | Path | None = None, resume: bool = False, every: float = 10.0
+        self,
+        X: Any,
+        *,
+        checkpoint: str | Path | None = None,
+        resume: bool = False,
+        every: float = 10.0,
+        tell: Tell | None = None,
     ) -> Iterator[Step | Epoch]:
         """`fit` as a generator, see `Estimator.fit_steps`. Kept positions are one step."""
         check_types(self)
         checked_rate(self.false_alarm_rate)
         check_kept_samples(self.kept_samples)
         self._check_smooth()
-        network = self.features_for(X).network
-        if not isinstance(network, Lite):
-            yield from super().fit_steps(X, checkpoint=checkpoint, resume=resume, every=every)
+        choice = self.features_for(X)
+        if tell is not None:
+            tell(str(choice))
+        if isinstance(choice.network, Lite):
+            yield self._keep(X, choice.network)
         else:
-            yield self._keep(X, network)
+            yield from super().fit_steps(X, checkpoint=checkpoint, resume=resume, every=every)
 
     def features_for(self, X: Any) -> Choice:
         """The features that `fit` takes for these videos, and why."""
         size = checked_size(self.size) if self.size not in ("native", None) else None
         return features_of_frames(self.features, size, X, self.n_items)
-
-    def announced(self, X: Any) -> str:
-        """Says which features `fit` takes; see `Estimator.announced`."""
-        return str(self.features_for(X))
 
     @property
     def trains(self) -> bool:
