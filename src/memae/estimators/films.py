@@ -158,10 +158,10 @@ def folds(films: Sampled, rate: float) -> Iterator[tuple[Tensor, Tensor]]:
 
     Whole videos are left out; of a single video, stretches, with the frames `APART` seconds around them.
     """
-    count = len(films.raw)
-    if len(films.names) > 1:
-        for videos in torch.tensor(sorted({*films.video.tolist()})).chunk(FOLDS):
-            out = torch.isin(films.video, videos)
+    count, videos = len(films.raw), sorted({*films.video.tolist()})
+    if len(videos) > 1:
+        for fold in range(min(FOLDS, len(videos))):  # of videos filmed one after another, others stay in the memory
+            out = torch.isin(films.video, torch.tensor(videos[fold::FOLDS]))
             yield out.nonzero().flatten(), ~out
         return
     for fold in torch.arange(count).chunk(FOLDS):
