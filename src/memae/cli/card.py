@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from memae.cli.inspect import describe
-from memae.data.tables import Column
+from memae.data.column import Column
 from memae.estimators import Estimator
 from memae.kinds import Words
 from memae.scoring.drift import promised_band
