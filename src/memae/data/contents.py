@@ -221,8 +221,8 @@ def _on_clocks(series: "pd.Series[Any]") -> bool:
 
 
 def _as_times(tallies: list[TimeTally]) -> Meaning:
-    """The meaning of a column of times, whose text has one of several formats."""
-    tally = tallies[0]
+    """The meaning of a column of times; of several formats that fit, that with rows in order and the shortest span."""
+    tally = min(tallies, key=lambda each: (not each.ordered, each.span))
     time, columns = tally.time()
     name = repr(tally.name)
     if not time.parts:

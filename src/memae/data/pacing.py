@@ -56,9 +56,14 @@ class TimeTally:
         if len(series):
             self.before = found.seconds[-1]
 
+    @property
+    def span(self) -> float:
+        """Seconds from the earliest to the latest time."""
+        return self.most - self.least
+
     def time(self) -> tuple[Time, tuple[Column, ...]]:
         """What is taken from the column, and the columns that stand for it."""
-        span = self.most - self.least
+        span = self.span
         tallies: dict[str, HourTally | TextTally | NumberTally] = {}
         if (self.form == CLOCK or span >= TWICE[HOUR]) and self.hours.hours.least < self.hours.hours.most:
             tallies[HOUR] = self.hours

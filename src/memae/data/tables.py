@@ -249,7 +249,8 @@ def unknown_columns(names: Sequence[str]) -> str:
 
 def left_out_columns(names: Sequence[str]) -> str:
     """A sentence on columns that are left out since the model does not know them."""
-    return f"column{'s' * (len(names) > 1)} {listed(names)} left out, since the model was not fitted with them"
+    columns, them = ("columns", "them") if len(names) > 1 else ("column", "it")
+    return f"{columns} {listed(names)} left out, since the model was not fitted with {them}"
 
 
 def listed(names: Sequence[str]) -> str:
