@@ -77,6 +77,8 @@ CASES = {
     ),
     # nothing
     "nothing": Case([None] * N, "had no value"),
+    "nothing but empty texts": Case([""] * N, "had no value"),
+    "empty texts before times": Case(["", *[""] * 9, *hourly()[10:].astype(str)], said=HOUR, kinds=("hour", "number")),
     "nothing, as numbers": Case([np.nan] * N, "had no value"),
     # times
     "ISO 8601": Case(hourly().astype(str), said=f"{HOUR} and {GAP}", kinds=("hour", "number")),

@@ -101,13 +101,14 @@ class _Numbers:
         self.seconds = seconds
         self.tally = NumberTally(name, missing)
         self.counting = Counting(complete=not missing)
-        self.few: set[float] = set()  # up to three of its values
+        self.labels = bool(LABELS.fullmatch(name))
+        self.few: set[float] = set()  # if these may be labels: up to three of its values, and some more
 
     def add(self, series: "pd.Series[Any]") -> None:
         values = numbers(durations(series, self.name) if self.seconds else series, self.name)
         self.tally.add(values)
         self.counting.add(values)
-        if len(self.few) < 3 and LABELS.fullmatch(self.name):
+        if self.labels and len(self.few) < 3:
             self.few |= set(np.unique(values[~np.isnan(values)])[:3].tolist())
 
     def label_values(self) -> list[str] | None:
@@ -123,8 +124,8 @@ class _Numbers:
             remarks.append(f"column {self.name!r} holds durations: taken in seconds")
         elif counting.names(count, self.tally, named=named) and not kept:
             remarks.append(
-                f"column {self.name!r} holds another whole number in nearly every row; if these are numbers of rows or "
-                f"customers rather than measurements, leave it out with --ignore {shlex.quote(self.name)}"
+                f"column {self.name!r} holds another whole number in nearly every row; if these number rows, customers "
+                f"or seconds rather than measure something, leave it out with --ignore {shlex.quote(self.name)}"
             )
         return Meaning((self.tally.column(),), seconds=self.seconds, remarks=tuple(remarks))
 
@@ -139,14 +140,14 @@ class _Texts:
 
     def add(self, series: "pd.Series[Any]") -> None:
         counts = Counter(texts(series))
-        first = self.times is None
-        if self.times is None:
+        if any(counts) and self.times is None:
             missing = self.tally.missing
             self.times = [TimeTally(self.name, form, missing) for form in possible(counts, FORMATS)]
+        elif any(counts) and self.times:
+            fits = possible(counts, [each.form for each in self.times])
+            self.times = [each for each in self.times if each.form in fits]
         self.tally.add(counts)
-        fits = possible(counts, [each.form for each in self.times]) if self.times and not first else None
-        self.times = [each for each in self.times if fits is None or each.form in fits or not any(counts)]
-        for each in self.times:
+        for each in self.times or ():
             each.add(series)
 
     def label_values(self) -> list[str] | None:
@@ -157,6 +158,8 @@ class _Texts:
         if self.times:
             return _as_times(self.times)
         known, distinct = self.tally.rows - self.tally.missing, self.tally.distinct - bool(self.tally.missing)
+        if not known:
+            return Meaning(why=EMPTY)
         column = self.tally.column()
         if self._nearly_numbers():
             return Meaning((column,), remarks=(self._no_numbers(),))

@@ -61,7 +61,7 @@ class Counting:
 
     def names(self, count: int, tally: NumberTally, *, named: bool) -> bool:
         """Whether whole numbers that all differ are probably numbers of rows, customers or the like."""
-        if not (self.whole and self.unequal) or self.distinct.count < 0.97 * count or count < 2:
+        if not (self.whole and self.unequal) or self.distinct.count < UNIQUE * count or count < 2:
             return False
         if count < FEW:
             return named

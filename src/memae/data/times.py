@@ -180,7 +180,7 @@ def instants(series: "pd.Series[Any]", form: str, name: str) -> Instants:
     known = series.dropna()
     if is_time(series) and not all(isinstance(value, dt.time) for value in known):
         return _typed(_aligned(pd.to_datetime(known, utc=_zoned(known)), series))
-    cells = known.map(str)
+    cells = known.astype(object).map(str)
     cells = cells[cells != ""]
     how = form or (CLOCK if is_time(series) else ISO)
     utc = _read(cells, how)

@@ -191,7 +191,7 @@ class TabularMemAE(parameters.Tabular, Estimator):
         self.roles_, self.encoder_, rows, remarks = surveyed(given(), self.keep_columns)
         for remark in remarks:
             warnings.warn(remark, MemaeWarning, stacklevel=6)
-        if hasattr(self, "feature_names_in_"):
+        if isinstance(X, str | Path) or hasattr(self, "feature_names_in_"):
             self._name_features()
         # other data than a file is in memory already
         streams = isinstance(X, str | Path) and rows * self.encoder_.width * 8 > IN_MEMORY
@@ -222,7 +222,6 @@ class TabularMemAE(parameters.Tabular, Estimator):
         if both:
             raise OptionError(f"keep_columns and ignore both name {both[0]!r}; take it out of one of them")
         if isinstance(X, str | Path):
-            self.feature_names_in_ = np.array([], dtype=object)  # filled once they are known
             read = table_chunks(Path(X))
             return lambda: (without(chunk, self.ignore, strict=True) for chunk in read())
         frame = self._frame(X, reset=True)

@@ -33,6 +33,7 @@ class Place:
     fill: float | None = None  # of a number column: the number for a missing value
     marked: bool = False  # whether the number behind it is 1 for a missing value, else 0
     categories: tuple[str, ...] = ()  # one-hot in this order, followed by one for any other value; missing is ""
+    center: tuple[float, ...] = ()  # of an hour: the two numbers for a missing one
 
 
 @dataclass(frozen=True)
@@ -236,6 +237,8 @@ def _places(encoder: TableEncoder) -> tuple[Place, ...]:
     for column, at in zip(encoder.columns, encoder.places.tolist(), strict=True):
         if column.kind == "category":
             places.append(Place(column.name, column.kind, at, categories=column.categories))
+        elif column.kind == "hour":
+            places.append(Place(column.name, column.kind, at, marked=column.missing > 0, center=column.circle))
         else:
             places.append(Place(column.name, column.kind, at, fill=column.mean, marked=column.missing > 0))
     return tuple(places)
