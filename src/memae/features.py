@@ -218,6 +218,10 @@ class Features(nn.Module):
         network = self.network.network if isinstance(self.network, OwnNetwork) else None
         return network if isinstance(network, Graph) else None
 
+    def seen(self, photo: tuple[int, ...]) -> tuple[int, ...]:
+        """Height and width of what the network sees of a photo `(c, h, w)`."""
+        return photo[1:]
+
     def on(self, engine: Maps | None) -> "Features":
         """The same features, with the network's maps from another engine; None for torch."""
         other = Features(self.network, self.mean, self.deviation).train(self.training)

@@ -24,7 +24,7 @@ from memae.data.samples import Samples, Streamed
 from memae.data.table_files import table_chunks
 from memae.data.tables import LIMIT, TableEncoder, check_unique, frame_of_array, without
 from memae.errors import InputError, MemaeWarning, OptionError, SchemaError, memory_guard
-from memae.estimators.base import Estimator, Plan, Prepared, check_kept_samples
+from memae.estimators.base import Estimator, Plan, Prepared, Tell, check_kept_samples
 from memae.estimators.devices import pick_device
 from memae.estimators.examples import rows_as_examples
 from memae.estimators.keeping import OUTLYING, central, keep, rescaled, rows_to_read
@@ -71,10 +71,10 @@ UNUSED = "without n_items nothing is trained, the kept rows are the memory. Give
 class TabularMemAE(parameters.Tabular, Estimator):
     """Detects anomalous rows of tables with numbers, categories and missing values.
 
-    X is a DataFrame (of pandas, polars, Arrow and others), an array `(n, d)`, or the path of a .csv or .parquet file; a
-    file that does not fit into memory streams. Columns of text are categories. Missing values are allowed in any
-    column. Columns that only name rows (identifiers, free text, row numbers) are left out with a warning, unless
-    `keep_columns` names them. Times are taken as hour of the day, weekday and seconds since the row before.
+    X is a DataFrame (of pandas, polars, Arrow and others), an array `(n, d)`, or the path of a .csv or .parquet file,
+    which streams if it is large. Columns of text are categories; times are taken as hour, weekday and seconds since the
+    row before. Identifiers, free text and row numbers are left out with a warning, unless `keep_columns` names them.
+    Missing values are allowed in any column.
 
     By default nothing is trained: up to 10,000 distinct training rows are kept, and are the memory. A row is anomalous
     if it lies far from the nearest kept rows, or if its columns cannot be restored from these rows, or from each other.
@@ -130,11 +130,17 @@ class TabularMemAE(parameters.Tabular, Estimator):
         return tags
 
     def fit_steps(
-        self, X: Any, *, checkpoint: str | Path | None = None, resume: bool = False, every: float = 10.0
+        self,
+        X: Any,
+        *,
+        checkpoint: str | Path | None = None,
+        resume: bool = False,
+        every: float = 10.0,
+        tell: Tell | None = None,
     ) -> Iterator[Step | Epoch]:
         """`fit` as a generator, see `Estimator.fit_steps`. Kept rows are one step, which nothing needs to interrupt."""
         if self.trains:
-            yield from super().fit_steps(X, checkpoint=checkpoint, resume=resume, every=every)
+            yield from super().fit_steps(X, checkpoint=checkpoint, resume=resume, every=every, tell=tell)
         else:
             yield self._keep(X)
 
@@ -193,7 +199,6 @@ class TabularMemAE(parameters.Tabular, Estimator):
             warnings.warn(remark, MemaeWarning, stacklevel=6)
         if isinstance(X, str | Path) or hasattr(self, "feature_names_in_"):
             self._name_features()
-        # other data than a file is in memory already
         streams = isinstance(X, str | Path) and rows * self.encoder_.width * 8 > IN_MEMORY
 
         def chunks() -> Iterator[pd.DataFrame]:
@@ -265,8 +270,7 @@ class TabularMemAE(parameters.Tabular, Estimator):
     def encode(self, X: Any) -> Tensor:
         """Rows of a DataFrame or array → features `(n, width)`, float64, the scorer's input."""
         check_is_fitted(self, "scorer_")
-        kind, rows = self._reading(X)
-        return torch.cat(list(kind.raw(rows)))
+        return torch.cat(list(self._raw(X)))
 
     def _frame(self, X: Any, *, reset: bool) -> pd.DataFrame:
         """X as a table, checked against the training table by scikit-learn's rules."""
@@ -303,7 +307,7 @@ class TabularMemAE(parameters.Tabular, Estimator):
         return "give a table as in training"
 
     def _warn_of_collapse(self) -> None:
-        if not self.encoder_.constant:  # rows that are all alike were warned of
+        if not self.encoder_.constant:  # of which `_read` has warned
             super()._warn_of_collapse()
 
     def _plan(self, prepared: Prepared) -> Plan:
