@@ -313,10 +313,10 @@ def test_odd_columns_are_kept_or_refused(tmp_path: Path, detector: TabularMemAE,
     output = tmp_path / f"s.{ending}"
     if more.type == pa.timestamp("ms", "Europe/Berlin") and ending != "parquet":
         with pytest.raises(OutputError, match="choose another ending for the output, or leave out --keep"):
-            write(scored(detector, source, keep=True), output)
+            write(scored(detector, detector.kind_, source, keep=True), output)
         assert not output.exists()
         return
-    write(scored(detector, source, keep=True), output)
+    write(scored(detector, detector.kind_, source, keep=True), output)
     if ending == "jsonl":
         rows = [json.loads(line) for line in output.read_text().splitlines()]
         assert [row["score"] for row in rows] == detector.anomaly_score(pd.DataFrame({"a": [1.0, 2.0]})).tolist()
@@ -326,7 +326,7 @@ def test_odd_columns_are_kept_or_refused(tmp_path: Path, detector: TabularMemAE,
 
 def test_columns_that_are_called_like_ours_are_kept_under_another_name(tmp_path: Path, detector: TabularMemAE) -> None:
     model = TabularMemAE(4, epochs=1, warmup=0, false_alarm_rate=0.2).fit(pd.DataFrame({"score": np.arange(40.0)}))
-    (part,) = scored(model, csv(tmp_path, "score\n1\n2\n"), keep=True)
+    (part,) = scored(model, model.kind_, csv(tmp_path, "score\n1\n2\n"), keep=True)
     assert list(part.columns) == ["row", "score", "p_value", "is_anomaly", "score_input"]
     assert part["score_input"].tolist() == [1, 2]
 

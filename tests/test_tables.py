@@ -10,8 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memae.data.column import MAX_CATEGORIES
 from memae.data.table_files import table_chunks
-from memae.data.tables import MAX_CATEGORIES, TableEncoder, frame_of_array, without
+from memae.data.tables import TableEncoder, frame_of_array, without
 from memae.errors import InputError, MemaeError, SchemaError, SourceError
 
 NUMBERS = st.one_of(st.floats(-1e6, 1e6), st.none())

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from memae.cli.score import EngineOption, FalseAlarms, Ignored, Model
+from memae.cli.score import EngineOption, FalseAlarms, Ignored, Model, Strict
 from memae.cli.unread import tell_unread
 
 
@@ -22,6 +22,7 @@ def evaluate(
         list[str], typer.Option(help="Label of normal rows; repeat for several. Without it, 0 is normal.")
     ] = [],  # noqa: B006 (typer's way)
     ignore: Ignored = [],  # noqa: B006 (typer's way)
+    strict: Strict = False,
     false_alarm_rate: FalseAlarms = None,
     engine: EngineOption = "torch",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -41,7 +42,8 @@ def evaluate(
         estimator.recalibrate(false_alarm_rate=false_alarm_rate)
     estimator.use_engine(engine)
     notes = Notes()
-    facts = evaluated(estimator, source, labels, normal, ignore, notes)
+    kind = estimator.kind_.ignoring(ignore, strict=strict)
+    facts = evaluated(estimator, kind, source, labels, normal, notes)
     if as_json:
         sys.stdout.write(json.dumps(facts, indent=2) + "\n")
     else:

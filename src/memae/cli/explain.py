@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from memae.cli.score import Ignored, Model
+from memae.cli.score import Ignored, Model, Strict
 from memae.cli.unread import tell_unread, unread_paths
 
 if TYPE_CHECKING:
     from memae.estimators import Estimator
     from memae.evidence import Evidence
-    from memae.kinds import Notes
+    from memae.kinds import Kind, Notes
 
 
 def explain(
@@ -32,6 +32,7 @@ def explain(
         ),
     ] = None,
     ignore: Ignored = [],  # noqa: B006 (typer's way)
+    strict: Strict = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line per sample.")] = False,
 ) -> None:
     """Explain the scores of the most anomalous rows, images or frames.
@@ -53,7 +54,8 @@ def explain(
     if pictures is not None and not estimator.kind_.pictured:
         raise OptionError("--pictures is for images and video; a row of a table has no picture")
     notes = Notes()
-    found = _most_anomalous(estimator, source, top, items, ignore, notes)
+    kind = estimator.kind_.ignoring(ignore, strict=strict)
+    found = _most_anomalous(estimator, kind, source, top, items, notes)
     lines = _as_json(found, notes) if as_json or output is not None else ""
     if output is not None:
         with replacing(output) as temporary:
@@ -78,7 +80,7 @@ def _as_json(found: "Sequence[Evidence]", notes: "Notes") -> str:
 
 
 def _most_anomalous(
-    estimator: "Estimator", source: Path, top: int, items: int, ignore: Sequence[str], notes: "Notes"
+    estimator: "Estimator", kind: "Kind", source: Path, top: int, items: int, notes: "Notes"
 ) -> "list[Evidence]":
     """Evidence of the `top` most anomalous samples, the highest first."""
     import numpy as np
@@ -86,7 +88,6 @@ def _most_anomalous(
     from memae.evidence import Explainer
     from memae.kinds.kind import joined_names, sample_at
 
-    kind = estimator.kind_.ignoring(ignore)
     parts = list(kind.scored(estimator.scorer_, kind.open(source, notes=notes)))
     names = joined_names([part.names for part in parts])
     scores = np.concatenate([part.judged.score.numpy() for part in parts])

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from memae.cli.score import FalseAlarms, Ignored, Model
+from memae.cli.score import FalseAlarms, Ignored, Model, Strict
 
 
 def recalibrate(
@@ -14,6 +14,7 @@ def recalibrate(
     source: Annotated[Path, typer.Argument(help="Normal data that the model was not trained on.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help="Model file to write.")],
     ignore: Ignored = [],  # noqa: B006 (typer's way)
+    strict: Strict = False,
     false_alarm_rate: FalseAlarms = None,
 ) -> None:
     """Set a new threshold from today's normal data; nothing is trained.
@@ -29,7 +30,7 @@ def recalibrate(
     check_apart(output, model, source)
     detector = load(model)
     before = detector.threshold_
-    scores = scores_of(detector, source, ignore)
+    scores = scores_of(detector, source, ignore, strict=strict)
     known = detector.calibration_.false_alarm_rate
     rate = known if false_alarm_rate is None else checked_rate(false_alarm_rate)
     calibration = Calibration(checked_scores(scores), rate)

@@ -3,11 +3,11 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from memae.cli.score import FalseAlarms, Ignored, Model
+from memae.cli.score import FalseAlarms, Ignored, Model, Strict
 from memae.cli.unread import tell_unread
 
 
@@ -18,6 +18,7 @@ def report(
     top: Annotated[int, typer.Option(help="Number of samples to explain, the most anomalous first.", min=1)] = 8,
     false_alarm_rate: FalseAlarms = None,
     ignore: Ignored = [],  # noqa: B006 (typer's way)
+    strict: Strict = False,
     title: Annotated[str | None, typer.Option(help="Title of the page.", show_default=False)] = None,
 ) -> None:
     """Write an HTML page for people who know nothing about models: what is unusual, why, and how sure that is.
@@ -36,6 +37,7 @@ def report(
     if false_alarm_rate is not None:
         detector.recalibrate(false_alarm_rate=false_alarm_rate)
     command = shlex.join(["memae", *sys.argv[1:]])
-    found = write(detector, source, output, top=top, ignore=ignore, title=title, model=model, command=command)
+    chosen: dict[str, Any] = {"top": top, "ignore": ignore, "strict": strict, "title": title}
+    found = write(detector, source, output, **chosen, model=model, command=command)
     sys.stderr.write(f"{output}: {found.tally.count} scored, {found.tally.flagged} flagged\n")
     tell_unread(found.notes)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Model = Annotated[Path, typer.Argument(help="Model file.", show_default=False)]
 Ignored = Annotated[list[str], typer.Option(help="Column that the model was not fitted with; repeat for each.")]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Refuse columns that the model was not fitted with, and another order.")
+]
 FalseAlarms = Annotated[
     float | None,
     typer.Option(help="Share of normal samples that may be flagged; by default as when the model was fitted."),
@@ -38,6 +41,7 @@ def score(
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Append the input row (tables).")] = False,
     ignore: Ignored = [],  # noqa: B006 (typer's way)
+    strict: Strict = False,
     maps: Annotated[
         Path | None, typer.Option(help="Folder for each image under its heat map, or a heat map of each frame.")
     ] = None,
@@ -71,7 +75,8 @@ def score(
     estimator, notes = _loaded(model, false_alarm_rate, engine), Notes()
     located = bool(maps or masks) and output is not None and output.suffix.lower() == ".jsonl"
     places = Places(maps, masks, regions=located)
-    rows: Iterable[pd.DataFrame] = scored(estimator, source, keep=keep, ignore=ignore, places=places, notes=notes)
+    kind = estimator.kind_.ignoring(ignore, strict=strict)
+    rows: Iterable[pd.DataFrame] = scored(estimator, kind, source, keep=keep, places=places, notes=notes)
     found = 0
     if fdr is not None:
         rows, found = discovered(rows, checked_rate(fdr, "false-discovery"))
