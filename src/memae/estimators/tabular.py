@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from memae import parameters
 from memae.data.cleaning import typical
+from memae.data.dialects import Dialect, Reading
 from memae.data.samples import Samples, Streamed
 from memae.data.table_files import table_chunks
 from memae.data.tables import LIMIT, TableEncoder, check_unique, frame_of_array, without
@@ -26,7 +27,7 @@ from memae.estimators.devices import pick_device
 from memae.estimators.examples import rows_as_examples
 from memae.estimators.keeping import OUTLYING, central, keep, rescaled, rows_to_read
 from memae.estimators.naming import with_parameters
-from memae.estimators.restoring import check_types, restored_columns
+from memae.estimators.restoring import check_types, restored_columns, restored_dialect
 from memae.estimators.splitting import Blocks, in_memory, random_rows, row_name, sampled, streamed
 from memae.estimators.updating import grown, updated
 from memae.kept import KeptMemory
@@ -86,6 +87,7 @@ class TabularMemAE(parameters.Tabular, Estimator):
         history_: an `Epoch` for each pass; one for all rows if nothing is trained.
         health_: state of the memory in the chosen epoch.
         threshold_: anomaly score above which a row is flagged; `offset_` is its negative.
+        dialect_: how the training file is written, which decides where a file to score does not tell.
 
     References:
         Gong et al., ICCV 2019, section 4.3.
@@ -131,6 +133,21 @@ class TabularMemAE(parameters.Tabular, Estimator):
             yield from super().fit_steps(X, checkpoint=checkpoint, resume=resume, every=every)
         else:
             yield self._keep(X)
+
+    def read_as(self, dialect: Dialect) -> Self:
+        """Reads files as `dialect` says from now on, and detects only what it leaves open; it is not saved.
+
+        Args:
+            dialect: separator, encoding and so on, as far as they are known.
+
+        Example:
+            >>> TabularMemAE().read_as(Dialect(separator=";", decimal=",")).given_dialect.decimal
+            ','
+        """
+        self.given_dialect = dialect
+        return self
+
+    given_dialect = Dialect()
 
     @property
     def trains(self) -> bool:
@@ -182,9 +199,11 @@ class TabularMemAE(parameters.Tabular, Estimator):
             raise OptionError(f"contamination must be a share, 0 or more and below 0.5; got {self.contamination!r}")
         check_kept_samples(self.kept_samples)
         if isinstance(X, str | Path):
+            table = table_chunks(Path(X), reading=Reading(self.given_dialect))
+            self.dialect_ = table.dialect
 
             def chunks() -> Iterator[pd.DataFrame]:
-                return (without(chunk, self.ignore, strict=True) for chunk in table_chunks(Path(X))())
+                return (without(chunk, self.ignore, strict=True) for chunk in table())
 
             self.encoder_, rows = TableEncoder.fit(chunks())
             self.n_features_in_ = len(self.encoder_.columns)
@@ -192,6 +211,7 @@ class TabularMemAE(parameters.Tabular, Estimator):
             streams = rows * self.encoder_.width * 8 > IN_MEMORY
         else:
             frame = self._frame(X, reset=True)
+            self.dialect_ = Dialect()
             self.encoder_, rows = TableEncoder.fit([frame])
             streams = False  # X is in memory already
 
@@ -237,7 +257,7 @@ class TabularMemAE(parameters.Tabular, Estimator):
     def kind_(self) -> Tables:
         """Reads, scores and explains rows in the format of the training data."""
         check_is_fitted(self, "scorer_")
-        return Tables(self.encoder_, self.ignore)
+        return Tables(self.encoder_, self.ignore, reading=Reading(self.given_dialect, self.dialect_))
 
     def _reading(self, X: Any) -> tuple[Tables, Any]:
         if isinstance(X, str | Path):
@@ -356,10 +376,16 @@ class TabularMemAE(parameters.Tabular, Estimator):
         return pd.DataFrame(given.contributions(self.scorer_, rows), columns=names, index=index)
 
     def _encoding(self) -> dict[str, Any]:
-        return {"columns": self.encoder_.as_json(), "named": hasattr(self, "feature_names_in_")}
+        written = {name: value for name, value in asdict(self.dialect_).items() if value is not None}
+        return {
+            "columns": self.encoder_.as_json(),
+            "named": hasattr(self, "feature_names_in_"),
+            **({"dialect": written} if written else {}),
+        }
 
     def _restore(self, source: Artifact) -> None:
         self.encoder_ = restored_columns(source)
+        self.dialect_ = restored_dialect(source)
         self.n_features_in_ = len(self.encoder_.columns)
         if source.encoding["named"]:
             self.feature_names_in_ = np.array([column.name for column in self.encoder_.columns], dtype=object)

@@ -1,7 +1,7 @@
 """Rows of tables."""
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from memae.data.decoding import by_column, decoded
+from memae.data.dialects import Reading
 from memae.data.table_files import TABLE_SUFFIXES, table_chunks
 from memae.data.tables import MAX_CATEGORIES, TableEncoder, check_unique, trimmed
 from memae.errors import InputError, OptionError
@@ -34,17 +35,19 @@ class Place:
 
 @dataclass(frozen=True)
 class Tables(Kind):
-    """Rows of DataFrames, CSV and Parquet files.
+    """Rows of DataFrames and of table files.
 
     Args:
         encoder: columns → features.
         ignored: columns that are left out if present.
         dropped: columns that are left out and must be present.
+        reading: how files are read.
     """
 
     encoder: TableEncoder
     ignored: Sequence[str] = ()
     dropped: tuple[str, ...] = ()
+    reading: Reading = field(default_factory=Reading)
 
     words = Words(
         data="rows of a table",
@@ -69,12 +72,16 @@ class Tables(Kind):
         measured_with="expected errors, and how each column depends linearly on the others, over all training rows",
     )
     suffixes = TABLE_SUFFIXES
-    takes = "rows of JSON, a CSV file or a Parquet file"
+    takes = "rows of JSON, or a table: CSV, JSON lines (each also packed), Parquet, Feather or Excel"
     pictured = False
 
     def open(self, X: Any, *, notes: Notes | None = None) -> Iterator[Part]:
         """Rows, named by their number; see `Kind.open`. X is a path or a DataFrame."""
-        tables = table_chunks(Path(X), text=self.encoder.text)() if isinstance(X, str | Path) else iter([X])
+        tables = (
+            table_chunks(Path(X), text=self.encoder.text, reading=self.reading)()
+            if isinstance(X, str | Path)
+            else iter([X])
+        )
         return self.parts(tables, notes)
 
     def parts(self, tables: Iterator[pd.DataFrame], notes: Notes | None = None) -> Iterator[Part]:
