@@ -21,7 +21,7 @@ def test_every_departure_from_the_paper_is_in_the_code_and_in_the_docs():
 
 
 @pytest.mark.parametrize(
-    "page", [ROOT / "README.md", ROOT / "docs" / "guide.md", ROOT / "docs" / "method.md"], ids=lambda page: page.name
+    "page", [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("guide", "method", "your-data"))], ids=lambda page: page.name
 )
 def test_the_python_of_the_docs_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
