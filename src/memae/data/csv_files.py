@@ -16,8 +16,9 @@ import pandas as pd
 from pandas.errors import ParserWarning
 
 from memae.data.cells import kind_of
-from memae.data.dialects import SAMPLE, WHITE, Layout, Reading, detected
+from memae.data.dialects import SAMPLE, Layout, Reading, detected
 from memae.data.number_formats import MISSING, SQL_NULL, NumberFormat, doubts
+from memae.data.separators import WHITE
 from memae.data.unpacking import BLOCK, compression, ending, opened
 from memae.errors import MemaeNotice, MemaeWarning, SourceError
 

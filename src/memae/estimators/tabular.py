@@ -69,8 +69,9 @@ UNUSED = "without n_items nothing is trained, the kept rows are the memory. Give
 class TabularMemAE(parameters.Tabular, Estimator):
     """Detects anomalous rows of tables with numbers, categories and missing values.
 
-    X is a DataFrame, an array `(n, d)`, or the path of a .csv or .parquet file; a file that does not fit into memory
-    streams. Columns of text are categories. Missing values are allowed in any column.
+    X is a DataFrame, an array `(n, d)`, or a path: CSV, JSON lines, Parquet, Feather, Excel, or a folder of them. A
+    file that does not fit into memory streams. Columns of text are categories. Missing values are allowed in any
+    column.
 
     By default nothing is trained: up to 10,000 distinct training rows are kept, and are the memory. A row is anomalous
     if it lies far from the nearest kept rows, or if its columns cannot be restored from these rows, or from each other.
