@@ -602,5 +602,8 @@ def test_update_writes_a_second_model(
     assert "is not written" in same.err
     refused = run("update", models["images"], cases["table"].normal, "-o", tmp_path / "x.memae")
     assert refused.code == 1
-    assert "only table models can be updated" in refused.err
+    assert "the memory of this detector was trained, on pixels" in refused.err
+    refused = run("update", models["video"], cases["video"].normal, "-o", tmp_path / "x.memae")
+    assert refused.code == 1
+    assert "only models of tables and photos can be updated" in refused.err
     assert not (tmp_path / "x.memae").exists()

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -39,6 +40,37 @@ def test_an_engine_gives_the_same_scores_maps_and_reasons(fitted, engine, tmp_pa
     faster.save(tmp_path / "m.memae")
     assert np.array_equal(load(tmp_path / "m.memae").anomaly_score(X), expected)
     assert np.array_equal(copy.deepcopy(faster).use_engine("torch").anomaly_score(X), expected)
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+@pytest.mark.parametrize(
+    "again",
+    [copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))],  # noqa: S301
+    ids=["copy", "pickle"],
+)
+def test_copies_run_on_the_engine_of_the_original(fitted, engine, again):
+    X = scratched(3)
+    faster = copy.deepcopy(fitted).use_engine(engine)
+    expected = faster.anomaly_score(X)
+    other = again(faster)
+    assert other.scorer_.features.engine is not None
+    assert np.array_equal(other.anomaly_score(X), expected)
+    assert np.array_equal(faster.anomaly_score(X), expected)
+    newer = other.update(parts(20, 3))
+    assert newer.scorer_.features.engine is not None
+    np.testing.assert_allclose(newer.anomaly_score(X), fitted.update(parts(20, 3)).anomaly_score(X), rtol=1e-3)
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_copies_of_a_detector_from_pixels_run_on_its_engine(engine):
+    from memae.estimators import ImageMemAE
+
+    small = ImageMemAE(4, epochs=1, widths=(3,), strides=((2, 2),), false_alarm_rate=0.4).fit(parts(20, size=(8, 8)))
+    X = parts(5, 3, size=(8, 8))
+    faster = small.use_engine(engine)
+    for other in (copy.deepcopy(faster), pickle.loads(pickle.dumps(faster))):  # noqa: S301
+        assert other.scorer_.network is not None
+        assert np.array_equal(other.anomaly_score(X), faster.anomaly_score(X))
 
 
 def test_the_whole_detector_is_one_graph_of_single_tiles(fitted, tmp_path):

@@ -127,3 +127,31 @@ def test_the_service_takes_photos_of_any_size_and_tells_where(root: Path, model:
     box = scored[2]["regions"][0]
     assert box["left"] < 312 < box["right"]
     assert box["p_value"] == pytest.approx(1 / 25)
+
+
+def test_a_folder_is_listed_once_and_a_network_found_once(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the command line too, which says which features `fit` takes before it takes them."""
+    from memae.estimators import choosing
+    from memae.kinds import images
+
+    listed, networks = [], []
+    find, network_of = images.find_images, choosing.network_of
+    monkeypatch.setattr(images, "find_images", lambda *given: listed.append(given) or find(*given))
+    monkeypatch.setattr(choosing, "network_of", lambda each: networks.append(each) or network_of(each))
+    folder = tmp_path / "good" / "deep"
+    folder.mkdir(parents=True)
+    for number in range(12):
+        Image.fromarray(photo((64, 64))).save(folder / f"{number}.png")
+    given = ["--false-alarm-rate", 0.1, "--size", 64, 64, "-o"]
+    ran = run("fit", "images", folder.parent, *given, tmp_path / "m", "--features", "efficientnet-lite0")
+    assert ran.code == 0, ran.err
+    assert ran.err.startswith("features: efficientnet-lite0, since they are chosen\n")
+    assert (len(listed), len(networks)) == (1, 1)
+    assert load(tmp_path / "m").examples_.names[0].startswith("deep/")
+    small = ["--epochs", 1, "--n-items", 3, "--width", 3, "--stride", "4,4", "--false-alarm-rate", 0.3]
+    ran = run("fit", "images", folder.parent, *given, tmp_path / "n", "--features", "none", *small)
+    assert ran.code == 0, ran.err
+    assert (len(listed), len(networks)) == (2, 2)
+    assert all(name.startswith("deep/") for name in load(tmp_path / "n").examples_.names)

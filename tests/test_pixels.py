@@ -290,7 +290,9 @@ def test_heic_without_its_package_says_what_to_install(tmp_path, monkeypatch):
     image_formats._with_heif.cache_clear()
     for name in ("a.heic", "a.jpg"):
         (tmp_path / name).write_bytes(HEIC)
-        with pytest.raises(SourceError, match=r"is a HEIC photo, which needs the package pillow-heif: install it"):
+        with pytest.raises(
+            SourceError, match=r"is a HEIC photo, which needs the package pillow-heif: pip install 'memae\[heic\]', or"
+        ):
             pixels.decode(tmp_path / name, 3)
     image_formats._with_heif.cache_clear()
 

@@ -125,9 +125,7 @@ class Leading(nn.Module):
 
 
 def spread_out(patches: Tensor, most: int, random: torch.Generator) -> Tensor:
-    """Indices of `most` patches that cover all: each is the one farthest from those chosen before.
-
-    Farthest-first traversal (Gonzalez 1985) among random candidates, after a random projection.
+    """Indices of `most` patches that cover all: `farthest_first` among random candidates.
 
     Args:
         patches: normalised features `(n, c)`.
@@ -137,7 +135,20 @@ def spread_out(patches: Tensor, most: int, random: torch.Generator) -> Tensor:
     pool = torch.randperm(len(patches), generator=random)[: max(CANDIDATES, most)].to(patches.device)
     if len(pool) <= most:
         return pool.sort().values
-    x = patches[pool]
+    return pool[farthest_first(patches[pool], most, random)]
+
+
+def farthest_first(patches: Tensor, most: int, random: torch.Generator) -> Tensor:
+    """Indices of `most` patches: the first, then always the one farthest from those chosen before (Gonzalez 1985).
+
+    Distances are those after a random projection.
+
+    Args:
+        patches: normalised features `(n, c)`.
+        most: number of patches to choose, at most n.
+        random: chooses the projection.
+    """
+    x = patches
     if x.shape[1] > PROJECTED:
         x = x @ torch.randn(x.shape[1], PROJECTED, generator=random).to(x) / PROJECTED**0.5
     squares = x.square().sum(1)
@@ -147,4 +158,4 @@ def spread_out(patches: Tensor, most: int, random: torch.Generator) -> Tensor:
         last = x[chosen[step - 1]]
         apart = torch.minimum(apart, torch.addmv(squares, x, last, alpha=-2).add_(last.square().sum()))
         chosen[step] = apart.argmax()
-    return pool[chosen]
+    return chosen

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from memae.features import FeatureSpec, OwnFeatureSpec
+from memae.frame_features import FrameSpec
 from memae.kept import KeptMemory
 from memae.memory import Memory
 from memae.model import MemAE
@@ -59,8 +60,8 @@ class Spec:
         strides: of the convolutions, one tuple per layer; empty for fully connected layers.
         memory: None for a plain autoencoder.
         pretext: pretext task besides reconstruction; None for none, as in the paper.
-        features: of photos, whose maps are then the samples, of this shape; a network sees and restores those of
-            patches alone. None for samples as they are.
+        features: of photos or frames, whose maps are then the samples, of this shape; a network sees and restores those
+            of patches alone. None for samples as they are.
     """
 
     shape: tuple[int, ...]
@@ -68,11 +69,11 @@ class Spec:
     strides: tuple[tuple[int, ...], ...] = ()
     memory: MemorySpec | KeptSpec | PatchSpec | None = None
     pretext: RotationSpec | ColumnSpec | SpeedSpec | None = None
-    features: FeatureSpec | OwnFeatureSpec | None = None
+    features: FeatureSpec | OwnFeatureSpec | FrameSpec | None = None
 
     @property
     def raw(self) -> tuple[int, ...]:
-        """Shape of a raw sample: that of a photo, if photos are described by features."""
+        """Shape of a raw sample: that of a photo or frame, if these are described by features."""
         return self.shape if self.features is None else self.features.photo
 
     @property

@@ -19,6 +19,7 @@ from memae.parameters.settings import NETWORK
 if TYPE_CHECKING:
     from memae.cli.logs import Log
     from memae.data.dialects import Dialect
+    from memae.scoring.calibration import Calibration
 
 fit = typer.Typer(no_args_is_help=True, help="Learn what is normal from a table, images or video.")
 
@@ -159,10 +160,7 @@ def _train(estimator: Any, job: Job, checkpoint: Path, logs: "Sequence[Log]") ->
     from memae.cli.progress import followed
 
     try:
-        told = estimator.announced(job.source)
-        if told is not None:
-            sys.stderr.write(told + "\n")
-        steps = estimator.fit_steps(job.source, checkpoint=checkpoint, resume=job.resume)
+        steps = estimator.fit_steps(job.source, checkpoint=checkpoint, resume=job.resume, tell=_tell)
         for line in followed(steps, estimator.epochs if estimator.trains else None, logs):
             sys.stderr.write(line + "\n")
     except KeyboardInterrupt:
@@ -173,6 +171,10 @@ def _train(estimator: Any, job: Job, checkpoint: Path, logs: "Sequence[Log]") ->
     checkpoint.unlink(missing_ok=True)
     for log in logs:
         log.finish(estimator, job.output)
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(line + "\n")
 
 
 def _stride(text: str) -> list[int]:
@@ -189,26 +191,33 @@ def _report(estimator: Any, output: Path, as_json: bool) -> None:
     if estimator.kind == "table":
         for line in estimator.encoder_.report():
             sys.stderr.write(f"{line}\n")
-    from memae.scoring.drift import promised_band
-
     calibration = estimator.calibration_
     how, scores = _trained(estimator) if estimator.scorer_.model.trained else _kept(estimator)
     sys.stdout.write(
         f"{output}: {how}; flags scores above {estimator.threshold_:.4g} (false-alarm rate "
         f"{calibration.false_alarm_rate:.3g}, from {len(calibration.scores)} {scores})\n"
     )
-    if estimator.spec_.features is not None and len(calibration.scores) < FEW:
-        low, high = promised_band(calibration, NEXT)
-        sys.stderr.write(
-            f"with {len(calibration.scores)} images the threshold is rough: of {NEXT:,} new normal ones it will flag "
-            f"{low:.1%} to {high:.1%}, with a probability of 95 %; more images narrow this\n"
-        )
+    if estimator.spec_.features is not None:
+        sys.stderr.write(rough_promise(calibration))
     if estimator.kind == "video":
         sys.stderr.write(
             "the held-out samples are the ends of these videos, and frames of another day often score higher: before "
             f"relying on the threshold, set it with normal videos of such a day, `memae recalibrate {output} VIDEOS "
             "-o …`\n"
         )
+
+
+def rough_promise(calibration: "Calibration") -> str:
+    """A line on how rough a threshold is that few photos set; empty for more."""
+    from memae.scoring.drift import promised_band
+
+    if len(calibration.scores) >= FEW:
+        return ""
+    low, high = promised_band(calibration, NEXT)
+    return (
+        f"with {len(calibration.scores)} images the threshold is rough: of {NEXT:,} new normal ones it will flag "
+        f"{low:.1%} to {high:.1%}, with a probability of 95 %; more images narrow this\n"
+    )
 
 
 def _trained(estimator: Any) -> tuple[str, str]:

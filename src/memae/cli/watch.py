@@ -91,7 +91,7 @@ def _loaded(model: Path, false_alarm_rate: float | None, score_step: int | None)
     if score_step is not None:
         if score_step < 1:
             raise OptionError(f"score_step must be 1 clip or more; got {score_step}")
-        detector.score_step = score_step
+        detector.step_ = score_step
     if false_alarm_rate is not None:
         detector.recalibrate(false_alarm_rate=false_alarm_rate)
     return detector

@@ -119,7 +119,7 @@ class WatchOutput:
         """How many frames were skipped, and what to do about it."""
         every = math.ceil(1 + tally.skipped / max(tally.watched, 1))
         count = f"{tally.skipped} of {tally.skipped + tally.watched} frames were skipped"
-        step = self._detector.score_step * every
+        step = self._detector.step_ * every
         return f"{count}; if the model is too slow, --score-step {step} computes less, or try --engine openvino"
 
     def _say(self, item: Opened | Lost | Unread) -> None:
@@ -165,8 +165,8 @@ class WatchOutput:
         if total.unread and not total.watched and not total.skipped and not stopped:
             raise SourceError(f"{source} has no video that can be read")
         if not total.watched and not stopped:
-            frames = f"{source} has {total.skipped} frames, the model needs {self._detector.length} (its clip length)"
-            raise SchemaError(f"{frames} or more; give a longer video")
+            frames = f"{source} has {total.skipped} frames, the model needs {self._detector.shape_[1]}"
+            raise SchemaError(f"{frames} (its clip length) or more; give a longer video")
         counts = f"{total.watched} frames watched, {total.alarms} alarm{'s' * (total.alarms != 1)}"
         sys.stderr.write(f"{counts}{f'; {self._skipped(total)}' if total.skipped else ''}\n")
         if total.above > total.watched / 2 and total.watched >= MANY:

@@ -36,7 +36,7 @@ PAGED = frozenset({"TIFF", "GIF", "WEBP", "AVIF", "HEIF", "PNG"})
 
 _BRANDS = {b"heic": "HEIF", b"heix": "HEIF", b"heim": "HEIF", b"heis": "HEIF", b"mif1": "HEIF", b"avif": "AVIF"}
 _MISSING = {
-    "HEIF": "is a HEIC photo, which needs the package pillow-heif: install it (pip install pillow-heif)",
+    "HEIF": "is a HEIC photo, which needs the package pillow-heif: pip install 'memae[heic]'",
     "AVIF": "is an AVIF photo, which the installed Pillow does not decode: upgrade it (pip install -U pillow)",
 }
 

@@ -1,7 +1,7 @@
 """Images: files and arrays as pixels in grey levels 0..255, and error maps as images."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,6 +30,19 @@ _HEAT = (
     (0, 0, 0), (31, 12, 72), (85, 15, 109), (136, 34, 106), (186, 54, 85),
     (227, 89, 51), (249, 140, 10), (249, 201, 50), (252, 255, 164),
 )  # fmt: skip
+
+
+class Found(list[Path]):
+    """The images of a file or folder, found once, in their order.
+
+    Args:
+        paths: the files.
+        source: the file or folder.
+    """
+
+    def __init__(self, paths: Iterable[Path], source: Path) -> None:
+        super().__init__(paths)
+        self.source = source
 
 
 def find_images(source: Path, skipped: list[Path] | None = None) -> list[Path]:

@@ -63,14 +63,14 @@ def network_as_onnx(scorer: Scorer, shape: tuple[int, ...]) -> bytes:
 
 
 def features_as_onnx(features: Features, photo: tuple[int, ...]) -> bytes:
-    """The network of `features`, for single photos of this shape `(c, h, w)`, as an ONNX file with its weights.
+    """The network of `features`, for single photos or frames of this shape, as an ONNX file with its weights.
 
     The input `x` is `(1, 3, h, w)`, in grey levels. The outputs are the maps of its stages.
 
     Raises:
         MissingExtraError: onnx and onnxscript are not installed.
     """
-    example = torch.zeros(1, 3, *photo[1:])
+    example = torch.zeros(1, 3, *features.seen(photo))
     names = [f"stage_{index}" for index, _ in enumerate(features.network(example))]
     return as_onnx(features.network, example, INPUT, names)
 

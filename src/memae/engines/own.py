@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from memae.engines.graphs import INPUT, as_onnx
-from memae.engines.runtimes import by_photo, onnxruntime_session, required
+from memae.engines.runtimes import ByPhoto, onnxruntime_session, required
 from memae.errors import OptionError
 from memae.features import LARGEST, Features, OwnFeatureSpec
 from memae.own_network import Graph, OwnNetwork, listed
@@ -38,7 +38,7 @@ class Session:
 
     def __call__(self, photos: Tensor) -> Sequence[Tensor]:
         """The outputs for photos `(b, 3, h, w)`."""
-        return by_photo(lambda x: self.opened.run(None, {self.opened.get_inputs()[0].name: x}))(photos)
+        return ByPhoto(lambda x: self.opened.run(None, {self.opened.get_inputs()[0].name: x}))(photos)
 
     @cached_property
     def opened(self) -> Any:

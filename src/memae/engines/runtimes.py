@@ -1,7 +1,8 @@
 """Faster engines for scoring on a CPU, each compared with torch before use."""
 
 from collections.abc import Callable
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 from importlib import import_module
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ from memae.errors import MissingExtraError, OptionError
 from memae.features import Features, Maps
 from memae.model import Found
 from memae.own_network import Graph, OwnNetwork
-from memae.scoring import Network, Scorer
+from memae.scoring import Scorer
 
 Engine = Literal["torch", "onnxruntime", "openvino"]
 Array = NDArray[Any]
@@ -54,30 +55,62 @@ def with_engine(scorer: Scorer, shape: tuple[int, ...], engine: Engine) -> Score
     else:
         if engine == "openvino" and next(scorer.model.parameters()).dtype == torch.float64:
             raise OptionError("engine 'openvino' computes in float32, this model is scored in float64; use onnxruntime")
-        other = torch_alone.replaced(network=_of_arrays(torch_alone, runs[engine](network_as_onnx(torch_alone, shape))))
+        started = Started(network_as_onnx(torch_alone, shape), runs[engine])
+        other = torch_alone.replaced(network=_OfArrays(torch_alone.needs, started))
     _check(torch_alone, other, shape, engine)
     return other
 
 
-def _maps(features: Features, photo: tuple[int, ...], engine: Callable[[bytes], Run]) -> Maps:
+def _maps(features: Features, photo: tuple[int, ...], start: Callable[[bytes], Run]) -> Maps:
     """The network's maps of photos of this shape `(c, h, w)` by another engine."""
     if features.graph is None:
-        return by_photo(engine(features_as_onnx(features.on(None), photo)))
+        return ByPhoto(Started(features_as_onnx(features.on(None), photo), start))
     other = Graph(0).eval()
-    other.run = by_photo(engine(features.graph.onnx.numpy().tobytes()))
+    other.run = ByPhoto(Started(features.graph.onnx.numpy().tobytes(), start))
     network = features.network
     assert isinstance(network, OwnNetwork)  # noqa: S101 (it has a graph)
     return network.running(other)
 
 
-def by_photo(run: Run) -> Maps:
+class Started:
+    """An ONNX file in an engine, which opens it once it runs, and once more in each copy: sessions cannot be copied.
+
+    Args:
+        model: the file.
+        start: gives the function that runs it.
+    """
+
+    def __init__(self, model: bytes, start: Callable[[bytes], Run]) -> None:
+        self.model = model
+        self.start = start
+
+    def __call__(self, x: Array) -> list[Array]:
+        """The outputs for x, in order."""
+        return self.run(x)
+
+    @cached_property
+    def run(self) -> Run:
+        """The function that runs the file.
+
+        Raises:
+            MissingExtraError: the engine is not installed.
+        """
+        return self.start(self.model)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"model": self.model, "start": self.start}
+
+
+@dataclass(frozen=True)
+class ByPhoto:
     """The outputs for photos `(b, 3, h, w)` of a graph that takes one photo."""
 
-    def outputs(photos: Tensor) -> list[Tensor]:
-        each = [run(np.ascontiguousarray(photo[None].numpy())) for photo in photos]
-        return [torch.cat([torch.from_numpy(output) for output in same]) for same in zip(*each, strict=True)]
+    run: Run
 
-    return outputs
+    def __call__(self, photos: Tensor) -> list[Tensor]:
+        """The outputs for all photos, in order."""
+        each = [self.run(np.ascontiguousarray(photo[None].numpy())) for photo in photos]
+        return [torch.cat([torch.from_numpy(output) for output in same]) for same in zip(*each, strict=True)]
 
 
 @torch.no_grad()
@@ -87,7 +120,8 @@ def specimens(scorer: Scorer, shape: tuple[int, ...], count: int) -> list[Tensor
     scaling = scorer.scaling
     raw = bad.to(scaling.center) * scaling.scale + scaling.center
     if scorer.features is not None:
-        return [raw, raw.mean((2, 3), keepdim=True) + 0.1 * (raw - raw.mean((2, 3), keepdim=True))]
+        mean = raw.mean((-2, -1), keepdim=True)
+        return [raw, mean + 0.1 * (raw - mean)]
     x_hat = torch.cat([scorer(part).x_hat for part in torch.split(raw, scorer.chunk)])
     good = scorer.model.pretext.restored_well(raw, x_hat)
     return [raw, good + 0.01 * (raw - good)]
@@ -190,15 +224,17 @@ def required(package: str) -> Any:
         raise MissingExtraError(f"{package} needs the \"engines\" extra: pip install 'memae[engines]'") from error
 
 
-def _of_arrays(scorer: Scorer, run: Run) -> Network:
-    names = scorer.needs
+@dataclass(frozen=True)
+class _OfArrays:
+    """The network of a scorer, by an engine."""
 
-    def network(x: Tensor) -> Found:
-        arrays = run(np.ascontiguousarray(x.numpy()))
-        outputs = dict(zip(names, map(torch.from_numpy, arrays), strict=True))
+    names: tuple[str, ...]  # of the outputs; see `Scorer.needs`
+    run: Run
+
+    def __call__(self, x: Tensor) -> Found:
+        arrays = self.run(np.ascontiguousarray(x.numpy()))
+        outputs = dict(zip(self.names, map(torch.from_numpy, arrays), strict=True))
         nothing = x[:0]
         fallback, x_hat = outputs["fallback"], outputs["x_hat"]
         kept = (outputs.get(name) for name in ("distance", "isolation", "nearest"))
         return Found(x_hat, None, outputs.get("codes", nothing), outputs.get("surprise"), fallback, *kept)
-
-    return network

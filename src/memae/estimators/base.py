@@ -38,6 +38,9 @@ from memae.scoring.measures import Error, Measure
 from memae.spec import MemorySpec, Spec, build, code_shape
 from memae.training import Corruption, train, worth_compiling
 
+Tell = Callable[[str], object]
+"""Shows the user a line."""
+
 
 class Prepared(NamedTuple):
     """Training data, read and split."""
@@ -95,10 +98,6 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
         """Whether `fit` trains a network, as these parameters say."""
         return True
 
-    def announced(self, X: Any) -> str | None:  # noqa: ARG002 (of images)
-        """What `fit` chooses by the data and why, in a line for the user; None if it chooses nothing of weight."""
-        return None
-
     # ------------------------------------------------------------------ fitting
 
     def fit(self, X: Any, y: object = None) -> Self:  # noqa: ARG002 (scikit-learn's signature)
@@ -118,7 +117,13 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
         return self
 
     def fit_steps(
-        self, X: Any, *, checkpoint: str | Path | None = None, resume: bool = False, every: float = 10.0
+        self,
+        X: Any,
+        *,
+        checkpoint: str | Path | None = None,
+        resume: bool = False,
+        every: float = 10.0,
+        tell: Tell | None = None,  # noqa: ARG002 (of images)
     ) -> Iterator[Step | Epoch]:
         """`fit` as a generator: yields every step and epoch; the detector is fitted when it is exhausted.
 
@@ -129,6 +134,7 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
             resume: continue from `checkpoint` if it exists; the weights become the same to the bit as without the
                 interruption.
             every: seconds between checkpoints.
+            tell: is told, before anything takes time, what the data made `fit` choose and why, if that is of weight.
         """
         check_types(self)
         checked_rate(self.false_alarm_rate)

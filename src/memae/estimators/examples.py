@@ -12,9 +12,11 @@ from sklearn.utils.random import sample_without_replacement
 from torch import Tensor
 
 from memae.data.clips import Clips
+from memae.data.images import Found
 from memae.data.pixels import resize
 from memae.data.samples import ReadAhead, Samples, Selection
-from memae.data.tiles import Tiles, around
+from memae.data.tiles import THUMBNAIL, Tiles, around
+from memae.estimators.films import Sampled
 from memae.evidence import Examples, likeness
 from memae.scoring import Scaling, Scorer
 
@@ -108,7 +110,55 @@ def photo_examples(
     index = torch.empty_like(order)
     index[order] = torch.arange(len(order))
     apart = torch.zeros(len(order)) if distance is None else distance
-    return Examples(index.int()[:, None], apart[:, None], tuple(names), torch.stack(pictures))
+    thumbnails = torch.stack(pictures) if pictures else torch.zeros(0, tiles.shape[0], THUMBNAIL, THUMBNAIL).byte()
+    return Examples(index.int()[:, None], apart[:, None], tuple(names), thumbnails)
+
+
+def added_examples(before: Examples, stayed: Tensor, new: Examples, suffix: str) -> Examples:
+    """The examples of a memory of patches after an update: of the items that stayed, then of the new ones.
+
+    Args:
+        before: of the old items.
+        stayed: numbers of those that stayed `(old,)`.
+        new: of the new items.
+        suffix: of the names of the new ones.
+    """
+    assert before.thumbnails is not None  # noqa: S101 (of photos, there are some)
+    assert new.thumbnails is not None  # noqa: S101 (as above)
+    which = before.index[stayed, 0].long()
+    return Examples(
+        torch.cat([torch.arange(len(which)), len(which) + new.index[:, 0]]).int()[:, None],
+        torch.cat([before.distance[stayed], new.distance]),
+        (*(before.names[number] for number in which.tolist()), *(f"{name} {suffix}" for name in new.names)),
+        torch.cat([before.thumbnails[which], new.thumbnails]),
+    )
+
+
+def film_examples(
+    films: Sampled, frame: Tensor, position: Tensor, space: Sequence[int], scaling: Scaling, root: Path | None
+) -> Examples:
+    """The examples of a memory of positions of frames: each is cut from its frame, with some of what surrounds it.
+
+    Args:
+        films: the described frames.
+        frame: the one that each item comes from `(items,)`.
+        position: of the item in the map of that frame, row by row `(items,)`.
+        space: height and width of the map.
+        scaling: brings pixels to 0 … 1.
+        root: folder that videos are named relative to; None for arrays.
+    """
+    rows, columns = space
+    names: list[str] = []
+    pictures: list[Tensor] = []
+    for number, at in zip(frame.tolist(), position.tolist(), strict=True):
+        raw, video = films.raw[number], films.names[int(films.video[number])]
+        row, column = (at // columns + 0.5) / rows, (at % columns + 0.5) / columns
+        shown = f"video {video}" if root is None else within(root, Path(video))
+        where = f"{round(row * raw.shape[1])}, {round(column * raw.shape[2])}"
+        names.append(f"{shown} frame {int(films.number[number])} at ({where})")
+        pictures.append(around(scaling(raw[None])[0], row, column))
+    index = torch.arange(len(names), dtype=torch.int32)[:, None]
+    return Examples(index, torch.zeros(len(names), 1), tuple(names), torch.stack(pictures))
 
 
 def _sampled(samples: Samples, count: int, size: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -145,6 +195,7 @@ def _thumbnails(scorer: Scorer, batch: Tensor) -> Sequence[Tensor]:
 
 def root_of(source: Any) -> Path:
     """The folder given, or the common parent of the files given; names relative to it keep its path out of a model."""
+    source = source.source if isinstance(source, Found) else source
     paths = [Path(each).absolute() for each in (source if isinstance(source, list | tuple) else [source])]
     return Path(os.path.commonpath([each if each.is_dir() else each.parent for each in paths]))
 

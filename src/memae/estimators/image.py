@@ -20,19 +20,20 @@ from memae.data.images import ImageFiles
 from memae.data.samples import Indexed, InMemory, ReadAhead, Samples, Selection, digest
 from memae.data.tiles import Tiles
 from memae.errors import MemaeWarning, OptionError
-from memae.estimators.base import Estimator, Plan, Prepared, built, check_kept_samples
+from memae.estimators.base import Estimator, Plan, Prepared, Tell, built, check_kept_samples
 from memae.estimators.choosing import Choice, features_of
 from memae.estimators.devices import pick_device
 from memae.estimators.examples import photo_examples, root_of, within
 from memae.estimators.naming import with_parameters
 from memae.estimators.networks import Lite, Own
 from memae.estimators.photo_learning import WIDTHS, learned_photos, nearest_positions, photo_maps
+from memae.estimators.photo_updating import check_kept, grown
 from memae.estimators.photos import ITEMS, keep_photos
 from memae.estimators.restoring import check_types, restored_pixels
 from memae.features import AnyFeatureSpec, Features
 from memae.kinds import Images
-from memae.kinds.images import opened, smallest_side, tiles_of
-from memae.kinds.pixel_units import checked_size, pixel_range, pixel_unit
+from memae.kinds.images import found, opened, smallest_side, tiles_of
+from memae.kinds.pixel_units import check_unit, checked_size, pixel_range, pixel_unit
 from memae.modelfile import artifact
 from memae.modelfile.artifact import Artifact
 from memae.networks.convolutional import default_layout
@@ -73,7 +74,7 @@ class ImageMemAE(parameters.Image, Estimator):
     """Detects anomalous images and locates the anomalies in them.
 
     X is a folder (searched recursively), an image file, a list of files, or an array `(n, h, w)`, `(n, c, h, w)` or
-    `(n, h, w, c)`. Files are PNG, JPEG, BMP, TIFF, WebP, GIF, JPEG 2000, AVIF, HEIC (with the package pillow-heif),
+    `(n, h, w, c)`. Files are PNG, JPEG, BMP, TIFF, WebP, GIF, JPEG 2000, AVIF, HEIC (with memae[heic]),
     PNM, TGA or PCX, 8 or 16 bit, grey or colour; a warning names what is left out of a folder. Arrays of uint8, uint16
     and bool are grey levels, like files; arrays of floats are scaled by the lowest and the highest value of the
     training data.
@@ -125,13 +126,23 @@ class ImageMemAE(parameters.Image, Estimator):
         return tags
 
     def fit_steps(
-        self, X: Any, *, checkpoint: str | Path | None = None, resume: bool = False, every: float = 10.0
+        self,
+        X: Any,
+        *,
+        checkpoint: str | Path | None = None,
+        resume: bool = False,
+        every: float = 10.0,
+        tell: Tell | None = None,
     ) -> Iterator[Step | Epoch]:
         """`fit` as a generator, see `Estimator.fit_steps`. Kept patches are one step."""
         check_types(self)
         checked_rate(self.false_alarm_rate)
         check_kept_samples(self.kept_samples)
-        network = self.features_for(X).network
+        X = found(X)
+        choice = self.features_for(X)
+        if tell is not None:
+            tell(str(choice))
+        network = choice.network
         if network is None:
             yield from super().fit_steps(X, checkpoint=checkpoint, resume=resume, every=every)
         elif self._learns:
@@ -148,10 +159,6 @@ class ImageMemAE(parameters.Image, Estimator):
     def features_for(self, X: Any) -> Choice:
         """The features that `fit` takes for these images, and why."""
         return features_of(self.features, self.size, X)
-
-    def announced(self, X: Any) -> str:
-        """Says which features `fit` takes; see `Estimator.announced`."""
-        return str(self.features_for(X))
 
     @property
     def trains(self) -> bool:
@@ -207,6 +214,30 @@ class ImageMemAE(parameters.Image, Estimator):
         else:
             self.recalibrate(scores.numpy())
         self.scorer_ = self.scorer_.replaced(peaks=Calibration(peaks, self.calibration_.false_alarm_rate))
+
+    def update(self, X: Any) -> Self:
+        """A copy of this detector that knows more normal photos; this detector stays unchanged, so keep it to go back.
+
+        For kept patches of photos; nothing is trained. Patches of the new photos join the memory, which grows up to
+        `kept_samples` and then gives up those items that the others cover best. How unlike a photo is as a whole is
+        told by the mean and covariance of all photos. Thresholds, p-values and the reference of `drift` are those of
+        the new photos, each scored without itself: give photos of today's normal parts, 19 or more for a false-alarm
+        rate of 5 %, that the detector has not been fitted on.
+
+        Args:
+            X: normal photos, as in `fit`.
+
+        Raises:
+            InputError: the photos are too few for the false-alarm rate.
+            OptionError: the memory was trained (`features="none"`, or `n_items`); it would have to be trained again.
+            SchemaError: pixels have another unit than those of `fit`.
+        """
+        check_kept(self)
+        check_unit(self.unit_, X)
+        X = found(X)
+        tiles = tiles_of(X, (self.shape_[1], self.shape_[2]), self.shape_[0], keep=True)
+        count = len(tiles.sizes)
+        return grown(self, tiles, X, held_out=self._held_out_count(count) if count > 1 else 0, most=self._most)
 
     def _learn(self, X: Any, network: Lite | Own, **running: Any) -> Iterator[Step | Epoch]:
         """Fits the detector by training over features; see `photo_learning`."""

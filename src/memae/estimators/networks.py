@@ -12,6 +12,7 @@ from memae.data.tiles import Tiles
 from memae.engines.own import Session, described_by, read_graph
 from memae.errors import OptionError
 from memae.features import OUTPUTS, AnyFeatureSpec, Features, FeatureSpec, OwnFeatureSpec
+from memae.frame_features import LOOKS, FrameFeatures, FrameSpec
 from memae.networks.efficientnet_lite import read_lite
 from memae.own_network import Graph, listed, map_shape, normalised
 
@@ -19,6 +20,10 @@ INPUT = 224
 """Height and width of what a network sees, by default: those that most were trained on."""
 ENLARGED = 3
 """By how much smaller images are enlarged at most: they hold no more than they show."""
+SEEN = 480
+"""Shorter side of the frames of films that a network sees, in pixels, by default."""
+ENLARGED_FRAMES = 2.0
+"""By how much smaller frames are enlarged at most."""
 FEATURES: dict[str, int | None] = {"none": None} | {f"efficientnet-lite{variant}": variant for variant in range(3)}
 """Names of features, and the variant of EfficientNet-Lite that gives them."""
 ONNX = ".onnx"
@@ -47,6 +52,17 @@ class Lite:
         """The features of such tiles, not normalised."""
         spec = FeatureSpec(tiles.shape, self.variant)
         return spec, spec.build(read_lite(self.variant, spec.stages))
+
+    def frames(self, shape: tuple[int, ...]) -> tuple[FrameSpec, FrameFeatures]:
+        """The features of clips of one frame of this shape `(c, 1, h, w)`, not normalised.
+
+        Frames are enlarged up to twice: people are small on what most cameras see, and the network was trained on
+        photos that show one thing.
+        """
+        height, width = shape[2:]
+        factor = min(max(SEEN / min(height, width), 1.0), ENLARGED_FRAMES)
+        spec = FrameSpec(shape, (round(height * factor), round(width * factor)), self.variant)
+        return spec, spec.build(read_lite(self.variant, LOOKS))
 
 
 @dataclass(frozen=True)

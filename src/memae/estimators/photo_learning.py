@@ -26,8 +26,8 @@ from memae.estimators.photos import (
     scaled_by,
     surprises,
     tiles_of_photos,
-    whole_distance,
 )
+from memae.estimators.wholes import whole_distance
 from memae.features import AnyFeatureSpec, Features
 from memae.memory import unit
 from memae.model import MemAE

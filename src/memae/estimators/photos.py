@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from memae.data.tiles import Tiles
+from memae.estimators.wholes import FEWEST, SAME, whole_distance
 from memae.features import AnyFeatureSpec, Features
 from memae.health import Health, HealthMeter
 from memae.model import MemAE
@@ -37,12 +38,6 @@ WEIGHTS = (2.0, 1.0)
 """Of the surprise of patches and of the whole."""
 SURVEYED = 10_000
 """Number of patches from which the use of the items is told."""
-RIDGE = 1e-9
-"""Added to the variances, for photos that are all alike."""
-FEWEST = 4
-"""Number of tiles below which covariances of the whole say nothing: those of two are 0 in all directions but one."""
-SAME = 1e-5
-"""Differences of measures, and of features of the whole, that rounding might cause."""
 MIRRORED = ((3,), (2,), (2, 3))
 """Axes along which the tiles of a single photo are mirrored."""
 
@@ -56,8 +51,9 @@ class KeptPhotos(NamedTuple):
     peaks: Tensor  # (n,): the highest value of the map of each of them
     error: float  # mean distance of their patches to the nearest item
     health: Health
-    tile: Tensor  # (items,): the tile that each item comes from
-    position: Tensor  # (items,): its position in that tile's feature map, row by row
+    tile: Tensor  # (new,): the tile that each new item comes from
+    position: Tensor  # (new,): its position in that tile's feature map, row by row
+    stayed: Tensor  # (old,): the items of before that stay, which come first; empty if there were none
 
 
 class Described(NamedTuple):
@@ -76,10 +72,21 @@ class Described(NamedTuple):
         return Described(*(each[patches] for each in self[:4]), *(each[wholes] for each in self[4:]))
 
 
-class _Fitted(NamedTuple):
+class Fitted(NamedTuple):
+    """A memory of patches, and measures that are not balanced."""
+
     scorer: Scorer
     spec: Spec
-    chosen: Tensor  # (items,): the described patches that are items
+    chosen: Tensor  # (new,): the described patches that are items
+    stayed: Tensor  # (old,): the items of before that stay, which come first
+
+
+class Division(NamedTuple):
+    """Which photos are described and kept, and which calibrate."""
+
+    kept: Tensor  # (n,): numbers of photos
+    folds: tuple[Tensor, ...]  # of few photos: each is left out of a memory in turn
+    held_out: Tensor | None  # of many photos: those that are not kept; None without any
 
 
 class LeftOut(NamedTuple):
@@ -90,6 +97,7 @@ class LeftOut(NamedTuple):
     error: float  # mean distance of its patches to the nearest item; 0 with learned items
 
 
+Fit = Callable[[Described], Fitted]
 Choose = Callable[[Tensor, int, torch.Generator], Tensor]
 """(normalised patches `(n, p)`, number m, generator) → indices of the m patches to keep."""
 
@@ -118,19 +126,49 @@ def keep_photos(
         choose: the patches to keep.
     """
     features.eval()
-    order = torch.randperm(len(tiles.sizes), generator=random)
-    crossed = 1 < len(order) < CROSSED
-    folds = order.chunk(FOLDS) if crossed else ()
-    wanted = tiles_of_photos(tiles, order[held_out:] if len(order) >= CROSSED else order, DESCRIBED, random)
+    division = divided(len(tiles.sizes), held_out, random)
+    wanted = tiles_of_photos(tiles, division.kept, DESCRIBED, random)
     known = described(joined_maps(tiles, features, scaling, wanted), tiles, wanted, spec.patches, random)
-    fewest = len(known.owner) - max((int(torch.isin(known.owner, fold).sum()) for fold in folds), default=0)
-    correlated = fewest >= FEWEST
+    correlated = tell_apart(known, division)
     fit = partial(_fit, spec, features, scaling, most=most, correlated=correlated, random=random, choose=choose)
+    return measured(fit, known, division, tiles, random)
+
+
+def divided(photos: int, held_out: int, random: torch.Generator) -> Division:
+    """Divides photos: from `CROSSED` on, `held_out` of them calibrate and the others are kept; of fewer, all do both.
+
+    Args:
+        photos: their number.
+        held_out: number of photos to hold out, if there are `CROSSED` or more.
+        random: chooses.
+    """
+    order = torch.randperm(photos, generator=random)
+    if photos >= CROSSED:
+        return Division(order[held_out:], (), order[:held_out])
+    return Division(order, order.chunk(FOLDS) if photos > 1 else (), None)
+
+
+def tell_apart(known: Described, division: Division) -> bool:
+    """Whether there are enough tiles for covariances, in each fold of the photos as well."""
+    left_out = max((int(torch.isin(known.owner, fold).sum()) for fold in division.folds), default=0)
+    return len(known.owner) - left_out >= FEWEST
+
+
+def measured(fit: Fit, known: Described, division: Division, tiles: Tiles, random: torch.Generator) -> KeptPhotos:
+    """A detector whose measures are balanced on photos that were left out of what they are compared with.
+
+    Args:
+        fit: keeps patches.
+        known: the described photos.
+        division: of the photos.
+        tiles: of all photos.
+        random: chooses the patches from which the use of the items is told.
+    """
     fitted = fit(known)
-    if crossed:
-        left_out = [each for fold in folds for each in _left_out(fit(known.without(fold)).scorer, tiles, fold)]
+    if division.folds:
+        left_out = [each for fold in division.folds for each in _left_out(fit(known.without(fold)).scorer, tiles, fold)]
     else:
-        left_out = _left_out(fitted.scorer, tiles, order[:held_out] if len(order) > 1 else None)
+        left_out = _left_out(fitted.scorer, tiles, division.held_out)
     values = torch.cat([each.values for each in left_out])
     scorer = fitted.scorer.replaced(balance=surprises(values, WEIGHTS))
     return KeptPhotos(
@@ -139,9 +177,10 @@ def keep_photos(
         torch.stack([scorer.score(each.values).amax() for each in left_out]),
         torch.stack([each.peak for each in left_out]),
         float(np.mean([each.error for each in left_out])),
-        _health(scorer, known.patches[torch.randperm(len(known.patches), generator=random)[:SURVEYED]]),
+        surveyed(scorer, known.patches[torch.randperm(len(known.patches), generator=random)]),
         known.tile[fitted.chosen],
         known.position[fitted.chosen],
+        fitted.stayed,
     )
 
 
@@ -194,18 +233,33 @@ def _fit(
     correlated: bool,
     random: torch.Generator,
     choose: Choose,
-) -> _Fitted:
-    """A memory of these patches, and measures that are not balanced."""
+) -> Fitted:
+    """Keeps some of these patches."""
     scaled = scaled_by(features, known)
     patches = scaled.normalised(known.patches)
     chosen = choose(patches, most, random)
-    model_spec = Spec(spec.shape, (), memory=PatchSpec(len(chosen), spec.patches), features=spec)
+    kept = remembering(patches[chosen], spec, whole_distance(known.wholes, correlated), scaled, scaling)
+    return Fitted(*kept, chosen, chosen[:0])
+
+
+def remembering(
+    items: Tensor, spec: AnyFeatureSpec, whole: WholeDistance, features: Features, scaling: Scaling
+) -> tuple[Scorer, Spec]:
+    """A scorer whose memory holds these patches, and its description.
+
+    Args:
+        items: normalised features `(n, p)`.
+        spec: describes the features.
+        whole: the distance of whole photos.
+        features: normalised.
+        scaling: brings pixels to 0 … 1.
+    """
+    model_spec = Spec(spec.shape, (), memory=PatchSpec(len(items), spec.patches), features=spec)
     model = build(model_spec)
     memory = model.memory
     assert isinstance(memory, PatchMemory)  # noqa: S101 (see the spec)
-    memory.remember(patches[chosen])
-    measures = [PatchDistance(floor(memory.isolation)), whole_distance(known.wholes, correlated)]
-    return _Fitted(photo_scorer(model, measures, scaled, scaling), model_spec, chosen)
+    memory.remember(items)
+    return photo_scorer(model, [PatchDistance(floor(memory.isolation)), whole], features, scaling), model_spec
 
 
 def scaled_by(features: Features, known: Described) -> Features:
@@ -228,21 +282,6 @@ def surprises(values: Tensor, weights: Sequence[float]) -> Balance:
     """The balance of the measures of left-out tiles `(t, k)`, weighted in proportion to `weights`."""
     each = torch.tensor(weights, dtype=torch.float64)
     return Balance.of_surprise(_told_apart(values), each / each.sum())
-
-
-def whole_distance(wholes: Tensor, correlated: bool = True) -> WholeDistance:
-    """Mahalanobis distance with the covariance of Ledoit and Wolf (2004).
-
-    Without correlations, and where all photos are alike, it is Euclidean: nothing tells then in what they may differ.
-    """
-    from sklearn.covariance import ledoit_wolf  # noqa: PLC0415 (a dozen MB that scoring does not need)
-
-    mean = wholes.mean(0)
-    if not correlated or (wholes - mean).abs().max() <= SAME:
-        return WholeDistance(mean, torch.eye(len(mean)))
-    covariance, _ = ledoit_wolf(wholes.double().numpy())
-    precision = torch.linalg.inv(torch.from_numpy(covariance) + RIDGE * torch.eye(len(mean), dtype=torch.float64))
-    return WholeDistance(mean, torch.linalg.cholesky(precision).float().contiguous())
 
 
 def _told_apart(values: Tensor) -> Tensor:
@@ -273,14 +312,14 @@ def measured_alone(scorer: Scorer, tiles: Tensor) -> LeftOut:
 
 
 @torch.no_grad()
-def _health(scorer: Scorer, patches: Tensor) -> Health:
-    """The state of the memory over patches `(m, p)`, not normalised; sets the use of its items."""
+def surveyed(scorer: Scorer, patches: Tensor) -> Health:
+    """The state of the memory over the first `SURVEYED` patches `(m, p)`, not normalised; sets the use of its items."""
     memory, features = scorer.model.memory, scorer.features
     assert isinstance(memory, PatchMemory)  # noqa: S101 (as fitted)
     assert features is not None  # noqa: S101 (as fitted)
     meter = HealthMeter(len(memory.items))
     memory.train()  # for the statistics of its reading
-    for part in torch.split(patches, TOGETHER):
+    for part in torch.split(patches[:SURVEYED], TOGETHER):
         meter.add(memory(features.normalised(part).T[None]))
     memory.eval()
     memory.use.copy_(meter.share)

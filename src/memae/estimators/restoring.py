@@ -150,8 +150,25 @@ def restored_format(source: Artifact) -> VideoFormat | None:
     return restored
 
 
+def restored_step(source: Artifact, score_step: int | None) -> int:
+    """Frames from one scored clip to the next of a model; files of former versions have the parameter alone.
+
+    Raises:
+        TypeError: it is no whole number.
+    """
+    step: int = typed(source.encoding.get("step", score_step or 1), int)
+    return step
+
+
 def check_clips(shape: tuple[int, ...], channels: int, length: int, score_step: int, smooth: int) -> None:
     """Refuses parameters that do not fit the model's clips `(c, t, h, w)`.
+
+    Args:
+        shape: of a clip.
+        channels: as the parameter.
+        length: as the parameter, or 1 for a memory of single frames.
+        score_step: frames from one scored clip to the next.
+        smooth: as the parameter.
 
     Raises:
         ModelFileError: they do not fit, or are out of range.

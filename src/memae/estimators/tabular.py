@@ -22,7 +22,7 @@ from memae.data.samples import Samples, Streamed
 from memae.data.table_files import table_chunks
 from memae.data.tables import LIMIT, TableEncoder, check_unique, frame_of_array, without
 from memae.errors import InputError, OptionError, SchemaError, memory_guard
-from memae.estimators.base import Estimator, Plan, Prepared, check_kept_samples
+from memae.estimators.base import Estimator, Plan, Prepared, Tell, check_kept_samples
 from memae.estimators.devices import pick_device
 from memae.estimators.examples import rows_as_examples
 from memae.estimators.keeping import OUTLYING, central, keep, rescaled, rows_to_read
@@ -127,11 +127,17 @@ class TabularMemAE(parameters.Tabular, Estimator):
         return tags
 
     def fit_steps(
-        self, X: Any, *, checkpoint: str | Path | None = None, resume: bool = False, every: float = 10.0
+        self,
+        X: Any,
+        *,
+        checkpoint: str | Path | None = None,
+        resume: bool = False,
+        every: float = 10.0,
+        tell: Tell | None = None,
     ) -> Iterator[Step | Epoch]:
         """`fit` as a generator, see `Estimator.fit_steps`. Kept rows are one step, which nothing needs to interrupt."""
         if self.trains:
-            yield from super().fit_steps(X, checkpoint=checkpoint, resume=resume, every=every)
+            yield from super().fit_steps(X, checkpoint=checkpoint, resume=resume, every=every, tell=tell)
         else:
             yield self._keep(X)
 

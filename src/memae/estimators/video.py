@@ -1,47 +1,69 @@
 """The detector for video."""
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from memae import parameters
 from memae.data.clips import Clips
 from memae.data.formats import common_format
-from memae.data.samples import Samples, Selection
+from memae.data.samples import InMemory, Samples, Selection, digest
 from memae.data.videos import Video, find_videos, read_videos
 from memae.errors import OptionError
-from memae.estimators.base import Estimator, Plan, Prepared, check_kept_samples
+from memae.estimators.base import Estimator, Plan, Prepared, Tell, check_kept_samples
+from memae.estimators.choosing import Choice, features_of_frames
 from memae.estimators.cutting import ends, read_ends, scaled_size, streamed
-from memae.estimators.examples import frame_name, root_of
+from memae.estimators.examples import film_examples, frame_name, root_of
+from memae.estimators.films import ITEMS, keep_films, sampled
 from memae.estimators.naming import with_parameters
-from memae.estimators.restoring import check_clips, restored_format, restored_pixels
+from memae.estimators.networks import Lite
+from memae.estimators.restoring import check_clips, check_types, restored_format, restored_pixels, restored_step
 from memae.frames import Floats
 from memae.kinds import Videos
 from memae.kinds.following import Footage, FrameScore, scores_of_clips
 from memae.kinds.pixel_units import checked_size, pixel_range, pixel_unit
 from memae.kinds.videos import footage, footage_of
+from memae.modelfile import artifact
 from memae.modelfile.artifact import Artifact
 from memae.networks.convolutional import STACKED, VIDEO, Layout, shortened
-from memae.options import Options
+from memae.options import Epoch, Options, Step
 from memae.parameters import former_names, renamed
+from memae.parameters.video import OF_TRAINING
+from memae.patches import spread_out
 from memae.pretext.speeds import SpeedSpec, span
 from memae.scoring import Scaling, Scorer
+from memae.scoring.calibration import Calibration, checked_rate
 from memae.scoring.distances import PositionDistance
 from memae.scoring.fitting import kept_positions
 from memae.scoring.measures import Error, Measure, PositionError, PositionSurprise
 from memae.spec import Spec, code_shape
 
 SPEEDS = (1, 2, 3)
+LEARNED_ITEMS = 1000
+"""Items of a memory that is learned, by default."""
 SHORTER_SIDE = 192
-"""Maximum length of the shorter side of frames, in pixels, by default."""
+"""Maximum length of the shorter side of frames that a network is trained on, in pixels, by default."""
+KEPT_SIDE = 480
+"""The same, of frames that a pretrained network describes."""
+A_SECOND = 3
+"""Frames a second that are described and scored, at most: people look the same in between."""
+STEP = 4
+"""Frames from one that is described to the next, where the frame rate is not known."""
+UNTRAINED = (
+    "with pretrained features nothing is trained, the kept positions are the memory. Give n_items to train a network "
+    'from pixels, or features="none"'
+)
+"""Why settings have no effect."""
 CLIPS = 4000
 """Minimum of training clips per epoch if the step is chosen here, as far as the videos have them."""
 KEPT_POSITIONS = 2000  # by default; the search in more of them would take longer than the network
@@ -61,10 +83,14 @@ class VideoMemAE(parameters.Video, Estimator):
     `(t, h, w, c)`, or a list of arrays. All scores are per frame, one video after another: a frame gets the score of
     the clip centred on it, frames at the edges that of the nearest clip.
 
-    By default the frames of a clip and their differences are the channels of one picture. Both are restored, and the
-    playback speed is predicted, from the memory read-out at each position. A frame's score is that of its most
-    anomalous position, over all clips that contain the frame. `paper` gives the paper's network, which convolves in
-    time.
+    By default, with memae[features], nothing is trained: a pretrained network describes the positions of some frames a
+    second, and what is unlike all kept positions of normal frames is anomalous, moving or not. The light of a frame
+    does not count, nor does the frame rate.
+
+    With `n_items`, a network is trained: the frames of a clip and their differences are the channels of one picture.
+    Both are restored, and the playback speed is predicted, from the memory read-out at each position. A frame's score
+    is that of its most anomalous position, over all clips that contain the frame. `paper` gives the paper's network,
+    which convolves in time.
 
     Args: see `memae.parameters.Video`.
 
@@ -81,6 +107,8 @@ class VideoMemAE(parameters.Video, Estimator):
 
     kind = "video"
     correlated = True
+    choose_patches: ClassVar["staticmethod[[Tensor, int, torch.Generator], Tensor]"] = staticmethod(spread_out)
+    """Which positions are kept; comparisons choose others."""
 
     @classmethod
     def paper(cls, **more: Any) -> Self:
@@ -104,13 +132,87 @@ class VideoMemAE(parameters.Video, Estimator):
         tags.input_tags.three_d_array = True
         return tags
 
-    def _prepare(self, X: Any) -> Prepared:
+    def fit_steps(
+        self,
+        X: Any,
+        *,
+        checkpoint: str | Path | None = None,
+        resume: bool = False,
+        every: float = 10.0,
+        tell: Tell | None = None,
+    ) -> Iterator[Step | Epoch]:
+        """`fit` as a generator, see `Estimator.fit_steps`. Kept positions are one step."""
+        check_types(self)
+        checked_rate(self.false_alarm_rate)
         check_kept_samples(self.kept_samples)
+        self._check_smooth()
+        choice = self.features_for(X)
+        if tell is not None:
+            tell(str(choice))
+        if isinstance(choice.network, Lite):
+            yield self._keep(X, choice.network)
+        else:
+            yield from super().fit_steps(X, checkpoint=checkpoint, resume=resume, every=every)
+
+    def features_for(self, X: Any) -> Choice:
+        """The features that `fit` takes for these videos, and why."""
+        size = checked_size(self.size) if self.size not in ("native", None) else None
+        return features_of_frames(self.features, size, X, self.n_items)
+
+    @property
+    def trains(self) -> bool:
+        """Whether `fit` trains a network. With "auto" features that depends on the videos: it is known once fitted."""
+        if hasattr(self, "scorer_"):
+            return bool(self.scorer_.model.trained)
+        return self.features in ("auto", "none")
+
+    def _keep(self, X: Any, network: Lite) -> Epoch:
+        """Fits the detector by keeping positions; see `films`."""
+        began = time.perf_counter()
+        self._warn_of_unused(OF_TRAINING, UNTRAINED)
+        self.format_ = common_format(find_videos(Path(X))) if isinstance(X, str | Path) else None
+        self.size_ = self._chosen_size(X, KEPT_SIDE)
+        self.unit_ = pixel_unit(X)
+        rate = self.format_.rate if self.format_ and self.format_.rate else A_SECOND * STEP
+        self.step_ = max(round(rate / A_SECOND), 1) if self.score_step is None else int(self.score_step)
+        films = sampled(self._footage(X), self.step_)
+        channels, *size = films.raw[0].shape
+        self.shape_ = (channels, 1, *size)
+        seen = films.raw[:1] if self.unit_ == "grey levels" else films.raw  # whose range is known
+        scaling = Scaling(*pixel_range(self.unit_, InMemory(torch.stack(seen))))
+        spec, features = network.frames(self.shape_)
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        kept = keep_films(
+            films,
+            spec,
+            features,
+            scaling=scaling,
+            most=ITEMS if self.kept_samples is None else self.kept_samples,
+            smooth=self.smooth,
+            rate=rate,
+            random=torch.Generator().manual_seed(seed),
+            choose=self.choose_patches,
+        )
+        epoch = Epoch(1, kept.error, kept.error, 0.0, kept.error, kept.health, time.perf_counter() - began)
+        self._settle(kept.scorer, kept.spec, [epoch], epoch, digest(films.raw), artifact.versions())
+        self.learned_ = films.frames
+        self.recalibrate(kept.scores)
+        peaks = Calibration(kept.peaks, self.calibration_.false_alarm_rate)
+        self.scorer_ = self.scorer_.replaced(peaks=peaks)
+        if self.keep_examples:
+            root = root_of(X) if isinstance(X, str | Path) else None
+            self.examples_ = film_examples(films, kept.frame, kept.position, spec.shape[1:], scaling, root)
+        return epoch
+
+    def _check_smooth(self) -> None:
         if self.smooth < 1 or self.smooth % 2 == 0:
             raise OptionError(f"smooth must be an odd number of frames, 1 or more; got {self.smooth}")
+
+    def _prepare(self, X: Any) -> Prepared:
+        self.step_ = 1 if self.score_step is None else int(self.score_step)
         self._held_out_count(2)  # checks the share
         self.format_ = common_format(find_videos(Path(X))) if isinstance(X, str | Path) else None
-        self.size_ = self._chosen_size(X)
+        self.size_ = self._chosen_size(X, SHORTER_SIDE)
         whole = ((str(each.name), each.blocks) for each in self._footage(X))
         videos, checksum = read_videos(whole, IN_MEMORY if isinstance(X, str | Path) else np.inf)
         streams = bool(videos) and videos[0].frames.is_meta
@@ -124,16 +226,19 @@ class VideoMemAE(parameters.Video, Estimator):
         if streams:
             held_out = read_ends(self._footage(X), videos, training)
         samples = streamed(lambda: self._footage(X), films, BUFFER) if streams else Selection(films)
-        held, normal = (Selection(Clips(held_out, length, self.score_step)) for length in (films.length, self.length))
+        held, normal = (Selection(Clips(held_out, length, self.step_)) for length in (films.length, self.length))
         names = partial(frame_name, root_of(X) if isinstance(X, str | Path) else None, films)
         return Prepared(self.shape_, center, scale, samples, held, checksum, names, normal)
 
-    def _chosen_size(self, X: Any) -> tuple[int, int] | None:
-        """Height and width that frames are scaled to; None for no scaling."""
+    def _chosen_size(self, X: Any, shorter: int) -> tuple[int, int] | None:
+        """Height and width that frames are scaled to, by default so that the shorter side is at most `shorter`.
+
+        None for no scaling.
+        """
         if self.size not in ("native", None):
             return checked_size(self.size)
         self.size_ = None
-        return None if self.size else scaled_size(self._footage(X), SHORTER_SIDE)
+        return None if self.size else scaled_size(self._footage(X), shorter)
 
     def _films(self, training: Sequence[Video]) -> Clips:
         """Training samples: clips, or longer films from which clips of every speed can be taken."""
@@ -155,14 +260,14 @@ class VideoMemAE(parameters.Video, Estimator):
         It is the requested share, or more if the false-alarm rate needs it.
         """
         clips = round(1 / self.false_alarm_rate) // max(videos, 1)
-        needed = self.length + clips * self.score_step
+        needed = self.length + clips * self.step_
         return max(round(self.held_out * frames), min(needed, frames // 3))
 
     @property
     def kind_(self) -> Videos:
         """Reads, scores and explains frames in the format of the training data."""
         check_is_fitted(self, "scorer_")
-        return Videos(self.shape_, self.unit_, self.size_, self.score_step, self.smooth, self.format_)
+        return Videos(self.shape_, self.unit_, self.size_, self.step_, self.smooth, self.format_)
 
     def _footage(self, X: Any) -> Iterator[Footage]:
         return footage(X, self.channels, self.size_)
@@ -192,7 +297,7 @@ class VideoMemAE(parameters.Video, Estimator):
             strides = tuple(tuple(stride) for stride in self.strides)
         else:
             widths, strides = shortened(Layout(widths, layout.strides[: len(widths)]), space)
-        memory = self._memory(int(self.n_items), per_position=True)
+        memory = self._memory(LEARNED_ITEMS if self.n_items is None else int(self.n_items), per_position=True)
         spec = Spec(shape, widths, strides, memory, SpeedSpec(speeds) if speeds else None)
         options = self._options(batch_size=int(self.batch_size), warmup=2 * int(self.epochs) // 3)
         scaling = Scaling(prepared.center, prepared.scale)
@@ -228,15 +333,17 @@ class VideoMemAE(parameters.Video, Estimator):
         assert isinstance(clips, Clips)  # noqa: S101 (the same)
         ends = np.flatnonzero(np.diff(clips.origin[:, 0].numpy())) + 1
         videos = torch.tensor_split(measures, torch.from_numpy(ends))
-        about = self.length, self.smooth, self.score_step
+        about = self.length, self.smooth, self.step_
         return np.concatenate([scores_of_clips(scorer, each, *about) for each in videos])
 
     def _encoding(self) -> dict[str, Any]:
         video_format = self.format_ and self.format_._asdict()
-        return {"unit": self.unit_, "shape": list(self.shape_), "video_format": video_format}
+        return {"unit": self.unit_, "shape": list(self.shape_), "video_format": video_format, "step": self.step_}
 
     def _restore(self, source: Artifact) -> None:
         self.unit_, self.shape_ = restored_pixels(source, self.size)
         self.format_ = restored_format(source)
-        check_clips(self.shape_, self.channels, self.length, self.score_step, self.smooth)
+        self.step_ = restored_step(source, self.score_step)
+        length = self.length if source.spec.features is None else 1
+        check_clips(self.shape_, self.channels, length, self.step_, self.smooth)
         self.size_ = None if self.size == "native" else (self.shape_[2], self.shape_[3])

@@ -22,7 +22,7 @@ def compared(explainer: Explainer, tile: Tensor, values: Tensor, box: Box) -> tu
 
     Args:
         explainer: makes the evidence; says how many items.
-        tile: raw `(c, h, w)`.
+        tile: raw `(c, h, w)`, or a clip of one frame `(c, 1, h, w)`.
         values: its map, `(rows, columns)` as the features have them.
         box: of the tile, in pixels of the photo.
     """
@@ -41,7 +41,7 @@ def compared(explainer: Explainer, tile: Tensor, values: Tensor, box: Box) -> tu
         number, (row, column) = int(numbers[at]), at
         down, right = (row + 0.5) / values.shape[0], (column + 0.5) / values.shape[1]
         where = round(box.top + down * box.size[0]), round(box.left + right * box.size[1])
-        place = Place(around(scorer.scaling(tile), down, right, SIDE), *where, float(strengths[at]))
+        place = Place(around(scorer.scaling(tile).flatten(0, -3), down, right, SIDE), *where, float(strengths[at]))
         neighbours = () if explainer.examples is None else explainer.examples.of(number)
         sample = kept_sample(scorer, explainer.examples, number)
         items.append(Item(number, float(values[at]) / total, None, neighbours, sample=sample, place=place))

@@ -29,7 +29,7 @@ class FrameScore(NamedTuple):
     frame: int  # from 0
     time: float  # seconds from the first frame
     score: float  # that of the clip centred on the frame, or the highest of its map; smoothed
-    error_map: Tensor  # (c, h, w): the frame's part of that clip's error map, or (1, h, w): the score of each position
+    error_map: Tensor  # (c, h, w): the frame's part of that clip's error map, or (1, h, w): what each position scores
 
 
 class ScoredClip(NamedTuple):
@@ -108,7 +108,10 @@ def _scored(scorer: Scorer, clips: Iterator[tuple[int, Tensor]]) -> Iterator[tup
     for together in chunks(clips, scorer.chunk, starts):
         (found,) = scorer.batched([together])
         positions = scorer.positions(found.measures).double() if scorer.by_position else [None] * len(together)
-        for each in zip(together, found.score.tolist(), found.error_map, found.x_hat, positions, strict=True):
+        maps = found.error_map
+        if scorer.features is not None:  # of positions of the features
+            maps = shown(maps[:, 0], together.shape[-2:])[:, :, None]
+        for each in zip(together, found.score.tolist(), maps, found.x_hat, positions, strict=True):
             yield starts.pop(0), ScoredClip(*each)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from memae.data.ahead import ahead
 from memae.data.image_formats import NAMES
-from memae.data.images import CACHE_BYTES, ImageFiles, describe_skipped, find_images, images_of_array, none_read
+from memae.data.images import CACHE_BYTES, Found, ImageFiles, describe_skipped, find_images, images_of_array, none_read
 from memae.data.layout import defects_from_layout, labelled_images, labels_from_layout, masks_from_layout
 from memae.data.pixels import IMAGE_SUFFIXES, decode, header, resize, with_channels
 from memae.data.samples import Indexed, InMemory, parts
@@ -268,6 +268,11 @@ def smallest_side(X: Any) -> int:
     if isinstance(X, list | tuple) and X:
         X = np.asarray(X[0])[None]
     return min(images_of_array(X[:1]).shape[2:])
+
+
+def found(X: Any) -> Any:
+    """A source whose files have been found, so that a folder is listed once; any other source as it is."""
+    return Found(found_images(Path(X)), Path(X)) if isinstance(X, str | Path) else X
 
 
 def found_images(source: Path, notes: Notes | None = None) -> list[Path]:

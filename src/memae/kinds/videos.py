@@ -16,10 +16,12 @@ from memae.data.formats import VideoFormat, warn_if_unlike
 from memae.data.images import none_read
 from memae.data.labels import find_labels
 from memae.data.pixels import resize, with_channels
+from memae.data.tiles import Box
 from memae.data.videos import VIDEO_SUFFIXES, find_videos, frame_blocks, videos_of_array
 from memae.errors import OptionError, SchemaError, SourceError
 from memae.evidence import Evidence, Explainer, Item, calibrated, position_map
 from memae.frames import causal, normality, smoothed
+from memae.kinds.comparing import compared
 from memae.kinds.following import Footage, FrameScore, Seen, followed
 from memae.kinds.kind import Kind, Labelled, Names, Notes, Part, Sample, Scored, Words, paths_of
 from memae.kinds.pixel_units import check_unit
@@ -228,8 +230,17 @@ class Videos(Kind):
                     continue
                 if seen.clip.pixels is not clip:  # several frames may share a clip
                     clip = seen.clip.pixels
-                    (items,) = explainer.addressed(clip[None])
+                    items = self._items(explainer, seen)
                 yield frame_evidence(explainer, f"{name} frame {seen.frame.frame}", score, seen, items)
+
+    def _items(self, explainer: Explainer, seen: Seen) -> tuple[Item, ...]:
+        """The memory items that a clip addressed; of features, those that its most anomalous places are nearest to."""
+        clip, scorer = seen.clip, explainer.scorer
+        if scorer.features is None:
+            (items,) = explainer.addressed(clip.pixels[None])
+            return items
+        size = clip.pixels.shape[2], clip.pixels.shape[3]
+        return compared(explainer, clip.pixels, clip.error_map[0, 0], Box(0, 0, *size))
 
     def _again(self, source: Path, chosen: Sequence[Sample]) -> Iterator[tuple[Any, dict[int, int]]]:  # noqa: ARG002
         videos: dict[Path, dict[int, int]] = {}
@@ -358,6 +369,8 @@ def frame_evidence(explainer: Explainer, name: str, score: float, seen: Seen, it
     """The evidence of one frame: for the frame itself or, if the model restores motion, for its change to the next."""
     scorer, clip, x_hat = explainer.scorer, seen.clip.pixels, seen.clip.x_hat
     pixels, error_map = seen.pixels.clone(), seen.frame.error_map.clone()
+    if scorer.features is not None:
+        return explainer.evidence(name, score, pixels, None, error_map, items, size=(pixels.shape[1], pixels.shape[2]))
     if not scorer.by_position:
         return explainer.evidence(name, score, pixels, x_hat[:, seen.offset].clone(), error_map, items)
     offset = min(seen.offset, clip.shape[1] - 2)

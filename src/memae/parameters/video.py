@@ -5,7 +5,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Annotated, Literal
 
 from memae.parameters.common import Common
-from memae.parameters.settings import NETWORK, Setting
+from memae.parameters.settings import NETWORK, Setting, parameters_of
 
 
 @dataclass(eq=False, repr=False)
@@ -13,7 +13,9 @@ class Video(Common):
     """The settings of the detector for video."""
 
     PAPER = Common.PAPER | {
+        "features": "none",
         "n_items": 2000,
+        "score_step": 1,
         "size": (128, 128),
         "length": 16,
         "step": 4,
@@ -25,13 +27,29 @@ class Video(Common):
     """The paper's values; size, step, batch size and epochs are those that reproduce its Table 2 here."""
 
     n_items: Annotated[
-        int, Setting("Items of the memory, each the feature of one position; 0 is a plain autoencoder.")
-    ] = 1000
+        int | None,
+        Setting(
+            "Items of the memory, each the feature of one position; 0 is a plain autoencoder; by default 1000. With "
+            "pretrained features nothing is trained, kept positions are the memory; a number here trains a network "
+            "from pixels instead."
+        ),
+    ] = None
     _: KW_ONLY
+    features: Annotated[
+        str,
+        Setting(
+            'What the memory remembers: what a network learns from pixels ("none", the paper), or features of a '
+            'pretrained network, "efficientnet-lite0", "efficientnet-lite1" or "efficientnet-lite2", from the extra '
+            'memae[features]. "auto" takes efficientnet-lite0 where that is installed, for frames of 64 pixels a side '
+            "or more, unless n_items is given.",
+            panel=NETWORK,
+        ),
+    ] = "auto"
     size: Annotated[
         tuple[int, int] | Literal["native"] | None,
         Setting(
-            "Height and width to scale to; by default a shorter side above 192 pixels becomes 192.",
+            "Height and width to scale to; by default a shorter side above 480 pixels becomes 480, where a network is "
+            "trained one above 192 becomes 192.",
             api='"native" keeps the size of the frames.',
             panel=NETWORK,
             option=tuple[int, int] | None,
@@ -62,12 +80,13 @@ class Video(Common):
         ),
     ] = None
     score_step: Annotated[
-        int,
+        int | None,
         Setting(
-            "Frames from the start of one scored clip to the next.",
+            "Frames from the start of one scored clip to the next; by default 1, with pretrained features a third of a "
+            "second.",
             api="Frames in between get the score of the nearest clip.",
         ),
-    ] = 1
+    ] = None
     speeds: Annotated[
         bool,
         Setting(
@@ -80,7 +99,8 @@ class Video(Common):
     kept_samples: Annotated[
         int | None,
         Setting(
-            "Positions of training clips whose codes are kept; the score then includes the distance to the nearest of "
+            "With pretrained features, positions of training frames that are kept as the memory, by default 3000. Else "
+            "positions of training clips whose codes are kept; the score then includes the distance to the nearest of "
             "them. 0 for none, by default 2000.",
             api="Not for networks that convolve in time.",
         ),
@@ -94,3 +114,12 @@ class Video(Common):
         float, Setting("Share at the end of each video held out to choose the epoch and to calibrate.")
     ] = 0.1
     false_alarm_rate: Annotated[float, Setting("Share of normal frames that may be flagged.")] = 0.05
+
+
+OF_KEEPING = (
+    "n_items", "features", "size", "channels", "kept_samples", "score_step", "smooth", "false_alarm_rate",
+    "keep_examples", "device", "random_state",
+)  # fmt: skip
+"""Settings that a memory of kept positions uses."""
+OF_TRAINING = tuple(each.name for each in parameters_of(Video) if each.name not in OF_KEEPING)
+"""Settings that only a trained network uses."""

@@ -158,12 +158,12 @@ def filmed(detector: VideoMemAE, source: Path, films: Films, notes: Notes) -> It
             notes.unread[video] = str(error)
     films.close()
     for name in films.short:
-        notes.unread.setdefault(Path(name), f"{name} has fewer than {detector.length} frames, the clip length")
+        notes.unread.setdefault(Path(name), f"{name} has fewer than {detector.shape_[1]} frames, the clip length")
     if not films.videos and len(videos) > 1:
         raise none_read(notes.unread)
     if not films.videos:
         raise SchemaError(
-            f"{source} has no video of {detector.length} frames, the model's clip length; give longer ones"
+            f"{source} has no video of {detector.shape_[1]} frames, the model's clip length; give longer ones"
         )
 
 

@@ -6,6 +6,8 @@ References:
     detection, ICPR 2020
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
@@ -20,6 +22,8 @@ from memae.scoring.measures import Measure, Measured
 POWER = 8
 """Exponent of the mean over positions: between the mean (1), to which a small defect adds nearly nothing, and the
 maximum (∞), which is that of a single position and varies most between normal photos."""
+MOST_POWER = 64
+"""Maximum exponent: beyond it, powers of usual distances leave the range of float64."""
 
 
 class PatchDistance(Measure):
@@ -27,6 +31,8 @@ class PatchDistance(Measure):
 
     Args:
         floor: added to the isolation, scalar; without it, patches beside items that nearly repeat would be far.
+        power: exponent of the mean.
+        smoothed: whether the distances are first averaged over 3 × 3 positions.
     """
 
     name = "distance"
@@ -34,20 +40,29 @@ class PatchDistance(Measure):
     needs = ("distance", "isolation")
     floor: Tensor
 
-    def __init__(self, floor: Tensor) -> None:
+    def __init__(self, floor: Tensor, power: int = POWER, *, smoothed: bool = True) -> None:
         super().__init__()
         self.register_buffer("floor", floor)
+        self.power = power
+        self.smoothed = smoothed
 
     def forward(self, target: Tensor, found: Found) -> Measured:  # noqa: ARG002 (the distances alone count)
-        """The power mean `(b,)`, float64, and the smoothed local distance at each position `(b, 1, h, w)`."""
+        """The power mean `(b,)`, float64, and the local distance at each position `(b, 1, h, w)`."""
         assert found.distance is not None  # noqa: S101 (needed)
         assert found.isolation is not None  # noqa: S101 (needed)
-        return summed_up((found.distance / (found.isolation + self.floor)).mean(1, keepdim=True))
+        local = (found.distance / (found.isolation + self.floor)).mean(1, keepdim=True)
+        return summed_up(local, self.power, smoothed=self.smoothed)
+
+    def about(self) -> dict[str, Any]:
+        """The exponent, and whether distances are smoothed."""
+        return {"power": self.power, "smoothed": self.smoothed}
 
     def check(self, target: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:  # noqa: ARG002
-        """Refuses a floor that is not a number above 0, and samples without positions."""
-        if len(target) != 3:
-            raise ValueError(f"the floor of the distance of patches needs samples with positions; {target} has none")
+        """Refuses a floor that is not a number above 0, an exponent out of range, and samples without positions."""
+        if len(target) != 3 or not 1 <= self.power <= MOST_POWER:
+            raise ValueError(
+                f"a power mean of {self.power} needs samples with positions; {target} has none, or 1 to 64"
+            )
         check_floor(self.floor, dtype, "distance of patches")
 
 
@@ -103,11 +118,12 @@ class PatchError(Measure):
             raise ValueError(f"the error of patches needs samples with positions; those of {target} have none")
 
 
-def summed_up(local: Tensor) -> Measured:
+def summed_up(local: Tensor, power: int = POWER, *, smoothed: bool = True) -> Measured:
     """Power mean over the positions `(b,)`, float64, and what it is the mean of: values `(b, 1, h, w)`, smoothed."""
-    local = avg_pool2d(pad(local, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    mean = local.double().flatten(1).pow(POWER).mean(1)
-    return Measured(mean ** (1 / POWER), local)
+    if smoothed:
+        local = avg_pool2d(pad(local, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    mean = local.double().flatten(1).pow(power).mean(1)
+    return Measured(mean ** (1 / power), local)
 
 
 class WholeDistance(Measure):

@@ -143,8 +143,8 @@ def _scored(detector: VideoMemAE, items: Iterator[Item]) -> Iterator[_Scored | M
     name, marks = "", list[Mark]()
     while True:
         run = _run(items, marks)
-        first = list(islice(run, detector.length))
-        if len(first) == detector.length:
+        first = list(islice(run, detector.shape_[1]))
+        if len(first) == detector.shape_[1]:
             yield from _followed(detector, name, chain(first, run))
         elif first:
             yield Skipped(len(first))

@@ -1,0 +1,141 @@
+"""Features of the frames of a film: a frozen pretrained network describes what each position looks like."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from memae.features import GREY_LEVELS, LEAST_SPREAD, Features, Maps
+from memae.networks.efficientnet_lite import VARIANTS, EfficientNetLite
+
+LOOKS = (3, 4)
+"""Stages of EfficientNet-Lite, both at 1/16 of the size: deeper ones see more around a person than the person."""
+
+
+@dataclass(frozen=True)
+class FrameSpec:
+    """Frozen features of the frames of a film, as data.
+
+    Args:
+        photo: shape `(c, 1, h, w)` of a raw sample: a clip of one frame.
+        side: height and width that frames are scaled to for the network, since people far away are small.
+        variant: of EfficientNet-Lite.
+    """
+
+    photo: tuple[int, ...]
+    side: tuple[int, int]
+    variant: int = 0
+
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Refuses features that there are none of, or whose map is not of this shape.
+
+        Raises:
+            ValueError: they do not fit.
+        """
+        if not 0 <= self.variant < len(VARIANTS) or not 0 < min(self.side) <= max(self.side) < 10**5:
+            raise ValueError(f"there are no features of EfficientNet-Lite{self.variant} at {self.side}")
+        fits = len(self.photo) == 4 and self.photo[0] in (1, 3) and self.photo[1] == 1 and min(self.photo) > 0
+        if not fits or self.shape != shape:
+            raise ValueError(f"features of frames {self.photo} are not {shape}")
+
+    def build(self, network: EfficientNetLite | None = None) -> "FrameFeatures":
+        """The features of a network, not normalised; None for one without its weights."""
+        network = EfficientNetLite(self.variant, LOOKS) if network is None else network
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        zeros, ones = torch.zeros(self.patches), torch.ones(self.patches)
+        return FrameFeatures(network, zeros, ones, torch.zeros(()), torch.ones(()), self.side)
+
+    def verify(self, tensors: Mapping[str, Tensor]) -> None:
+        """Nothing: the weights may be any numbers."""
+
+    @property
+    def name(self) -> str:
+        """What users call the network."""
+        return f"efficientnet-lite{self.variant}"
+
+    @property
+    def origin(self) -> str:
+        """The network and where its weights come from."""
+        return f"{self.name}, pretrained on ImageNet"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape `(c, h, w)` of the feature map."""
+        stages = VARIANTS[self.variant].stages
+        stride = 2 ** (1 + sum(each.stride > 1 for each in stages[: LOOKS[0] + 1]))
+        return self.patches, *(-(-side // stride) for side in self.side)
+
+    @property
+    def patches(self) -> int:
+        """Number of features of a position."""
+        return sum(VARIANTS[self.variant].stages[stage].channels for stage in LOOKS)
+
+
+class FrameFeatures(Features):
+    """Clips of one frame `(b, c, 1, h, w)` → maps of features `(b, p, rows, columns)`, normalised; see `Features`.
+
+    A frame is first brought to the mean and the deviation of the training frames' pixels, so that neither the time of
+    day nor the exposure of the camera makes everything unusual. Features are not averaged over neighbouring positions:
+    people on the frames of a camera are a few positions large.
+
+    Args:
+        network: frozen.
+        mean: of each feature over normal frames `(p,)`.
+        deviation: of each of them `(p,)`.
+        level: mean of the pixels of normal frames, normalised to 0 … 1, scalar.
+        contrast: their standard deviation within a frame, scalar.
+        side: height and width that frames are scaled to.
+    """
+
+    level: Tensor
+    contrast: Tensor
+
+    def __init__(
+        self,
+        network: nn.Module,
+        mean: Tensor,
+        deviation: Tensor,
+        level: Tensor,
+        contrast: Tensor,
+        side: tuple[int, int],
+    ) -> None:
+        super().__init__(network, mean, deviation)
+        self.register_buffer("level", level)
+        self.register_buffer("contrast", contrast)
+        self.side = side
+
+    def joined(self, photos: Tensor) -> Tensor:
+        """The features of all stages, not normalised `(b, p, rows, columns)`."""
+        frames = interpolate(self.lit(photos[:, :, 0]), self.side, mode="bilinear")
+        colours = (frames * GREY_LEVELS).expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+        return torch.cat(list(self.network(colours) if self.engine is None else self.engine(colours)), 1)
+
+    def lit(self, frames: Tensor) -> Tensor:
+        """Frames `(b, c, h, w)`, normalised to 0 … 1, in the light of the training frames."""
+        mean = frames.mean((1, 2, 3), keepdim=True)
+        deviation = (frames - mean).square().mean((1, 2, 3), keepdim=True).sqrt()
+        return ((frames - mean) * (self.contrast / deviation.clamp_min(LEAST_SPREAD)) + self.level).clamp(0, 1)
+
+    def seen(self, photo: tuple[int, ...]) -> tuple[int, ...]:  # noqa: ARG002 (frames are scaled)
+        """Height and width of what the network sees."""
+        return self.side
+
+    def on(self, engine: Maps | None) -> "FrameFeatures":
+        """The same features, with the network's maps from another engine; None for torch."""
+        other = self.scaled(self.mean, self.deviation)
+        other.engine = engine
+        return other
+
+    def scaled(self, mean: Tensor, deviation: Tensor) -> "FrameFeatures":
+        """The same features, normalised by this mean and deviation of positions `(p,)`."""
+        found = FrameFeatures(
+            self.network, mean, deviation.clamp_min(LEAST_SPREAD), self.level, self.contrast, self.side
+        )
+        return found.train(self.training)
+
+    def in_light(self, level: float, contrast: float) -> "FrameFeatures":
+        """The same features, for frames of this mean and deviation of pixels, normalised to 0 … 1."""
+        of, within = torch.tensor(level).float(), torch.tensor(contrast).float()
+        return FrameFeatures(self.network, self.mean, self.deviation, of, within, self.side).train(self.training)
