@@ -137,7 +137,7 @@ def test_empty_and_foreign_sources(
         ("a,b\n1,2\n3,inf\n4,5\n", ["'b'", "infinite", "row 1"]),
         ("a,b\n,\n,\n,\n", ["no column is left to learn from: columns 'a', 'b'", "had no value"]),
         ("a,b\n1,2\n3,4,5,6\n", ["cannot be read"]),
-        ("\x00\x01\x02", ["0 rows"]),
+        ("\x00\x01\x02", ["its byte 0 is 0, which no text has"]),
         ("\n\n", ["a.csv"]),
     ],
     ids=["header", "one row", "infinity", "all missing", "ragged", "binary", "blank"],

@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from memae.cli.reading import read_as, reads_tables, source_of
 from memae.cli.score import Ignored, Model, Strict
 from memae.cli.unread import tell_unread, unread_paths
 
 if TYPE_CHECKING:
+    from memae.data.dialects import Dialect
     from memae.estimators import Estimator
     from memae.evidence import Evidence
     from memae.kinds import Kind, Notes
 
 
+@reads_tables
 def explain(
     model: Model,
-    source: Annotated[Path, typer.Argument(help="Data of the kind the model was fitted on.", show_default=False)],
+    source: Annotated[Path, source_of("Data of the kind the model was fitted on; - is standard input.")],
     top: Annotated[int, typer.Option(help="Number of samples to explain, the most anomalous first.", min=1)] = 5,
     items: Annotated[int, typer.Option(help="Maximum number of memory items to show for each.", min=0)] = 5,
     output: Annotated[
@@ -34,6 +37,8 @@ def explain(
     ignore: Ignored = [],  # noqa: B006 (typer's way)
     strict: Strict = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line per sample.")] = False,
+    *,
+    dialect: "Dialect",
 ) -> None:
     """Explain the scores of the most anomalous rows, images or frames.
 
@@ -51,6 +56,7 @@ def explain(
     check_apart(output, model, source)
     check_folder_apart(pictures, source)
     estimator = load(model)
+    read_as(estimator, dialect)
     if pictures is not None and not estimator.kind_.pictured:
         raise OptionError("--pictures is for images and video; a row of a table has no picture")
     notes = Notes()

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from memae.cli.reading import read_as, reads_tables, source_of
 from memae.cli.unread import skipped_paths, tell_unread, unread_paths
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from memae.data.dialects import Dialect
     from memae.estimators import Estimator
 
 Model = Annotated[Path, typer.Argument(help="Model file.", show_default=False)]
@@ -33,9 +35,10 @@ MANY = 20
 """Minimum number of samples for the warning that most are flagged."""
 
 
+@reads_tables
 def score(
     model: Model,
-    source: Annotated[Path, typer.Argument(help="Data of the kind the model was fitted on.", show_default=False)],
+    source: Annotated[Path, source_of("Data of the kind the model was fitted on; - is standard input.")],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write, .csv, .parquet or .jsonl; else CSV on stdout.")
     ] = None,
@@ -55,6 +58,8 @@ def score(
     ] = None,
     engine: EngineOption = "torch",
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON summary; needs --output.")] = False,
+    *,
+    dialect: "Dialect",
 ) -> None:
     """Score each row, image or frame. Higher scores are more anomalous; a small p-value means unlike normal.
 
@@ -73,6 +78,7 @@ def score(
     check_apart(output, model, source)
     check_ending(output)
     estimator, notes = _loaded(model, false_alarm_rate, engine), Notes()
+    read_as(estimator, dialect)
     located = bool(maps or masks) and output is not None and output.suffix.lower() == ".jsonl"
     places = Places(maps, masks, regions=located)
     kind = estimator.kind_.ignoring(ignore, strict=strict)

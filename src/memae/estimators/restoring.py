@@ -9,6 +9,7 @@ import numpy as np
 from numpy.random import RandomState
 from torch import nn
 
+from memae.data.dialects import Dialect
 from memae.data.formats import VideoFormat
 from memae.data.roles import Roles
 from memae.data.tables import TableEncoder
@@ -100,6 +101,21 @@ def restored_columns(source: Artifact) -> tuple[TableEncoder, Roles]:
     roles = Roles.from_json(source.encoding["roles"]) if "roles" in source.encoding else Roles.plain(encoder)
     roles.check(names)
     return encoder, roles
+
+
+def restored_dialect(source: Artifact) -> Dialect:
+    """How the training file of a table's model was written; nothing is known if it was no text.
+
+    Raises:
+        ModelFileError: a value is not possible.
+        TypeError: it is no dialect.
+    """
+    fields = dict.fromkeys(Dialect.__dataclass_fields__)
+    try:
+        restored: Dialect = typed(fields | dict(source.encoding.get("dialect", {})), Dialect)
+    except (OptionError, ValueError) as error:
+        raise ModelFileError(f"its dialect is not possible: {error}") from error
+    return restored
 
 
 def restored_pixels(source: Artifact, size: Any) -> tuple[str, Any]:

@@ -4,7 +4,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -19,6 +19,7 @@ from torch import Tensor
 from memae import parameters
 from memae.data.cleaning import typical
 from memae.data.dataframes import as_pandas
+from memae.data.dialects import Dialect, Reading
 from memae.data.meanings import surveyed
 from memae.data.samples import Samples, Streamed
 from memae.data.table_files import table_chunks
@@ -29,7 +30,7 @@ from memae.estimators.devices import pick_device
 from memae.estimators.examples import rows_as_examples
 from memae.estimators.keeping import OUTLYING, central, keep, rescaled, rows_to_read
 from memae.estimators.naming import with_parameters
-from memae.estimators.restoring import check_types, restored_columns
+from memae.estimators.restoring import check_types, restored_columns, restored_dialect
 from memae.estimators.splitting import Blocks, in_memory, random_rows, row_name, sampled, streamed
 from memae.estimators.updating import grown, updated
 from memae.kept import KeptMemory
@@ -71,10 +72,10 @@ UNUSED = "without n_items nothing is trained, the kept rows are the memory. Give
 class TabularMemAE(parameters.Tabular, Estimator):
     """Detects anomalous rows of tables with numbers, categories and missing values.
 
-    X is a DataFrame (of pandas, polars, Arrow and others), an array `(n, d)`, or the path of a .csv or .parquet file,
-    which streams if it is large. Columns of text are categories; times are taken as hour, weekday and seconds since the
-    row before. Identifiers, free text and row numbers are left out with a warning, unless `keep_columns` names them.
-    Missing values are allowed in any column.
+    X is a DataFrame (of pandas, polars, Arrow and others), an array `(n, d)`, or a path: CSV, JSON lines, Parquet,
+    Feather, Excel, or a folder of them; large files stream. Columns of text are categories; times are taken as hour,
+    weekday and seconds since the row before. Identifiers, free text and row numbers are left out with a warning, unless
+    `keep_columns` names them. Missing values are allowed in any column.
 
     By default nothing is trained: up to 10,000 distinct training rows are kept, and are the memory. A row is anomalous
     if it lies far from the nearest kept rows, or if its columns cannot be restored from these rows, or from each other.
@@ -92,6 +93,7 @@ class TabularMemAE(parameters.Tabular, Estimator):
         history_: an `Epoch` for each pass; one for all rows if nothing is trained.
         health_: state of the memory in the chosen epoch.
         threshold_: anomaly score above which a row is flagged; `offset_` is its negative.
+        dialect_: how the training file is written, which decides where a file to score does not tell.
 
     References:
         Gong et al., ICCV 2019, section 4.3.
@@ -143,6 +145,21 @@ class TabularMemAE(parameters.Tabular, Estimator):
             yield from super().fit_steps(X, checkpoint=checkpoint, resume=resume, every=every, tell=tell)
         else:
             yield self._keep(X)
+
+    def read_as(self, dialect: Dialect) -> Self:
+        """Reads files as `dialect` says from now on, and detects only what it leaves open; it is not saved.
+
+        Args:
+            dialect: separator, encoding and so on, as far as they are known.
+
+        Example:
+            >>> TabularMemAE().read_as(Dialect(separator=";", decimal=",")).given_dialect.decimal
+            ','
+        """
+        self.given_dialect = dialect
+        return self
+
+    given_dialect = Dialect()
 
     @property
     def trains(self) -> bool:
@@ -227,9 +244,10 @@ class TabularMemAE(parameters.Tabular, Estimator):
         if both:
             raise OptionError(f"keep_columns and ignore both name {both[0]!r}; take it out of one of them")
         if isinstance(X, str | Path):
-            read = table_chunks(Path(X))
-            return lambda: (without(chunk, self.ignore, strict=True) for chunk in read())
-        frame = self._frame(X, reset=True)
+            table = table_chunks(Path(X), reading=Reading(self.given_dialect))
+            self.dialect_ = table.dialect
+            return lambda: (without(chunk, self.ignore, strict=True) for chunk in table())
+        frame, self.dialect_ = self._frame(X, reset=True), Dialect()
         return lambda: iter([frame])
 
     def _name_features(self) -> None:
@@ -260,7 +278,7 @@ class TabularMemAE(parameters.Tabular, Estimator):
     def kind_(self) -> Tables:
         """Reads, scores and explains rows in the format of the training data."""
         check_is_fitted(self, "scorer_")
-        return Tables(self.encoder_, self.roles_, self.ignore)
+        return Tables(self.encoder_, self.roles_, self.ignore, reading=Reading(self.given_dialect, self.dialect_))
 
     def _reading(self, X: Any) -> tuple[Tables, Any]:
         if isinstance(X, str | Path):
@@ -387,11 +405,17 @@ class TabularMemAE(parameters.Tabular, Estimator):
         return pd.DataFrame(given.contributions(self.scorer_, rows), columns=names, index=index)
 
     def _encoding(self) -> dict[str, Any]:
-        named = hasattr(self, "feature_names_in_")
-        return {"columns": self.encoder_.as_json(), "named": named, "roles": self.roles_.as_json()}
+        written = {name: value for name, value in asdict(self.dialect_).items() if value is not None}
+        return {
+            "columns": self.encoder_.as_json(),
+            "named": hasattr(self, "feature_names_in_"),
+            "roles": self.roles_.as_json(),
+            **({"dialect": written} if written else {}),
+        }
 
     def _restore(self, source: Artifact) -> None:
         self.encoder_, self.roles_ = restored_columns(source)
+        self.dialect_ = restored_dialect(source)
         self.n_features_in_ = len(self.roles_.names) + len(self.roles_.left_out)  # an array has all
         if source.encoding["named"]:
             self._name_features()

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from memae.data.column import MAX_CATEGORIES
 from memae.data.decoding import by_column, decoded, shown
+from memae.data.dialects import Reading
 from memae.data.roles import Roles
 from memae.data.table_files import TABLE_SUFFIXES, table_chunks
 from memae.data.tables import TableEncoder, check_unique, left_out_columns, trimmed
@@ -38,7 +39,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Tables(Kind):
-    """Rows of DataFrames, CSV and Parquet files.
+    """Rows of DataFrames and of table files.
 
     Args:
         encoder: columns → features.
@@ -46,6 +47,7 @@ class Tables(Kind):
         ignored: columns that are left out if present.
         dropped: columns that are left out and must be present.
         strict: whether columns that training never had, and another order of columns, are errors.
+        reading: how files are read.
     """
 
     encoder: TableEncoder
@@ -53,6 +55,7 @@ class Tables(Kind):
     ignored: Sequence[str] = ()
     dropped: tuple[str, ...] = ()
     strict: bool = False
+    reading: Reading = field(default_factory=Reading)
 
     words = Words(
         data="rows of a table",
@@ -77,12 +80,14 @@ class Tables(Kind):
         measured_with="expected errors, and how each column depends linearly on the others, over all training rows",
     )
     suffixes = TABLE_SUFFIXES
-    takes = "rows of JSON, a CSV file or a Parquet file"
+    takes = "rows of JSON, or a table: CSV, JSON lines (each also packed), Parquet, Feather or Excel"
     pictured = False
 
     def open(self, X: Any, *, notes: Notes | None = None) -> Iterator[Part]:
         """Rows, named by their number; see `Kind.open`. X is a path or a DataFrame."""
-        tables = table_chunks(Path(X), text=self.text)() if isinstance(X, str | Path) else iter([X])
+        tables = (
+            table_chunks(Path(X), text=self.text, reading=self.reading)() if isinstance(X, str | Path) else iter([X])
+        )
         return self.parts(tables, notes)
 
     def parts(self, tables: Iterator[pd.DataFrame], notes: Notes | None = None) -> Iterator[Part]:

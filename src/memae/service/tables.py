@@ -1,4 +1,4 @@
-"""Served table models: rows as JSON, and CSV and Parquet files."""
+"""Served table models: rows as JSON, and table files."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from memae.data.column import Column
 from memae.data.table_files import table_chunks
+from memae.data.unpacking import check_unpacked
 from memae.errors import InputError, SchemaError
 from memae.estimators import TabularMemAE
 from memae.evidence import Evidence, Explainer
@@ -26,7 +27,7 @@ from memae.service.uploads import Body, Rows, Upload, under_their_names
 NUMBERS = frozenset({int, float, bool, type(None)})
 SCALARS = NUMBERS | {str}
 UNPACKED = 32
-"""Maximum size of an unpacked Parquet file, as a multiple of the maximum size of a body."""
+"""Maximum size of an unpacked file, as a multiple of the maximum size of a body."""
 
 Values = tuple[Any, ...]
 """A row in the order of the model's columns."""
@@ -179,9 +180,10 @@ class ServedTable(Served[TabularMemAE]):
             yield chunk
 
     def _read(self, upload: Upload) -> Iterator[pd.DataFrame]:
-        if upload.path.suffix == ".parquet":
-            self._check_index(upload.path)
-        return table_chunks(upload.path, text=self.estimator.kind_.text)()
+        check_unpacked(upload.path, UNPACKED * self.limits.size)
+        self._check_index(upload.path)
+        reading = self.estimator.kind_.reading
+        return table_chunks(upload.path, text=self.estimator.kind_.text, reading=reading)()
 
     def _check_index(self, path: Path) -> None:
         """Refuses a Parquet file that is too large when unpacked, by its metadata; `table_chunks` reports damage."""
