@@ -26,13 +26,18 @@ MOST_POWER = 64
 """Maximum exponent: beyond it, powers of usual distances leave the range of float64."""
 
 
+WINDOW = 5
+"""Side of the window of a map that is not smoothed, in positions: what a camera sees covers some of them."""
+
+
 class PatchDistance(Measure):
     """Power mean over the positions of the local distance: that to the nearest item over how isolated the item is.
 
     Args:
         floor: added to the isolation, scalar; without it, patches beside items that nearly repeat would be far.
         power: exponent of the mean.
-        smoothed: whether the distances are first averaged over 3 × 3 positions.
+        smoothed: whether the distances are first averaged over 3 × 3 positions; else the map, but not the mean, is
+            smoothed.
     """
 
     name = "distance"
@@ -59,10 +64,10 @@ class PatchDistance(Measure):
 
     def check(self, target: tuple[int, ...], code: tuple[int, ...], dtype: torch.dtype) -> None:  # noqa: ARG002
         """Refuses a floor that is not a number above 0, an exponent out of range, and samples without positions."""
-        if len(target) != 3 or not 1 <= self.power <= MOST_POWER:
-            raise ValueError(
-                f"a power mean of {self.power} needs samples with positions; {target} has none, or 1 to 64"
-            )
+        if len(target) != 3:
+            raise ValueError(f"the floor of the distance of patches needs samples with positions; {target} has none")
+        if not 1 <= self.power <= MOST_POWER:
+            raise ValueError(f"the exponent of a mean must lie between 1 and {MOST_POWER}, not {self.power}")
         check_floor(self.floor, dtype, "distance of patches")
 
 
@@ -119,11 +124,18 @@ class PatchError(Measure):
 
 
 def summed_up(local: Tensor, power: int = POWER, *, smoothed: bool = True) -> Measured:
-    """Power mean over the positions `(b,)`, float64, and what it is the mean of: values `(b, 1, h, w)`, smoothed."""
+    """Power mean of values `(b, 1, h, w)` over the positions `(b,)`, float64, and a map of them, of their shape.
+
+    The map is what the mean is taken of, smoothed; or, not smoothed, the same mean over the positions around each.
+    """
     if smoothed:
         local = avg_pool2d(pad(local, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    mean = local.double().flatten(1).pow(power).mean(1)
-    return Measured(mean ** (1 / power), local)
+    powers = local.double().pow(power)
+    mean = powers.flatten(1).mean(1) ** (1 / power)
+    if smoothed:
+        return Measured(mean, local)
+    near = avg_pool2d(pad(powers, (WINDOW // 2,) * 4, mode="replicate"), WINDOW, 1)
+    return Measured(mean, (near ** (1 / power)).to(local))
 
 
 class WholeDistance(Measure):
