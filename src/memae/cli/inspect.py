@@ -46,7 +46,8 @@ def describe(estimator: Estimator) -> dict[str, Any]:
             "false_alarm_rate": calibration.false_alarm_rate,
             "calibration_samples": len(calibration.scores),
             "held_out_samples": len(calibration.scores),  # the former name
-            "lowest_false_alarm_rate": calibration.smallest_rate(),
+            "independent_samples": estimator.independent_,
+            "lowest_false_alarm_rate": 1 / (estimator.independent_ + 1),
         }
     described = estimator.spec_.features
     if described is not None:
