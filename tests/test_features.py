@@ -28,13 +28,19 @@ def features():
 PHOTOS = torch.rand(3, 3, 32, 48, generator=torch.Generator().manual_seed(0))
 
 
-def test_maps_are_averaged_resized_and_joined_and_the_last_describes_the_whole(features):
+def test_maps_are_resized_joined_and_smoothed_and_the_last_describes_the_whole(features):
     joined = features.joined(PHOTOS)
     assert joined.shape == (3, 6, 8, 12)
     small = PHOTOS[:, :, ::4, ::4]
-    assert torch.allclose(joined[:, :3, 3, 5], small[:, :, 2:5, 4:7].mean((2, 3)), atol=1e-6)
-    corner = small[:, :, [0, 0, 1]][:, :, :, [0, 0, 1]].mean((2, 3))  # the edge counts twice, nothing is made dark
-    assert torch.allclose(joined[:, :3, 0, 0], corner, atol=1e-6)
+    sides = torch.tensor([1.0, 2.0, 1.0]) / 4
+    weights = sides[:, None] * sides
+    assert torch.allclose(joined[:, :3, 3, 5], (small[:, :, 2:5, 4:7] * weights).sum((2, 3)), atol=1e-6)
+    corner = small[:, :, [0, 0, 1]][:, :, :, [0, 0, 1]]  # what lies beyond the edge is as the edge, not dark
+    assert torch.allclose(joined[:, :3, 0, 0], (corner * weights).sum((2, 3)), atol=1e-6)
+    coarse = interpolate(
+        PHOTOS[:, :2, ::8, ::8] ** 2, (8, 12), mode="bilinear"
+    )  # smoothed over as much as the fine one
+    assert torch.allclose(joined[:, 3:5, 3, 5], (coarse[:, :, 2:5, 4:7] * weights).sum((2, 3)), atol=1e-6)
     assert (joined[:, 5] == 7).all()
     flat = torch.full((1, 3, 32, 48), 0.5)
     assert torch.allclose(features.joined(flat)[0, :5, 0, 0], torch.tensor([0.5, 0.5, 0.5, 0.25, 0.25]))

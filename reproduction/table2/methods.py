@@ -45,8 +45,8 @@ def _of_size(items: int) -> VideoMethod:
 
 
 def _ours(key: str, title: str, seeds: int, **options: Any) -> VideoMethod:
-    """Ours without one component."""
-    return Method(key, title, ours(**options), _seeds(seeds, full=False))
+    """Ours, trained from pixels, without one component."""
+    return Method(key, title, ours(features="none", **options), _seeds(seeds, full=False))
 
 
 AE = _variant("ae", "AE", recipes.autoencoder, 2, {FRAMES: 0.917, ABLATION: 0.9170}, "ae")
@@ -62,6 +62,23 @@ AUTHORS = _variant(
 PAPER = _variant("memae_paper", "MemAE, as printed", recipes.paper, 2, {FRAMES: 0.941}, "memae")
 OURS: VideoMethod = Method(
     "ours", "**ours**: `VideoMemAE()`", ours(), _seeds(3, full=False), figure="ours", short="VideoMemAE()"
+)
+LEARNED: VideoMethod = Method(
+    "ours_learned",
+    'ours, trained from pixels: `features="none"`',
+    ours(features="none"),
+    _seeds(3, full=False),
+    short="trained from pixels",
+)
+WITHOUT_MEMORY: VideoMethod = Method(
+    "ours_without_memory",
+    "ours without memory: one item, the most usual position",
+    ours(runs.WithoutMemory, kept_samples=1),
+    _seeds(3, full=False),
+)
+RANDOM: VideoMethod = Method("ours_random", "ours, items drawn at random", ours(runs.AtRandom), _seeds(1, full=False))
+DEGRADED: VideoMethod = Method(
+    "ours_degraded", "ours on films of another day", runs.degraded, _seeds(1, full=False), short="VideoMemAE()"
 )
 AE_L1 = _variant("ae_l1", "AE-ℓ1", recipes.sparse_autoencoder, 1, {ABLATION: 0.9286})
 NONSPAR = _variant(
@@ -98,17 +115,17 @@ DIFFERENCE: VideoMethod = Method(
     control=True,
 )
 WITHOUT = (
-    _ours("ours_without_memory", "ours without memory: `VideoMemAE(n_items=0)`", 2, n_items=0, warmup=0),
-    _ours("ours_without_paces", "ours without speeds: `speeds=False`", 1, speeds=False),
-    _ours("ours_without_references", "ours without kept samples: `kept_samples=0`", 1, kept_samples=0),
-    _ours("ours_unsmoothed", "ours, not smoothed: `smooth=1`", 1, smooth=1),
+    _ours("ours_learned_without_memory", "the same without memory: `n_items=0`", 2, n_items=0, warmup=0),
+    _ours("ours_learned_without_speeds", "the same without speeds: `speeds=False`", 1, speeds=False),
+    _ours("ours_learned_without_kept", "the same without kept samples: `kept_samples=0`", 1, kept_samples=0),
+    _ours("ours_learned_unsmoothed", "the same, not smoothed: `smooth=1`", 1, smooth=1),
 )
-"""Ours with one thing left out."""
+"""Ours, trained from pixels, with one thing left out."""
 SIZES = {items: _of_size(items) for items in (50, 200, 1000, 4000)} | {recipes.ITEMS: AUTHORS}
 """Figure 7: number of items → method."""
 PICTURED = (AE, AUTHORS, OURS)
 """Figures 5 and 6."""
-ROWS = (CONV2D, CONV3D, AE, NONSPAR, AUTHORS, PAPER, DIFFERENCE, *WITHOUT, OURS)
+ROWS = (CONV2D, CONV3D, AE, NONSPAR, AUTHORS, PAPER, DIFFERENCE, LEARNED, *WITHOUT, WITHOUT_MEMORY, RANDOM, OURS)
 """Table 2."""
 ABLATED = (AE, AE_L1, NONSPAR, NO_SHRINKAGE, NO_ENTROPY, AUTHORS)
 """Table 4."""
@@ -124,7 +141,11 @@ METHODS: tuple[AnyMethod, ...] = (
     CONV2D,
     CONV3D,
     DIFFERENCE,
+    LEARNED,
     *WITHOUT,
+    WITHOUT_MEMORY,
+    RANDOM,
+    DEGRADED,
     *(method for method in SIZES.values() if method is not AUTHORS),
 )
 

@@ -168,10 +168,9 @@ AnyFeatureSpec = FeatureSpec | OwnFeatureSpec
 class Features(nn.Module):
     """Photos → maps of features `(b, c, h, w)`: those of patches, normalised, then those of the whole, as they are.
 
-    The maps of all stages but the last are averaged over 3 × 3 positions (as in PatchCore, Roth et al., CVPR 2022),
-    resized to the finest and joined; that of the last is averaged over all positions. Each feature of a patch is then
-    normalised to mean 0 and deviation 1 over normal photos, and the vector of these features is divided by its length
-    to the power of `SOFTENED`.
+    The maps of all stages but the last are resized to the finest, joined and smoothed over 3 × 3 of its positions; that
+    of the last is averaged over all positions. Each feature of a patch is then normalised to mean 0 and deviation 1
+    over normal photos, and the vector of these features is divided by its length to the power of `SOFTENED`.
 
     Args:
         network: frozen; see `Maps`.
@@ -208,9 +207,8 @@ class Features(nn.Module):
         colours = (photos * GREY_LEVELS).expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
         *maps, last = self.network(colours) if self.engine is None else self.engine(colours)
         size = maps[0].shape[-2:]
-        means = [avg_pool2d(pad(each, (1, 1, 1, 1), mode="replicate"), 3, 1) for each in maps]
-        patches = [each if each.shape[-2:] == size else _resized(each, size) for each in means]
-        return torch.cat([*patches, last.mean((2, 3), keepdim=True).expand(-1, -1, *size)], 1)
+        patches = torch.cat([each if each.shape[-2:] == size else _resized(each, size) for each in maps], 1)
+        return torch.cat([_smoothed(patches), last.mean((2, 3), keepdim=True).expand(-1, -1, *size)], 1)
 
     @property
     def graph(self) -> Graph | None:
@@ -235,3 +233,12 @@ class Features(nn.Module):
 
 def _resized(features: Tensor, size: Sequence[int]) -> Tensor:
     return interpolate(features, tuple(size), mode="bilinear")
+
+
+def _smoothed(features: Tensor) -> Tensor:
+    """Mean of each position and its 8 neighbours, weighted by 1 to each side, 2 in the middle, as a rough Gaussian.
+
+    Two means of 2 × 2 in a row have these weights. PatchCore (Roth et al., CVPR 2022) takes plain means of 3 × 3 of
+    each map at its own size: those of a coarse one span 96 pixels, so that a map is high beside a defect too.
+    """
+    return avg_pool2d(avg_pool2d(pad(features, (1, 1, 1, 1), mode="replicate"), 2, 1), 2, 1)

@@ -6,6 +6,7 @@ is cut into stretches, and each is scored by a memory of the others without the 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from memae.errors import InputError
-from memae.estimators.photos import floor, surveyed
+from memae.estimators.photos import Choose, floor, surveyed
 from memae.frame_features import FrameFeatures, FrameSpec
 from memae.frames import Floats
 from memae.health import Health
@@ -108,6 +109,7 @@ def keep_films(
     smooth: int,
     rate: float,
     random: torch.Generator,
+    choose: Choose = spread_out,
 ) -> KeptFilms:
     """Keeps features of frames as a memory and calibrates the distance to them.
 
@@ -120,15 +122,17 @@ def keep_films(
         smooth: frames over which scores are smoothed.
         rate: frames a second.
         random: chooses positions.
+        choose: the positions to keep.
     """
     features = features.in_light(*light(films.raw, scaling)).eval()
     # in half precision, 1000 frames take half a gigabyte; items and scores of left-out frames alone come from them
     maps = [features.joined(scaling(frame[None, :, None])).half() for frame in films.raw]
     candidates = _Candidates.of(maps, random)
-    kept = _kept(spec, features, scaling, candidates, torch.ones(len(maps), dtype=torch.bool), most, random)
+    keep = partial(_kept, spec, features, scaling, candidates, most=most, random=random, choose=choose)
+    kept = keep(torch.ones(len(maps), dtype=torch.bool))
     scores, peaks, errors = [], [], []
     for fold, known in folds(films, rate):
-        one = _kept(spec, features, scaling, candidates, known, most, random).scorer
+        one = keep(known).scorer
         for video in sorted({*films.video[fold].tolist()}):
             stretch = fold[films.video[fold] == video]
             found = [_measured(one, maps[index]) for index in stretch.tolist()]
@@ -154,10 +158,10 @@ def folds(films: Sampled, rate: float) -> Iterator[tuple[Tensor, Tensor]]:
 
     Whole videos are left out; of a single video, stretches, with the frames `APART` seconds around them.
     """
-    count = len(films.raw)
-    if len(films.names) > 1:
-        for videos in torch.tensor(sorted({*films.video.tolist()})).chunk(FOLDS):
-            out = torch.isin(films.video, videos)
+    count, videos = len(films.raw), sorted({*films.video.tolist()})
+    if len(videos) > 1:
+        for fold in range(min(FOLDS, len(videos))):  # of videos filmed one after another, others stay in the memory
+            out = torch.isin(films.video, torch.tensor(videos[fold::FOLDS]))
             yield out.nonzero().flatten(), ~out
         return
     for fold in torch.arange(count).chunk(FOLDS):
@@ -197,15 +201,17 @@ def _kept(
     scaling: Scaling,
     candidates: _Candidates,
     known: Tensor,
+    *,
     most: int,
     random: torch.Generator,
+    choose: Choose,
 ) -> _Kept:
     """A memory of the candidates that come from the frames that are `known` `(n,)`."""
     allowed = known[candidates.frame].nonzero().flatten()
     rows = candidates.features[allowed]
     scaled = features.scaled(rows.mean(0), rows.std(0, correction=0))
     patches = scaled.normalised(rows)
-    chosen = spread_out(patches, most, random)
+    chosen = choose(patches, most, random)
     model_spec = Spec(spec.shape, (), memory=PatchSpec(len(chosen), spec.patches), features=spec)
     model = build(model_spec)
     memory = model.memory

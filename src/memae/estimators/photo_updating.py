@@ -80,7 +80,7 @@ def grown(detector: Detector, tiles: Tiles, X: Any, *, held_out: int, most: int)
     began = time.perf_counter()
     random = torch.Generator().manual_seed(int(check_random_state(detector.random_state).randint(2**31 - 1)))
     described_by = detector.spec_.features
-    assert described_by is not None  # noqa: S101 (as checked)
+    assert isinstance(described_by, AnyFeatureSpec)  # noqa: S101 (as checked, of photos)
     share = count / (count + detector.learned_)
     kept = _added(scorer, described_by, tiles, held_out=held_out, most=most, share=share, random=random)
     number, seconds = len(detector.history_), time.perf_counter() - began

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -39,6 +39,7 @@ from memae.networks.convolutional import STACKED, VIDEO, Layout, shortened
 from memae.options import Epoch, Options, Step
 from memae.parameters import former_names, renamed
 from memae.parameters.video import OF_TRAINING
+from memae.patches import spread_out
 from memae.pretext.speeds import SpeedSpec, span
 from memae.scoring import Scaling, Scorer
 from memae.scoring.calibration import Calibration, checked_rate
@@ -106,6 +107,8 @@ class VideoMemAE(parameters.Video, Estimator):
 
     kind = "video"
     correlated = True
+    choose_patches: ClassVar["staticmethod[[Tensor, int, torch.Generator], Tensor]"] = staticmethod(spread_out)
+    """Which positions are kept; comparisons choose others."""
 
     @classmethod
     def paper(cls, **more: Any) -> Self:
@@ -188,6 +191,7 @@ class VideoMemAE(parameters.Video, Estimator):
             smooth=self.smooth,
             rate=rate,
             random=torch.Generator().manual_seed(seed),
+            choose=self.choose_patches,
         )
         epoch = Epoch(1, kept.error, kept.error, 0.0, kept.error, kept.health, time.perf_counter() - began)
         self._settle(kept.scorer, kept.spec, [epoch], epoch, digest(films.raw), artifact.versions())
