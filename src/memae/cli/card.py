@@ -158,8 +158,8 @@ def _promise(estimator: Estimator, words: Words) -> Iterator[str]:
     if estimator.correlated:
         yield ""
         yield (
-            f"Consecutive {words.many} are alike: by their correlation time, those of the calibration count as {worth:,} "
-            "independent ones here. On another day the promise is weaker, see Limits."
+            f"Consecutive {words.many} are alike: by their correlation time, those of the calibration count as "
+            f"{worth:,} independent ones here. On another day the promise is weaker, see Limits."
         )
     yield ""
     yield (

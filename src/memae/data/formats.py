@@ -87,7 +87,7 @@ def common_format(paths: Iterable[Path], *, paced: bool = True) -> VideoFormat |
 
 
 def warn_if_unlike(path: Path, known: VideoFormat | None, *, paced: bool) -> None:
-    """Warns if the format of a video misleads a model that was trained on videos of the format `known`; see `unlike`."""
+    """Warns if the format of a video misleads a model that has learned videos of the format `known`; see `unlike`."""
     own = None if known is None else format_of(path)
     difference = own and known and own.unlike(known, paced=paced)
     if difference:

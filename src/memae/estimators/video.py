@@ -27,7 +27,14 @@ from memae.estimators.examples import film_examples, frame_name, root_of
 from memae.estimators.films import ITEMS, keep_films, sampled
 from memae.estimators.naming import with_parameters
 from memae.estimators.networks import Lite
-from memae.estimators.restoring import check_clips, check_types, restored_format, restored_pixels, restored_step, restored_worth
+from memae.estimators.restoring import (
+    check_clips,
+    check_types,
+    restored_format,
+    restored_pixels,
+    restored_step,
+    restored_worth,
+)
 from memae.frames import Floats
 from memae.kinds import Videos
 from memae.kinds.following import Footage, FrameScore, scores_of_clips

@@ -18,7 +18,9 @@ FRAMES = Words(
     one="frame",
     many="frames",
     learned="frames",
-    measures={"distance": "how far its places look from the nearest kept ones of normal frames; the farthest count most"},
+    measures={
+        "distance": "how far its places look from the nearest kept ones of normal frames; the farthest count most"
+    },
     chosen=CHOSEN,
     limits=(
         "The camera must stand as in training and keep its aspect ratio: from another height or distance, people have "
@@ -44,7 +46,8 @@ CLIPS = Words(
     learned="clips",
     measures={
         "error": "how badly the motion at a position is restored from memory",
-        "surprise": "the odds, predicted from the memory read-out, that a position plays at another speed than recorded",
+        "surprise": "the odds, predicted from the memory read-out, that a position plays at another speed than "
+        "recorded",
         "distance": "the distance of a position's code to the nearest kept codes",
     },
     chosen=CHOSEN,
