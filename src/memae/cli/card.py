@@ -115,7 +115,11 @@ def _columns(columns: list[Column]) -> Iterator[str]:
 
 def _score(facts: dict[str, Any], words: Words) -> Iterator[str]:
     score = facts["score"]
-    if len(score["weights"]) == 1:
+    (name, *others) = score["weights"]
+    if not others and name != "error":
+        yield f"It is {words.measures[name]}."
+        return
+    if not others:
         yield f"It is the reconstruction error, {score['reduction']} over a sample's elements (Gong et al., Eq. 8)."
         return
     highest = (
