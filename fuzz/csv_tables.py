@@ -33,7 +33,7 @@ def target(data: bytes) -> int:
         partial(places.begun, fresh, path),
         partial(score, ".parquet", keep=True),
         partial(score, ".jsonl", keep=True, ignore=("label",)),
-        partial(evaluated, places.table_detector(), path, "label", ["x"], []),
+        partial(evaluated, places.table_detector(), places.table_detector().kind_, path, "label", ["x"]),
     )
 
 

@@ -2,7 +2,7 @@
 
 import atexit
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -41,9 +41,9 @@ def put(name: str, data: bytes) -> Path:
     return path
 
 
-def scored_into(detector: Estimator, source: Path, ending: str, **more: Any) -> None:
+def scored_into(detector: Estimator, source: Path, ending: str, ignore: Sequence[str] = (), **more: Any) -> None:
     """Scores a source as `memae score` does."""
-    write(scored(detector, source, **more), folder() / f"scores{ending}")
+    write(scored(detector, detector.kind_.ignoring(ignore), source, **more), folder() / f"scores{ending}")
 
 
 def begun(detector: Estimator, source: Path) -> None:

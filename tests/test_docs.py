@@ -20,9 +20,10 @@ def test_every_departure_from_the_paper_is_in_the_code_and_in_the_docs():
     assert source.count("NOTE[DIFF]") >= len(marked)
 
 
-@pytest.mark.parametrize(
-    "page", [ROOT / "README.md", ROOT / "docs" / "guide.md", ROOT / "docs" / "method.md"], ids=lambda page: page.name
-)
+WITH_PYTHON = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("guide", "method", "your-data"))]
+
+
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=lambda page: page.name)
 def test_the_python_of_the_docs_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)

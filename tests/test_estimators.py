@@ -287,7 +287,9 @@ def test_recalibrate_takes_scores_not_samples(wrong: Any) -> None:
 
 
 def test_too_few_held_out_samples_warn_and_promise_what_they_can() -> None:
-    with pytest.warns(MemaeWarning, match=r"4 normal samples can promise a false-alarm rate of 0\.2 at best"):
+    with pytest.warns(
+        MemaeWarning, match=r"4 normal samples are too few for .* 0\.01, which needs 99; it is set to 0\.2"
+    ):
         detector = table(false_alarm_rate=0.01).fit(TABLE[:12])
     assert detector.scorer_.calibration.false_alarm_rate == pytest.approx(0.2)
     assert np.isfinite(detector.threshold_)

@@ -126,7 +126,7 @@ def test_patches_and_tiles_are_bounded(monkeypatch):
 @pytest.mark.parametrize(("count", "rate"), [(2, 1 / 3), (3, 1 / 4), (5, 1 / 6)])
 def test_few_photos_promise_little_and_say_so(count, rate):
     found, (warning,) = told(lambda: detector().fit(parts(count)))
-    assert warning.startswith(f"{count} normal samples can promise a false-alarm rate of {rate:.3g} at best, not 0.1")
+    assert warning.startswith(f"{count} normal samples are too few for a false-alarm rate of 0.1, which needs 9;")
     assert found.calibration_.false_alarm_rate == found.scorer_.peaks.false_alarm_rate == pytest.approx(rate)
     assert len(found.calibration_.scores) == count
     good, bad = found.anomaly_score(parts(20, 7)), found.anomaly_score(scratched(10))

@@ -11,7 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from memae.errors import MemaeError, MemaeWarning
+    from memae.data.dialects import Dialect
+    from memae.errors import MemaeError, MemaeNotice, MemaeWarning
     from memae.estimators import ImageMemAE, TabularMemAE, VideoMemAE, load
     from memae.evidence import Evidence
     from memae.memory import Memory
@@ -24,10 +25,12 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Calibration",
+    "Dialect",
     "Evidence",
     "ImageMemAE",
     "MemAE",
     "MemaeError",
+    "MemaeNotice",
     "MemaeWarning",
     "Memory",
     "MemorySpec",
@@ -40,7 +43,8 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "errors": ("MemaeError", "MemaeWarning"),
+    "data.dialects": ("Dialect",),
+    "errors": ("MemaeError", "MemaeNotice", "MemaeWarning"),
     "estimators": ("ImageMemAE", "TabularMemAE", "VideoMemAE", "load"),
     "evidence": ("Evidence",),
     "memory": ("Memory",),

@@ -15,9 +15,10 @@ Every message names the value, what was expected and what to do::
     ├── ResourceError (MemoryError)      out of memory
     └── MissingExtraError (ImportError)  an optional package is not installed
 
-Warnings are one class, so that they can be filtered together::
+Warnings are one tree, so that they can be filtered together::
 
     MemaeWarning (UserWarning)
+    └── MemaeNotice                      what was detected or left out, of which nothing need be wrong
 """
 
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ __all__ = [
     "CellError",
     "InputError",
     "MemaeError",
+    "MemaeNotice",
     "MemaeWarning",
     "MissingExtraError",
     "ModelFileError",
@@ -101,6 +103,10 @@ class MissingExtraError(MemaeError, ImportError):
 
 class MemaeWarning(UserWarning):
     """Something works, but perhaps not as intended."""
+
+
+class MemaeNotice(MemaeWarning):
+    """Something was detected or left out, as it probably should be."""
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from memae.cli.score import score
 from memae.cli.serve import serve
 from memae.cli.update import update
 from memae.cli.watch import watch
-from memae.errors import MemaeError, MemaeWarning, sentence
+from memae.errors import MemaeError, MemaeNotice, MemaeWarning, sentence
 
 app = typer.Typer(
     name="memae",
@@ -108,7 +108,9 @@ INTERRUPTED = 130
 
 
 def _one_line(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    if issubclass(category, MemaeWarning):
+    if issubclass(category, MemaeNotice):
+        sys.stderr.write(f"{message}\n")
+    elif issubclass(category, MemaeWarning):
         sys.stderr.write(f"memae: warning: {message}\n")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from memae.cli.inspect import describe
-from memae.data.tables import Column
+from memae.data.column import Column
 from memae.estimators import Estimator
 from memae.kinds import Words
 from memae.scoring.drift import promised_band
@@ -91,6 +91,8 @@ def _training(facts: dict[str, Any], words: Words) -> Iterator[str]:
     yield f"| labels | none were used: all {words.many} given were taken for normal |"
     if facts["options"].get("contamination"):
         yield f"| left out as unlike the others | {facts['options']['contamination']:.3g} of the rows |"
+    for each in facts.get("left_out", ()):
+        yield f"| left out of every row | `{_cell(each['name'])}`, since it {each['why']} |"
     yield f"| a sample, as it is scored | {' × '.join(map(str, facts['network']['shape']))} |"
     if "features" in facts:
         seen = " × ".join(map(str, facts["features"]["photo"]))
@@ -101,14 +103,20 @@ def _training(facts: dict[str, Any], words: Words) -> Iterator[str]:
         yield from _columns([Column(**column) for column in facts["columns"]])
 
 
+def _cell(name: str) -> str:
+    """A column's name as code in a Markdown table."""
+    return " ".join(name.split()).replace("|", "\\|").replace("`", "'")
+
+
 def _columns(columns: list[Column]) -> Iterator[str]:
     yield "| column | holds | missing in training |"
     yield "|---|---|---|"
     for column in columns[:LISTED]:
-        kind = "numbers" if column.kind == "number" else f"{len(column.categories)} categories"
+        kinds = {"number": "numbers", "hour": "hours of the day"}
+        kind = kinds.get(column.kind, f"{len(column.categories)} categories")
         kind += f", {column.rare} more not told apart" if column.rare else ""
-        name = " ".join(column.name.split()).replace("|", "\\|").replace("`", "'")
-        yield f"| `{name}` | {'one value alone' if column.constant else kind} | {column.missing or 'none'} |"
+        kind = "one value alone" if column.constant else kind
+        yield f"| `{_cell(column.name)}` | {kind} | {column.missing or 'none'} |"
     if len(columns) > LISTED:
         yield f"| … | {len(columns) - LISTED} more columns | |"
 

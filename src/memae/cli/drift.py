@@ -4,18 +4,26 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from memae.cli.score import Ignored, Model
+from memae.cli.reading import read_as, reads_tables, source_of
+from memae.cli.score import Ignored, Model, Strict
+
+if TYPE_CHECKING:
+    from memae.data.dialects import Dialect
 
 
+@reads_tables
 def drift(
     model: Model,
-    source: Annotated[Path, typer.Argument(help="Today's data, most of it normal.", show_default=False)],
+    source: Annotated[Path, source_of("Today's data, most of it normal; - is standard input.")],
     ignore: Ignored = [],  # noqa: B006 (typer's way)
+    strict: Strict = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    *,
+    dialect: "Dialect",
 ) -> None:
     """Test whether today's scores are still distributed like those of the calibration, which set the threshold.
 
@@ -25,5 +33,6 @@ def drift(
     from memae.estimators import load
 
     estimator = load(model)
-    found = estimator.drifted(scores_of(estimator, source, ignore))
+    read_as(estimator, dialect)
+    found = estimator.drifted(scores_of(estimator, source, ignore, strict=strict))
     sys.stdout.write((json.dumps(asdict(found)) if as_json else found.sentence) + "\n")

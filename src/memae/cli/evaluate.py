@@ -3,17 +3,22 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from memae.cli.score import EngineOption, FalseAlarms, Ignored, Model
+from memae.cli.reading import read_as, reads_tables, source_of
+from memae.cli.score import EngineOption, FalseAlarms, Ignored, Model, Strict
 from memae.cli.unread import tell_unread
 
+if TYPE_CHECKING:
+    from memae.data.dialects import Dialect
 
+
+@reads_tables
 def evaluate(
     model: Model,
-    source: Annotated[Path, typer.Argument(help="Labelled data of the model's kind.", show_default=False)],
+    source: Annotated[Path, source_of("Labelled data of the model's kind; - is standard input.")],
     labels: Annotated[
         str | None,
         typer.Option(help="Table: the column; video: a .npy, a .csv, or the folder of the *_gt folders."),
@@ -22,9 +27,12 @@ def evaluate(
         list[str], typer.Option(help="Label of normal rows; repeat for several. Without it, 0 is normal.")
     ] = [],  # noqa: B006 (typer's way)
     ignore: Ignored = [],  # noqa: B006 (typer's way)
+    strict: Strict = False,
     false_alarm_rate: FalseAlarms = None,
     engine: EngineOption = "torch",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    *,
+    dialect: "Dialect",
 ) -> None:
     """Evaluate a model on labelled data: AUROC, average precision, and precision, recall, F1 at its threshold.
 
@@ -37,11 +45,13 @@ def evaluate(
     from memae.kinds import Notes
 
     estimator = load(model)
+    read_as(estimator, dialect)
     if false_alarm_rate is not None:
         estimator.recalibrate(false_alarm_rate=false_alarm_rate)
     estimator.use_engine(engine)
     notes = Notes()
-    facts = evaluated(estimator, source, labels, normal, ignore, notes)
+    kind = estimator.kind_.ignoring(ignore, strict=strict)
+    facts = evaluated(estimator, kind, source, labels, normal, notes)
     if as_json:
         sys.stdout.write(json.dumps(facts, indent=2) + "\n")
     else:

@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from memae.cli.score import Ignored, Model
+from memae.cli.reading import read_as, reads_tables, source_of
+from memae.cli.score import Ignored, Model, Strict
 from memae.cli.unread import tell_unread, unread_paths
 
 if TYPE_CHECKING:
+    from memae.data.dialects import Dialect
     from memae.estimators import Estimator
     from memae.evidence import Evidence
-    from memae.kinds import Notes
+    from memae.kinds import Kind, Notes
 
 
+@reads_tables
 def explain(
     model: Model,
-    source: Annotated[Path, typer.Argument(help="Data of the kind the model was fitted on.", show_default=False)],
+    source: Annotated[Path, source_of("Data of the kind the model was fitted on; - is standard input.")],
     top: Annotated[int, typer.Option(help="Number of samples to explain, the most anomalous first.", min=1)] = 5,
     items: Annotated[int, typer.Option(help="Maximum number of memory items to show for each.", min=0)] = 5,
     output: Annotated[
@@ -32,7 +35,10 @@ def explain(
         ),
     ] = None,
     ignore: Ignored = [],  # noqa: B006 (typer's way)
+    strict: Strict = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line per sample.")] = False,
+    *,
+    dialect: "Dialect",
 ) -> None:
     """Explain the scores of the most anomalous rows, images or frames.
 
@@ -50,10 +56,12 @@ def explain(
     check_apart(output, model, source)
     check_folder_apart(pictures, source)
     estimator = load(model)
+    read_as(estimator, dialect)
     if pictures is not None and not estimator.kind_.pictured:
         raise OptionError("--pictures is for images and video; a row of a table has no picture")
     notes = Notes()
-    found = _most_anomalous(estimator, source, top, items, ignore, notes)
+    kind = estimator.kind_.ignoring(ignore, strict=strict)
+    found = _most_anomalous(estimator, kind, source, top, items, notes)
     lines = _as_json(found, notes) if as_json or output is not None else ""
     if output is not None:
         with replacing(output) as temporary:
@@ -78,7 +86,7 @@ def _as_json(found: "Sequence[Evidence]", notes: "Notes") -> str:
 
 
 def _most_anomalous(
-    estimator: "Estimator", source: Path, top: int, items: int, ignore: Sequence[str], notes: "Notes"
+    estimator: "Estimator", kind: "Kind", source: Path, top: int, items: int, notes: "Notes"
 ) -> "list[Evidence]":
     """Evidence of the `top` most anomalous samples, the highest first."""
     import numpy as np
@@ -86,7 +94,6 @@ def _most_anomalous(
     from memae.evidence import Explainer
     from memae.kinds.kind import joined_names, sample_at
 
-    kind = estimator.kind_.ignoring(ignore)
     parts = list(kind.scored(estimator.scorer_, kind.open(source, notes=notes)))
     names = joined_names([part.names for part in parts])
     scores = np.concatenate([part.judged.score.numpy() for part in parts])

@@ -4,13 +4,18 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from memae.cli.reading import read_as, reads_tables
 from memae.cli.score import FalseAlarms, Ignored, Model
 
+if TYPE_CHECKING:
+    from memae.data.dialects import Dialect
 
+
+@reads_tables
 def export(
     model: Model,
     output: Annotated[
@@ -22,6 +27,8 @@ def export(
     ignore: Ignored = [],  # noqa: B006 (typer's way)
     false_alarm_rate: FalseAlarms = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON summary.")] = False,
+    *,
+    dialect: "Dialect",
 ) -> None:
     """Export a model to ONNX or OpenVINO: raw samples to score, p-value, alarm and error map, in one graph.
 
@@ -36,6 +43,7 @@ def export(
     for written in (output, output.with_suffix(".bin")) if output.suffix.lower() == ".xml" else (output,):
         check_apart(written, model, check)
     detector = load(model)
+    read_as(detector, dialect)
     if false_alarm_rate is not None:
         detector.recalibrate(false_alarm_rate=false_alarm_rate)
     if ignore:

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import partial, wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import typer
 
 from memae import parameters
+from memae.cli.reading import reads_tables, source_of
 from memae.cli.settings import chosen, option, options_of
 from memae.parameters import Common
 from memae.parameters.settings import NETWORK
 
 if TYPE_CHECKING:
     from memae.cli.logs import Log
+    from memae.data.dialects import Dialect
 
 fit = typer.Typer(no_args_is_help=True, help="Learn what is normal from a table, images or video.")
 
-Source = Annotated[Path, typer.Argument(help="Normal data: a file or a folder.", show_default=False)]
+Source = Annotated[Path, source_of("Normal data: a file, a folder, or - for standard input.")]
 Output = Annotated[Path, option("Model file to write.", "--output", "-o")]
 Protocol = Annotated[
     Literal["ours", "paper"],
@@ -67,8 +69,11 @@ def _settable(kind: type[Common]) -> Callable[[Callable[..., None]], Callable[..
 
 @fit.command()
 @_settable(parameters.Tabular)
-def table(job: Job, settings: dict[str, Any]) -> None:
-    """Learn normal rows of a .csv or .parquet file.
+@reads_tables
+def table(job: Job, settings: dict[str, Any], *, dialect: "Dialect") -> None:
+    """Learn normal rows of a table: CSV, TSV, JSON lines, Parquet, Feather, Excel, or a folder of one of them.
+
+    How a text file is written (separator, decimal comma, encoding, header) is detected, and said.
 
     Columns of text are categories; missing values are allowed. By default nothing is trained: up to 10,000 rows are
     kept in the model file. --n-items trains a network instead.
@@ -77,7 +82,7 @@ def table(job: Job, settings: dict[str, Any]) -> None:
     """
     from memae.estimators import TabularMemAE
 
-    _run(TabularMemAE, job, settings)
+    _run(partial(_reading, TabularMemAE, dialect), job, settings)
 
 
 @fit.command()
@@ -114,8 +119,13 @@ def video(job: Job, settings: dict[str, Any], *, native_size: Native = False) ->
     _run(VideoMemAE, job, settings | ({"size": "native"} if native_size else {}))
 
 
+def _reading(kind: Any, dialect: "Dialect", **settings: Any) -> Any:
+    """A detector for tables that reads files as the options say."""
+    return kind(**settings).read_as(dialect)
+
+
 def _run(kind: Any, job: Job, settings: dict[str, Any]) -> None:
-    """Fits an estimator of class `kind`, showing progress, and writes its model file."""
+    """Fits an estimator that `kind` makes, showing progress, and writes its model file."""
     from memae.cli.logs import opened
     from memae.cli.paths import check_apart
 

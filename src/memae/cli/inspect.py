@@ -104,6 +104,8 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         lines.insert(2, ("features", f"{features['name']}, pretrained and frozen: {sample} of a {of}"))
     if "columns" in facts:
         lines.insert(1, ("columns", ", ".join(column["name"] for column in facts["columns"])))
+        left_out = [f"{each['name']} ({each['why']})" for each in facts["left_out"]]
+        lines[2:2] = [("left out", ", ".join(left_out))] * bool(left_out)
     score = facts["score"]
     if len(score["weights"]) > 1:
         text = " + ".join(f"{weight:.4g} × {name}" for name, weight in score["weights"].items())

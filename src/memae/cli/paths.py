@@ -56,12 +56,18 @@ def _reads(source: Path, output: Path) -> bool:
     """Whether a command that reads `source` also reads `output`, now or once it exists."""
     from memae.data.images import find_images
     from memae.data.pixels import is_image
+    from memae.data.table_files import FORMATS
+    from memae.data.table_folders import table_paths
+    from memae.data.unpacking import ending
     from memae.data.videos import find_videos, is_video
     from memae.errors import MemaeError
 
     if output.exists() and output.samefile(source):
         return True
     readers = [find for reads, find in ((is_image, find_images), (is_video, find_videos)) if reads(output)]
+    if source.is_dir() and ending(output) in FORMATS and _inside(output, source) and not _has_media(source):
+        others = {ending(path) for path in table_paths(source, FORMATS) if path.absolute() != output.absolute()}
+        return ending(output) in others  # a folder of such tables
     if not source.is_dir() or not readers:
         return False
     if _inside(output, source):
@@ -70,6 +76,14 @@ def _reads(source: Path, output: Path) -> bool:
         with suppress(MemaeError):  # the command itself reports what cannot be read
             return any(output.samefile(each) for find in readers for each in find(source))
     return False
+
+
+def _has_media(folder: Path) -> bool:
+    """Whether a folder has images or videos in it, beside which tables are no data."""
+    from memae.data.pixels import is_image
+    from memae.data.videos import is_video
+
+    return any(is_image(path) or is_video(path) for path in folder.rglob("*"))
 
 
 def _inside(path: Path, folder: Path) -> bool:

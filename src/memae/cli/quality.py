@@ -11,21 +11,21 @@ from rich.table import Table
 
 from memae.cli.unread import skipped_paths, unread_paths
 from memae.estimators import Estimator
-from memae.kinds import Notes
+from memae.kinds import Kind, Notes
 from memae.metrics import quality
 
 
 def evaluated(
     estimator: Estimator,
+    kind: Kind,
     source: Path,
     labels: str | None,
     normal: Sequence[str],
-    ignore: Sequence[str],
     notes: Notes | None = None,
 ) -> dict[str, Any]:
     """All metrics of a labelled source, JSON-ready; see `memae.kinds.Kind.labelled`."""
     notes = Notes() if notes is None else notes
-    kind, calibration = estimator.kind_.ignoring(ignore), estimator.calibration_
+    calibration = estimator.calibration_
     found = kind.labelled(estimator.scorer_, source, labels, normal, notes)
     truth, scores = np.concatenate(found.truth), np.concatenate(found.scores)
     figures = quality(truth, scores, calibration.threshold())

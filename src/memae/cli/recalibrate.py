@@ -2,19 +2,27 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from memae.cli.score import FalseAlarms, Ignored, Model
+from memae.cli.reading import read_as, reads_tables, source_of
+from memae.cli.score import FalseAlarms, Ignored, Model, Strict
+
+if TYPE_CHECKING:
+    from memae.data.dialects import Dialect
 
 
+@reads_tables
 def recalibrate(
     model: Model,
-    source: Annotated[Path, typer.Argument(help="Normal data that the model was not trained on.", show_default=False)],
+    source: Annotated[Path, source_of("Normal data that the model was not trained on; - is standard input.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Model file to write.")],
     ignore: Ignored = [],  # noqa: B006 (typer's way)
+    strict: Strict = False,
     false_alarm_rate: FalseAlarms = None,
+    *,
+    dialect: "Dialect",
 ) -> None:
     """Set a new threshold from today's normal data; nothing is trained.
 
@@ -28,8 +36,9 @@ def recalibrate(
 
     check_apart(output, model, source)
     detector = load(model)
+    read_as(detector, dialect)
     before = detector.threshold_
-    scores = scores_of(detector, source, ignore)
+    scores = scores_of(detector, source, ignore, strict=strict)
     known = detector.calibration_.false_alarm_rate
     rate = known if false_alarm_rate is None else checked_rate(false_alarm_rate)
     calibration = Calibration(checked_scores(scores), rate)

@@ -3,22 +3,30 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from memae.cli.score import FalseAlarms, Ignored, Model
+from memae.cli.reading import read_as, reads_tables, source_of
+from memae.cli.score import FalseAlarms, Ignored, Model, Strict
 from memae.cli.unread import tell_unread
 
+if TYPE_CHECKING:
+    from memae.data.dialects import Dialect
 
+
+@reads_tables
 def report(
     model: Model,
-    source: Annotated[Path, typer.Argument(help="Data of the kind the model was fitted on.", show_default=False)],
+    source: Annotated[Path, source_of("Data of the kind the model was fitted on; - is standard input.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Page to write, .html.", show_default=False)],
     top: Annotated[int, typer.Option(help="Number of samples to explain, the most anomalous first.", min=1)] = 8,
     false_alarm_rate: FalseAlarms = None,
     ignore: Ignored = [],  # noqa: B006 (typer's way)
+    strict: Strict = False,
     title: Annotated[str | None, typer.Option(help="Title of the page.", show_default=False)] = None,
+    *,
+    dialect: "Dialect",
 ) -> None:
     """Write an HTML page for people who know nothing about models: what is unusual, why, and how sure that is.
 
@@ -33,9 +41,11 @@ def report(
         raise OptionError(f"{output} must end in .html, so that a browser opens it")
     check_apart(output, model, source)
     detector = load(model)
+    read_as(detector, dialect)
     if false_alarm_rate is not None:
         detector.recalibrate(false_alarm_rate=false_alarm_rate)
     command = shlex.join(["memae", *sys.argv[1:]])
-    found = write(detector, source, output, top=top, ignore=ignore, title=title, model=model, command=command)
+    chosen: dict[str, Any] = {"top": top, "ignore": ignore, "strict": strict, "title": title}
+    found = write(detector, source, output, **chosen, model=model, command=command)
     sys.stderr.write(f"{output}: {found.tally.count} scored, {found.tally.flagged} flagged\n")
     tell_unread(found.notes)

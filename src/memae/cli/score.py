@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from memae.cli.reading import read_as, reads_tables, source_of
 from memae.cli.unread import skipped_paths, tell_unread, unread_paths
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from memae.data.dialects import Dialect
     from memae.estimators import Estimator
 
 Model = Annotated[Path, typer.Argument(help="Model file.", show_default=False)]
 Ignored = Annotated[list[str], typer.Option(help="Column that the model was not fitted with; repeat for each.")]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Refuse columns that the model was not fitted with, and another order.")
+]
 FalseAlarms = Annotated[
     float | None,
     typer.Option(help="Share of normal samples that may be flagged; by default as when the model was fitted."),
@@ -30,14 +35,16 @@ MANY = 20
 """Minimum number of samples for the warning that most are flagged."""
 
 
+@reads_tables
 def score(
     model: Model,
-    source: Annotated[Path, typer.Argument(help="Data of the kind the model was fitted on.", show_default=False)],
+    source: Annotated[Path, source_of("Data of the kind the model was fitted on; - is standard input.")],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write, .csv, .parquet or .jsonl; else CSV on stdout.")
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Append the input row (tables).")] = False,
     ignore: Ignored = [],  # noqa: B006 (typer's way)
+    strict: Strict = False,
     maps: Annotated[
         Path | None, typer.Option(help="Folder for each image under its heat map, or a heat map of each frame.")
     ] = None,
@@ -51,6 +58,8 @@ def score(
     ] = None,
     engine: EngineOption = "torch",
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON summary; needs --output.")] = False,
+    *,
+    dialect: "Dialect",
 ) -> None:
     """Score each row, image or frame. Higher scores are more anomalous; a small p-value means unlike normal.
 
@@ -69,9 +78,11 @@ def score(
     check_apart(output, model, source)
     check_ending(output)
     estimator, notes = _loaded(model, false_alarm_rate, engine), Notes()
+    read_as(estimator, dialect)
     located = bool(maps or masks) and output is not None and output.suffix.lower() == ".jsonl"
     places = Places(maps, masks, regions=located)
-    rows: Iterable[pd.DataFrame] = scored(estimator, source, keep=keep, ignore=ignore, places=places, notes=notes)
+    kind = estimator.kind_.ignoring(ignore, strict=strict)
+    rows: Iterable[pd.DataFrame] = scored(estimator, kind, source, keep=keep, places=places, notes=notes)
     found = 0
     if fdr is not None:
         rows, found = discovered(rows, checked_rate(fdr, "false-discovery"))

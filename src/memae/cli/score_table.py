@@ -49,10 +49,10 @@ class Places(NamedTuple):
 
 def scored(
     estimator: Estimator,
+    kind: Kind,
     source: Path,
     *,
     keep: bool = False,
-    ignore: Sequence[str] = (),
     places: Places = Places(),  # noqa: B008 (immutable)
     notes: Notes | None = None,
 ) -> Iterator[pd.DataFrame]:
@@ -60,16 +60,15 @@ def scored(
 
     Args:
         estimator: a fitted estimator.
+        kind: reads its data.
         source: data of its kind.
         keep: whether the input rows of a table are appended.
-        ignore: columns of a table to leave out.
         places: where images or frames are anomalous.
         notes: receives remarks on the source; see `memae.kinds.Kind.open`.
 
     Raises:
         OptionError: `keep` with images or video; see also `Places.check`.
     """
-    kind = estimator.kind_.ignoring(ignore)
     if keep and kind.pictured:
         raise OptionError("--keep is for tables; images and video are named by their path")
     places.check(kind, source)
@@ -80,9 +79,11 @@ def scored(
     return (_located(kind, scorer, part, kind.map_files(source, part.names), places) for part in parts)
 
 
-def scores_of(estimator: Estimator, source: Path, ignore: Sequence[str]) -> NDArray[np.float64]:
-    """The scores `(n,)` of all samples of `source`, in order."""
-    kind = estimator.kind_.ignoring(ignore)
+def scores_of(
+    estimator: Estimator, source: Path, ignore: Sequence[str], *, strict: bool = False
+) -> NDArray[np.float64]:
+    """The scores `(n,)` of all samples of `source`, in order; see `Kind.ignoring`."""
+    kind = estimator.kind_.ignoring(ignore, strict=strict)
     parts = kind.scored(estimator.scorer_, kind.open(source))
     return np.concatenate([part.judged.score.numpy() for part in parts])
 

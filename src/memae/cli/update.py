@@ -2,22 +2,30 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from memae.cli.reading import read_as, reads_tables, source_of
 
+if TYPE_CHECKING:
+    from memae.data.dialects import Dialect
+
+
+@reads_tables
 def update(
     model: Annotated[
         Path, typer.Argument(help="Model file of a table or of photos; it stays as it is.", show_default=False)
     ],
     source: Annotated[
-        Path, typer.Argument(help="More normal data: .csv or .parquet, or a folder of photos.", show_default=False)
+        Path, source_of("More normal data: a table, a folder of tables or of photos, or - for standard input.")
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Model file to write.")],
     epochs: Annotated[
         int | None, typer.Option(help="Passes over new and kept rows, for a learned memory of a table; by default 3.")
     ] = None,
+    *,
+    dialect: "Dialect",
 ) -> None:
     """Learn more normal rows or photos without fitting anew, and write a second model.
 
@@ -30,6 +38,7 @@ def update(
 
     check_apart(output, model, source)
     detector = load(model)
+    read_as(detector, dialect)
     updated: TabularMemAE | ImageMemAE
     if isinstance(detector, TabularMemAE):
         updated = detector.update(source, epochs=3 if epochs is None else epochs)

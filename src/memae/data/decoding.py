@@ -5,7 +5,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import Tensor
 
-from memae.data.tables import Column, TableEncoder
+from memae.data.column import Column
+from memae.data.tables import TableEncoder
+from memae.data.tallies import hour_at
 
 OTHER = "(other)"
 """Stands for every category without a feature of its own."""
@@ -34,10 +36,33 @@ def _column(column: Column, features: NDArray[np.float64]) -> NDArray[np.object_
         names = np.array([*(name or None for name in column.categories), OTHER], dtype=object)  # "" means missing
         categories: NDArray[np.object_] = names[features.argmax(1)]
         return categories
-    values: NDArray[np.object_] = features[:, 0].astype(object)
+    hours = column.kind == "hour"
+    numbers = hour_at(features[:, 0], features[:, 1]) if hours else features[:, 0]
+    values: NDArray[np.object_] = on_a_clock(numbers) if hours else numbers.astype(object)
     if column.missing:
-        values[features[:, 1] > 0.5] = None
+        values[features[:, -1] > 0.5] = None
     return values
+
+
+def shown(encoder: TableEncoder, rows: pd.DataFrame) -> NDArray[np.object_]:
+    """Rows in the columns that are encoded as the user should see them, `(n, columns)`; a missing value is None."""
+    values = rows.astype(object).where(rows.notna(), None).to_numpy()
+    for index, column in enumerate(encoder.columns):
+        if column.kind == "hour":
+            values[:, index] = on_a_clock(rows.iloc[:, index].to_numpy(np.float64))
+    return values
+
+
+def on_a_clock(hours: NDArray[np.float64]) -> NDArray[np.object_]:
+    """Hours as times of day; None where missing.
+
+    Example:
+        >>> on_a_clock(np.array([9.25, 23.999, np.nan])).tolist()
+        ['09:15', '00:00', None]
+    """
+    minutes = [None if np.isnan(hour) else round(hour * 60) % 1440 for hour in hours]
+    texts = [None if each is None else f"{each // 60:02}:{each % 60:02}" for each in minutes]
+    return np.array(texts, dtype=object)
 
 
 def by_column(encoder: TableEncoder, features: NDArray[np.float64]) -> NDArray[np.float64]:

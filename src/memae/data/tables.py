@@ -3,9 +3,9 @@
 import math
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import pandas as pd
@@ -13,52 +13,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from memae.data.cells import Kind, finite, kind_of, matrix, numbers, texts
+from memae.data.cells import finite, kind_of, matrix, numbers, texts
+from memae.data.column import MAX_CATEGORIES, Column, Kind
+from memae.data.tallies import HourTally, NumberTally, TextTally, circle
 from memae.errors import InputError, SchemaError
 from memae.typed import typed
 
-MAX_CATEGORIES = 100
 LIMIT = 8.0
 """Normalised numbers are clamped to ±`LIMIT` standard deviations."""
-LARGEST = 1e150
 UNSEEN = 10.0
 """z-score given to a category, or a missing value, never seen in training."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of the user's table, with its statistics in training.
-
-    A number column gives one feature and, if values were missing in training, a second one that is 1 for a missing
-    value. A category column is one-hot encoded: one feature for each known value and a last one for all others.
-    """
-
-    name: str
-    kind: Kind
-    mean: float = 0.0
-    spread: float = 0.0  # standard deviation
-    least: float = 0.0
-    most: float = 0.0
-    missing: int = 0  # values missing in training
-    categories: tuple[str, ...] = ()
-    shares: tuple[float, ...] = ()  # of training rows: with each category and any other, or with a missing number
-    rare: int = 0  # number of values in training beyond the `MAX_CATEGORIES` most frequent
-
-    @property
-    def width(self) -> int:
-        """Number of features."""
-        return len(self.categories) + 1 if self.kind == "category" else 1 + (self.missing > 0)
-
-    @property
-    def constant(self) -> bool:
-        """Whether the column had a single value in training."""
-        return len(self.categories) <= 1 if self.kind == "category" else self.least == self.most and not self.missing
-
-    def features(self) -> list[str]:
-        """Names of the features."""
-        if self.kind == "category":
-            return [*(f"{self.name}={value}" for value in self.categories), f"{self.name}=other"]
-        return [self.name, f"{self.name} missing"][: self.width]
 
 
 @dataclass(frozen=True)
@@ -71,6 +35,11 @@ class TableEncoder:
     def width(self) -> int:
         """Number of features."""
         return sum(column.width for column in self.columns)
+
+    @property
+    def constant(self) -> bool:
+        """Whether all rows of training were alike."""
+        return all(column.constant for column in self.columns)
 
     @property
     def features(self) -> list[str]:
@@ -97,7 +66,7 @@ class TableEncoder:
             InputError: a number is infinite.
         """
         self.check(frame)
-        if self.width == len(self.columns) and not self.text:
+        if all(column.kind == "number" and not column.missing for column in self.columns):
             values = matrix(frame, [column.name for column in self.columns])
             if finite(values):  # nothing is missing: each column is a feature
                 return torch.from_numpy(np.require(values, requirements=["C", "W"]))
@@ -117,6 +86,8 @@ class TableEncoder:
                 known = {value: index for index, value in enumerate(column.categories)}
                 codes = np.array([known.get(text, len(known)) for text in texts(frame[name])], dtype=np.int64)
                 out[np.arange(len(frame)), start + codes] = 1.0
+            elif column.kind == "hour":
+                out[:, start : start + column.width] = _clock(column, numbers(frame[name], column.name))
         return torch.from_numpy(out)
 
     @property
@@ -133,15 +104,10 @@ class TableEncoder:
         lost = [name for name in expected if name not in got]
         added = [name for name in got if name not in expected]
         if lost:
-            columns, them = ("columns", "them") if len(lost) > 1 else ("column", "it")
-            raise SchemaError(f"{columns} {_listed(lost)} missing; the model was fitted with {them}")
+            raise SchemaError(missing_columns(lost))
         if added:
-            raise SchemaError(
-                f"column{'s' * (len(added) > 1)} {_listed(added)} not known to the model; "
-                f"drop columns it was not fitted with, or ignore them (--ignore {shlex.quote(added[0])}, in HTTP "
-                "?ignore=…)"
-            )
-        raise SchemaError(f"columns are in another order; expected {_listed(expected)}, got {_listed(got)}")
+            raise SchemaError(unknown_columns(added))
+        raise SchemaError(f"columns are in another order; expected {listed(expected)}, got {listed(got)}")
 
     def novelties(self, frame: pd.DataFrame) -> dict[str, int]:
         """Number of values in each column never seen in training: new categories, and missing numbers where none were.
@@ -172,6 +138,9 @@ class TableEncoder:
             if column.kind == "number":
                 center.append(column.mean if standard else column.least)
                 scale.append(column.spread if standard else column.most - column.least)
+            elif column.kind == "hour":
+                center += column.circle if standard else (-1.0, -1.0)
+                scale += [column.spread if standard else 2.0] * 2
             center += [share if standard else 0.0 for share in column.shares]
             scale += [_flag_scale(share) if standard else 1.0 for share in column.shares]
         spread = torch.tensor(scale, dtype=torch.float64)
@@ -181,7 +150,7 @@ class TableEncoder:
         """Sentences that warn the user of unusual columns."""
         lines = []
         for column in self.columns:
-            if column.constant:
+            if column.constant and not self.constant:
                 lines.append(
                     f"column {column.name!r} has a single value in training: any other will count as anomalous"
                 )
@@ -201,8 +170,12 @@ class TableEncoder:
         return cls(typed(data, tuple[Column, ...]))
 
     @classmethod
-    def fit(cls, chunks: Iterable[pd.DataFrame]) -> tuple["TableEncoder", int]:
-        """The encoder of a table, from one pass over its chunks, and the number of its rows.
+    def fit(cls, chunks: Iterable[pd.DataFrame], kinds: Mapping[str, Kind] | None = None) -> tuple["TableEncoder", int]:
+        """The encoder of a table, from one pass over its chunks, and the number of its rows; each column is taken.
+
+        Args:
+            chunks: of the table.
+            kinds: of the columns, where they are known.
 
         Raises:
             InputError: the table has no rows, a column with no value at all, or an infinite number.
@@ -212,72 +185,40 @@ class TableEncoder:
         for chunk in chunks:
             if rows == 0:
                 check_unique(chunk)
-                tallies = {str(name): _Tally(str(name), kind_of(chunk[name])) for name in chunk.columns}
+                known = kinds or {str(name): cast("Kind", kind_of(chunk[name])) for name in chunk.columns}
+                tallies = {str(name): _Tally(str(name), known[str(name)]) for name in chunk.columns}
             for name, tally in zip(chunk.columns, tallies.values(), strict=True):
                 tally.add(chunk[name])
             rows += len(chunk)
         if not rows or not tallies:
             raise InputError(f"the table has {rows} rows and {len(tallies)} columns; at least one of each is needed")
-        return cls(tuple(tally.column() for tally in tallies.values())), rows
+        return cls(tuple(tally.counted.column() for tally in tallies.values())), rows
 
 
 class _Tally:
-    """Running statistics of one column over chunks."""
+    """Statistics of a column of a known kind."""
 
     def __init__(self, name: str, kind: Kind) -> None:
         self.name = name
-        self.kind: Kind = kind
-        self.count = self.missing = 0
-        self.mean = self.squares = 0.0
-        self.least, self.most = np.inf, -np.inf
-        self.seen: dict[str, int] = {}
+        kinds = {"number": NumberTally, "category": TextTally, "hour": HourTally}
+        self.counted: NumberTally | TextTally | HourTally = kinds[kind](name)
 
     def add(self, series: "pd.Series[Any]") -> None:
-        if self.kind == "number" and self.count == 0 and self.missing and kind_of(series) == "category":
-            self.kind, self.seen[""], self.missing = "category", self.missing, 0  # all values so far were missing
-        if self.kind == "category":
-            for text, count in Counter(texts(series)).items():
-                self.seen[text] = self.seen.get(text, 0) + count
-            return
-        values = numbers(series, self.name)
-        absent = np.isnan(values)
-        if absent.any():
-            values = values[~absent]
-        self.missing += len(series) - len(values)
-        if not len(values):
-            return
-        if max(abs(float(values.min())), abs(float(values.max()))) > LARGEST:
-            raise InputError(
-                f"column {self.name!r} holds numbers beyond ±{LARGEST:g}, whose squares are infinite; "
-                "correct or leave them out, or rescale the column"
-            )
-        # Chan et al.'s update merges means and squared deviations of two parts without cancellation.
-        count, mean = len(values), float(values.mean())
-        delta, total = mean - self.mean, self.count + count
-        deviation = values - mean
-        self.squares += float(np.square(deviation, out=deviation).sum()) + delta**2 * self.count * count / total
-        self.mean += delta * count / total
-        self.count = total
-        self.least, self.most = min(self.least, float(values.min())), max(self.most, float(values.max()))
+        counted = self.counted
+        if isinstance(counted, NumberTally) and not counted.count and counted.missing and kind_of(series) != "number":
+            counted = self.counted = TextTally(self.name, counted.missing)  # all values so far were missing
+        if isinstance(counted, TextTally):
+            counted.add(Counter(texts(series)))
+        else:
+            counted.add(numbers(series, self.name))
 
-    def column(self) -> Column:
-        if self.kind == "category":
-            frequent = sorted(sorted(self.seen, key=lambda value: (-self.seen[value], value))[:MAX_CATEGORIES])
-            rows = sum(self.seen.values())
-            shares = [self.seen[value] / rows for value in frequent]
-            other = max(1 - sum(shares), 0.0) if len(self.seen) > len(frequent) else 0.0
-            return Column(
-                self.name,
-                "category",
-                categories=tuple(frequent),
-                shares=(*shares, other),
-                rare=len(self.seen) - len(frequent),
-            )
-        if not self.count:
-            raise InputError(f"column {self.name!r} has no values at all; drop or ignore it")
-        spread = 0.0 if self.least == self.most else float(np.sqrt(self.squares / self.count))
-        flagged = (self.missing / (self.count + self.missing),) if self.missing else ()
-        return Column(self.name, "number", self.mean, spread, self.least, self.most, self.missing, shares=flagged)
+
+def _clock(column: Column, hours: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The features of an hour `(n, width)`."""
+    absent = np.isnan(hours)
+    pair = np.stack(circle(hours), 1)
+    pair[absent] = column.circle
+    return np.column_stack([pair, absent])[:, : column.width]
 
 
 def check_unique(frame: pd.DataFrame) -> None:
@@ -292,7 +233,28 @@ def _flag_scale(share: float) -> float:
     return math.sqrt(share * (1 - share)) or 1 / UNSEEN
 
 
-def _listed(names: list[str]) -> str:
+def missing_columns(names: Sequence[str]) -> str:
+    """A sentence on columns that are missing."""
+    columns, them = ("columns", "them") if len(names) > 1 else ("column", "it")
+    return f"{columns} {listed(names)} missing; the model was fitted with {them}"
+
+
+def unknown_columns(names: Sequence[str]) -> str:
+    """A sentence on columns that the model does not know."""
+    return (
+        f"column{'s' * (len(names) > 1)} {listed(names)} not known to the model; drop columns it was not fitted with, "
+        f"or ignore them (--ignore {shlex.quote(names[0])}, in HTTP ?ignore=…)"
+    )
+
+
+def left_out_columns(names: Sequence[str]) -> str:
+    """A sentence on columns that are left out since the model does not know them."""
+    columns, them = ("columns", "them") if len(names) > 1 else ("column", "it")
+    return f"{columns} {listed(names)} left out, since the model was not fitted with {them}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """The first of these names, and how many more there are."""
     shown = ", ".join(repr(name) for name in names[:5])
     return shown + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
@@ -323,7 +285,7 @@ def without(frame: pd.DataFrame, ignore: Iterable[str], *, strict: bool) -> pd.D
     names = [str(name) for name in frame.columns]
     absent = [name for name in ignore if name not in names]
     if strict and absent:
-        raise SchemaError(f"there is no column {_listed(absent)} to leave out; the columns are {_listed(names)}")
+        raise SchemaError(f"there is no column {listed(absent)} to leave out; the columns are {listed(names)}")
     dropped = set(ignore)
     return frame.loc[:, [name not in dropped for name in names]] if dropped else frame
 

@@ -1,5 +1,6 @@
 """p-values, explanations, drift and recalibration: what a detector offers besides its score."""
 
+import math
 import warnings
 from abc import abstractmethod
 from collections.abc import Collection, Iterator
@@ -124,8 +125,9 @@ class Accountable:
             least = calibration.smallest_rate()
             more = " or a larger held_out" * self.scorer_.model.trained
             warnings.warn(
-                f"{len(calibration.scores)} normal samples can promise a false-alarm rate of {least:.3g} at best, "
-                f"not {rate:g}; it is set to {least:.3g}. Give more data{more}",
+                f"{len(calibration.scores)} normal samples are too few for a false-alarm rate of {rate:g}, which needs "
+                f"{math.ceil(1 / rate - 1e-9) - 1}; it is set to {least:.3g}, the lowest that they can promise. Give "
+                f"more data{more}",
                 MemaeWarning,
                 stacklevel=2,
             )

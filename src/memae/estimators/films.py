@@ -160,8 +160,8 @@ def folds(films: Sampled, rate: float) -> Iterator[tuple[Tensor, Tensor]]:
     """
     count, videos = len(films.raw), sorted({*films.video.tolist()})
     if len(videos) > 1:
-        for fold in range(min(FOLDS, len(videos))):  # of videos filmed one after another, others stay in the memory
-            out = torch.isin(films.video, torch.tensor(videos[fold::FOLDS]))
+        for first_of in range(min(FOLDS, len(videos))):  # of videos filmed one after another, others stay in the memory
+            out = torch.isin(films.video, torch.tensor(videos[first_of::FOLDS]))
             yield out.nonzero().flatten(), ~out
         return
     for fold in torch.arange(count).chunk(FOLDS):

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.random import RandomState
 from torch import nn
 
+from memae.data.dialects import Dialect
 from memae.data.formats import VideoFormat
+from memae.data.roles import Roles
 from memae.data.tables import TableEncoder
 from memae.errors import ModelFileError, OptionError
 from memae.modelfile.artifact import Artifact
@@ -85,18 +87,35 @@ def _expected(hint: Any) -> str:
     return words.get(hint, f"a {hint.__name__}")
 
 
-def restored_columns(source: Artifact) -> TableEncoder:
-    """The columns of a table's model.
+def restored_columns(source: Artifact) -> tuple[TableEncoder, Roles]:
+    """The columns of a table's model, and what becomes of the user's columns; before there were roles, all were taken.
 
     Raises:
-        ModelFileError: the columns do not fit the model's number of features, or a name occurs twice.
+        ModelFileError: the columns do not fit the model's number of features, the roles, or a name occurs twice.
         TypeError, KeyError: the file describes no valid columns.
     """
     encoder = TableEncoder.from_json(source.encoding["columns"])
     names = [column.name for column in encoder.columns]
     if (encoder.width,) != source.spec.shape or len(set(names)) < len(names):
         raise ModelFileError(f"its columns give {encoder.width} features, its model has {source.spec.shape}")
-    return encoder
+    roles = Roles.from_json(source.encoding["roles"]) if "roles" in source.encoding else Roles.plain(encoder)
+    roles.check(names)
+    return encoder, roles
+
+
+def restored_dialect(source: Artifact) -> Dialect:
+    """How the training file of a table's model was written; nothing is known if it was no text.
+
+    Raises:
+        ModelFileError: a value is not possible.
+        TypeError: it is no dialect.
+    """
+    fields = dict.fromkeys(Dialect.__dataclass_fields__)
+    try:
+        restored: Dialect = typed(fields | dict(source.encoding.get("dialect", {})), Dialect)
+    except (OptionError, ValueError) as error:
+        raise ModelFileError(f"its dialect is not possible: {error}") from error
+    return restored
 
 
 def restored_pixels(source: Artifact, size: Any) -> tuple[str, Any]:

@@ -2,8 +2,9 @@
 
 import math
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -17,16 +18,19 @@ from torch import Tensor
 
 from memae import parameters
 from memae.data.cleaning import typical
+from memae.data.dataframes import as_pandas
+from memae.data.dialects import Dialect, Reading
+from memae.data.meanings import surveyed
 from memae.data.samples import Samples, Streamed
 from memae.data.table_files import table_chunks
 from memae.data.tables import LIMIT, TableEncoder, check_unique, frame_of_array, without
-from memae.errors import InputError, OptionError, SchemaError, memory_guard
+from memae.errors import InputError, MemaeWarning, OptionError, SchemaError, memory_guard
 from memae.estimators.base import Estimator, Plan, Prepared, Tell, check_kept_samples
 from memae.estimators.devices import pick_device
 from memae.estimators.examples import rows_as_examples
 from memae.estimators.keeping import OUTLYING, central, keep, rescaled, rows_to_read
 from memae.estimators.naming import with_parameters
-from memae.estimators.restoring import check_types, restored_columns
+from memae.estimators.restoring import check_types, restored_columns, restored_dialect
 from memae.estimators.splitting import Blocks, in_memory, random_rows, row_name, sampled, streamed
 from memae.estimators.updating import grown, updated
 from memae.kept import KeptMemory
@@ -68,8 +72,10 @@ UNUSED = "without n_items nothing is trained, the kept rows are the memory. Give
 class TabularMemAE(parameters.Tabular, Estimator):
     """Detects anomalous rows of tables with numbers, categories and missing values.
 
-    X is a DataFrame, an array `(n, d)`, or the path of a .csv or .parquet file; a file that does not fit into memory
-    streams. Columns of text are categories. Missing values are allowed in any column.
+    X is a DataFrame (of pandas, polars, Arrow and others), an array `(n, d)`, or a path: CSV, JSON lines, Parquet,
+    Feather, Excel, or a folder of them; large files stream. Columns of text are categories; times are taken as hour,
+    weekday and seconds since the row before. Identifiers, free text and row numbers are left out with a warning, unless
+    `keep_columns` names them. Missing values are allowed in any column.
 
     By default nothing is trained: up to 10,000 distinct training rows are kept, and are the memory. A row is anomalous
     if it lies far from the nearest kept rows, or if its columns cannot be restored from these rows, or from each other.
@@ -81,11 +87,13 @@ class TabularMemAE(parameters.Tabular, Estimator):
     Args: see `memae.parameters.Tabular`.
 
     Attributes:
+        roles_: the `Roles` of the columns: left out, taken as they are, or as times.
         encoder_: the `TableEncoder` of columns to features.
         scorer_: the fitted `Scorer`.
         history_: an `Epoch` for each pass; one for all rows if nothing is trained.
         health_: state of the memory in the chosen epoch.
         threshold_: anomaly score above which a row is flagged; `offset_` is its negative.
+        dialect_: how the training file is written, which decides where a file to score does not tell.
 
     References:
         Gong et al., ICCV 2019, section 4.3.
@@ -138,6 +146,21 @@ class TabularMemAE(parameters.Tabular, Estimator):
         else:
             yield self._keep(X)
 
+    def read_as(self, dialect: Dialect) -> Self:
+        """Reads files as `dialect` says from now on, and detects only what it leaves open; it is not saved.
+
+        Args:
+            dialect: separator, encoding and so on, as far as they are known.
+
+        Example:
+            >>> TabularMemAE().read_as(Dialect(separator=";", decimal=",")).given_dialect.decimal
+            ','
+        """
+        self.given_dialect = dialect
+        return self
+
+    given_dialect = Dialect()
+
     @property
     def trains(self) -> bool:
         """Whether `fit` trains a network; otherwise kept rows are the memory, and nothing is trained."""
@@ -187,22 +210,16 @@ class TabularMemAE(parameters.Tabular, Estimator):
         if not isinstance(self.contamination, int | float) or not 0 <= self.contamination < 0.5:
             raise OptionError(f"contamination must be a share, 0 or more and below 0.5; got {self.contamination!r}")
         check_kept_samples(self.kept_samples)
-        if isinstance(X, str | Path):
+        given = self._given(X)
+        self.roles_, self.encoder_, rows, remarks = surveyed(given(), self.keep_columns)
+        for remark in remarks:
+            warnings.warn(remark, MemaeWarning, stacklevel=6)
+        if isinstance(X, str | Path) or hasattr(self, "feature_names_in_"):
+            self._name_features()
+        streams = isinstance(X, str | Path) and rows * self.encoder_.width * 8 > IN_MEMORY
 
-            def chunks() -> Iterator[pd.DataFrame]:
-                return (without(chunk, self.ignore, strict=True) for chunk in table_chunks(Path(X))())
-
-            self.encoder_, rows = TableEncoder.fit(chunks())
-            self.n_features_in_ = len(self.encoder_.columns)
-            self.feature_names_in_ = np.array([column.name for column in self.encoder_.columns], dtype=object)
-            streams = rows * self.encoder_.width * 8 > IN_MEMORY
-        else:
-            frame = self._frame(X, reset=True)
-            self.encoder_, rows = TableEncoder.fit([frame])
-            streams = False  # X is in memory already
-
-            def chunks() -> Iterator[pd.DataFrame]:
-                return iter([frame])
+        def chunks() -> Iterator[pd.DataFrame]:
+            return map(self.roles_.reader(), (self.roles_.of_training(chunk)[0] for chunk in given()))
 
         origin: Tensor | None = None
         if self.contamination and streams:
@@ -221,6 +238,23 @@ class TabularMemAE(parameters.Tabular, Estimator):
 
         return _Read(blocks, rows, streams, origin)
 
+    def _given(self, X: Any) -> Callable[[], Iterator[pd.DataFrame]]:
+        """A function that reads a table to be learned, without the columns that the user leaves out."""
+        both = [name for name in self.keep_columns if name in self.ignore]
+        if both:
+            raise OptionError(f"keep_columns and ignore both name {both[0]!r}; take it out of one of them")
+        if isinstance(X, str | Path):
+            table = table_chunks(Path(X), reading=Reading(self.given_dialect))
+            self.dialect_ = table.dialect
+            return lambda: (without(chunk, self.ignore, strict=True) for chunk in table())
+        frame, self.dialect_ = self._frame(X, reset=True), Dialect()
+        return lambda: iter([frame])
+
+    def _name_features(self) -> None:
+        """The columns that are read become scikit-learn's features."""
+        self.n_features_in_ = len(self.roles_.names)
+        self.feature_names_in_ = np.array(self.roles_.names, dtype=object)
+
     def _prepare(self, X: Any) -> Prepared:
         read, width = self._read(X), self.encoder_.width
         center, scale = self.encoder_.center_and_scale(self.scaling)
@@ -236,14 +270,15 @@ class TabularMemAE(parameters.Tabular, Estimator):
         random = torch.Generator().manual_seed(seed)
         keep = typical(self.encoder_.encode(frame), self.contamination, random)
         clean = frame.iloc[keep.numpy()]
-        self.encoder_, _ = TableEncoder.fit([clean])
+        kinds = {column.name: column.kind for column in self.encoder_.columns}
+        self.encoder_, _ = TableEncoder.fit([clean], kinds)
         return clean, keep
 
     @property
     def kind_(self) -> Tables:
         """Reads, scores and explains rows in the format of the training data."""
         check_is_fitted(self, "scorer_")
-        return Tables(self.encoder_, self.ignore)
+        return Tables(self.encoder_, self.roles_, self.ignore, reading=Reading(self.given_dialect, self.dialect_))
 
     def _reading(self, X: Any) -> tuple[Tables, Any]:
         if isinstance(X, str | Path):
@@ -252,15 +287,18 @@ class TabularMemAE(parameters.Tabular, Estimator):
 
     def encode(self, X: Any) -> Tensor:
         """Rows of a DataFrame or array → features `(n, width)`, float64, the scorer's input."""
-        check_is_fitted(self, "encoder_")
-        return self.encoder_.encode(self._frame(X, reset=False))
+        check_is_fitted(self, "scorer_")
+        return torch.cat(list(self._raw(X)))
 
     def _frame(self, X: Any, *, reset: bool) -> pd.DataFrame:
         """X as a table, checked against the training table by scikit-learn's rules."""
         if hasattr(X, "toarray"):
             raise InputError("Sparse data was passed, but dense data is required; use X.toarray()")
+        X = as_pandas(X)
         named = isinstance(X, pd.DataFrame)
         frame = without(frame_of_array(X), self.ignore if named else (), strict=reset)
+        if named and not reset:
+            frame = without(frame, [each.name for each in self.roles_.left_out], strict=False)
         check_unique(frame)
         if not frame.shape[1]:
             least = f"0 feature(s) (shape={frame.shape}) while a minimum of 1 is required."
@@ -272,8 +310,8 @@ class TabularMemAE(parameters.Tabular, Estimator):
         if not len(frame):
             least = f"Found array with 0 sample(s) (shape={frame.shape}) while a minimum of 1 is required."
             raise InputError(f"the table has no rows; give at least one.\n{least}")
-        if not reset and not named:
-            frame.columns = pd.Index([column.name for column in self.encoder_.columns])
+        if not reset and not named and hasattr(self, "feature_names_in_"):
+            frame.columns = pd.Index(self.roles_.names)
         return frame
 
     def _difference(self, frame: pd.DataFrame, *, named: bool) -> str:
@@ -281,10 +319,14 @@ class TabularMemAE(parameters.Tabular, Estimator):
         if not named:
             return f"the model was fitted on {self.n_features_in_} columns, the array has {frame.shape[1]}"
         try:
-            self.encoder_.check(frame)
+            self.roles_.of_training(frame, strict=True)
         except SchemaError as error:
             return str(error)
         return "give a table as in training"
+
+    def _warn_of_collapse(self) -> None:
+        if not self.encoder_.constant:  # of which `_read` has warned
+            super()._warn_of_collapse()
 
     def _plan(self, prepared: Prepared) -> Plan:
         samples, (width,) = len(prepared.training), prepared.shape
@@ -356,16 +398,24 @@ class TabularMemAE(parameters.Tabular, Estimator):
             a table `(n, columns)` whose rows sum up to the scores. Without kept rows and masked columns, and with a
             `reduction` that is a mean, they sum up to the score times the number of features.
         """
+        X = as_pandas(X)
         given, rows = self._reading(X)
         names = [column.name for column in self.encoder_.columns]
         index = X.index if isinstance(X, pd.DataFrame) else None
         return pd.DataFrame(given.contributions(self.scorer_, rows), columns=names, index=index)
 
     def _encoding(self) -> dict[str, Any]:
-        return {"columns": self.encoder_.as_json(), "named": hasattr(self, "feature_names_in_")}
+        written = {name: value for name, value in asdict(self.dialect_).items() if value is not None}
+        return {
+            "columns": self.encoder_.as_json(),
+            "named": hasattr(self, "feature_names_in_"),
+            "roles": self.roles_.as_json(),
+            **({"dialect": written} if written else {}),
+        }
 
     def _restore(self, source: Artifact) -> None:
-        self.encoder_ = restored_columns(source)
-        self.n_features_in_ = len(self.encoder_.columns)
+        self.encoder_, self.roles_ = restored_columns(source)
+        self.dialect_ = restored_dialect(source)
+        self.n_features_in_ = len(self.roles_.names) + len(self.roles_.left_out)  # an array has all
         if source.encoding["named"]:
-            self.feature_names_in_ = np.array([column.name for column in self.encoder_.columns], dtype=object)
+            self._name_features()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from memae.data.images import describe_skipped
+from memae.data.tables import left_out_columns
 from memae.errors import OptionError
 from memae.evidence import Evidence, Explainer, calibrated, position_map
 from memae.kinds.defects import PixelsByDefect
@@ -55,6 +56,7 @@ class Part(NamedTuple):
     names: Names
     raw: Tensor  # (k, *shape); of video (k, c, h, w), consecutive frames
     given: Any = None  # rows of a table as given
+    read: Any = None  # the same in the columns that are encoded
 
 
 class Scored(NamedTuple):
@@ -63,6 +65,7 @@ class Scored(NamedTuple):
     names: Names
     judged: Judged
     given: Any = None  # rows of a table as given
+    read: Any = None  # the same in the columns that are encoded
     maps: Tensor | None = None  # (k, h, w), as `evidence.position_map` gives them; None unless requested
 
 
@@ -82,6 +85,7 @@ class Notes:
     unread: dict[Path, str] = field(default_factory=dict)  # file that is unreadable, or from some point on → reason
     novel: dict[str, int] = field(default_factory=dict)  # column → number of values never seen in training
     skipped: dict[Path, list[Path]] = field(default_factory=dict)  # folder → what is left out there as no sample
+    unknown: list[str] = field(default_factory=list)  # columns of a table that training never had, left out
 
     def add_novel(self, counts: Mapping[str, int]) -> None:
         """Adds numbers of values never seen in training, by column."""
@@ -96,9 +100,9 @@ class Notes:
 
     @property
     def omissions(self) -> list[str]:
-        """A sentence for each folder in which something was left out."""
-        told = (describe_skipped(folder, skipped) for folder, skipped in self.skipped.items())
-        return [sentence for sentence in told if sentence]
+        """A sentence for each folder in which something was left out, and one on columns that were."""
+        told = [describe_skipped(folder, skipped) for folder, skipped in self.skipped.items()]
+        return [sentence for sentence in [*told, self.unknown and left_out_columns(self.unknown)] if sentence]
 
 
 class Kind(ABC):
@@ -139,7 +143,7 @@ class Kind(ABC):
                 yield from _mapped(scorer, part)
             elif len(part.raw):
                 score = torch.cat([each.score for each in scorer.batched([part.raw], maps=False)])
-                yield Scored(part.names, calibrated(scorer).judge(score), part.given)
+                yield Scored(part.names, calibrated(scorer).judge(score), part.given, part.read)
             del part  # frees it before the next one is read
 
     # -------------------------------------------------------------------------------------------------- explaining
@@ -201,14 +205,18 @@ class Kind(ABC):
         """Further figures of a labelled source for this kind of data, JSON-ready."""
         return {}
 
-    def ignoring(self, columns: Sequence[str]) -> Self:
+    def ignoring(self, columns: Sequence[str], *, strict: bool = False) -> Self:
         """A copy that leaves out these columns as well.
+
+        Args:
+            columns: to leave out; they must be there.
+            strict: whether other columns that training never had, and another order of columns, are errors.
 
         Raises:
             OptionError: this kind of data has no columns.
         """
-        if columns:
-            raise OptionError("--ignore is for tables; images and video have no columns")
+        if columns or strict:
+            raise OptionError(f"--{'ignore' if columns else 'strict'} is for tables; images and video have no columns")
         return self
 
     # ----------------------------------------------------------------------------------------------------- pictures

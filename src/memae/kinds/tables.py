@@ -1,7 +1,8 @@
 """Rows of tables."""
 
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+import warnings
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,10 +11,13 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from memae.data.decoding import by_column, decoded
+from memae.data.column import MAX_CATEGORIES
+from memae.data.decoding import by_column, decoded, shown
+from memae.data.dialects import Reading
+from memae.data.roles import Roles
 from memae.data.table_files import TABLE_SUFFIXES, table_chunks
-from memae.data.tables import MAX_CATEGORIES, TableEncoder, check_unique, trimmed
-from memae.errors import InputError, OptionError
+from memae.data.tables import TableEncoder, check_unique, left_out_columns, trimmed
+from memae.errors import InputError, MemaeWarning, OptionError
 from memae.evidence import Cell, Contribution, Evidence, Explainer, plain
 from memae.kinds.kind import Kind, Labelled, Notes, Part, Sample, Truth, Words
 from memae.scoring import Floats, Scorer, decoded_items
@@ -25,26 +29,33 @@ class Place:
     """How a column of the user's table is encoded in a row of numbers."""
 
     name: str
-    kind: str  # number or category
-    at: int  # index of its first number
+    kind: str  # number, category or hour
+    at: int  # index of its first number; an hour of the day h has two, cos(2πh/24) and sin(2πh/24)
     fill: float | None = None  # of a number column: the number for a missing value
-    marked: bool = False  # whether the number at index `at` + 1 is 1 for a missing value, else 0
+    marked: bool = False  # whether the number behind it is 1 for a missing value, else 0
     categories: tuple[str, ...] = ()  # one-hot in this order, followed by one for any other value; missing is ""
+    center: tuple[float, ...] = ()  # of an hour: the two numbers for a missing one
 
 
 @dataclass(frozen=True)
 class Tables(Kind):
-    """Rows of DataFrames, CSV and Parquet files.
+    """Rows of DataFrames and of table files.
 
     Args:
         encoder: columns → features.
+        roles: the user's columns → those that are encoded.
         ignored: columns that are left out if present.
         dropped: columns that are left out and must be present.
+        strict: whether columns that training never had, and another order of columns, are errors.
+        reading: how files are read.
     """
 
     encoder: TableEncoder
+    roles: Roles
     ignored: Sequence[str] = ()
     dropped: tuple[str, ...] = ()
+    strict: bool = False
+    reading: Reading = field(default_factory=Reading)
 
     words = Words(
         data="rows of a table",
@@ -59,7 +70,7 @@ class Tables(Kind):
             "regression": "what a linear regression of each column on all others leaves, over its expected size",
         },
         limits=(
-            "Columns must be those of training, with the same meaning and unit; names, order and type are checked.",
+            "Columns must be those of training, with the same meaning and unit; names and type are checked.",
             f"Of a column of text, the {MAX_CATEGORIES} most frequent values are distinguished; a value never seen in "
             "training counts as anomalous.",
             "Rows are scored one by one: an anomaly in the order or the number of rows is not seen.",
@@ -69,35 +80,62 @@ class Tables(Kind):
         measured_with="expected errors, and how each column depends linearly on the others, over all training rows",
     )
     suffixes = TABLE_SUFFIXES
-    takes = "rows of JSON, a CSV file or a Parquet file"
+    takes = "rows of JSON, or a table: CSV, JSON lines (each also packed), Parquet, Feather or Excel"
     pictured = False
 
     def open(self, X: Any, *, notes: Notes | None = None) -> Iterator[Part]:
         """Rows, named by their number; see `Kind.open`. X is a path or a DataFrame."""
-        tables = table_chunks(Path(X), text=self.encoder.text)() if isinstance(X, str | Path) else iter([X])
+        tables = (
+            table_chunks(Path(X), text=self.text, reading=self.reading)() if isinstance(X, str | Path) else iter([X])
+        )
         return self.parts(tables, notes)
 
     def parts(self, tables: Iterator[pd.DataFrame], notes: Notes | None = None) -> Iterator[Part]:
         """The rows of consecutive tables."""
         start = 0
+        for table, read in self.read(tables, notes):
+            yield Part({"row": range(start, start + len(table))}, self.encoder.encode(read), table, read)
+            start += len(table)
+            if notes is not None:
+                notes.add_novel(self.encoder.novelties(read))
+            del table, read  # frees them before the next ones are read
+
+    def read(
+        self, tables: Iterable[pd.DataFrame], notes: Notes | None = None
+    ) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
+        """Consecutive tables as given, and in the columns that are encoded.
+
+        Columns are put in the order of training. Those that training never had are left out, and noted, or warned of
+        once if there are no notes.
+
+        Raises:
+            SchemaError: a column is missing.
+        """
+        reader = self.roles.reader()
+        unknown: list[str] = []
         for table in tables:
-            kept = self.trimmed(table)
+            kept = trimmed(table, self.dropped, self.ignored)
             check_unique(kept)
             if not kept.shape[1]:
                 raise InputError("the table has no columns; give at least one")
-            yield Part({"row": range(start, start + len(table))}, self.encoder.encode(kept), table)
-            start += len(table)
-            if notes is not None:
-                notes.add_novel(self.encoder.novelties(kept))
-            del table, kept  # frees them before the next ones are read
+            ordered, extra = self.roles.of_training(kept, strict=self.strict)
+            if extra and not unknown:
+                unknown = extra
+                if notes is None:
+                    warnings.warn(left_out_columns(extra), MemaeWarning, stacklevel=2)
+                else:
+                    notes.unknown = extra
+            yield table, reader(ordered)
+            del table, kept, ordered
 
-    def trimmed(self, table: pd.DataFrame) -> pd.DataFrame:
-        """A table without the columns that are left out."""
-        return trimmed(table, self.dropped, self.ignored)
+    @property
+    def text(self) -> list[str]:
+        """Columns of files that are read as text."""
+        return [*self.encoder.text, *(time.name for time in self.roles.times)]
 
-    def ignoring(self, columns: Sequence[str]) -> Self:
-        """A copy that leaves out these columns as well, which must be present."""
-        return replace(self, dropped=(*self.dropped, *columns))
+    def ignoring(self, columns: Sequence[str], *, strict: bool = False) -> Self:
+        """A copy that leaves out these columns as well, which must be present; see `Kind.ignoring`."""
+        return replace(self, dropped=(*self.dropped, *columns), strict=self.strict or strict)
 
     # -------------------------------------------------------------------------------------------------- explaining
 
@@ -111,11 +149,11 @@ class Tables(Kind):
                 chosen = indices[first : first + explainer.scorer.chunk]
                 names = [f"row {part.names['row'][index]}" for index in chosen]
                 evidence = explainer.batch(part.raw[chosen], names)
-                yield from self._in_columns(self.trimmed(part.given).iloc[chosen], evidence)
+                yield from self._in_columns(part.read.iloc[chosen], evidence)
 
     def _in_columns(self, rows: pd.DataFrame, evidence: list[Evidence]) -> Iterator[Evidence]:
         """The evidence of rows, converted from features to the user's columns."""
-        given = rows.astype(object).where(rows.notna(), None).to_numpy()
+        given = shown(self.encoder, rows)
         restored = torch.stack([each.reconstruction for each in evidence if each.reconstruction is not None])
         expected = decoded(self.encoder, restored).to_numpy()
         adds = by_column(self.encoder, torch.stack([each.error_map for each in evidence]).numpy())
@@ -146,8 +184,12 @@ class Tables(Kind):
 
     def contributions(self, scorer: Scorer, X: Any) -> Floats:
         """What each column adds to the score of each row of a source `(n, columns)`."""
-        parts = [by_column(self.encoder, each.error_map.numpy()) for each in scorer.batched(self.raw(X))]
-        return np.concatenate(parts)
+        return np.concatenate([self.contributions_of(scorer, part.read) for part in self.open(X)])
+
+    def contributions_of(self, scorer: Scorer, read: pd.DataFrame) -> Floats:
+        """The same for rows in the columns that are encoded."""
+        raw = self.encoder.encode(read)
+        return np.concatenate([by_column(self.encoder, each.error_map.numpy()) for each in scorer.batched([raw])])
 
     def _again(self, source: Path, chosen: Sequence[Sample]) -> Iterator[tuple[Any, dict[int, int]]]:
         yield source, {sample["row"]: number for number, sample in enumerate(chosen)}
@@ -174,7 +216,8 @@ class Tables(Kind):
 
     def learned(self) -> dict[str, Any]:
         """The columns."""
-        return {"columns": self.encoder.as_json()}
+        roles = self.roles.as_json()
+        return {"columns": self.encoder.as_json()} | {name: roles[name] for name in ("left_out", "times", "durations")}
 
     def about(self) -> dict[str, Any]:
         """The columns' names and kinds."""
@@ -199,6 +242,8 @@ def _places(encoder: TableEncoder) -> tuple[Place, ...]:
     for column, at in zip(encoder.columns, encoder.places.tolist(), strict=True):
         if column.kind == "category":
             places.append(Place(column.name, column.kind, at, categories=column.categories))
+        elif column.kind == "hour":
+            places.append(Place(column.name, column.kind, at, marked=column.missing > 0, center=column.circle))
         else:
             places.append(Place(column.name, column.kind, at, fill=column.mean, marked=column.missing > 0))
     return tuple(places)

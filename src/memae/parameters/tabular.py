@@ -45,6 +45,16 @@ class Tabular(Common):
             option=list[str],
         ),
     ] = ()
+    keep_columns: Annotated[
+        Sequence[str],
+        Setting(
+            "Columns to take even if they seem to name rows, as identifiers, free text and row numbers do.",
+            cli="Repeat for each column.",
+            panel=GENERAL,
+            flags=("--keep-column",),
+            option=list[str],
+        ),
+    ] = ()
     scaling: Annotated[
         Scaling,
         Setting(

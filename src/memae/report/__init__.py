@@ -31,6 +31,7 @@ def write(
     *,
     top: int = 8,
     ignore: Sequence[str] = (),
+    strict: bool = False,
     title: str | None = None,
     model: str | Path | None = None,
     command: str | None = None,
@@ -43,6 +44,7 @@ def write(
         output: the page; it is written completely or not at all.
         top: number of samples to explain.
         ignore: columns of a table that the model was not fitted with.
+        strict: whether other such columns of a table, and another order of columns, are errors.
         title: title of the page.
         model: file of the detector, shown on the page with its checksum.
         command: command that made the report, shown on the page.
@@ -56,7 +58,7 @@ def write(
         OutputError: the page cannot be written; an existing file is kept.
     """
     source = Path(source)
-    found = survey(detector, source, top, ignore)
+    found = survey(detector, source, top, ignore, strict=strict)
     origin = Origin(None if model is None else Path(model), source, command)
     html = drawn(detector, found, origin, title or f"What is unusual in {source.name or source.resolve().name}")
     with replacing(output) as temporary:

@@ -44,7 +44,7 @@ class Survey:
     notes: Notes = field(default_factory=Notes)  # the facts behind `remarks`
 
 
-def survey(detector: Estimator, source: Path, top: int, ignore: Sequence[str] = ()) -> Survey:
+def survey(detector: Estimator, source: Path, top: int, ignore: Sequence[str] = (), *, strict: bool = False) -> Survey:
     """Scores all samples of a source in constant memory, and explains the highest.
 
     Args:
@@ -52,6 +52,7 @@ def survey(detector: Estimator, source: Path, top: int, ignore: Sequence[str] = 
         source: a file or folder of the kind of data it was fitted on.
         top: number of samples to explain.
         ignore: columns of a table that the model was not fitted with.
+        strict: see `Kind.ignoring`.
 
     Raises:
         InputError: the source cannot be read or scored.
@@ -59,7 +60,7 @@ def survey(detector: Estimator, source: Path, top: int, ignore: Sequence[str] = 
     """
     if top < 1:
         raise OptionError(f"top must be 1 sample or more; got {top}")
-    kind, notes = detector.kind_.ignoring(ignore), Notes()
+    kind, notes = detector.kind_.ignoring(ignore, strict=strict), Notes()
     look = look_at(detector, kind, source, notes)
     tally, best = Tally(detector.calibration_), Top(top)
     samples: dict[int, Sample] = {}  # the highest ones

@@ -56,6 +56,7 @@ class Scored(BaseModel):
     false_alarm_rate: float = Field(description="Share of normal samples that are flagged by chance.")
     samples: list[Verdict]
     unread: list[Unread] = Field([], description="Files that could not be read; absent if all could.")
+    left_out: list[str] = Field([], description="Columns that the model does not know; absent if there are none.")
 
 
 class Contribution(BaseModel):
@@ -113,13 +114,14 @@ class Explained(BaseModel):
     model: str
     samples: list[Evidence]
     unread: list[Unread] = Field([], description="Files that could not be read; absent if all could.")
+    left_out: list[str] = Field([], description="Columns that the model does not know; absent if there are none.")
 
 
 class Column(BaseModel):
     """A column of a table."""
 
     name: str
-    kind: str = Field(description="number or category")
+    kind: str = Field(description="number, category or hour")
 
 
 class Model(BaseModel):

@@ -54,10 +54,12 @@ class Answer(NamedTuple):
 
     samples: list[Row]
     unread: list[Row] = []  # noqa: RUF012 (never changed): files that could not be read, and why
+    left_out: list[str] = []  # noqa: RUF012 (never changed): columns that the model does not know
 
     def as_json(self) -> Row:
-        """The answer, JSON-ready; `unread` is left out if it is empty."""
-        return {"samples": self.samples} | ({"unread": self.unread} if self.unread else {})
+        """The answer, JSON-ready; `unread` and `left_out` are absent if they are empty."""
+        more = {"unread": self.unread, "left_out": self.left_out}
+        return {"samples": self.samples} | {name: value for name, value in more.items() if value}
 
 
 def rows_of(judged: Judged, known: Iterable[Mapping[str, Any]]) -> Iterator[Row]:

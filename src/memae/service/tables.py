@@ -1,6 +1,6 @@
-"""Served table models: rows as JSON, and CSV and Parquet files."""
+"""Served table models: rows as JSON, and table files."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
@@ -11,11 +11,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from memae.data.column import Column
 from memae.data.table_files import table_chunks
-from memae.data.tables import Column
+from memae.data.unpacking import check_unpacked
 from memae.errors import InputError, SchemaError
 from memae.estimators import TabularMemAE
 from memae.evidence import Evidence, Explainer
+from memae.kinds import Notes
+from memae.kinds.kind import Part
 from memae.scoring.calibration import Judged
 from memae.service.limits import Limits, Refused
 from memae.service.served import Answer, Observer, Row, Served, Wanted, explained, rows_of
@@ -24,7 +27,7 @@ from memae.service.uploads import Body, Rows, Upload, under_their_names
 NUMBERS = frozenset({int, float, bool, type(None)})
 SCALARS = NUMBERS | {str}
 UNPACKED = 32
-"""Maximum size of an unpacked Parquet file, as a multiple of the maximum size of a body."""
+"""Maximum size of an unpacked file, as a multiple of the maximum size of a body."""
 
 Values = tuple[Any, ...]
 """A row in the order of the model's columns."""
@@ -34,64 +37,77 @@ class ServedTable(Served[TabularMemAE]):
     """A detector for tables."""
 
     def __init__(self, name: str, estimator: TabularMemAE, limits: Limits, observe: Observer) -> None:
-        self.columns = {column.name: column for column in estimator.encoder_.columns}
+        encoded = {column.name: column for column in estimator.encoder_.columns}
+        self.roles = estimator.roles_
+        self.columns = {name: encoded.get(name) for name in self.roles.names}  # None for times
         super().__init__(name, estimator, limits, observe)
 
     def score(self, body: Body, wanted: Wanted) -> Answer:
         """One row for each row of the table."""
         found: list[Row] = []
-        for judged in self.pieces(self._encoded(body, wanted), wanted):
+        notes = Notes()
+        for judged in self.pieces(self._encoded(body, wanted, notes), wanted):
             numbers = range(len(found), len(found) + len(judged.score))
             found += rows_of(judged, ({"row": number} for number in numbers))
-        return Answer(found)
+        return Answer(found, left_out=notes.unknown)
 
     def quick(self, body: Body, wanted: Wanted) -> "Future[Judged] | None":
         """The scores of rows that fit into a batch; the worker encodes them together with those of other requests."""
-        if not isinstance(body, Rows) or len(body.rows) > self.chunk:
+        if not isinstance(body, Rows) or len(body.rows) > self.chunk or self.roles.times or self.roles.durations:
             return None
-        rows = self._values(body, wanted)
-        return self.worker.score(rows, len(rows))
+        notes = Notes()
+        rows = self._values(body, wanted, notes)
+        return None if notes.unknown else self.worker.score(rows, len(rows))
 
     def explain(self, body: Body, wanted: Wanted) -> Answer:
         """What the columns of each row add to its score, and the memory items used."""
-        frame, numbers = self._chosen(body, wanted)
+        notes = Notes()
+        frame, numbers = self._chosen(body, wanted, notes)
         found: list[Row] = []
         for start in range(0, len(numbers), self.chunk):
             part = frame.iloc[start : start + self.chunk]
             evidence = wanted.wait(self.worker.call(partial(self._evidence, part, wanted.items)))
             found += [explained(each, {"row": row}) for each, row in zip(evidence, numbers[start:], strict=False)]
-        return Answer(found)
+        return Answer(found, left_out=notes.unknown)
 
     def row_schema(self) -> Row:
         """The JSON schema of a row."""
-        types = {"number": ["number", "null"], "category": ["string", "number", "null"]}
-        properties = {name: {"type": types[column.kind]} for name, column in self.columns.items()}
+        properties = {name: {"type": self._types(name)} for name in self.columns}
         return {"type": "object", "required": list(properties), "properties": properties}
 
     def example(self) -> Row:
         """An example row for the OpenAPI document."""
-        return {
+        times = {time.name: time.example for time in self.roles.times}
+        return times | {
             name: (column.categories or ("",))[0] if column.kind == "category" else column.mean
             for name, column in self.columns.items()
+            if column is not None
         }
 
-    def _evidence(self, frame: pd.DataFrame, items: int) -> list[Evidence]:
-        explainer = Explainer(self.estimator.scorer_, self.estimator.examples_, items)
-        kind = self.estimator.kind_
-        return list(kind.explained(explainer, kind.parts(iter([frame]))))
+    def _types(self, name: str) -> list[str]:
+        column = self.columns[name]
+        if column is None:
+            return ["string", "null"]
+        either = column.kind == "category" or name in self.roles.durations
+        return ["string", "number", "null"] if either else ["number", "null"]
 
-    def _chosen(self, body: Body, wanted: Wanted) -> tuple[pd.DataFrame, list[int]]:
-        """The rows to explain, and their numbers."""
+    def _evidence(self, read: pd.DataFrame, items: int) -> list[Evidence]:
+        explainer = Explainer(self.estimator.scorer_, self.estimator.examples_, items)
+        part = Part({"row": range(len(read))}, self.estimator.encoder_.encode(read), read, read)
+        return list(self.estimator.kind_.explained(explainer, iter([part])))
+
+    def _chosen(self, body: Body, wanted: Wanted, notes: Notes) -> tuple[pd.DataFrame, list[int]]:
+        """The rows to explain, in the columns that are encoded, and their numbers."""
         asked, count, parts = set(wanted.only), 0, []
-        for frame in self._frames(body, wanted):
+        for frame in self._frames(body, wanted, notes):
             rows = [row for row in range(len(frame)) if not asked or count + row in asked]
             parts.append(frame.iloc[rows])
             count += len(frame)
         numbers = self.to_explain(count, wanted)
         return pd.concat(parts), numbers
 
-    def _encoded(self, body: Body, wanted: Wanted) -> Iterator[Tensor]:
-        for frame in self._frames(body, wanted):
+    def _encoded(self, body: Body, wanted: Wanted, notes: Notes) -> Iterator[Tensor]:
+        for frame in self._frames(body, wanted, notes):
             with under_their_names(body):
                 features = self.estimator.encoder_.encode(frame)
             yield features
@@ -107,16 +123,16 @@ class ServedTable(Served[TabularMemAE]):
 
     # ---------------------------------------------------------------------------------------------------------- JSON
 
-    def _values(self, body: Rows, wanted: Wanted) -> list[Values]:
+    def _values(self, body: Rows, wanted: Wanted, notes: Notes) -> list[Values]:
         """Rows in the order of the columns; raises Refused for rows that could not be encoded with others."""
         self.limits.check_samples(len(body.rows))
         dropped = {*self.estimator.ignore, *wanted.ignore}
-        return [self._row(row, number, dropped) for number, row in enumerate(body.rows)]
+        return [self._row(row, number, dropped, notes) for number, row in enumerate(body.rows)]
 
-    def _row(self, row: Any, number: int, dropped: set[str]) -> Values:
+    def _row(self, row: Any, number: int, dropped: set[str], notes: Notes) -> Values:
         if isinstance(row, dict):
             if row.keys() != self.columns.keys() or not dropped.isdisjoint(self.columns):
-                row = self._fitting({name: value for name, value in row.items() if name not in dropped}, number)
+                self._check_names([name for name in row if name not in dropped], number, notes)
             values = tuple(map(row.__getitem__, self.columns))
         elif isinstance(row, list):
             values = tuple(row)
@@ -129,42 +145,45 @@ class ServedTable(Served[TabularMemAE]):
             raise Refused(422, f"row {number}, column {name!r}: a value must be a number, text or null")
         return values
 
-    def _fitting(self, row: dict[str, Any], number: int) -> dict[str, Any]:
-        """The row, if it has the columns of the model in any order; else raises Refused."""
-        names = [*(name for name in self.columns if name in row), *(name for name in row if name not in self.columns)]
+    def _check_names(self, names: Sequence[str], number: int, notes: Notes) -> None:
+        """Raises Refused if a row lacks a column of the model; notes those that the model does not know."""
         try:
-            self.estimator.encoder_.check(pd.DataFrame(columns=names))
+            _, unknown = self.roles.of_training(pd.DataFrame(columns=[*names]))
         except SchemaError as error:
             raise Refused(422, f"row {number}: {error}") from error
-        return row
+        notes.unknown += [name for name in unknown if name not in notes.unknown]
 
     def _frame(self, rows: list[Values]) -> pd.DataFrame:
-        columns = zip(self.columns.values(), zip(*rows, strict=True), strict=True)
-        return pd.DataFrame({column.name: _series(column, values) for column, values in columns}, copy=False)
+        columns = zip(self.columns.items(), zip(*rows, strict=True), strict=True)
+        return pd.DataFrame({name: _series(column, values) for (name, column), values in columns}, copy=False)
 
     # --------------------------------------------------------------------------------------------------------- files
 
-    def _frames(self, body: Body, wanted: Wanted) -> Iterator[pd.DataFrame]:
-        """The table in parts, without ignored columns."""
-        if isinstance(body, Rows):
-            with under_their_names(body):
-                frame = self._frame(self._values(body, wanted))
-            yield frame
-            return
-        if len(self.files(body)) != 1:
-            raise Refused(422, f"{len(body)} tables are given; send one at a time")
+    def _frames(self, body: Body, wanted: Wanted, notes: Notes) -> Iterator[pd.DataFrame]:
+        """The table in parts, in the columns that are encoded."""
+        kind = self.estimator.kind_
         with under_their_names(body):
-            count = 0
-            for chunk in self._read(body[0]):
-                count += len(chunk)
-                self.limits.check_samples(count)
-                wanted.deadline.left()
-                yield self.estimator.kind_.ignoring(wanted.ignore).trimmed(chunk)
+            if isinstance(body, Rows):
+                given = iter([self._frame(self._values(body, wanted, notes))])
+                yield from (read for _, read in kind.read(given, notes))
+                return
+            if len(self.files(body)) != 1:
+                raise Refused(422, f"{len(body)} tables are given; send one at a time")
+            yield from (read for _, read in kind.ignoring(wanted.ignore).read(self._chunks(body[0], wanted), notes))
+
+    def _chunks(self, upload: Upload, wanted: Wanted) -> Iterator[pd.DataFrame]:
+        count = 0
+        for chunk in self._read(upload):
+            count += len(chunk)
+            self.limits.check_samples(count)
+            wanted.deadline.left()
+            yield chunk
 
     def _read(self, upload: Upload) -> Iterator[pd.DataFrame]:
-        if upload.path.suffix == ".parquet":
-            self._check_index(upload.path)
-        return table_chunks(upload.path, text=self.estimator.encoder_.text)()
+        check_unpacked(upload.path, UNPACKED * self.limits.size)
+        self._check_index(upload.path)
+        reading = self.estimator.kind_.reading
+        return table_chunks(upload.path, text=self.estimator.kind_.text, reading=reading)()
 
     def _check_index(self, path: Path) -> None:
         """Refuses a Parquet file that is too large when unpacked, by its metadata; `table_chunks` reports damage."""
@@ -180,9 +199,9 @@ class ServedTable(Served[TabularMemAE]):
             raise Refused(413, f"the table is {unpacked / 1e6:,.0f} MB unpacked; send it in several parts")
 
 
-def _series(column: Column, values: Values) -> "np.ndarray[Any, Any] | pd.Series[Any]":
+def _series(column: Column | None, values: Values) -> "np.ndarray[Any, Any] | pd.Series[Any]":
     """One column; the encoding of a value does not depend on the other rows of the batch."""
-    if column.kind == "number" and NUMBERS.issuperset(map(type, values)):
+    if column is not None and column.kind == "number" and NUMBERS.issuperset(map(type, values)):
         try:
             return np.array(values, dtype=np.float64)
         except OverflowError as error:

@@ -20,7 +20,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from memae.data.pixels import IMAGE_SUFFIXES
-from memae.data.table_files import TABLE_SUFFIXES
+from memae.data.table_files import ARROW, TABLE_SUFFIXES
+from memae.data.unpacking import COMPRESSED
 from memae.data.videos import VIDEO_SUFFIXES
 from memae.errors import MemaeError, sentence
 from memae.service.limits import Deadline, Limits, Refused
@@ -30,7 +31,10 @@ FORM = "multipart/form-data"
 TYPES: Mapping[str, str] = MappingProxyType(
     {
         "text/csv": ".csv",
+        "text/tab-separated-values": ".tsv",
+        "application/x-ndjson": ".jsonl",
         "application/vnd.apache.parquet": ".parquet",
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
         "image/png": ".png",
         "image/jpeg": ".jpg",
         "image/bmp": ".bmp",
@@ -50,7 +54,8 @@ TYPES: Mapping[str, str] = MappingProxyType(
     }
 )
 """Content types of a body that is one file, and the file endings they stand for."""
-SUFFIXES = TABLE_SUFFIXES | IMAGE_SUFFIXES | VIDEO_SUFFIXES
+SUFFIXES = (TABLE_SUFFIXES - ARROW) | IMAGE_SUFFIXES | VIDEO_SUFFIXES
+"""Endings of files that are taken. Arrow files are not: nothing in them tells how large they are unpacked."""
 SMALL = 100_000
 """Smaller JSON bodies, in bytes, are parsed directly, without a thread."""
 LONGEST = 200
@@ -143,7 +148,10 @@ async def _files(request: Request, folder: Path, limits: Limits) -> list[Upload]
 
 def _place(folder: Path, number: int, file: UploadFile) -> Path:
     """A path for an upload, which takes only a known ending from the caller's name."""
-    suffix = Path(file.filename or "").suffix.lower()
+    given = Path(file.filename or "")
+    suffix, inner = given.suffix.lower(), Path(given.stem).suffix.lower()
+    if suffix in COMPRESSED and inner in SUFFIXES:
+        return folder / f"{number}{inner}{suffix}"
     return folder / f"{number}{suffix if suffix in SUFFIXES else TYPES.get(file.content_type or '', '.unknown')}"
 
 

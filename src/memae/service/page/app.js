@@ -57,6 +57,7 @@ async function take(files) {
     const samples = [];
     const read = []; // the files that have a sample
     const unread = [];
+    let leftOut = []; // columns that the model does not know
     let threshold = null;
     let rate = 0;
     for (const group of grouped(given)) {
@@ -65,10 +66,11 @@ async function take(files) {
       const lost = scored.unread ?? []; // of pictures alone: others are one file a request
       read.push(...group.filter((_, place) => !lost.some((each) => each.sample === place)));
       unread.push(...lost);
+      leftOut = scored.left_out ?? [];
       threshold = scored.threshold;
       rate = scored.false_alarm_rate;
     }
-    shown = { model, files: read, unread, ignore, samples };
+    shown = { model, files: read, unread, leftOut, ignore, samples };
     show(threshold, rate);
   });
 }
@@ -89,7 +91,7 @@ function* grouped(files) {
 }
 
 function show(threshold, rate) {
-  const { samples, files, unread } = shown;
+  const { samples, files, unread, leftOut } = shown;
   const kind = kindOf(shown.model);
   const flagged = samples.filter((sample) => sample.is_anomaly).length;
   const name = files.length === 1 ? files[0].name : `${files.length} ${kind.many}`;
@@ -99,7 +101,8 @@ function show(threshold, rate) {
   byId("result-title").textContent = name;
   const odd = samples.length >= MANY && flagged > samples.length / 2 ? " If most of these should be normal, they are unlike what the model has learned." : "";
   const lost = unread.length ? ` Not read: ${unread.map((each) => each.reason).join("; ")}.` : "";
-  byId("summary").textContent = `${count} Of normal ${kind.many}, about ${percent(rate)} are flagged by mistake.${odd}${lost}`;
+  const unknown = leftOut.length ? ` Left out, since the model does not know them: ${leftOut.join(", ")}.` : "";
+  byId("summary").textContent = `${count} Of normal ${kind.many}, about ${percent(rate)} are flagged by mistake.${odd}${lost}${unknown}`;
   for (const address of pictures.values()) URL.revokeObjectURL(address);
   pictures = new Map(shown.model.kind === "image" ? files.map((file, position) => [position, URL.createObjectURL(file)]) : []);
   byId("timeline").hidden = shown.model.kind !== "video";
