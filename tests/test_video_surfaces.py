@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -86,8 +87,7 @@ def test_scores_and_maps_are_of_all_frames_in_their_order(run: Run, root: Path) 
     assert scores.is_anomaly[50:].all()
     assert len(list((root / "maps" / "box.mp4").iterdir())) == 100
     assert load(root / "m.memae").anomaly_score(root / "box.mp4") == pytest.approx(scores.score)
-    several = load(root / "m.memae").anomaly_score(root)  # frames before the clip that is nearest to them
-    assert len(several) == 150 + 100 + 30 + 30
+    assert len(load(root / "m.memae").anomaly_score(root / "half.mp4")) == 30  # the last of them come after all clips
 
 
 def test_another_rate_does_no_harm_but_another_shape_does(run: Run, root: Path) -> None:
@@ -114,7 +114,7 @@ def test_explain_shows_places_and_the_nearest_kept_ones(run: Run, root: Path) ->
     place = evidence.items[0].place
     assert 22 <= place.row <= 52  # the box, and a position around it
     assert 32 <= place.column <= 62
-    assert any(region.top < 44 and region.bottom > 30 for region in evidence.regions)
+    assert found["regions"] == [region.as_json() for region in evidence.regions]
     assert evidence.items[0].neighbours[0].thumbnail is not None
 
 
@@ -132,8 +132,8 @@ def test_inspect_card_and_report_speak_of_places_of_frames(run: Run, root: Path)
     page = (root / "r.html").read_text(encoding="utf-8")
     assert "the place in a normal frame" in page
     assert "kept 300 places" in page
-    wrong = ("image/", "images", "photo", "patch", "ends of the", "same frame rate", "rebuilt", "reconstruction error")
-    for each in (text, shown, page.partition("<body")[2].replace("data:image/png", "")):
+    wrong = ("image", "photo", "patch", "ends of the", "same frame rate", "rebuilt", "reconstruction error")
+    for each in (text, shown, re.sub("<[^>]*>", " ", page.partition("<body")[2])):
         assert not [word for word in wrong if word in each]
 
 
@@ -168,7 +168,7 @@ def test_the_exported_graph_takes_frames_and_scores_them_as_torch_does(root: Pat
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")
     detector = load(root / "m.memae")
-    found = export(detector, root / "m.onnx", check=root / "box.mp4")
+    found = export(detector, root / "m.onnx", check=root / "half.mp4")
     assert found.differences.worst[1] <= TOLERANCE
     assert found.description.shape == (1, 1, 64, 96)
     assert found.description.score_step == detector.step_ == 8
