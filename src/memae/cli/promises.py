@@ -19,8 +19,9 @@ def told(detector: Any, output: Path) -> str:
         return of_photos(detector.calibration_) if described else ""
     begin = of_film(detector) if described else "the held-out samples are the ends of these videos, and "
     return (
-        f"{begin}frames of another day often score higher: before relying on the threshold, set it with normal videos "
-        f"of such a day, `memae recalibrate {output} VIDEOS -o …`\n"
+        f"{begin}frames of another day, with other people, often score higher: learn videos of several days, and "
+        "before relying on the threshold, set it with normal videos of one more, "
+        f"`memae recalibrate {output} VIDEOS -o …`\n"
     )
 
 
