@@ -74,7 +74,7 @@ def test_without_the_extra_or_for_small_images_pixels_are_taken(monkeypatch: pyt
 def test_explain_shows_the_place_and_the_patch_it_is_compared_with(run: Run, root: Path, model: Path) -> None:
     pictures = root / "pictures"
     _, out, _ = run("explain", model, root / "new", "--top", 1, "--items", 2, "--pictures", pictures)
-    assert "most like it, of all kept patches" in out
+    assert "most like it, of all that is kept" in out
     assert "restored" not in out
     assert len(list(pictures.iterdir())) == 1
     detector = load(model)

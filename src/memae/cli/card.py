@@ -87,7 +87,7 @@ def _training(facts: dict[str, Any], words: Words) -> Iterator[str]:
             yield f"| read | {facts['training_samples']:,} {words.many} |"
         of = words.kept if "features" in facts else words.learned
         yield f"| kept as the memory | {facts['score']['kept_samples']:,} {of} |"
-        yield f"| used to calibrate | {calibrating:,} {words.many}, each scored {_apart(facts)} |"
+        yield f"| used to calibrate | {calibrating:,} {words.many}, each scored {words.apart} |"
     yield f"| labels | none were used: all {words.many} given were taken for normal |"
     if facts["options"].get("contamination"):
         yield f"| left out as unlike the others | {facts['options']['contamination']:.3g} of the rows |"
@@ -101,13 +101,6 @@ def _training(facts: dict[str, Any], words: Words) -> Iterator[str]:
     if "columns" in facts:
         yield ""
         yield from _columns([Column(**column) for column in facts["columns"]])
-
-
-def _apart(facts: dict[str, Any]) -> str:
-    """How a detector that trains nothing scores what it calibrates with."""
-    if "features" not in facts:
-        return "without itself among the kept ones"
-    return "by a memory that keeps none of its patches"
 
 
 def _cell(name: str) -> str:
@@ -130,7 +123,11 @@ def _columns(columns: list[Column]) -> Iterator[str]:
 
 def _score(facts: dict[str, Any], words: Words) -> Iterator[str]:
     score = facts["score"]
-    if len(score["weights"]) == 1:
+    (name, *others) = score["weights"]
+    if not others and name != "error":
+        yield f"It is {words.measures[name]}."
+        return
+    if not others:
         yield f"It is the reconstruction error, {score['reduction']} over a sample's elements (Gong et al., Eq. 8)."
         return
     highest = (
@@ -156,8 +153,8 @@ def _unit(score: dict[str, Any], words: Words) -> str:
 
 
 def _promise(estimator: Estimator, words: Words) -> Iterator[str]:
-    calibration = estimator.calibration_
-    rate, (low, high) = calibration.false_alarm_rate, promised_band(calibration, NEXT)
+    calibration, worth = estimator.calibration_, estimator.independent_
+    rate, (low, high) = calibration.false_alarm_rate, promised_band(calibration, NEXT, independent=worth)
     yield (
         f"Scores above **{calibration.threshold():.6g}** are flagged, that is p-values of at most {rate:.3g}, given "
         f"the scores of {len(calibration.scores):,} normal {words.many}, the calibration (conformal p-values; Bates et "
@@ -168,11 +165,14 @@ def _promise(estimator: Estimator, words: Words) -> Iterator[str]:
         f"**The promise:** if new normal {words.many} are exchangeable with those of the calibration, each is flagged "
         f"with a probability of at most {rate:.3g}. How many this model flags depends on which {words.many} happened "
         f"to be among these: of {NEXT:,} new normal ones {low:.2%} to {high:.2%}, with a probability of 95 %. The "
-        f"lowest rate that so many {words.many} can promise is {calibration.smallest_rate():.2g}."
+        f"lowest rate that so many {words.many} can promise is {1 / (worth + 1):.2g}."
     )
     if estimator.correlated:
         yield ""
-        yield "Consecutive frames are not exchangeable: the promise is weaker than stated, see Limits."
+        yield (
+            f"Consecutive {words.many} are alike: by their correlation time, those of the calibration count as "
+            f"{worth:,} independent ones here. On another day the promise is weaker, see Limits."
+        )
     yield ""
     yield (
         "How many anomalies are found is not promised, since it depends on the anomalies: `memae evaluate` measures "
@@ -188,8 +188,8 @@ def _memory(facts: dict[str, Any], words: Words) -> Iterator[str]:
     if "features" in facts:
         yield (
             f"{memory['items']:,} kept {words.kept} of normal {words.many}, spread out over all that were seen. Each "
-            f"{words.kept.removesuffix('es')} of a new {words.one} is compared with the nearest of them; nothing is "
-            f"restored. {memory['in_use']:,} are the nearest to some {words.kept} of the training {words.many}; the "
+            f"place of a new {words.one} is compared with the nearest of them; nothing is "
+            f"restored. {memory['in_use']:,} are the nearest to some place of the training {words.many}; the "
             f"most used one to {memory['top_share']:.1%}."
         )
         return

@@ -22,7 +22,7 @@ HEIGHT, GAP, CAPTION = 128, 12, 18
 """Height of a tile, space between tiles, and height of its caption, in pixels."""
 TALL = 384
 """Height of a photo, in pixels: small defects are to be seen."""
-PHOTO = {"sample": "the image", "error_map": "where it is unlike normal ones"}
+PHOTO = {"sample": "as it is", "error_map": "where it is unlike normal ones"}
 GROUND, TEXT = (255, 255, 255), (40, 46, 56)
 
 
@@ -63,7 +63,7 @@ def _show_photo(console: Console, evidence: Evidence) -> None:
         if item.place is not None
     ]
     if rows:
-        console.print(_table(("row, column", "unusual (1: threshold)", "most like it, of all kept patches"), rows))
+        console.print(_table(("row, column", "unusual (1: threshold)", "most like it, of all that is kept"), rows))
 
 
 def _of_items(items: Sequence[Item], columns: Collection[str]) -> tuple[Sequence[str], Sequence[Sequence[str]]]:

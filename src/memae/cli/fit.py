@@ -19,12 +19,8 @@ from memae.parameters.settings import NETWORK
 if TYPE_CHECKING:
     from memae.cli.logs import Log
     from memae.data.dialects import Dialect
-    from memae.scoring.calibration import Calibration
 
 fit = typer.Typer(no_args_is_help=True, help="Learn what is normal from a table, images or video.")
-
-FEW, NEXT = 100, 10_000
-"""Number of images below which a threshold is called rough, and number of new ones for which it is told how rough."""
 
 Source = Annotated[Path, source_of("Normal data: a file, a folder, or - for standard input.")]
 Output = Annotated[Path, option("Model file to write.", "--output", "-o")]
@@ -109,7 +105,10 @@ def images(job: Job, settings: dict[str, Any]) -> None:
 def video(job: Job, settings: dict[str, Any], *, native_size: Native = False) -> None:
     """Learn normal video: a file, a folder of frames, or a folder of either.
 
-    Example: memae fit video normal/ --size 128 192 -o model.memae
+    With memae[features], places of some frames a second are kept, as a pretrained network describes them; nothing is
+    trained. --n-items trains a network on how things move instead.
+
+    Example: memae fit video normal/ -o model.memae
     """
     from memae.data.videos import find_videos
     from memae.estimators import VideoMemAE
@@ -162,7 +161,8 @@ def _train(estimator: Any, job: Job, checkpoint: Path, logs: "Sequence[Log]") ->
     try:
         steps = estimator.fit_steps(job.source, checkpoint=checkpoint, resume=job.resume, tell=_tell)
         for line in followed(steps, estimator.epochs if estimator.trains else None, logs):
-            sys.stderr.write(line + "\n")
+            if estimator.trains:  # with "auto" features, that is known once fitted
+                sys.stderr.write(line + "\n")
     except KeyboardInterrupt:
         if checkpoint.exists():
             sys.stderr.write(f"memae: {checkpoint} is kept; the same command with --resume continues from it\n")
@@ -191,33 +191,15 @@ def _report(estimator: Any, output: Path, as_json: bool) -> None:
     if estimator.kind == "table":
         for line in estimator.encoder_.report():
             sys.stderr.write(f"{line}\n")
+    from memae.cli.promises import told
+
     calibration = estimator.calibration_
     how, scores = _trained(estimator) if estimator.scorer_.model.trained else _kept(estimator)
     sys.stdout.write(
         f"{output}: {how}; flags scores above {estimator.threshold_:.4g} (false-alarm rate "
         f"{calibration.false_alarm_rate:.3g}, from {len(calibration.scores)} {scores})\n"
     )
-    if estimator.spec_.features is not None:
-        sys.stderr.write(rough_promise(calibration))
-    if estimator.kind == "video":
-        sys.stderr.write(
-            "the held-out samples are the ends of these videos, and frames of another day often score higher: before "
-            f"relying on the threshold, set it with normal videos of such a day, `memae recalibrate {output} VIDEOS "
-            "-o …`\n"
-        )
-
-
-def rough_promise(calibration: "Calibration") -> str:
-    """A line on how rough a threshold is that few photos set; empty for more."""
-    from memae.scoring.drift import promised_band
-
-    if len(calibration.scores) >= FEW:
-        return ""
-    low, high = promised_band(calibration, NEXT)
-    return (
-        f"with {len(calibration.scores)} images the threshold is rough: of {NEXT:,} new normal ones it will flag "
-        f"{low:.1%} to {high:.1%}, with a probability of 95 %; more images narrow this\n"
-    )
+    sys.stderr.write(told(estimator, output))
 
 
 def _trained(estimator: Any) -> tuple[str, str]:
@@ -230,8 +212,9 @@ def _trained(estimator: Any) -> tuple[str, str]:
 def _kept(estimator: Any) -> tuple[str, str]:
     """How many samples were kept, and what calibrated the detector."""
     if estimator.spec_.features is not None:
-        kept = f"{len(estimator.scorer_.model.memory.items):,} patches of {estimator.learned_:,} images kept"
-        return kept, "images, each scored by a memory without its patches"
+        words = estimator.kind_.words
+        kept = f"{len(estimator.scorer_.model.memory.items):,} {words.kept} of {estimator.learned_:,} {words.many} kept"
+        return kept, f"{words.many}, each scored {words.apart}"
     kept = f"{len(estimator.scorer_.kept_samples)} of {estimator.learned_} rows kept"
     left_out = f", after a share of {estimator.contamination:g} was left out" * (estimator.contamination > 0)
     return kept + left_out, "rows, each scored without itself among the kept ones"

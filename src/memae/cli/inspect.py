@@ -46,11 +46,13 @@ def describe(estimator: Estimator) -> dict[str, Any]:
             "false_alarm_rate": calibration.false_alarm_rate,
             "calibration_samples": len(calibration.scores),
             "held_out_samples": len(calibration.scores),  # the former name
-            "lowest_false_alarm_rate": calibration.smallest_rate(),
+            "independent_samples": estimator.independent_,
+            "lowest_false_alarm_rate": 1 / (estimator.independent_ + 1),
         }
     described = estimator.spec_.features
     if described is not None:
         facts["features"] = {"name": described.name, "origin": described.origin, "photo": list(described.photo)}
+        facts["features"]["kept"] = estimator.kind_.words.kept
     facts |= _of_memory(estimator)
     facts |= estimator.kind_.learned()
     facts |= {"options": estimator.get_params(), "data_sha256": estimator.checksum_, "versions": estimator.versions_}
@@ -95,9 +97,11 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     sample = " × ".join(map(str, facts["network"]["shape"]))
     lines = [("kind", facts["kind"]), ("sample", sample), *_training_lines(facts)]
     if features is not None:
-        seen = " × ".join(map(str, features["photo"]))
-        lines[1] = ("sample", f"a photo of any size, seen as one or several tiles of {seen}")
-        lines.insert(2, ("features", f"{features['name']}, pretrained and frozen: {sample} of a tile"))
+        film, seen = facts["kind"] == "video", " × ".join(map(str, features["photo"]))
+        photo = f"a photo of any size, seen as one or several tiles of {seen}"
+        lines[1] = ("sample", f"a frame, {seen}" if film else photo)
+        of = "frame" if film else "tile"
+        lines.insert(2, ("features", f"{features['name']}, pretrained and frozen: {sample} of a {of}"))
     if "columns" in facts:
         lines.insert(1, ("columns", ", ".join(column["name"] for column in facts["columns"])))
         left_out = [f"{each['name']} ({each['why']})" for each in facts["left_out"]]
@@ -115,7 +119,9 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     if "calibration" in facts:
         known = facts["calibration"]
         text = f"flags scores above {known['threshold']:.5g}: false-alarm rate {known['false_alarm_rate']:.3g}"
-        lines.append(("calibration", f"{text} on {known['calibration_samples']} normal samples"))
+        samples, worth = known["calibration_samples"], known["independent_samples"]
+        text += f" on {samples} normal samples" + f", worth {worth} independent ones" * (worth < samples)
+        lines.append(("calibration", text))
     lines += _memory_lines(facts)
     lines += [
         ("data", f"sha256 {facts['data_sha256'][:16]}…"),
@@ -129,7 +135,9 @@ def _training_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     if best is None:
         kept = f"{facts['score']['kept_samples']:,}" + f" of {samples:,}" * bool(samples)
         if "features" in facts:
-            kept = f"{facts['score']['kept_samples']:,} patches" + f" of {samples:,} photos" * bool(samples)
+            of = "frames" if facts["kind"] == "video" else "photos"
+            kept = f"{facts['score']['kept_samples']:,} {facts['features']['kept']}"
+            kept += f" of {samples:,} {of}" * bool(samples)
             return [("training", f"none: {kept} are kept")]
         return [("training", f"none: {kept} samples are kept")]
     network = " - ".join(map(str, facts["network"]["widths"]))
@@ -155,7 +163,7 @@ def _memory_lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         used = f"{memory['in_use']} items; {memory['dead']} dead, {memory['duplicates']} duplicates"
         read += f"; {memory['fallback_rate']:.2%} find none above λ"
     else:
-        what, done = ("patches", "compared") if "features" in facts else ("samples", "restored")
+        what, done = (facts["features"]["kept"], "compared") if "features" in facts else ("samples", "restored")
         about = f"the {memory['items']:,} kept {what}, of which a query reads the nearest {memory['nearest']}"
         used = f"{memory['in_use']:,} of them when training {what} are {done}"
     return [

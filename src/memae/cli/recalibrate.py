@@ -49,4 +49,6 @@ def recalibrate(
     detector.recalibrate(scores, false_alarm_rate=rate)
     detector.save(output)
     text = f"flags scores above {detector.threshold_:.4g} ({model}: {before:.4g})"
-    sys.stdout.write(f"{output}: {text}, false-alarm rate {rate:.3g} from {len(scores)} normal samples\n")
+    worth = detector.independent_
+    alike = f", worth {worth} independent ones, which can promise {1 / (worth + 1):.2g} at best" * detector.correlated
+    sys.stdout.write(f"{output}: {text}, false-alarm rate {rate:.3g} from {len(scores)} normal samples{alike}\n")

@@ -31,8 +31,8 @@ def update(
 
     Example: memae update model.memae normal-of-june.csv -o model-june.memae
     """
-    from memae.cli.fit import rough_promise
     from memae.cli.paths import check_apart
+    from memae.cli.promises import of_photos
     from memae.errors import OptionError
     from memae.estimators import ImageMemAE, TabularMemAE, load
 
@@ -53,4 +53,4 @@ def update(
     updated.save(output)
     sys.stdout.write(f"{output}: flags scores above {updated.threshold_:.4g} ({model}: {detector.threshold_:.4g})\n")
     if isinstance(updated, ImageMemAE):
-        sys.stderr.write(rough_promise(updated.calibration_))
+        sys.stderr.write(of_photos(updated.calibration_))

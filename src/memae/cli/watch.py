@@ -49,7 +49,8 @@ def watch(
     score_step: Annotated[
         int | None,
         typer.Option(
-            help="Score every n-th clip, for speed; other frames get the nearest score. By default as in the model."
+            help="Frames from one scored clip to the next; frames in between get the nearest score. As in the model by "
+            "default: with pretrained features a third of a second."
         ),
     ] = None,
     engine: EngineOption = "torch",

@@ -135,7 +135,7 @@ class WatchOutput:
             self._lost = None
             return
         known = self._detector.format_
-        if unlike := item.format and known and item.format.unlike(known):
+        if unlike := item.format and known and item.format.unlike(known, paced=self._detector.scorer_.features is None):
             sys.stderr.write(f"memae: warning: {item.name} {unlike}. Convert it\n")
         frames, delay = self._rule.frames(item.rate), self._detector.delay
         text = f"{item.name}: {item.rate:g} frames a second; a frame's score comes {delay} frames = "

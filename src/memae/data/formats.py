@@ -23,8 +23,12 @@ class VideoFormat(NamedTuple):
     width: int
     rate: float | None  # frames a second; None if unknown, as for a folder of frames
 
-    def unlike(self, known: "VideoFormat") -> str | None:
+    def unlike(self, known: "VideoFormat", *, paced: bool = True) -> str | None:
         """How this format misleads a model that was trained on videos of the format `known`; None if it does not.
+
+        Args:
+            known: of the training videos.
+            paced: whether the model judges how things move, so that another frame rate is another speed.
 
         Example:
             >>> VideoFormat(480, 720, 25.0).unlike(VideoFormat(240, 360, None))
@@ -35,7 +39,7 @@ class VideoFormat(NamedTuple):
         if not _near(self.height * known.width, self.width * known.height, SHAPES):
             size, other = f"{self.height} x {self.width}", f"{known.height} x {known.width}"
             differences.append(f"has frames of {size} pixels (h x w), training videos {other}: everything is distorted")
-        if self.rate is not None and known.rate is not None and not _near(self.rate, known.rate, RATES):
+        if paced and self.rate is not None and known.rate is not None and not _near(self.rate, known.rate, RATES):
             rates = f"has {self.rate:.4g} frames a second, training videos {known.rate:.4g}"
             differences.append(f"{rates}: everything moves at another speed")
         return "; it ".join(differences) or None
@@ -67,23 +71,24 @@ def stream_rate(stream: av.VideoStream) -> float:
     return rate if 0.1 < rate < 1000 else FRAME_RATE
 
 
-def common_format(paths: Iterable[Path]) -> VideoFormat | None:
-    """The format of training videos; None if none can be read, or, with a warning, if they differ."""
+def common_format(paths: Iterable[Path], *, paced: bool = True) -> VideoFormat | None:
+    """The format of training videos; None if none can be read, or, with a warning, if they differ; see `unlike`."""
     known: list[VideoFormat] = []
     for path in paths:
         if (own := format_of(path)) is None:
             continue
         for other in known:
-            if difference := own.unlike(other):
-                warnings.warn(f"{path} {difference}. Learn videos of one shape and rate", MemaeWarning, stacklevel=3)
+            if difference := own.unlike(other, paced=paced):
+                alike = "shape and rate" if paced else "shape"
+                warnings.warn(f"{path} {difference}. Learn videos of one {alike}", MemaeWarning, stacklevel=3)
                 return None
         known += [] if own in known else [own]
     return known[0] if known else None
 
 
-def warn_if_unlike(path: Path, known: VideoFormat | None) -> None:
-    """Warns if the format of a video misleads a model that was trained on videos of the format `known`."""
+def warn_if_unlike(path: Path, known: VideoFormat | None, *, paced: bool) -> None:
+    """Warns if the format of a video misleads a model that has learned videos of the format `known`; see `unlike`."""
     own = None if known is None else format_of(path)
-    difference = own and known and own.unlike(known)
+    difference = own and known and own.unlike(known, paced=paced)
     if difference:
         warnings.warn(f"{path} {difference}. Convert it", MemaeWarning, stacklevel=3)

@@ -29,6 +29,8 @@ OVERLAP = 8
 
 AROUND = 72
 """Side of what is shown of a tile around a patch, in pixels of the tile: about what its features describe."""
+OF_FRAME = 0.5
+"""The same, of the frames of a film: the most of the shorter side, since small frames show all people at once."""
 THUMBNAIL = 24
 """Side of a picture of a patch, in pixels."""
 
@@ -120,9 +122,12 @@ def _tent(length: int, like: Tensor) -> Tensor:
     return torch.minimum(position + 0.5, length - 0.5 - position)
 
 
-def around(tile: Tensor, row: float, column: float, side: int = THUMBNAIL) -> Tensor:
-    """A picture `(c, side, side)`, uint8, of what surrounds a position of a tile in 0 … 1, given as shares of it."""
-    seen = min(*tile.shape[1:], AROUND)
+def around(tile: Tensor, row: float, column: float, side: int = THUMBNAIL, *, most: float = 1.0) -> Tensor:
+    """A picture `(c, side, side)`, uint8, of what surrounds a position of a tile in 0 … 1, given as shares of it.
+
+    It shows `AROUND` pixels, but at most a share of `most` of the tile's shorter side.
+    """
+    seen = max(min(round(most * min(tile.shape[1:])), AROUND), 1)
     top, left = (
         min(max(round(share * length - seen / 2), 0), length - seen)
         for share, length in zip((row, column), tile.shape[1:], strict=True)

@@ -16,7 +16,7 @@ from memae.evidence import Evidence, Examples, Explainer
 from memae.kinds import Kind
 from memae.scoring import Floats, Scorer
 from memae.scoring.calibration import Calibration, Judged, checked_rate, checked_scores, discoveries
-from memae.scoring.drift import Drift, drift
+from memae.scoring.drift import Drift, drift, independent
 
 
 class Accountable:
@@ -26,6 +26,7 @@ class Accountable:
     examples_: Examples | None = None
     false_alarm_rate: float
     correlated: ClassVar[bool] = False  # whether consecutive samples are correlated
+    _worth: int | None = None  # of consecutive scores of the calibration; None where they count as independent
 
     @property
     @abstractmethod
@@ -117,6 +118,8 @@ class Accountable:
         rate = current.false_alarm_rate if current and false_alarm_rate is None else false_alarm_rate
         rate = checked_rate(self.false_alarm_rate if rate is None else rate)
         held_out = checked_scores(scores) if scores is not None or current is None else current.scores
+        if scores is not None:
+            self._worth = independent(held_out) if self.correlated else None
         calibration = Calibration(held_out, rate)
         if not calibration.can_keep():
             least = calibration.smallest_rate()
@@ -142,6 +145,11 @@ class Accountable:
         check_is_fitted(self, "scorer_")
         assert self.scorer_.calibration is not None  # noqa: S101 (fitted means calibrated)
         return self.scorer_.calibration
+
+    @property
+    def independent_(self) -> int:
+        """Number of independent scores that tell as much as those of the calibration: of consecutive frames, fewer."""
+        return self._worth or len(self.calibration_.scores)
 
     @property
     def threshold_(self) -> float:

@@ -15,7 +15,7 @@ from memae.data.clips import Clips
 from memae.data.images import Found
 from memae.data.pixels import resize
 from memae.data.samples import ReadAhead, Samples, Selection
-from memae.data.tiles import THUMBNAIL, Tiles, around
+from memae.data.tiles import OF_FRAME, THUMBNAIL, Tiles, around
 from memae.estimators.films import Sampled
 from memae.evidence import Examples, likeness
 from memae.scoring import Scaling, Scorer
@@ -156,7 +156,7 @@ def film_examples(
         shown = f"video {video}" if root is None else within(root, Path(video))
         where = f"{round(row * raw.shape[1])}, {round(column * raw.shape[2])}"
         names.append(f"{shown} frame {int(films.number[number])} at ({where})")
-        pictures.append(around(scaling(raw[None])[0], row, column))
+        pictures.append(around(scaling(raw[None])[0], row, column, most=OF_FRAME))
     index = torch.arange(len(names), dtype=torch.int32)[:, None]
     return Examples(index, torch.zeros(len(names), 1), tuple(names), torch.stack(pictures))
 

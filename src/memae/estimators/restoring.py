@@ -163,6 +163,19 @@ def restored_step(source: Artifact, score_step: int | None) -> int:
     return step
 
 
+def restored_worth(source: Artifact) -> int | None:
+    """Number of independent scores that the calibration is worth; None in files of former versions.
+
+    Raises:
+        ModelFileError: it is out of range.
+        TypeError: it is no whole number.
+    """
+    worth: int | None = typed(source.encoding.get("independent"), int | None)
+    if worth is not None and not 1 <= worth < 10**9:
+        raise ModelFileError(f"its calibration is worth {worth} independent scores")
+    return worth
+
+
 def check_clips(shape: tuple[int, ...], channels: int, length: int, score_step: int, smooth: int) -> None:
     """Refuses parameters that do not fit the model's clips `(c, t, h, w)`.
 

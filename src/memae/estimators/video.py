@@ -27,7 +27,14 @@ from memae.estimators.examples import film_examples, frame_name, root_of
 from memae.estimators.films import ITEMS, keep_films, sampled
 from memae.estimators.naming import with_parameters
 from memae.estimators.networks import Lite
-from memae.estimators.restoring import check_clips, check_types, restored_format, restored_pixels, restored_step
+from memae.estimators.restoring import (
+    check_clips,
+    check_types,
+    restored_format,
+    restored_pixels,
+    restored_step,
+    restored_worth,
+)
 from memae.frames import Floats
 from memae.kinds import Videos
 from memae.kinds.following import Footage, FrameScore, scores_of_clips
@@ -170,7 +177,7 @@ class VideoMemAE(parameters.Video, Estimator):
         """Fits the detector by keeping positions; see `films`."""
         began = time.perf_counter()
         self._warn_of_unused(OF_TRAINING, UNTRAINED)
-        self.format_ = common_format(find_videos(Path(X))) if isinstance(X, str | Path) else None
+        self.format_ = common_format(find_videos(Path(X)), paced=False) if isinstance(X, str | Path) else None
         self.size_ = self._chosen_size(X, KEPT_SIDE)
         self.unit_ = pixel_unit(X)
         rate = self.format_.rate if self.format_ and self.format_.rate else A_SECOND * STEP
@@ -267,7 +274,8 @@ class VideoMemAE(parameters.Video, Estimator):
     def kind_(self) -> Videos:
         """Reads, scores and explains frames in the format of the training data."""
         check_is_fitted(self, "scorer_")
-        return Videos(self.shape_, self.unit_, self.size_, self.step_, self.smooth, self.format_)
+        described = self.scorer_.features is not None
+        return Videos(self.shape_, self.unit_, self.size_, self.step_, self.smooth, self.format_, described)
 
     def _footage(self, X: Any) -> Iterator[Footage]:
         return footage(X, self.channels, self.size_)
@@ -338,12 +346,14 @@ class VideoMemAE(parameters.Video, Estimator):
 
     def _encoding(self) -> dict[str, Any]:
         video_format = self.format_ and self.format_._asdict()
-        return {"unit": self.unit_, "shape": list(self.shape_), "video_format": video_format, "step": self.step_}
+        known = {"unit": self.unit_, "shape": list(self.shape_), "video_format": video_format, "step": self.step_}
+        return known | {"independent": self._worth}
 
     def _restore(self, source: Artifact) -> None:
         self.unit_, self.shape_ = restored_pixels(source, self.size)
         self.format_ = restored_format(source)
         self.step_ = restored_step(source, self.score_step)
+        self._worth = restored_worth(source)
         length = self.length if source.spec.features is None else 1
         check_clips(self.shape_, self.channels, length, self.step_, self.smooth)
         self.size_ = None if self.size == "native" else (self.shape_[2], self.shape_[3])

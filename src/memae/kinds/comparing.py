@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from memae.data.tiles import Box, around
+from memae.data.tiles import OF_FRAME, Box, around
 from memae.evidence import Explainer, Item, Place, heat_of, kept_sample
 from memae.scoring.scorer import shown
 
@@ -36,12 +36,15 @@ def compared(explainer: Explainer, tile: Tensor, values: Tensor, box: Box) -> tu
     places = _apart(values, explainer.items)
     strengths = 2 * heat_of(scorer, values)
     total = sum(float(values[at]) for at in places) or 1.0
+    most = OF_FRAME if tile.ndim > 3 else 1.0
     items = []
     for at in places:
         number, (row, column) = int(numbers[at]), at
         down, right = (row + 0.5) / values.shape[0], (column + 0.5) / values.shape[1]
         where = round(box.top + down * box.size[0]), round(box.left + right * box.size[1])
-        place = Place(around(scorer.scaling(tile).flatten(0, -3), down, right, SIDE), *where, float(strengths[at]))
+        place = Place(
+            around(scorer.scaling(tile).flatten(0, -3), down, right, SIDE, most=most), *where, float(strengths[at])
+        )
         neighbours = () if explainer.examples is None else explainer.examples.of(number)
         sample = kept_sample(scorer, explainer.examples, number)
         items.append(Item(number, float(values[at]) / total, None, neighbours, sample=sample, place=place))

@@ -47,7 +47,7 @@ class Seen(NamedTuple):
 
     frame: FrameScore  # before smoothing
     pixels: Tensor  # (c, h, w), raw
-    offset: int  # of the frame in the clip, or the last offset of the clip if the frame lies behind it
+    offset: int  # of the frame in the clip, or the nearest offset of the clip if the frame lies before or behind it
     clip: ScoredClip
 
 
@@ -92,7 +92,7 @@ def _nearest(scorer: Scorer, footage: Footage, length: int, cut: Cut) -> Iterato
 
     for frame, start, clip in spread_over_frames(_scored(scorer, cut(name, blocks())), length, lambda: count):
         time, pixels = waiting.popleft()
-        offset = min(frame - start, length - 1)
+        offset = min(max(frame - start, 0), length - 1)
         part_of_map = clip.error_map[:, min(offset, clip.error_map.shape[1] - 1)]
         yield Seen(FrameScore(name, frame, time, clip.score, part_of_map), pixels, offset, clip)
 

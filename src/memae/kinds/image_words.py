@@ -51,6 +51,7 @@ PHOTOS = Words(
     ),
     unseen={"whole": "how unlike normal images it is as a whole"},
     kept="patches",
+    apart="by a memory that keeps none of its patches",
     measured_with="mean, spread and covariance of the features of all training images",
 )
 """Of photos that are compared with kept patches."""

@@ -41,9 +41,12 @@ class Words:
     measures: Mapping[str, str]  # name of a measure → what it measures
     limits: tuple[str, ...] = ()
     chosen: str = ""  # says which samples a report explains, if not those with the highest scores
+    caution: str = ""  # what a report says about the threshold
     numbering: str = ""  # explains how samples are numbered
     unseen: Mapping[str, str] = field(default_factory=dict)  # measure → description, if no picture shows it
     kept: str = "samples"  # what a memory keeps of training samples, if nothing is trained
+    where: str = "image"  # in what a kept patch or place lies
+    apart: str = "without itself among the kept ones"  # how a sample is scored to calibrate with, if nothing is trained
     measured_with: str = ""  # what else a model that trains nothing holds of all training samples
 
 

@@ -25,6 +25,7 @@ from memae.kinds.comparing import compared
 from memae.kinds.following import Footage, FrameScore, Seen, followed
 from memae.kinds.kind import Kind, Labelled, Names, Notes, Part, Sample, Scored, Words, paths_of
 from memae.kinds.pixel_units import check_unit
+from memae.kinds.video_words import CLIPS, FRAMES
 from memae.metrics import video_auroc
 from memae.pretext.speeds import SHARPER
 from memae.scoring import Floats, Scorer
@@ -47,6 +48,7 @@ class Videos(Kind):
         score_step: frames from the start of one scored clip to the next.
         smooth: frames over which scores are smoothed.
         format: of the training videos; None if unknown.
+        described: whether frames are described by a pretrained network; else clips show how things move.
     """
 
     shape: tuple[int, ...]
@@ -55,29 +57,15 @@ class Videos(Kind):
     score_step: int = 1
     smooth: int = 1
     format: VideoFormat | None = None
+    described: bool = False
 
-    words = Words(
-        data="video",
-        one="frame",
-        many="frames",
-        learned="clips",
-        measures={
-            "error": "how badly the motion at a position is restored from memory",
-            "surprise": "the odds, predicted from the memory read-out, that a position plays at another speed than "
-            "recorded",
-            "distance": "the distance of a position's code to the nearest kept codes",
-        },
-        chosen="The peaks of the highest alarms and, if there are few, of videos without alarms; the highest first. ",
-        limits=(
-            "The camera must stand as in training and record at the same frame rate: at half the rate everyone is "
-            "twice as fast.",
-            "Neighbouring frames are alike, and the held-out frames are the ends of the training videos. At another "
-            "time or site the p-value is a guide, not a guarantee: measure the false-alarm rate there before relying "
-            "on it.",
-        ),
-    )
     suffixes = VIDEO_SUFFIXES
     takes = "a video: MP4, AVI, MKV, MOV, WebM, MPEG or WMV"
+
+    @property
+    def words(self) -> Words:
+        """Words for frames that are compared with kept ones, or for clips that are restored from memory."""
+        return FRAMES if self.described else CLIPS
 
     @property
     def channels(self) -> int:
@@ -105,7 +93,7 @@ class Videos(Kind):
         """The same videos; warns of those whose format differs from the training videos."""
         for video in videos:
             if isinstance(video.name, Path):
-                warn_if_unlike(video.name, self.format)
+                warn_if_unlike(video.name, self.format, paced=not self.described)
             yield video
 
     def _open(self, videos: Iterable[Footage], notes: Notes | None) -> Iterator[Part]:

@@ -41,7 +41,7 @@ def atlas(detector: Estimator, words: Words) -> Html:
         columns = len(detector.kind_.learned()["columns"])
         parts.append(_rows(rows, columns, detector, use, shown))
     elif whole or detector.examples_ is not None:
-        parts.append(_tiles(detector.scorer_, detector.examples_, use, order.tolist(), whole=whole))
+        parts.append(_tiles(detector.scorer_, detector.examples_, use, order.tolist(), words, whole=whole))
     else:
         note = "This model keeps no pictures of training samples (keep_examples), so its items cannot be shown."
         parts.append(tag("p", note, class_="soft"))
@@ -114,7 +114,9 @@ def _patch(examples: Examples, item: int, part: str) -> Html:
     return tile("", part, picture(drawn(patch.thumbnail), patch.sample, title=patch.sample), ())
 
 
-def _tiles(scorer: Scorer, examples: Examples | None, use: Tensor, order: list[int], *, whole: bool) -> Html:
+def _tiles(
+    scorer: Scorer, examples: Examples | None, use: Tensor, order: list[int], words: Words, *, whole: bool
+) -> Html:
     """The most used items as pictures."""
     shown = order[: TILES + MORE]
     scaling = scorer.scaling
@@ -135,7 +137,7 @@ def _tiles(scorer: Scorer, examples: Examples | None, use: Tensor, order: list[i
     note = "The most used items, and their share in all answers. " + "Large: what an item alone decodes to. " * whole
     if patches:
         note = f"The {len(shown)} that are most often the nearest, with what surrounds them, and their share in all "
-        note += "answers. Point at one for its image and its place there (row, column)."
+        note += f"answers. Point at one for its {words.where} and its place there (row, column)."
     elif examples is not None:
         note += "Small: the training samples nearest to it." if whole else "Training samples with such a place in them."
         note += " Point at one for its name."

@@ -43,9 +43,11 @@ def _health(detector: Estimator, words: Words) -> Iterator[str]:
     if trained:
         kept = f"epoch {best.epoch} of {len(detector.history_)}, with a held-out error of {figure(best.held_out_error)}"
         yield f"The best state of the training was kept: {kept}."
+    worth = detector.independent_
+    alike = f", which are worth {worth:,} independent ones" * detector.correlated
     yield (
-        f"The threshold rests on {counted(len(calibration.scores), words)}. The lowest false-alarm rate that this "
-        f"number can promise is {share(calibration.smallest_rate())}."
+        f"The threshold rests on {counted(len(calibration.scores), words)}{alike}. The lowest false-alarm rate that "
+        f"this number can promise is {share(1 / (worth + 1))}."
     )
 
 

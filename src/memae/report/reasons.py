@@ -28,7 +28,7 @@ CAPTIONS = {
     "error_map": "bright where the two differ",
 }
 
-PHOTO = {"sample": "the image", "error_map": "where it is unlike normal ones; boxes: flagged places"}
+PHOTO = {"sample": "as it is", "error_map": "where it is unlike normal ones; boxes: flagged places"}
 """Captions of a photo, of which nothing is restored."""
 
 
@@ -80,7 +80,7 @@ def _card(number: int, reason: Reason, calibration: Calibration, words: Words) -
     parts = (
         _of_columns(evidence, words)
         if evidence.contributions
-        else [tag("div", _pictures(reason), *_items(evidence), class_="pair")]
+        else [tag("div", _pictures(reason), *_items(evidence, words), class_="pair")]
     )
     title = tag("h3", f"{number}. {reason.name}")
     return tag("article", title, tag("p", _badge(evidence), text, *_more(reason, words)), *parts, class_="card")
@@ -167,8 +167,8 @@ def _pictures(reason: Reason) -> Html:
     return tag("div", *shots, class_="shots" + " film" * (evidence.motion is not None) + " photo" * photo)
 
 
-def _compared(items: Sequence[Item]) -> list[Html]:
-    """The most anomalous places of a photo, each above the kept patch nearest to it."""
+def _compared(items: Sequence[Item], words: Words) -> list[Html]:
+    """The most anomalous places of a photo or a frame, each above the kept one nearest to it."""
     pairs = [
         tag(
             "figure",
@@ -186,17 +186,17 @@ def _compared(items: Sequence[Item]) -> list[Html]:
     if not pairs:
         return []
     note = (
-        "Compared with these: above, the most unusual places, the highest first; below each, the place in a normal "
-        "image that is most like it, of all that the model keeps. The number is 1 at the threshold of places, which "
-        "few normal images exceed anywhere."
+        "Compared with these, since nothing more like them was seen: above, the most unusual places, the highest "
+        f"first; below each, the place in a normal {words.one} that is most like it, of all that the model keeps. The "
+        f"number is 1 at the threshold of places, which few normal {words.many} exceed anywhere."
     )
     return [tag("div", tag("p", note, class_="soft"), tag("div", *pairs, class_="places"))]
 
 
-def _items(evidence: Evidence) -> list[Html]:
+def _items(evidence: Evidence, words: Words) -> list[Html]:
     """The items that answered: their decoded pictures, and the nearest training samples."""
     if evidence.is_photo:
-        return _compared(evidence.items)
+        return _compared(evidence.items, words)
     shown = [
         tile(
             item.title,

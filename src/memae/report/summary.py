@@ -51,11 +51,8 @@ def summary(found: Survey, calibration: Calibration, words: Words) -> Html:
     if drift.independent < drift.samples:
         correlated = f"Consecutive {words.many} are alike: {drift.samples:,} of them say as much as "
         lines.insert(1, f"{correlated}{drift.independent:,} independent ones, so that chance has a large effect.")
-    if found.films is not None:
-        lines.append(
-            "The threshold comes from the ends of the training videos. Frames of other videos, of another hour, may "
-            "lie above it more often than promised: recalibrate with normal videos that the model has not seen."
-        )
+    if words.caution:
+        lines.append(words.caution)
     return joined(
         [
             heading("In short", "What was found, and how sure that is. The sections below show it in detail."),

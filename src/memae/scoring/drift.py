@@ -96,8 +96,8 @@ def drift(calibration: Calibration, scores: Tensor, *, correlated: bool = False)
     if not len(today):
         raise InputError("a drift check needs current scores; got none")
     held_out = calibration.scores.cpu()
-    share = 1 / correlation_time(today) if correlated else 1.0
-    n, m = (max(round(len(each) * share), 1) for each in (held_out, today))
+    m = independent(today) if correlated else len(today)
+    n = max(round(len(held_out) * m / len(today)), 1)
     realised = float(calibration.judge(today).is_anomaly.double().mean())
     promised = calibration.promised()
     low, high = _band(promised, n, m, 0.95)
@@ -114,17 +114,39 @@ def drift(calibration: Calibration, scores: Tensor, *, correlated: bool = False)
     return Drift(verdict, p_value, realised, promised, low, high, len(today), m)
 
 
-def promised_band(calibration: Calibration, samples: int, confidence: float = 0.95) -> tuple[float, float]:
+def promised_band(
+    calibration: Calibration, samples: int, confidence: float = 0.95, independent: int | None = None
+) -> tuple[float, float]:
     """Band that contains the flagged share of `samples` new normal samples with probability `confidence` or more.
 
     Exact for scores without ties: over calibrations and samples, the number of flagged samples is beta-binomial.
+
+    Args:
+        calibration: held-out scores and threshold.
+        samples: number of new ones.
+        confidence: of the band.
+        independent: number of independent scores that those of the calibration are worth; None for all of them.
 
     Example:
         >>> low, high = promised_band(Calibration(torch.arange(999.0), 0.05), 1000)
         >>> round(low, 3), round(high, 3)
         (0.032, 0.07)
     """
-    return _band(calibration.promised(), len(calibration.scores), samples, confidence)
+    return _band(calibration.promised(), independent or len(calibration.scores), samples, confidence)
+
+
+def enough(rate: float, times: float = 2.0, confidence: float = 0.95) -> int:
+    """Number of independent scores with which the flagged share stays below `times` the rate, at the band's upper end.
+
+    Example:
+        >>> enough(0.05)
+        88
+    """
+    from scipy.stats import beta  # noqa: PLC0415 (slow to import)
+
+    n = torch.arange(1, math.ceil(100 / rate)).double().numpy()
+    high = beta.ppf((1 + confidence) / 2, rate * (n + 1), (1 - rate) * (n + 1))
+    return int(n[(high <= times * rate).argmax()])
 
 
 def _band(promised: float, n: int, m: int, confidence: float) -> tuple[float, float]:
@@ -148,6 +170,11 @@ def _flagged(promised: float, n: int, m: int) -> Any:
     from scipy.stats import betabinom  # noqa: PLC0415 (slow to import)
 
     return betabinom(m, promised * (n + 1), (1 - promised) * (n + 1))
+
+
+def independent(scores: Tensor) -> int:
+    """Effective sample size: the number of independent scores that tell as much as consecutive ones `(m,)`."""
+    return max(round(len(scores) / correlation_time(scores)), 1)
 
 
 def correlation_time(scores: Tensor) -> float:

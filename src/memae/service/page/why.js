@@ -17,21 +17,21 @@ export function why(place, kind, type, evidence) {
   const limit = evidence.threshold === null ? "" : `, ${evidence.is_anomaly ? "above" : "below"} the limit of ${short(evidence.threshold)}`;
   place.replaceChildren(
     element("p", {}, `Its score is ${short(evidence.score)}${limit}. Of normal ${kind.many}, ${atMost(evidence.p_value)} score as high.`),
-    ...(isPhoto(evidence) ? photo(evidence) : seen(type, evidence)),
+    ...(isPhoto(evidence) ? photo(kind, evidence) : seen(type, evidence)),
     ...columns(evidence.contributions),
-    ...(isPhoto(evidence) ? compared(evidence.items) : memory(kind, evidence.items)),
+    ...(isPhoto(evidence) ? compared(kind, evidence.items) : memory(kind, evidence.items)),
   );
 }
 
-/** A picture without a reconstruction: a photo, which was compared with patches of normal ones. */
+/** A picture without a reconstruction: a photo or a frame, which was compared with places of normal ones. */
 const isPhoto = (evidence) => Boolean(evidence.sample) && !evidence.reconstruction;
 
-function photo({ regions, ...evidence }) {
-  const calm = evidence.is_anomaly ? "" : " The score, which also counts all other places and the picture as a whole, is one of a normal picture.";
+function photo(kind, { regions, ...evidence }) {
+  const calm = evidence.is_anomaly ? "" : ` The score, which also counts all other places and ${kind.around}, is one of a normal ${kind.one}.`;
   const highest = regions[0];
   const at = highest && `rows ${highest.top} to ${highest.bottom - 1}, columns ${highest.left} to ${highest.right - 1}`;
-  const rare = highest && "p_value" in highest ? `; of normal pictures, ${atMost(highest.p_value)} have a place as unusual` : "";
-  const told = !highest ? "No single place is more unusual than the most unusual one of most normal pictures."
+  const rare = highest && "p_value" in highest ? `; of normal ${kind.many}, ${atMost(highest.p_value)} have a place as unusual` : "";
+  const told = !highest ? `No single place is more unusual than the most unusual one of most normal ${kind.many}.`
     : regions.length === 1 ? `One place stands out: ${at}${rare}.${calm}`
     : `${regions.length} places stand out, most of all ${at}${rare}.${calm}`;
   return [
@@ -40,12 +40,12 @@ function photo({ regions, ...evidence }) {
   ];
 }
 
-/** The most unusual places of a photo, each beside the patch of a normal photo that is most like it. */
-function compared(items) {
+/** The most unusual places of a photo or a frame, each beside the place in a normal one that is most like it. */
+function compared(kind, items) {
   if (!items.length) return [];
   return [
     element("h3", {}, "Compared with these"),
-    element("p", {}, "The most unusual places, and below each the place in a normal picture of the training that is most like it. Where the two look alike, nothing is wrong. 1 is the limit that the places of most normal pictures stay below."),
+    element("p", {}, `The most unusual places, and below each the place in a normal ${kind.one} of the training that is most like it: nothing nearer was seen. Where the two look alike, nothing is wrong. 1 is the limit that the places of most normal ${kind.many} stay below.`),
     element("div", { class: "pictures places" }, ...items.map(({ place, neighbours, sample, number }) => element("figure", {},
       element("img", { src: place.picture, alt: `row ${place.row}, column ${place.column}` }),
       ...neighbours.filter((each) => each.thumbnail).slice(0, 1).map((each) => element("img", { src: each.thumbnail, alt: each.sample })),
