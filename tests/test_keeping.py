@@ -226,7 +226,7 @@ FORMS: dict[str, Any] = {
     "1,500 columns": wide(30),
     "categories": goods(80, 0),
     "categories alone": goods(80, 0)[["shop", "grade"]],
-    "missing mostly": pd.DataFrame({"a": [1.0, 2.0] + [np.nan] * 58, "b": np.arange(60.0)}),
+    "missing mostly": pd.DataFrame({"a": [1.0, 2.0] + [np.nan] * 58, "b": np.sqrt(np.arange(60.0))}),
     "copies of a column": np.repeat(rows(60, 0, 2), 3, axis=1),
     "more columns than rows": rows(12, 0, 60),
     "zeros mostly": np.where(np.random.default_rng(0).random((90, 5)) < 0.95, 0.0, rows(90, 1, 5)),

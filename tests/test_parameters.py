@@ -66,7 +66,9 @@ def test_every_parameter_is_an_option_with_the_same_default_and_words(command: s
     former = {name for name in found if found[name].hidden}
     assert former == set(former_names(kind))
     own = {"source", "output", "protocol", "resume", "log_dir", "mlflow", "as_json"}
-    assert set(found) - former == own | ({"native_size"} if command == "video" else set())
+    reading = {"separator", "decimal", "thousands", "encoding", "sheet", "header"}
+    more = {"video": {"native_size"}, "table": reading}
+    assert set(found) - former == own | more.get(command, set())
 
 
 @each_kind
@@ -200,7 +202,7 @@ def test_a_model_file_of_an_earlier_release_is_restored(tmp_path: Path) -> None:
     assert {"hide", "references", "keep_samples"} <= set(names)
     artifact.save(replace(source, parameters=names), tmp_path / "old")
     again = load(tmp_path / "old")
-    assert again.get_params() == {**detector.get_params(), "widths": [6, 3], "ignore": []}
+    assert again.get_params() == {**detector.get_params(), "widths": [6, 3], "ignore": [], "keep_columns": []}
     np.testing.assert_array_equal(again.anomaly_score(ROWS), detector.anomaly_score(ROWS))
     again.save(tmp_path / "again")
     assert (tmp_path / "again").read_bytes() == (tmp_path / "new").read_bytes()
@@ -239,7 +241,9 @@ def test_a_former_option_goes_before_the_papers_setting(run: Callable[..., Any],
     fast = ["--epochs", 2, "--n-items", 6, "--false-alarm-rate", 0.2]
     ran = run("fit", "table", rows, "-o", tmp_path / "m", "--protocol", "paper", *fast, "--hide")
     assert ran.code == 0, ran.err
-    expected = TabularMemAE.paper(epochs=2, n_items=6, false_alarm_rate=0.2, masked_columns=True, ignore=[])
+    expected = TabularMemAE.paper(
+        epochs=2, n_items=6, false_alarm_rate=0.2, masked_columns=True, ignore=[], keep_columns=[]
+    )
     assert load(tmp_path / "m").get_params() == expected.get_params()
 
 

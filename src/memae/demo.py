@@ -126,8 +126,8 @@ def _digits(blocks: list[str], out: Path) -> Generator[str, None, Contenders]:
             _judge(name, ImageMemAE(items, **options), normal[:cut], test, anomalous)
             for name, items in (("plain autoencoder", 0), ("memae: ImageMemAE(30)", 30))
         )
-        flat = (each.reshape(len(each), -1) for each in (normal[:cut], test))
-        all_ten.append((ae.contender, _neighbours(*flat, anomalous), memae.contender))
+        neighbours = _neighbours(normal[:cut].reshape(cut, -1), test.reshape(len(test), -1), anomalous)
+        all_ten.append((ae.contender, neighbours, memae.contender))
         yield _line(f"normal: {digit}", all_ten[-1])
         if digit == SHOWN:
             blocks += _digit_blocks(ae, memae, test, anomalous, out)
@@ -136,8 +136,12 @@ def _digits(blocks: list[str], out: Path) -> Generator[str, None, Contenders]:
 
 def _mean(same: Contenders) -> Contender:
     """The means of one detector over several tasks."""
-    columns = ([value for value in column if value is not None] for column in list(zip(*same, strict=True))[1:])
-    return Contender(same[0].name, *(float(np.mean(column)) if column else None for column in columns))
+    seconds = float(np.mean([each.fit_seconds for each in same]))
+    normal, found = (
+        float(np.mean(shares)) if (shares := [share for share in column if share is not None]) else None
+        for column in ([each.normal for each in same], [each.found for each in same])
+    )
+    return Contender(same[0].name, float(np.mean([each.auroc for each in same])), seconds, normal, found)
 
 
 def _digit_blocks(ae: Judged, memae: Judged, test: Reals, anomalous: NDArray[np.bool_], out: Path) -> list[str]:
@@ -156,7 +160,8 @@ def _digit_blocks(ae: Judged, memae: Judged, test: Reals, anomalous: NDArray[np.
         markup.heading(
             f"Digits: {SHOWN} is normal",
             f"AE and MemAE were trained for {len(memae.detector.history_)} epochs on images of {SHOWN} alone. On "
-            "digits as small as these (8 x 8 pixels, about 120 to learn from) nearest neighbours rank better than both: use those.",
+            "digits as small as these (8 x 8 pixels, about 120 to learn from) nearest neighbours rank better than "
+            "both: use those.",
         ),
         markup.figure(
             markup.labelled(shown),
@@ -299,10 +304,11 @@ def _street(blocks: list[str]) -> Generator[str, None, Contenders]:
 
 
 def _how(detector: VideoMemAE) -> str:
-    if detector.scorer_.model.trained:
+    memory = detector.scorer_.model.memory
+    if memory is None or detector.scorer_.model.trained:
         return "memae[features] is not installed, so that a small network was trained: pip install 'memae[features]'."
     return (
-        f"{len(detector.scorer_.model.memory.items):,} positions of their frames, as a pretrained network describes "
+        f"{len(memory.items):,} positions of their frames, as a pretrained network describes "
         "them, are the memory; nothing was trained."
     )
 

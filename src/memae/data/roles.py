@@ -77,6 +77,14 @@ class Roles:
             )
         return frame.iloc[:, [places[name] for name in self.names]], extra
 
+    def difference(self, frame: pd.DataFrame) -> str:
+        """How the columns of a table differ from those of training, in words."""
+        try:
+            self.of_training(frame, strict=True)
+        except SchemaError as error:
+            return str(error)
+        return "give a table as in training"
+
     def reader(self) -> "Callable[[pd.DataFrame], pd.DataFrame]":
         """A function from consecutive chunks, as `of_training` gives them, to the columns that are encoded."""
         return _Reader(self).read if self.times or self.durations else _same

@@ -158,7 +158,9 @@ def film_examples(
         names.append(f"{shown} frame {int(films.number[number])} at ({where})")
         pictures.append(around(scaling(raw[None])[0], row, column, most=OF_FRAME))
     index = torch.arange(len(names), dtype=torch.int32)[:, None]
-    return Examples(index, torch.zeros(len(names), 1), tuple(names), torch.stack(pictures))
+    channels = films.raw[0].shape[0]
+    thumbnails = torch.stack(pictures) if pictures else torch.zeros(0, channels, THUMBNAIL, THUMBNAIL).byte()
+    return Examples(index, torch.zeros(len(names), 1), tuple(names), thumbnails)
 
 
 def _sampled(samples: Samples, count: int, size: int, seed: int) -> Iterator[tuple[Tensor, Tensor]]:

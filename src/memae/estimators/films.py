@@ -5,7 +5,7 @@ with must be of another time than the memory: of several videos, each is scored 
 is cut into stretches, and each is scored by a memory of the others without the seconds around it.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -24,6 +24,17 @@ from memae.scoring import Scaling, Scorer
 from memae.scoring.photos import PatchDistance
 from memae.spec import PatchSpec, Spec, build
 
+SIDE = 480
+"""Maximum length of the shorter side of frames, in pixels, by default."""
+A_SECOND = 3
+"""Frames a second that are described and scored, at most: people look the same in between."""
+STEP = 4
+"""Frames from one that is described to the next, where the frame rate is not known."""
+UNTRAINED = (
+    "with pretrained features nothing is trained, the kept positions are the memory. Give n_items to train a network "
+    'from pixels, or features="none"'
+)
+"""Why settings of a network have no effect."""
 ITEMS = 3_000
 """Maximum number of kept positions by default."""
 FRAMES = 1_000
@@ -68,27 +79,47 @@ def sampled(footage: Iterable[Footage], step: int) -> Sampled:
     Raises:
         InputError: there are fewer than `FEWEST`.
     """
-    held: list[tuple[int, int, Tensor]] = []
-    names, frames, spacing = [], 0, step
+    names, frames, taken = [], 0, Taken(step)
     for video, film in enumerate(footage):
         names.append(str(film.name))
         number = 0
         for block, _ in film.blocks:
             for frame in block:
-                if number % spacing == 0:
-                    held.append((video, number, frame.clone()))
+                taken.add(video, number, frame)
                 number += 1
-            while len(held) > FRAMES:
-                spacing *= 2
-                held = [each for each in held if each[1] % spacing == 0]
         frames += number
-    if len(held) < FEWEST:
+    if len(taken.held) < FEWEST:
         raise InputError(
             f"the videos have {frames} frames, of which one in {step} is learned; at least {FEWEST * step} are "
             "needed, and a minute or more makes sense"
         )
-    videos, numbers, raw = zip(*held, strict=True)
-    return Sampled(list(raw), torch.tensor(videos), torch.tensor(numbers), names, frames, spacing)
+    return taken.of(names, frames)
+
+
+class Taken:
+    """Frames that are taken to be described: of a video, those whose numbers are multiples of a spacing.
+
+    Args:
+        spacing: the first one; it doubles whenever there are more than `FRAMES`.
+    """
+
+    def __init__(self, spacing: int) -> None:
+        self.spacing = spacing
+        self.held: list[tuple[int, int, Tensor]] = []  # number of the video, of the frame, and the frame
+
+    def add(self, video: int, number: int, frame: Tensor) -> None:
+        """Takes a frame `(c, h, w)` of a video if its turn has come."""
+        if number % self.spacing:
+            return
+        self.held.append((video, number, frame.clone()))
+        if len(self.held) > FRAMES:
+            self.spacing *= 2
+            self.held = [each for each in self.held if each[1] % self.spacing == 0]
+
+    def of(self, names: list[str], frames: int) -> Sampled:
+        """The frames, of videos of these names that have so many `frames` in all."""
+        videos, numbers, raw = zip(*self.held, strict=True)
+        return Sampled(list(raw), torch.tensor(videos), torch.tensor(numbers), names, frames, self.spacing)
 
 
 def light(frames: Sequence[Tensor], scaling: Scaling) -> tuple[float, float]:
@@ -125,32 +156,75 @@ def keep_films(
         choose: the positions to keep.
     """
     features = features.in_light(*light(films.raw, scaling)).eval()
-    # in half precision, 1000 frames take half a gigabyte; items and scores of left-out frames alone come from them
-    maps = [features.joined(scaling(frame[None, :, None])).half() for frame in films.raw]
-    candidates = _Candidates.of(maps, random)
+    maps = maps_of(films, features, scaling)
+    candidates = Candidates.of(maps, random)
     keep = partial(_kept, spec, features, scaling, candidates, most=most, random=random, choose=choose)
     kept = keep(torch.ones(len(maps), dtype=torch.bool))
-    scores, peaks, errors = [], [], []
-    for fold, known in folds(films, rate):
-        one = keep(known).scorer
-        for video in sorted({*films.video[fold].tolist()}):
-            stretch = fold[films.video[fold] == video]
-            found = [_measured(one, maps[index]) for index in stretch.tolist()]
-            values = torch.stack([each.value for each in found])[:, None]
-            scores.append(scores_of_clips(one, values, 1, smooth, films.spacing))
-            peaks += [each.peak for each in found]
-            errors += [each.error for each in found]
+    left_out = scores_left_out(films, maps, lambda known: keep(known).scorer, smooth, rate)
     survey = candidates.features[torch.randperm(len(candidates.features), generator=random)]
     return KeptFilms(
         kept.scorer,
         kept.spec,
-        np.concatenate(scores),
-        torch.stack(peaks),
-        float(np.mean(errors)),
+        *left_out,
         surveyed(kept.scorer, survey),
         candidates.frame[kept.chosen],
         candidates.position[kept.chosen],
     )
+
+
+def maps_of(films: Sampled, features: FrameFeatures, scaling: Scaling) -> list[Tensor]:
+    """The features of frames, not normalised `(1, p, rows, columns)` each.
+
+    They are in half precision, in which 1000 frames take half a gigabyte: items come from them, and scores of
+    left-out frames.
+    """
+    return [features.joined(scaling(frame[None, :, None])).half() for frame in films.raw]
+
+
+class LeftOut(NamedTuple):
+    """What frames score that were left out of the memory."""
+
+    scores: Floats  # (n,), smoothed
+    peaks: Tensor  # (n,): the highest value of the map of each of them
+    error: float  # mean distance of their positions to the nearest item
+
+
+def scores_left_out(
+    films: Sampled, maps: Sequence[Tensor], keep: Callable[[Tensor], Scorer], smooth: int, rate: float
+) -> LeftOut:
+    """Scores each frame by a memory without its video, or its stretch of a single one; see `folds`.
+
+    Args:
+        films: the frames.
+        maps: their features.
+        keep: frames that are known `(n,)`, bool → a scorer whose memory knows them alone.
+        smooth: frames over which scores are smoothed.
+        rate: frames a second.
+    """
+    parts = []
+    for fold, known in folds(films, rate):
+        one = keep(known)
+        for video in sorted({*films.video[fold].tolist()}):
+            stretch = fold[films.video[fold] == video]
+            parts.append(measured(one, [maps[index] for index in stretch.tolist()], smooth, films.spacing))
+    scores, peaks, errors = zip(*parts, strict=True)
+    frames = [len(each) for each in scores]
+    return LeftOut(np.concatenate(scores), torch.cat(peaks), float(np.average(errors, weights=frames)))
+
+
+def measured(scorer: Scorer, maps: Sequence[Tensor], smooth: int, spacing: int) -> LeftOut:
+    """Scores frames of one video in order, given by their maps.
+
+    Args:
+        scorer: its memory does not know them.
+        maps: their features.
+        smooth: frames over which scores are smoothed.
+        spacing: frames from one of them to the next.
+    """
+    found = [_measured(scorer, each) for each in maps]
+    values = torch.stack([each.value for each in found])[:, None]
+    scores = scores_of_clips(scorer, values, 1, smooth, spacing)
+    return LeftOut(scores, torch.stack([each.peak for each in found]), float(np.mean([each.error for each in found])))
 
 
 def folds(films: Sampled, rate: float) -> Iterator[tuple[Tensor, Tensor]]:
@@ -166,14 +240,14 @@ def folds(films: Sampled, rate: float) -> Iterator[tuple[Tensor, Tensor]]:
         return
     for fold in torch.arange(count).chunk(FOLDS):
         margin = round(APART * rate)
-        first, last = films.number[fold[0]] - margin, films.number[fold[-1]] + margin
-        known = (films.number < first) | (films.number > last)
+        begin, end = films.number[fold[0]] - margin, films.number[fold[-1]] + margin
+        known = (films.number < begin) | (films.number > end)
         if not known.any():  # the whole film takes some seconds
             known = ~torch.isin(torch.arange(count), fold)
         yield fold, known
 
 
-class _Candidates(NamedTuple):
+class Candidates(NamedTuple):
     """Features of random positions, not normalised, among which items are chosen."""
 
     features: Tensor  # (m, p)
@@ -181,7 +255,8 @@ class _Candidates(NamedTuple):
     position: Tensor  # (m,): in the map of that frame, row by row
 
     @classmethod
-    def of(cls, maps: Sequence[Tensor], random: torch.Generator) -> "_Candidates":
+    def of(cls, maps: Sequence[Tensor], random: torch.Generator) -> "Candidates":
+        """Random positions of these maps, as many of each."""
         each = -(-CANDIDATES // len(maps))
         positions = [torch.randperm(found[0, 0].numel(), generator=random)[:each].sort().values for found in maps]
         rows = [found[0].flatten(1).T[index].float() for found, index in zip(maps, positions, strict=True)]
@@ -199,7 +274,7 @@ def _kept(
     spec: FrameSpec,
     features: FrameFeatures,
     scaling: Scaling,
-    candidates: _Candidates,
+    candidates: Candidates,
     known: Tensor,
     *,
     most: int,
@@ -212,16 +287,28 @@ def _kept(
     scaled = features.scaled(rows.mean(0), rows.std(0, correction=0))
     patches = scaled.normalised(rows)
     chosen = choose(patches, most, random)
-    model_spec = Spec(spec.shape, (), memory=PatchSpec(len(chosen), spec.patches), features=spec)
+    return _Kept(*remembering(patches[chosen], spec, scaled, scaling), allowed[chosen])
+
+
+def remembering(items: Tensor, spec: FrameSpec, features: FrameFeatures, scaling: Scaling) -> tuple[Scorer, Spec]:
+    """A scorer whose memory holds these positions, and its description.
+
+    Args:
+        items: normalised features `(n, p)`.
+        spec: describes the features.
+        features: normalised.
+        scaling: brings pixels to 0 … 1.
+    """
+    model_spec = Spec(spec.shape, (), memory=PatchSpec(len(items), spec.patches), features=spec)
     model = build(model_spec)
     memory = model.memory
     assert isinstance(memory, PatchMemory)  # noqa: S101 (see the spec)
-    memory.remember(patches[chosen])
+    memory.remember(items)
     measure = PatchDistance(floor(memory.isolation), POWER, smoothed=False)
-    return _Kept(Scorer(model, scaling, [measure], features=scaled).eval(), model_spec, allowed[chosen])
+    return Scorer(model, scaling, [measure], features=features).eval(), model_spec
 
 
-class _LeftOut(NamedTuple):
+class _Measured(NamedTuple):
     """Measures of a frame that is not in the memory."""
 
     value: Tensor  # ()
@@ -229,11 +316,11 @@ class _LeftOut(NamedTuple):
     error: float  # mean distance of its positions to the nearest item
 
 
-def _measured(scorer: Scorer, features: Tensor) -> _LeftOut:
+def _measured(scorer: Scorer, features: Tensor) -> _Measured:
     """Measures a frame by its features, not normalised `(1, p, rows, columns)`."""
     assert scorer.features is not None  # noqa: S101 (of frames)
     x = scorer.features.normalised(features.float())
     found = scorer.model(x)
     value, parts = scorer.measures[0](x, found)
     assert found.distance is not None  # noqa: S101 (of kept patches)
-    return _LeftOut(value[0], parts.amax(), float(found.distance.mean()))
+    return _Measured(value[0], parts.amax(), float(found.distance.mean()))

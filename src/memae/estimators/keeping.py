@@ -21,6 +21,8 @@ from memae.spec import KeptSpec, Spec, build
 
 CALIBRATING = 5_000
 """Maximum number of rows that are measured to calibrate; each is left out of its own neighbourhood."""
+UNUSED = "without n_items nothing is trained, the kept rows are the memory. Give n_items to train a network"
+"""Why settings of a learned memory have no effect."""
 OUTLYING = 0.05
 """Share of the rows, those farthest from all others, that do not count in the scale of features: they would widen it.
 They are kept all the same: among rows given as normal, they are rare, not wrong."""

@@ -1,7 +1,7 @@
 """Splits encoded rows of a table into training and held-out rows, in memory or as a stream."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +13,17 @@ from memae.data.samples import Indexed, InMemory, Samples, Selection, Streamed, 
 
 Blocks = Callable[[], Iterator[Tensor]]
 """Starts a new pass over encoded rows, in blocks `(k, width)`, float64."""
+
+
+class ReadTable(NamedTuple):
+    """A table as it was read."""
+
+    blocks: Blocks
+    rows: int
+    streams: bool  # whether it is too large for memory
+    origin: Tensor | None  # number in the table of each row; None if none was left out
+
+
 Split = tuple[Samples, Samples, str]
 """Training rows, held-out rows, and the checksum of the data."""
 

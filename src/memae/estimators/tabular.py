@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -28,10 +28,10 @@ from memae.errors import InputError, MemaeWarning, OptionError, SchemaError, mem
 from memae.estimators.base import Estimator, Plan, Prepared, Tell, check_kept_samples
 from memae.estimators.devices import pick_device
 from memae.estimators.examples import rows_as_examples
-from memae.estimators.keeping import OUTLYING, central, keep, rescaled, rows_to_read
+from memae.estimators.keeping import OUTLYING, UNUSED, central, keep, rescaled, rows_to_read
 from memae.estimators.naming import with_parameters
 from memae.estimators.restoring import check_types, restored_columns, restored_dialect
-from memae.estimators.splitting import Blocks, in_memory, random_rows, row_name, sampled, streamed
+from memae.estimators.splitting import ReadTable, in_memory, random_rows, row_name, sampled, streamed
 from memae.estimators.updating import grown, updated
 from memae.kept import KeptMemory
 from memae.kinds import Tables
@@ -52,19 +52,6 @@ IN_MEMORY = 2**29
 """Bytes of features up to which a file is held in memory; a larger one streams."""
 KEPT_ROWS = 10_000
 """Maximum of kept training rows by default: more slow down scoring and hardly change the scores."""
-
-
-class _Read(NamedTuple):
-    """A table as it was read."""
-
-    blocks: Blocks
-    rows: int
-    streams: bool  # whether it is too large for memory
-    origin: Tensor | None  # number in the table of each row; None if none was left out
-
-
-UNUSED = "without n_items nothing is trained, the kept rows are the memory. Give n_items to train a network"
-"""Why settings of a learned memory have no effect."""
 
 
 @with_parameters
@@ -151,10 +138,6 @@ class TabularMemAE(parameters.Tabular, Estimator):
 
         Args:
             dialect: separator, encoding and so on, as far as they are known.
-
-        Example:
-            >>> TabularMemAE().read_as(Dialect(separator=";", decimal=",")).given_dialect.decimal
-            ','
         """
         self.given_dialect = dialect
         return self
@@ -205,7 +188,7 @@ class TabularMemAE(parameters.Tabular, Estimator):
         center, scale = self.encoder_.center_and_scale(self.scaling)
         return Scaling(center, scale, LIMIT if self.scaling == "standard" else math.inf)
 
-    def _read(self, X: Any) -> "_Read":
+    def _read(self, X: Any) -> ReadTable:
         """Reads a table: fits the encoder, and leaves out rows that may be anomalous."""
         if not isinstance(self.contamination, int | float) or not 0 <= self.contamination < 0.5:
             raise OptionError(f"contamination must be a share, 0 or more and below 0.5; got {self.contamination!r}")
@@ -236,7 +219,7 @@ class TabularMemAE(parameters.Tabular, Estimator):
         def blocks() -> Iterator[Tensor]:
             return map(self.encoder_.encode, chunks())
 
-        return _Read(blocks, rows, streams, origin)
+        return ReadTable(blocks, rows, streams, origin)
 
     def _given(self, X: Any) -> Callable[[], Iterator[pd.DataFrame]]:
         """A function that reads a table to be learned, without the columns that the user leaves out."""
@@ -306,23 +289,14 @@ class TabularMemAE(parameters.Tabular, Estimator):
         try:
             validate_data(self, frame if named else frame.to_numpy(), reset=reset, skip_check_array=True)
         except ValueError as error:  # our message, then scikit-learn's, which its users know
-            raise SchemaError(f"{self._difference(frame, named=named)}.\n{error}") from error
+            array = f"the model was fitted on {self.n_features_in_} columns, the array has {frame.shape[1]}"
+            raise SchemaError(f"{self.roles_.difference(frame) if named else array}.\n{error}") from error
         if not len(frame):
             least = f"Found array with 0 sample(s) (shape={frame.shape}) while a minimum of 1 is required."
             raise InputError(f"the table has no rows; give at least one.\n{least}")
         if not reset and not named and hasattr(self, "feature_names_in_"):
             frame.columns = pd.Index(self.roles_.names)
         return frame
-
-    def _difference(self, frame: pd.DataFrame, *, named: bool) -> str:
-        """How the columns differ from those of training."""
-        if not named:
-            return f"the model was fitted on {self.n_features_in_} columns, the array has {frame.shape[1]}"
-        try:
-            self.roles_.of_training(frame, strict=True)
-        except SchemaError as error:
-            return str(error)
-        return "give a table as in training"
 
     def _warn_of_collapse(self) -> None:
         if not self.encoder_.constant:  # of which `_read` has warned

@@ -24,7 +24,8 @@ from memae.estimators.base import Estimator, Plan, Prepared, Tell, check_kept_sa
 from memae.estimators.choosing import Choice, features_of_frames
 from memae.estimators.cutting import ends, read_ends, scaled_size, streamed
 from memae.estimators.examples import film_examples, frame_name, root_of
-from memae.estimators.films import ITEMS, keep_films, sampled
+from memae.estimators.film_updating import Accepted, Span, accepted, check_kept, grown, stretches
+from memae.estimators.films import A_SECOND, ITEMS, SIDE, STEP, UNTRAINED, keep_films, sampled
 from memae.estimators.naming import with_parameters
 from memae.estimators.networks import Lite
 from memae.estimators.restoring import (
@@ -60,17 +61,6 @@ LEARNED_ITEMS = 1000
 """Items of a memory that is learned, by default."""
 SHORTER_SIDE = 192
 """Maximum length of the shorter side of frames that a network is trained on, in pixels, by default."""
-KEPT_SIDE = 480
-"""The same, of frames that a pretrained network describes."""
-A_SECOND = 3
-"""Frames a second that are described and scored, at most: people look the same in between."""
-STEP = 4
-"""Frames from one that is described to the next, where the frame rate is not known."""
-UNTRAINED = (
-    "with pretrained features nothing is trained, the kept positions are the memory. Give n_items to train a network "
-    'from pixels, or features="none"'
-)
-"""Why settings have no effect."""
 CLIPS = 4000
 """Minimum of training clips per epoch if the step is chosen here, as far as the videos have them."""
 KEPT_POSITIONS = 2000  # by default; the search in more of them would take longer than the network
@@ -178,10 +168,9 @@ class VideoMemAE(parameters.Video, Estimator):
         began = time.perf_counter()
         self._warn_of_unused(OF_TRAINING, UNTRAINED)
         self.format_ = common_format(find_videos(Path(X)), paced=False) if isinstance(X, str | Path) else None
-        self.size_ = self._chosen_size(X, KEPT_SIDE)
+        self.size_ = self._chosen_size(X, SIDE)
         self.unit_ = pixel_unit(X)
-        rate = self.format_.rate if self.format_ and self.format_.rate else A_SECOND * STEP
-        self.step_ = max(round(rate / A_SECOND), 1) if self.score_step is None else int(self.score_step)
+        self.step_ = max(round(self._rate / A_SECOND), 1) if self.score_step is None else int(self.score_step)
         films = sampled(self._footage(X), self.step_)
         channels, *size = films.raw[0].shape
         self.shape_ = (channels, 1, *size)
@@ -194,9 +183,9 @@ class VideoMemAE(parameters.Video, Estimator):
             spec,
             features,
             scaling=scaling,
-            most=ITEMS if self.kept_samples is None else self.kept_samples,
+            most=self._most,
             smooth=self.smooth,
-            rate=rate,
+            rate=self._rate,
             random=torch.Generator().manual_seed(seed),
             choose=self.choose_patches,
         )
@@ -210,6 +199,57 @@ class VideoMemAE(parameters.Video, Estimator):
             root = root_of(X) if isinstance(X, str | Path) else None
             self.examples_ = film_examples(films, kept.frame, kept.position, spec.shape[1:], scaling, root)
         return epoch
+
+    def update(self, X: Any) -> Self:
+        """A copy of this detector that knows more normal videos; this detector stays unchanged, so keep it to go back.
+
+        Nothing is trained: positions of the new videos join the kept ones, of which those go that the others cover
+        best. The threshold becomes that of the new videos, each (or each stretch of a single one) scored without
+        itself: give a normal day that the detector has not been fitted on.
+
+        Args:
+            X: normal videos, as in `fit`.
+
+        Raises:
+            InputError: the frames are too few for the false-alarm rate.
+            OptionError: the memory was trained; it would have to be trained again.
+            SchemaError: frames have another size or unit than those of `fit`.
+        """
+        check_is_fitted(self, "scorer_")
+        check_kept(self)
+        films = sampled(footage_of(self.kind_.open(X)), self.step_)
+        root = root_of(X) if isinstance(X, str | Path) else None
+        return grown(self, films, smooth=self.smooth, rate=self._rate, most=self._most, root=root)
+
+    def accept(self, X: Any, times: Sequence[Sequence[Span]]) -> Accepted[Self]:
+        """A copy of this detector for which stretches of videos are normal, such as alarms that were none.
+
+        The positions of their frames that exceed the threshold join the memory. This detector and the threshold stay.
+
+        Args:
+            X: the videos, as in `fit`.
+            times: of each video, first and last second of each stretch; it is widened by the smoothing.
+
+        Raises:
+            InputError: a stretch has no frames, or would still be flagged.
+            OptionError: the memory was trained.
+        """
+        check_is_fitted(self, "scorer_")
+        check_kept(self)
+        margin = (self.smooth // 2 + self.step_ // 2 + 1) / self._rate
+        films = stretches(footage_of(self.kind_.open(X)), times, self.step_, margin)
+        root = root_of(X) if isinstance(X, str | Path | list) else None
+        return accepted(self, films, smooth=self.smooth, most=self._most, root=root)
+
+    @property
+    def _rate(self) -> float:
+        """Frames a second of the training videos, or a guess."""
+        return self.format_.rate if self.format_ and self.format_.rate else A_SECOND * STEP
+
+    @property
+    def _most(self) -> int:
+        """Maximum number of kept positions."""
+        return ITEMS if self.kept_samples is None else self.kept_samples
 
     def _check_smooth(self) -> None:
         if self.smooth < 1 or self.smooth % 2 == 0:
