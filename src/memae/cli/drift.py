@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from memae.cli.reading import read_as, reads_tables, source_of
-from memae.cli.score import Ignored, Model, Strict
+from memae.cli.reading import Columns, read_as, reads_tables, source_of
+from memae.cli.score import Model
 
 if TYPE_CHECKING:
     from memae.data.dialects import Dialect
@@ -19,10 +19,9 @@ if TYPE_CHECKING:
 def drift(
     model: Model,
     source: Annotated[Path, source_of("Today's data, most of it normal; - is standard input.")],
-    ignore: Ignored = [],  # noqa: B006 (typer's way)
-    strict: Strict = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     *,
+    columns: Columns,
     dialect: "Dialect",
 ) -> None:
     """Test whether today's scores are still distributed like those of the calibration, which set the threshold.
@@ -34,5 +33,5 @@ def drift(
 
     estimator = load(model)
     read_as(estimator, dialect)
-    found = estimator.drifted(scores_of(estimator, source, ignore, strict=strict))
+    found = estimator.drifted(scores_of(estimator, source, columns.ignore, strict=columns.strict))
     sys.stdout.write((json.dumps(asdict(found)) if as_json else found.sentence) + "\n")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from memae.cli.reading import read_as, reads_tables, source_of
-from memae.cli.score import EngineOption, FalseAlarms, Ignored, Model, Strict
+from memae.cli.reading import Columns, read_as, reads_tables, source_of
+from memae.cli.score import EngineOption, FalseAlarms, Model
 from memae.cli.unread import tell_unread
 
 if TYPE_CHECKING:
@@ -26,12 +26,11 @@ def evaluate(
     normal: Annotated[
         list[str], typer.Option(help="Label of normal rows; repeat for several. Without it, 0 is normal.")
     ] = [],  # noqa: B006 (typer's way)
-    ignore: Ignored = [],  # noqa: B006 (typer's way)
-    strict: Strict = False,
     false_alarm_rate: FalseAlarms = None,
     engine: EngineOption = "torch",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     *,
+    columns: Columns,
     dialect: "Dialect",
 ) -> None:
     """Evaluate a model on labelled data: AUROC, average precision, and precision, recall, F1 at its threshold.
@@ -50,7 +49,7 @@ def evaluate(
         estimator.recalibrate(false_alarm_rate=false_alarm_rate)
     estimator.use_engine(engine)
     notes = Notes()
-    kind = estimator.kind_.ignoring(ignore, strict=strict)
+    kind = estimator.kind_.ignoring(columns.ignore, strict=columns.strict)
     facts = evaluated(estimator, kind, source, labels, normal, notes)
     if as_json:
         sys.stdout.write(json.dumps(facts, indent=2) + "\n")

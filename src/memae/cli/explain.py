@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from memae.cli.reading import read_as, reads_tables, source_of
-from memae.cli.score import Ignored, Model, Strict
+from memae.cli.reading import Columns, read_as, reads_tables, source_of
+from memae.cli.score import Model
 from memae.cli.unread import tell_unread, unread_paths
 
 if TYPE_CHECKING:
@@ -34,10 +34,9 @@ def explain(
             help="Folder for one picture per sample: input, reconstruction, error map, items, training samples."
         ),
     ] = None,
-    ignore: Ignored = [],  # noqa: B006 (typer's way)
-    strict: Strict = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line per sample.")] = False,
     *,
+    columns: Columns,
     dialect: "Dialect",
 ) -> None:
     """Explain the scores of the most anomalous rows, images or frames.
@@ -60,7 +59,7 @@ def explain(
     if pictures is not None and not estimator.kind_.pictured:
         raise OptionError("--pictures is for images and video; a row of a table has no picture")
     notes = Notes()
-    kind = estimator.kind_.ignoring(ignore, strict=strict)
+    kind = estimator.kind_.ignoring(columns.ignore, strict=columns.strict)
     found = _most_anomalous(estimator, kind, source, top, items, notes)
     lines = _as_json(found, notes) if as_json or output is not None else ""
     if output is not None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from memae.cli.reading import read_as, reads_tables
-from memae.cli.score import FalseAlarms, Ignored, Model
+from memae.cli.reading import Ignored, read_as, reads_tables
+from memae.cli.score import FalseAlarms, Model
 
 if TYPE_CHECKING:
     from memae.data.dialects import Dialect

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import wraps
 from inspect import Parameter, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -19,6 +19,19 @@ if TYPE_CHECKING:
 STANDARD_INPUT = "-"
 WORDS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "apostrophe": "'", "none": ""}
 """Characters that are hard to type in a shell."""
+
+
+Ignored = Annotated[list[str], typer.Option(help="Column that the model was not fitted with; repeat for each.")]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Refuse columns that the model was not fitted with, and another order.")
+]
+
+
+class Columns(NamedTuple):
+    """How columns that the model was not fitted with are dealt with."""
+
+    ignore: list[str]
+    strict: bool
 
 
 def _option(help: str, *names: str) -> Any:  # noqa: A002 (typer's name)
@@ -41,7 +54,8 @@ OPTIONS: dict[str, Any] = {
 
 
 def reads_tables(run: Callable[..., None]) -> Callable[..., None]:
-    """Gives a command `run(…, dialect)` an option for each field of a `Dialect`."""
+    """Gives a command `run(…, dialect)` an option for each field of a `Dialect`; with `columns`, for theirs too."""
+    named = "columns" in signature(run).parameters
 
     @wraps(run)
     def command(*args: Any, **given: Any) -> None:
@@ -49,14 +63,17 @@ def reads_tables(run: Callable[..., None]) -> Callable[..., None]:
 
         said = {name: given.pop(name) for name in OPTIONS}
         said = {name: WORDS.get(value, value) if name != "sheet" else value for name, value in said.items()}
-        run(*args, **given, dialect=Dialect(**said))
+        columns = {"columns": Columns(given.pop("ignore"), given.pop("strict"))} if named else {}
+        run(*args, **given, **columns, dialect=Dialect(**said))
 
-    own = [each for name, each in signature(run).parameters.items() if name != "dialect"]
+    own = [each for name, each in signature(run).parameters.items() if name not in ("columns", "dialect")]
+    options = {"ignore": (Ignored, []), "strict": (Strict, False)} if named else {}
+    options |= {name: (annotation, None) for name, annotation in OPTIONS.items()}
     more = [
-        Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-        for name, annotation in OPTIONS.items()
+        Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, (annotation, default) in options.items()
     ]
-    command.__annotations__ = {name: hint for name, hint in run.__annotations__.items() if name != "dialect"}
+    command.__annotations__ = {each.name: each.annotation for each in own}
     command.__signature__ = signature(run).replace(parameters=[*own, *more])  # type: ignore[attr-defined]
     return command
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from memae.cli.reading import read_as, reads_tables, source_of
-from memae.cli.score import FalseAlarms, Ignored, Model, Strict
+from memae.cli.reading import Columns, read_as, reads_tables, source_of
+from memae.cli.score import FalseAlarms, Model
 
 if TYPE_CHECKING:
     from memae.data.dialects import Dialect
@@ -18,10 +18,9 @@ def recalibrate(
     model: Model,
     source: Annotated[Path, source_of("Normal data that the model was not trained on; - is standard input.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Model file to write.")],
-    ignore: Ignored = [],  # noqa: B006 (typer's way)
-    strict: Strict = False,
     false_alarm_rate: FalseAlarms = None,
     *,
+    columns: Columns,
     dialect: "Dialect",
 ) -> None:
     """Set a new threshold from today's normal data; nothing is trained.
@@ -38,7 +37,7 @@ def recalibrate(
     detector = load(model)
     read_as(detector, dialect)
     before = detector.threshold_
-    scores = scores_of(detector, source, ignore, strict=strict)
+    scores = scores_of(detector, source, columns.ignore, strict=columns.strict)
     known = detector.calibration_.false_alarm_rate
     rate = known if false_alarm_rate is None else checked_rate(false_alarm_rate)
     calibration = Calibration(checked_scores(scores), rate)

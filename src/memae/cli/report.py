@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from memae.cli.reading import read_as, reads_tables, source_of
-from memae.cli.score import FalseAlarms, Ignored, Model, Strict
+from memae.cli.reading import Columns, read_as, reads_tables, source_of
+from memae.cli.score import FalseAlarms, Model
 from memae.cli.unread import tell_unread
 
 if TYPE_CHECKING:
@@ -22,10 +22,9 @@ def report(
     output: Annotated[Path, typer.Option("--output", "-o", help="Page to write, .html.", show_default=False)],
     top: Annotated[int, typer.Option(help="Number of samples to explain, the most anomalous first.", min=1)] = 8,
     false_alarm_rate: FalseAlarms = None,
-    ignore: Ignored = [],  # noqa: B006 (typer's way)
-    strict: Strict = False,
     title: Annotated[str | None, typer.Option(help="Title of the page.", show_default=False)] = None,
     *,
+    columns: Columns,
     dialect: "Dialect",
 ) -> None:
     """Write an HTML page for people who know nothing about models: what is unusual, why, and how sure that is.
@@ -45,7 +44,7 @@ def report(
     if false_alarm_rate is not None:
         detector.recalibrate(false_alarm_rate=false_alarm_rate)
     command = shlex.join(["memae", *sys.argv[1:]])
-    chosen: dict[str, Any] = {"top": top, "ignore": ignore, "strict": strict, "title": title}
+    chosen: dict[str, Any] = {"top": top, "ignore": columns.ignore, "strict": columns.strict, "title": title}
     found = write(detector, source, output, **chosen, model=model, command=command)
     sys.stderr.write(f"{output}: {found.tally.count} scored, {found.tally.flagged} flagged\n")
     tell_unread(found.notes)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from memae.cli.reading import read_as, reads_tables, source_of
+from memae.cli.reading import Columns, read_as, reads_tables, source_of
 from memae.cli.unread import skipped_paths, tell_unread, unread_paths
 
 if TYPE_CHECKING:
@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from memae.estimators import Estimator
 
 Model = Annotated[Path, typer.Argument(help="Model file.", show_default=False)]
-Ignored = Annotated[list[str], typer.Option(help="Column that the model was not fitted with; repeat for each.")]
-Strict = Annotated[
-    bool, typer.Option("--strict", help="Refuse columns that the model was not fitted with, and another order.")
-]
 FalseAlarms = Annotated[
     float | None,
     typer.Option(help="Share of normal samples that may be flagged; by default as when the model was fitted."),
@@ -43,8 +39,6 @@ def score(
         Path | None, typer.Option("--output", "-o", help="File to write, .csv, .parquet or .jsonl; else CSV on stdout.")
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Append the input row (tables).")] = False,
-    ignore: Ignored = [],  # noqa: B006 (typer's way)
-    strict: Strict = False,
     maps: Annotated[
         Path | None, typer.Option(help="Folder for each image under its heat map, or a heat map of each frame.")
     ] = None,
@@ -59,6 +53,7 @@ def score(
     engine: EngineOption = "torch",
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON summary; needs --output.")] = False,
     *,
+    columns: Columns,
     dialect: "Dialect",
 ) -> None:
     """Score each row, image or frame. Higher scores are more anomalous; a small p-value means unlike normal.
@@ -81,7 +76,7 @@ def score(
     read_as(estimator, dialect)
     located = bool(maps or masks) and output is not None and output.suffix.lower() == ".jsonl"
     places = Places(maps, masks, regions=located)
-    kind = estimator.kind_.ignoring(ignore, strict=strict)
+    kind = estimator.kind_.ignoring(columns.ignore, strict=columns.strict)
     rows: Iterable[pd.DataFrame] = scored(estimator, kind, source, keep=keep, places=places, notes=notes)
     found = 0
     if fdr is not None:
