@@ -130,12 +130,12 @@ def summed_up(local: Tensor, power: int = POWER, *, smoothed: bool = True) -> Me
     """
     if smoothed:
         local = avg_pool2d(pad(local, (1, 1, 1, 1), mode="replicate"), 3, 1)
-    powers = local.double().pow(power)
-    mean = powers.flatten(1).mean(1) ** (1 / power)
+    mean = local.double().flatten(1).pow(power).mean(1) ** (1 / power)
     if smoothed:
         return Measured(mean, local)
-    near = avg_pool2d(pad(powers, (WINDOW // 2,) * 4, mode="replicate"), WINDOW, 1)
-    return Measured(mean, (near ** (1 / power)).to(local))
+    highest = local.amax((2, 3), keepdim=True).clamp_min(torch.finfo(local.dtype).tiny)  # its power would overflow
+    powers = pad((local / highest).pow(power), (WINDOW // 2,) * 4, mode="replicate")
+    return Measured(mean, avg_pool2d(powers, WINDOW, 1).pow(1 / power) * highest)
 
 
 class WholeDistance(Measure):
