@@ -37,7 +37,7 @@ def measures_of_clips(detector, video):
 def test_a_frame_has_the_mean_map_of_the_clips_around_it_and_the_score_of_its_highest_place(
     detector, squares, monkeypatch, step
 ):
-    monkeypatch.setattr(detector, "score_step", step)
+    monkeypatch.setattr(detector, "step_", step)
     video = squares(30, seed=3, odd=(12, 18))
     clips = places_of_clips(detector, video)[::step]
     nearest = [int(np.abs(step * np.arange(len(clips)) + 2 - number).argmin()) for number in range(30)]
