@@ -24,6 +24,7 @@ from reproduction import figures
 from reproduction.baselines.conv2d import StackedFrames
 from reproduction.baselines.conv3d import SpatioTemporal
 from reproduction.table2 import methods, recipes, runs
+from reproduction.table2.degrading import CHANGES, HALF_RATE
 from reproduction.table2.methods import CONV2D, CONV3D, TABLE
 from reproduction.table2.runs import Problem, judged
 from reproduction.video_sets import VideoSet
@@ -85,7 +86,8 @@ def test_a_frame_has_the_clip_centred_on_it_and_edges_the_nearest():
 
 def test_every_method_is_there_once():
     assert len({method.key for method in TABLE.methods}) == len(TABLE.methods)
-    assert {*methods.ROWS, *methods.ABLATED, *methods.PICTURED, *methods.SIZES.values()} == set(TABLE.methods)
+    shown = {*methods.ROWS, *methods.ABLATED, *methods.PICTURED, *methods.SIZES.values(), methods.DEGRADED}
+    assert shown == set(TABLE.methods)
 
 
 @pytest.mark.parametrize("method", [each.key for each in TABLE.methods if not each.key.startswith("ours")])
@@ -173,7 +175,11 @@ def test_the_page_has_the_tables_and_the_figures_of_the_scoreboard(tmp_path, mon
     for seed in range(2):
         recorded("ae", seed, 0.90 + 0.01 * seed, found, **curve)
         recorded("memae_authors", seed, 0.93 - 0.005 * seed, found, **curve)
-        recorded("ours", seed, 0.97, found, flagged={"normal": 0.05 + seed / 10, "abnormal": 0.9})
+        flagged = {"normal": 0.05 + seed / 10, "abnormal": 0.9}
+        recorded("ours", seed, 0.97, found, flagged=flagged, fit_cpu_seconds=90.0)
+    recorded("ours_without_memory", 0, 0.5, found, flagged=flagged, fit_cpu_seconds=9.0)
+    days = {"as filmed": {"auroc": 0.9, "normal_flagged": 0.01}, "noise": {"auroc": 0.87, "normal_flagged": 0.2}}
+    recorded("ours_degraded", 0, 0.9, found, degraded=days)
     recorded("memae_50", 0, 0.8, found, **curve)
     recorded("memae_4000", 0, 0.91, found, **curve)
     text = "\n".join(page.section())
@@ -194,6 +200,24 @@ def test_the_page_has_the_tables_and_the_figures_of_the_scoreboard(tmp_path, mon
     assert scores["table2/ped2_cpu/memae/auroc"]["value"] == pytest.approx(0.9275)
     assert scores["table2/ped2_cpu/memae_minus_ae/auroc_worst_seed"]["value"] == pytest.approx(0.015)
     assert scores["table2/ped2_cpu/ours/auroc"]["n"] == 2
+    assert scores["table2/ped2_cpu/ours/fit_cpu_minutes"]["value"] == pytest.approx(1.5)
+    assert scores["table2/ped2_cpu/ours/normal_flagged_worst_seed"]["value"] == pytest.approx(0.15)
+    assert scores["table2/ped2_cpu/ours_minus_without_memory/auroc_worst_seed"]["n"] == 1
+    assert scores["table2/ped2_degraded/ours/auroc_loss_worst"]["value"] == pytest.approx(0.03)
+    assert "| noise | 0.8700 | 0.20 |" in text
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_film_of_another_day_shows_the_same(name):
+    film = np.random.default_rng(0).integers(60, 180, (6, 32, 48)).astype(np.uint8)
+    film[:, 8:24, 12:36] = 20
+    changed = CHANGES[name](film, np.random.default_rng(1))
+    assert changed.dtype == np.uint8
+    assert changed.shape == (3 if name == HALF_RATE else 6, 32, 48)
+    assert (changed == film[:: 2 if name == HALF_RATE else 1]).all() == (name in ("as filmed", HALF_RATE))
+    assert changed[:, 11:21, 15:33].mean() < changed[:, :5].mean() - 30
+    again = CHANGES[name](film, np.random.default_rng(1))
+    assert np.array_equal(changed, again)
 
 
 def test_flagged_frames_are_those_above_the_threshold():
