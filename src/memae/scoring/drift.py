@@ -96,8 +96,8 @@ def drift(calibration: Calibration, scores: Tensor, *, correlated: bool = False)
     if not len(today):
         raise InputError("a drift check needs current scores; got none")
     held_out = calibration.scores.cpu()
-    m = independent(today) if correlated else len(today)
-    n = max(round(len(held_out) * m / len(today)), 1)
+    share = 1 / correlation_time(today) if correlated else 1.0
+    n, m = (max(round(len(each) * share), 1) for each in (held_out, today))
     realised = float(calibration.judge(today).is_anomaly.double().mean())
     promised = calibration.promised()
     low, high = _band(promised, n, m, 0.95)
