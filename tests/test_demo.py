@@ -11,12 +11,13 @@ from memae import charts, demo, markup
 def test_the_demo_makes_its_page_and_picture(tmp_path, monkeypatch):
     judge = demo._judge
 
-    def quickly(detector, *data):
-        return judge(detector.set_params(epochs=2, warmup=1) if detector.trains else detector, *data)
+    def quickly(name, detector, *data):
+        return judge(name, detector if detector.n_items is None else detector.set_params(epochs=2, warmup=1), *data)
 
     monkeypatch.setattr(demo, "_judge", quickly)
     lines = list(demo.run(tmp_path / "out"))
-    assert sum("AUROC  AE" in line for line in lines) == 12  # ten digits, the table, the street
+    assert sum(line.startswith("  ") and line[2] != " " for line in lines) == 12  # ten digits, the table, the street
+    assert sum("memae: VideoMemAE()" in line for line in lines) == 2
     page = (tmp_path / "out" / "index.html").read_text()
     assert not re.search(r'(src|href)="(?!data:)', page)  # opens offline
     pictures = re.findall(r'<img alt="[^"]+" width="\d+" src="data:image/png;base64,([^"]+)"', page)
