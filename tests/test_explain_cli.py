@@ -114,7 +114,10 @@ def test_columns_that_the_model_does_not_know_can_be_ignored(run: Any, here: Pat
     ran = run("explain", here / "t", here / "more.parquet", "--ignore", "id", "--json")
     assert ran.code == 0
     assert ran.out == run("explain", here / "t", here / "t.csv", "--json").out
-    refused = run("explain", here / "t", here / "more.parquet")
+    told = run("explain", here / "t", here / "more.parquet", "--json")
+    assert told.out == ran.out
+    assert "'id' left out" in told.err
+    refused = run("explain", here / "t", here / "more.parquet", "--strict")
     assert refused.code == 1
     assert "'id' not known" in refused.err
 
