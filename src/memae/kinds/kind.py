@@ -65,8 +65,8 @@ class Scored(NamedTuple):
     names: Names
     judged: Judged
     given: Any = None  # rows of a table as given
-    read: Any = None  # the same in the columns that are encoded
     maps: Tensor | None = None  # (k, h, w), as `evidence.position_map` gives them; None unless requested
+    read: Any = None  # rows of a table in the columns that are encoded
 
 
 class Labelled(NamedTuple):
@@ -143,7 +143,7 @@ class Kind(ABC):
                 yield from _mapped(scorer, part)
             elif len(part.raw):
                 score = torch.cat([each.score for each in scorer.batched([part.raw], maps=False)])
-                yield Scored(part.names, calibrated(scorer).judge(score), part.given, part.read)
+                yield Scored(part.names, calibrated(scorer).judge(score), part.given, read=part.read)
             del part  # frees it before the next one is read
 
     # -------------------------------------------------------------------------------------------------- explaining
