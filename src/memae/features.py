@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 from torch import Tensor, nn
@@ -32,8 +32,27 @@ Maps = Callable[[Tensor], Sequence[Tensor]]
 """Photos `(b, 3, h, w)` in grey levels → feature maps `(b, c, h, w)`, the finest first, the last that of the whole."""
 
 
+class PretrainedSpec:
+    """What descriptions of features of EfficientNet-Lite have in common."""
+
+    variant: int
+
+    def verify(self, tensors: Mapping[str, Tensor]) -> None:
+        """Nothing: the weights may be any numbers."""
+
+    @property
+    def name(self) -> str:
+        """What users call the network."""
+        return f"efficientnet-lite{self.variant}"
+
+    @property
+    def origin(self) -> str:
+        """The network and where its weights come from."""
+        return f"{self.name}, pretrained on ImageNet"
+
+
 @dataclass(frozen=True)
-class FeatureSpec:
+class FeatureSpec(PretrainedSpec):
     """Frozen features of EfficientNet-Lite, as data.
 
     Args:
@@ -65,25 +84,12 @@ class FeatureSpec:
         patches = sum(network.channels[:-1])
         return Features(network, torch.zeros(patches), torch.ones(patches))
 
-    def verify(self, tensors: Mapping[str, Tensor]) -> None:
-        """Nothing: the weights may be any numbers."""
-
-    @property
-    def name(self) -> str:
-        """What users call the network."""
-        return f"efficientnet-lite{self.variant}"
-
-    @property
-    def origin(self) -> str:
-        """The network and where its weights come from."""
-        return f"{self.name}, pretrained on ImageNet"
-
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape `(c, h, w)` of the joint feature map."""
-        stages = VARIANTS[self.variant].stages
-        stride = 2 ** (1 + sum(each.stride > 1 for each in stages[: self.stages[0] + 1]))
-        channels = sum(stages[stage].channels for stage in self.stages)
+        variant = VARIANTS[self.variant]
+        stride = variant.stride(self.stages[0])
+        channels = sum(variant.stages[stage].channels for stage in self.stages)
         return channels, *(-(-side // stride) for side in self.photo[1:])
 
     @property
@@ -204,11 +210,16 @@ class Features(nn.Module):
 
     def joined(self, photos: Tensor) -> Tensor:
         """The features of all stages, not normalised `(b, c, h, w)`; those of the whole are the same everywhere."""
-        colours = (photos * GREY_LEVELS).expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
-        *maps, last = self.network(colours) if self.engine is None else self.engine(colours)
+        *maps, last = self.maps(photos)
         size = maps[0].shape[-2:]
         patches = torch.cat([each if each.shape[-2:] == size else _resized(each, size) for each in maps], 1)
         return torch.cat([_smoothed(patches), last.mean((2, 3), keepdim=True).expand(-1, -1, *size)], 1)
+
+    def maps(self, photos: Tensor) -> Sequence[Tensor]:
+        """What the network gives for photos `(b, c, h, w)`, normalised to 0 … 1; see `Maps`."""
+        colours = (photos * GREY_LEVELS).expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+        found: Sequence[Tensor] = self.network(colours) if self.engine is None else self.engine(colours)
+        return found
 
     @property
     def graph(self) -> Graph | None:
@@ -220,15 +231,19 @@ class Features(nn.Module):
         """Height and width of what the network sees of a photo `(c, h, w)`."""
         return photo[1:]
 
-    def on(self, engine: Maps | None) -> "Features":
+    def on(self, engine: Maps | None) -> Self:
         """The same features, with the network's maps from another engine; None for torch."""
-        other = Features(self.network, self.mean, self.deviation).train(self.training)
+        other = self.like(self.mean, self.deviation)
         other.engine = engine
         return other
 
-    def scaled(self, mean: Tensor, deviation: Tensor) -> "Features":
+    def scaled(self, mean: Tensor, deviation: Tensor) -> Self:
         """The same features, normalised by this mean and deviation of patches `(p,)`."""
-        return Features(self.network, mean, deviation.clamp_min(LEAST_SPREAD)).train(self.training)
+        return self.like(mean, deviation.clamp_min(LEAST_SPREAD))
+
+    def like(self, mean: Tensor, deviation: Tensor) -> Self:
+        """The same features by torch, normalised by this mean and deviation `(p,)`."""
+        return type(self)(self.network, mean, deviation).train(self.training)
 
 
 def _resized(features: Tensor, size: Sequence[int]) -> Tensor:

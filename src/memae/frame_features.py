@@ -1,13 +1,13 @@
 """Features of the frames of a film: a frozen pretrained network describes what each position looks like."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from memae.features import GREY_LEVELS, LEAST_SPREAD, Features, Maps
+from memae.features import LEAST_SPREAD, Features, PretrainedSpec
 from memae.networks.efficientnet_lite import VARIANTS, EfficientNetLite
 
 LOOKS = (3, 4)
@@ -15,7 +15,7 @@ LOOKS = (3, 4)
 
 
 @dataclass(frozen=True)
-class FrameSpec:
+class FrameSpec(PretrainedSpec):
     """Frozen features of the frames of a film, as data.
 
     Args:
@@ -47,24 +47,10 @@ class FrameSpec:
         zeros, ones = torch.zeros(self.patches), torch.ones(self.patches)
         return FrameFeatures(network, zeros, ones, torch.zeros(()), torch.ones(()), self.side)
 
-    def verify(self, tensors: Mapping[str, Tensor]) -> None:
-        """Nothing: the weights may be any numbers."""
-
-    @property
-    def name(self) -> str:
-        """What users call the network."""
-        return f"efficientnet-lite{self.variant}"
-
-    @property
-    def origin(self) -> str:
-        """The network and where its weights come from."""
-        return f"{self.name}, pretrained on ImageNet"
-
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape `(c, h, w)` of the feature map."""
-        stages = VARIANTS[self.variant].stages
-        stride = 2 ** (1 + sum(each.stride > 1 for each in stages[: LOOKS[0] + 1]))
+        stride = VARIANTS[self.variant].stride(LOOKS[0])
         return self.patches, *(-(-side // stride) for side in self.side)
 
     @property
@@ -109,8 +95,7 @@ class FrameFeatures(Features):
     def joined(self, photos: Tensor) -> Tensor:
         """The features of all stages, not normalised `(b, p, rows, columns)`."""
         frames = interpolate(self.lit(photos[:, :, 0]), self.side, mode="bilinear")
-        colours = (frames * GREY_LEVELS).expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
-        return torch.cat(list(self.network(colours) if self.engine is None else self.engine(colours)), 1)
+        return torch.cat(list(self.maps(frames)), 1)
 
     def lit(self, frames: Tensor) -> Tensor:
         """Frames `(b, c, h, w)`, normalised to 0 … 1, in the light of the training frames."""
@@ -122,17 +107,9 @@ class FrameFeatures(Features):
         """Height and width of what the network sees."""
         return self.side
 
-    def on(self, engine: Maps | None) -> "FrameFeatures":
-        """The same features, with the network's maps from another engine; None for torch."""
-        other = self.scaled(self.mean, self.deviation)
-        other.engine = engine
-        return other
-
-    def scaled(self, mean: Tensor, deviation: Tensor) -> "FrameFeatures":
-        """The same features, normalised by this mean and deviation of positions `(p,)`."""
-        found = FrameFeatures(
-            self.network, mean, deviation.clamp_min(LEAST_SPREAD), self.level, self.contrast, self.side
-        )
+    def like(self, mean: Tensor, deviation: Tensor) -> Self:
+        """The same features by torch, normalised by this mean and deviation `(p,)`."""
+        found = type(self)(self.network, mean, deviation, self.level, self.contrast, self.side)
         return found.train(self.training)
 
     def in_light(self, level: float, contrast: float) -> "FrameFeatures":

@@ -21,14 +21,14 @@ from memae.errors import InputError, MemaeWarning, OptionError
 from memae.estimators.base import Estimator
 from memae.estimators.examples import added_examples, film_examples
 from memae.estimators.films import Candidates, LeftOut, Sampled, Taken, maps_of, measured, remembering, scores_left_out
-from memae.estimators.photo_updating import REPEATED
+from memae.estimators.photo_updating import repeated
 from memae.estimators.photos import surveyed
 from memae.frame_features import FrameFeatures, FrameSpec
 from memae.health import Health
 from memae.kinds.following import Footage
 from memae.modelfile import artifact
 from memae.options import Epoch
-from memae.patches import CANDIDATES, PatchMemory, farthest_first
+from memae.patches import PatchMemory, farthest_first
 from memae.scoring import Scorer
 from memae.scoring.calibration import Calibration
 from memae.spec import Spec
@@ -95,10 +95,6 @@ class _Memory:
         chosen = farthest_first(together, min(self.most, len(together)), self.random).sort().values
         kept = remembering(together[chosen], self.spec, self.features, self.scorer.scaling)
         return _Grown(*kept, chosen[chosen < len(old)], allowed[chosen[chosen >= len(old)] - len(old)])
-
-    def distances(self, features: Tensor) -> Tensor:
-        """Distance of positions, not normalised `(m, p)`, to the nearest item `(m,)`."""
-        return self.memory.nearest(self.features.normalised(features), self.memory.items, 1).distance.flatten()
 
 
 def check_kept(detector: Estimator) -> None:
@@ -234,10 +230,7 @@ def _random(detector: Estimator) -> torch.Generator:
 
 def _warn_of_seen(memory: _Memory, candidates: Candidates, films: Sampled) -> None:
     """Warns if the memory holds positions of the new videos: it may have been fitted to them."""
-    limit = REPEATED * memory.memory.isolation.median()
-    parts = torch.split(candidates.features, CANDIDATES // 16)
-    repeated = torch.cat([memory.distances(part) <= limit for part in parts])
-    seen = len({*films.video[candidates.frame[repeated]].tolist()})
+    seen = len({*films.video[candidates.frame[repeated(memory.scorer, candidates.features)]].tolist()})
     if seen:
         warnings.warn(SEEN.format(seen=seen, videos=len(films.names)), MemaeWarning, stacklevel=4)
 

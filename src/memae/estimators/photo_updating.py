@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import torch
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
 from memae.data.samples import digest
 from memae.data.tiles import Tiles
@@ -34,7 +35,7 @@ from memae.estimators.wholes import merged
 from memae.features import AnyFeatureSpec
 from memae.modelfile import artifact
 from memae.options import Epoch
-from memae.patches import CANDIDATES, TOGETHER, PatchMemory, farthest_first, nearest_patches
+from memae.patches import CANDIDATES, TOGETHER, PatchMemory, farthest_first
 from memae.scoring import Scorer
 from memae.scoring.calibration import Calibration
 from memae.scoring.photos import WholeDistance
@@ -149,7 +150,7 @@ def _added(
     division = divided(len(tiles.sizes), held_out, random)
     wanted = tiles_of_photos(tiles, division.kept, DESCRIBED, random)
     known = described(joined_maps(tiles, features, scaling, wanted), tiles, wanted, spec.patches, random)
-    seen = _seen(before, known)
+    seen = len(set(known.photo[repeated(before, known.patches)].tolist()))
     if seen:
         warnings.warn(SEEN.format(seen=seen, photos=len(tiles.sizes)), MemaeWarning, stacklevel=4)
     fit = partial(_fit, before, spec, most=most, share=share, correlated=tell_apart(known, division), random=random)
@@ -157,15 +158,14 @@ def _added(
 
 
 @torch.no_grad()
-def _seen(before: Scorer, known: Described) -> int:
-    """Number of described photos of which the memory holds a patch: it may have been fitted to them."""
+def repeated(before: Scorer, patches: Tensor) -> Tensor:
+    """Which of these patches, not normalised `(m, p)`, the memory holds: it may have been fitted to them `(m,)`."""
     memory, features = before.model.memory, before.features
     assert isinstance(memory, PatchMemory)  # noqa: S101 (the caller's)
     assert features is not None  # noqa: S101 (the caller's)
     limit = REPEATED * memory.isolation.median()
-    parts = (features.normalised(part).T[None, :, None] for part in torch.split(known.patches, TOGETHER))
-    repeated = torch.cat([nearest_patches(z, memory.items, memory.nearest).distance.flatten() <= limit for z in parts])
-    return len(set(known.photo[repeated].tolist()))
+    parts = (features.normalised(part) for part in torch.split(patches, TOGETHER))
+    return torch.cat([memory.nearest(part, memory.items, 1).distance.flatten() <= limit for part in parts])
 
 
 def _fit(

@@ -70,7 +70,7 @@ def scored_tiles(scorer: Scorer, part: Part, *, maps: bool) -> Scored:
     photos = torch.stack([each.amax() for each in tiling.by_photo(scores)])
     judged: Judged = calibrated(scorer).judge(photos)
     found = torch.cat([position_map(scorer, each.error_map) for each in tiles]) if maps else None
-    return Scored(part.names, judged, tiling, found)
+    return Scored(part.names, judged, tiling, maps=found)
 
 
 def photo_maps(part: Scored) -> Iterator[Tensor]:

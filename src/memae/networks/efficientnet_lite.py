@@ -44,6 +44,11 @@ class Variant(NamedTuple):
     size: int  # side of the images that it was trained on, in pixels
     sha256: str  # of the file with the weights
 
+    def stride(self, stage: int) -> int:
+        """By how much the map of a stage is smaller than the image."""
+        halved: int = 1 + sum(each.stride > 1 for each in self.stages[: stage + 1])  # the stem does it first
+        return 1 << halved
+
     @property
     def file(self) -> str:
         """What the name of the file ends in."""
@@ -128,11 +133,12 @@ class EfficientNetLite(nn.Module):
 
     def __init__(self, variant: int, stages: tuple[int, ...] = (3, 5)) -> None:
         super().__init__()
-        table = _variant(variant).stages
+        known = _variant(variant)
+        table = known.stages
         if not stages or any(stage not in range(len(table)) for stage in stages) or sorted({*stages}) != [*stages]:
             raise OptionError(f"stages must be rising numbers from 0 to {len(table) - 1}, one or more; got {stages}")
         self.channels = tuple(table[stage].channels for stage in stages)
-        self.strides = tuple(2 ** (1 + sum(each.stride > 1 for each in table[: stage + 1])) for stage in stages)
+        self.strides = tuple(map(known.stride, stages))
         self.stem = SameConv2d(3, STEM, 3, 2)
         self.blocks = nn.ModuleList()
         self.ends: list[int] = []  # the blocks whose output is a map
