@@ -97,7 +97,10 @@ def test_every_tensor_is_checked(saved, tmp_path):
         ("scorer/calibrated", False),
         ("scorer/measures/0/type", "WholeDistance"),
         ("scorer/measures/1/type", "LocalDistance"),
-        ("scorer/measures/0/arguments", {"power": 8}),
+        ("scorer/measures/0/arguments", {"power": 0}),
+        ("scorer/measures/0/arguments", {"power": 65}),
+        ("scorer/measures/0/arguments", {"power": 8, "smoothed": "yes"}),
+        ("scorer/measures/0/arguments", {"width": 8}),
         ("scorer/measures", []),
     ],
 )

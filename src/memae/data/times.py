@@ -176,10 +176,10 @@ def instants(series: "pd.Series[Any]", form: str, name: str) -> Instants:
     if isinstance(series.dtype, pd.PeriodDtype):
         series = series.dt.to_timestamp()
     if pd.api.types.is_datetime64_any_dtype(series.dtype):
-        return _typed(series)
+        return _typed(series, name)
     known = series.dropna()
     if is_time(series) and not all(isinstance(value, dt.time) for value in known):
-        return _typed(_aligned(pd.to_datetime(known, utc=_zoned(known)), series))
+        return _typed(_aligned(pd.to_datetime(known, utc=_zoned(known)), series), name)
     cells = known.astype(object).map(str)
     cells = cells[cells != ""]
     how = form or (CLOCK if is_time(series) else ISO)
@@ -194,10 +194,14 @@ def instants(series: "pd.Series[Any]", form: str, name: str) -> Instants:
     return Instants(_aligned(wall, series), _seconds(_aligned(utc, series)))
 
 
-def _typed(series: "pd.Series[Any]") -> Instants:
+def _typed(series: "pd.Series[Any]", name: str) -> Instants:
     if series.dt.tz is None:
         return Instants(series, _seconds(series))
-    return Instants(series.dt.tz_localize(None), _seconds(series.dt.tz_convert("UTC").dt.tz_localize(None)))
+    try:
+        wall = series.dt.tz_localize(None)
+    except pd.errors.OutOfBoundsDatetime as error:  # the last hours that 64 bits can count, east of Greenwich
+        raise SchemaError(f"column {name!r}: {error}; leave such times empty") from error
+    return Instants(wall, _seconds(series.dt.tz_convert("UTC").dt.tz_localize(None)))
 
 
 def _zoned(known: "pd.Series[Any]") -> bool:

@@ -157,8 +157,11 @@ def restored_step(source: Artifact, score_step: int | None) -> int:
     """Frames from one scored clip to the next of a model; files of former versions have the parameter alone.
 
     Raises:
+        ModelFileError: the parameter is out of range.
         TypeError: it is no whole number.
     """
+    if score_step is not None and score_step < 1:
+        raise ModelFileError(f"its score_step is {score_step}")
     step: int = typed(source.encoding.get("step", score_step or 1), int)
     return step
 

@@ -49,7 +49,7 @@ def parameters_of(kind: type[Any]) -> tuple[Parameter, ...]:
     Example:
         >>> from memae.parameters import Tabular
         >>> [each.name for each in parameters_of(Tabular)][:3]
-        ['n_items', 'ignore', 'scaling']
+        ['n_items', 'ignore', 'keep_columns']
     """
     shared = {each.name for each in fields([above for above in kind.__mro__ if is_dataclass(above)][-1])}
     parameters = [

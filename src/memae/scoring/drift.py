@@ -140,7 +140,7 @@ def enough(rate: float, times: float = 2.0, confidence: float = 0.95) -> int:
 
     Example:
         >>> enough(0.05)
-        88
+        100
     """
     from scipy.stats import beta  # noqa: PLC0415 (slow to import)
 
