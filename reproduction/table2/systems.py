@@ -1,0 +1,26 @@
+"""The systems that Table 2 of the paper quotes, as methods: one file each among the baselines."""
+
+from collections.abc import Callable
+
+from reproduction.baselines.films import FilmDetector
+from reproduction.baselines.mdt import DynamicTextures
+from reproduction.baselines.mppca import MotionMixture
+from reproduction.baselines.social_force import MotionAndForce
+from reproduction.table2.runs import Problem, of_films
+from reproduction.tables import Method, Run
+
+FRAMES = "frames"
+"""Name of a published figure: frame AUC on Ped2 in Table 2 of the paper."""
+
+
+def _system(key: str, title: str, make: Callable[[int], FilmDetector], published: float) -> Method[Problem, Run]:
+    """A system at the size for two cores, one seed."""
+    return Method(key, title, of_films(make), {"cpu": 1}, {FRAMES: published}, figure=key)
+
+
+SYSTEMS = (
+    _system("mppca", "MPPCA", lambda seed: MotionMixture(seed=seed), 0.693),
+    _system("mppca_sfa", "MPPCA+SFA", lambda seed: MotionAndForce(seed=seed), 0.613),
+    _system("mdt", "MDT", lambda seed: DynamicTextures(seed=seed), 0.829),
+)
+"""In the order of the table."""

@@ -1,0 +1,179 @@
+"""The compared methods for whole films, each against a known answer: a cart that drives through walkers."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("cv2", reason="needs the extra bench")
+
+from memae.metrics import auroc
+from reproduction.baselines import films, mppca, social_force
+from reproduction.baselines.films import each_frame, flow, over_cells, over_time
+from reproduction.baselines.mdt import DynamicTextures, saliency, texture
+from reproduction.baselines.mppca import MotionMixture, believed
+from reproduction.baselines.social_force import MotionAndForce, SocialForce
+
+SIZE = (60, 96)
+ABNORMAL = np.arange(60) >= 30
+"""The frames of a test film in which the cart drives."""
+
+
+def street(seed: int, frames: int = 60, *, cart: bool = False) -> np.ndarray:
+    """Walkers that go right and left by a pixel a frame; in the second half, a cart may drive by at four."""
+    random = np.random.default_rng(seed)
+    ground = np.random.default_rng(99).integers(90, 120, SIZE)  # the camera stands still
+    film = np.repeat(ground[None], frames, 0)
+    walkers = [(top, *random.integers(0, SIZE[1], 1), way) for top, way in ((4, 1), (20, -1), (40, 1))]
+    for number, frame in enumerate(film):
+        for top, left, way in walkers:
+            columns = (left + way * number + np.arange(6)) % SIZE[1]
+            frame[top : top + 14, columns] = 40 + 10 * (np.arange(14)[:, None] % 3)
+        if cart and number >= frames // 2:
+            columns = (4 * number + np.arange(22)) % SIZE[1]
+            frame[22:42, columns] = 190 + 30 * (np.arange(22) % 2)
+    return np.clip(film + random.integers(-2, 3, film.shape), 0, 255).astype(np.uint8)
+
+
+TRAINING, HELD_OUT = [street(seed) for seed in range(6)], [street(20, 30)]
+
+METHODS = {
+    "MPPCA": lambda: MotionMixture(components=4, latent=2),
+    "MPPCA+SFA": MotionAndForce,
+    "MDT": lambda: DynamicTextures((1, 2), count=2, whole=4),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_cart_among_walkers_comes_out_above_them(name, tmp_path):
+    detector = METHODS[name]().fit(TRAINING, HELD_OUT, tmp_path / "run.checkpoint")
+    film = street(30, cart=True)
+    found = detector.anomaly_score(film)
+    assert found.score.shape == (60,)
+    assert found.score.dtype == np.float64
+    assert len(found.maps) == 60
+    assert found.maps.ndim == 3
+    assert np.isfinite(found.maps).all()
+    sure = np.r_[:20, 40:60]  # not the frames whose stretch of frames has both
+    assert auroc(ABNORMAL[sure], found.score[sure]) > 0.95
+    assert auroc(ABNORMAL, found.score) > 0.85
+    again = METHODS[name]().fit(TRAINING, HELD_OUT, tmp_path / "run.checkpoint").anomaly_score(film)
+    assert np.array_equal(again.score, found.score)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_short_films_are_scored_too(name, tmp_path):
+    detector = METHODS[name]().fit(TRAINING, HELD_OUT, tmp_path / "run.checkpoint")
+    assert len(detector.anomaly_score(street(31, 4)).score) == 4
+
+
+# ----------------------------------------------------------------------------------------------------------- the parts
+
+
+def test_flow_is_that_of_what_moves():
+    wide = np.random.default_rng(0).integers(0, 256, (60, 140)).astype(np.uint8)
+    film = np.stack([wide[:, 3 * number : 3 * number + 96] for number in range(4)])  # the scene goes left by 3
+    moved = flow(film)
+    assert moved.shape == (4, 60, 96, 2)
+    middle = np.median(moved[:, 10:50, 20:76], (1, 2))
+    assert np.allclose(middle, [-3, 0], atol=0.2)
+    assert np.array_equal(moved[0], moved[1])
+
+
+def test_cells_and_stretches_are_means():
+    values = np.random.default_rng(0).random((7, 25, 36, 2), np.float32)
+    cells = over_cells(values)
+    assert cells.shape == (7, 2, 3, 2)
+    assert cells[3, 1, 2] == pytest.approx(values[3, 12:24, 24:36].mean((0, 1)), rel=1e-5)
+    stretches = over_time(cells, 3)
+    assert stretches[1] == pytest.approx(cells[3:6].mean(0), rel=1e-5)
+    assert np.array_equal(each_frame(stretches, 7, 3), stretches[[0, 0, 0, 1, 1, 1, 1]])
+    assert over_time(cells, 10).shape == (1, 2, 3, 2)
+
+
+def test_a_mixture_of_probabilistic_pca_finds_its_groups():
+    random = np.random.default_rng(0)
+    flat = random.normal(0, [1.0, 0.1, 0.1], (500, 3))
+    far = random.normal(8, [0.1, 2.0, 0.1], (250, 3))
+    found = mppca.fitted(np.concatenate([flat, far]).astype(np.float32), 2, 1, 0)
+    order = np.argsort(found.weights)
+    assert found.weights[order] == pytest.approx([1 / 3, 2 / 3], abs=0.01)
+    assert np.diag(found.covariances[order[1]]) == pytest.approx([1, 0.01, 0.01], rel=0.2)
+    assert np.diag(found.covariances[order[0]]) == pytest.approx([0.01, 4, 0.01], rel=0.25)
+
+
+def test_beliefs_on_a_chain_are_the_exact_ones():
+    """Belief propagation is exact where there are no loops: sums over all labellings agree."""
+    odds, agree = np.array([2.0, -1.0, 0.5]), np.array([0.8, 0.3])
+    labels = np.array(np.meshgrid(*[[1, 0]] * 3, indexing="ij")).reshape(3, -1).T  # 1: normal
+    weight = np.exp((labels * odds).sum(1))
+    for at, both in enumerate(agree):
+        one, other = labels[:, at], labels[:, at + 1]
+        weight *= np.where(one != other, 0.5, np.where(one == 1, both, 1 - both))
+    exact = [np.log(weight[labels[:, at] == 1].sum() / weight[labels[:, at] == 0].sum()) for at in range(3)]
+    empty = [np.zeros((3, 0, 1)), np.zeros((3, 1, 0))]
+    assert believed(odds[:, None, None], [agree[:, None, None], *empty])[:, 0, 0] == pytest.approx(exact, abs=1e-4)
+
+
+def test_a_uniform_motion_has_no_social_force_and_a_turn_has(monkeypatch):
+    steady = np.ones((20, 36, 36, 2), np.float32)
+    monkeypatch.setattr(social_force, "flow", lambda film: steady)
+    assert social_force.forces(np.zeros((20, 36, 36), np.uint8)).max() == pytest.approx(0, abs=1e-6)
+    steady[10:] *= -1
+    turning = social_force.forces(np.zeros((20, 36, 36), np.uint8)).max((1, 2))
+    assert turning.argmax() in (9, 10)
+    assert turning[[0, 1, 18, 19]] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_texture_likes_what_it_has_learned_and_filters_as_the_joint_normal_does():
+    random = np.random.default_rng(0)
+    states = np.zeros((300, 6, 2))
+    states[:, 0] = random.normal(0, 9, (300, 2))
+    turn = np.array([[0.6, -0.7], [0.7, 0.6]])
+    for frame in range(1, 6):
+        states[:, frame] = states[:, frame - 1] @ turn.T + random.normal(0, 1, (300, 2))
+    shown = np.linalg.qr(random.normal(0, 1, (12, 12)))[0][:, :2]
+    given = (states @ shown.T + 50 + random.normal(0, 2.5, (300, 6, 12))).astype(np.float32)
+    found = texture(given)
+    backwards = given[:, ::-1]
+    assert (found.log_likelihoods(given) > found.log_likelihoods(np.ascontiguousarray(backwards))).mean() > 0.9
+    # the same likelihood from the covariance of a whole patch
+    states_of = len(found.first[0])
+    powers, covariance = [np.eye(states_of)], found.first[1]
+    for _ in range(5):
+        powers.append(found.step @ powers[-1])
+    marginal = [covariance]
+    for _ in range(5):
+        marginal.append(found.step @ marginal[-1] @ found.step.T + found.drift)
+    whole = np.block(
+        [
+            [
+                found.shown @ (powers[a - b] @ marginal[b] if a >= b else marginal[a] @ powers[b - a].T) @ found.shown.T
+                + (found.noise * np.eye(12) if a == b else 0)
+                for b in range(6)
+            ]
+            for a in range(6)
+        ]
+    )
+    mean = np.concatenate([found.shown @ power @ found.first[0] + found.mean for power in powers])
+    apart = given[:5].reshape(5, -1) - mean
+    exact = -0.5 * ((apart @ np.linalg.inv(whole) * apart).sum(1) + np.linalg.slogdet(2 * np.pi * whole)[1])
+    assert found.log_likelihoods(given[:5]) == pytest.approx(exact, rel=1e-3)
+
+
+def test_what_differs_from_its_surround_is_salient():
+    shares = np.zeros((1, 15, 15, 3))
+    shares[..., 0] = 1
+    assert saliency(shares).max() == pytest.approx(0, abs=1e-9)
+    shares[0, 7, 7] = shares[0, 7, 6] = shares[0, 6, 7] = [0, 1, 0]
+    found = saliency(shares)
+    assert np.unravel_index(found.argmax(), found.shape)[1:] in {(6, 6), (6, 7), (7, 6), (7, 7)}
+
+
+def test_social_force_alone_needs_no_mixture(tmp_path):
+    found = SocialForce(words=6, topics=3).fit(TRAINING, HELD_OUT).anomaly_score(street(30, cart=True))
+    assert auroc(ABNORMAL, found.score) > 0.8
+
+
+def test_without_opencv_there_is_one_sentence(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "cv2", None)
+    with pytest.raises(films.MissingExtraError, match=r"optical flow needs OpenCV: pip install"):
+        flow(street(0, 3))
