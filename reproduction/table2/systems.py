@@ -3,9 +3,12 @@
 from collections.abc import Callable
 
 from reproduction.baselines.films import FilmDetector
+from reproduction.baselines.frame_pred import FramePrediction
 from reproduction.baselines.mdt import DynamicTextures
 from reproduction.baselines.mppca import MotionMixture
 from reproduction.baselines.social_force import MotionAndForce
+from reproduction.baselines.stack_rnn import StackedRNN
+from reproduction.baselines.tsc import SparseCoding
 from reproduction.table2.runs import Problem, of_films
 from reproduction.tables import Method, Run
 
@@ -22,5 +25,8 @@ SYSTEMS = (
     _system("mppca", "MPPCA", lambda seed: MotionMixture(seed=seed), 0.693),
     _system("mppca_sfa", "MPPCA+SFA", lambda seed: MotionAndForce(seed=seed), 0.613),
     _system("mdt", "MDT", lambda seed: DynamicTextures(seed=seed), 0.829),
+    _system("frame_pred", "Frame-Pred", lambda seed: FramePrediction(seed=seed), 0.954),
+    _system("tsc", "TSC", lambda seed: SparseCoding(seed=seed), 0.910),
+    _system("stack_rnn", "StackRNN", lambda seed: StackedRNN(seed=seed), 0.922),
 )
 """In the order of the table."""
