@@ -154,7 +154,7 @@ def changes(maps: Tensor) -> tuple[Cells, Cells]:
     known = np.flatnonzero(count)
     nearest = known[np.abs(np.arange(frames)[:, None] - known).argmin(1)]
     mean = (total / np.maximum(count, 1)[:, None])[:, nearest].astype(np.float32)
-    sure, accurate = mean.reshape(2, frames, BINS, -1)
+    sure, accurate = mean.reshape(2, frames, min(BINS, maps.shape[2]), -1)
     return sure, accurate
 
 
