@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from memae.cli.reading import Columns, read_as, reads_tables, source_of
+from memae.cli.reading import Rows, by_window, read_as, reads_tables, source_of
 from memae.cli.unread import skipped_paths, tell_unread, unread_paths
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def score(
     engine: EngineOption = "torch",
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON summary; needs --output.")] = False,
     *,
-    columns: Columns,
+    columns: Rows,
     dialect: "Dialect",
 ) -> None:
     """Score each row, image or frame. Higher scores are more anomalous; a small p-value means unlike normal.
@@ -77,6 +77,7 @@ def score(
     located = bool(maps or masks) and output is not None and output.suffix.lower() == ".jsonl"
     places = Places(maps, masks, regions=located)
     kind = estimator.kind_.ignoring(columns.ignore, strict=columns.strict)
+    kind = by_window(kind) if columns.windows else kind
     rows: Iterable[pd.DataFrame] = scored(estimator, kind, source, keep=keep, places=places, notes=notes)
     found = 0
     if fdr is not None:
