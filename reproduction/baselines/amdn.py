@@ -52,9 +52,9 @@ class Patches(NamedTuple):
 def patches(film: Film) -> Patches:
     """The moving patches of every third frame; grey levels and flow are brought to [0, 1] and about [−1, 1]."""
     side = min(SIDE, *film.shape[1:])
-    grey = _windows(film[::EVERY].astype(np.float32) / 255, side)
-    moved = flow(film)[::EVERY] / FLOW_SCALE
-    across, down = (_windows(np.clip(moved[..., axis], -1, 1), side) for axis in range(2))
+    grey = _windows(np.asarray(film[::EVERY] / 255, np.float32), side)
+    moved = flow(film)[::EVERY] / np.float32(FLOW_SCALE)
+    across, down = (_windows(moved[..., axis].clip(-1, 1), side) for axis in range(2))
     speed = np.hypot(across, down).mean((3, 4)) * FLOW_SCALE
     frame, row, column = np.nonzero(speed >= FOREGROUND)
     here = frame, row, column
@@ -80,12 +80,11 @@ class Denoiser(nn.Module):
     def __init__(self, size: int, widths: Sequence[int]) -> None:
         super().__init__()
         sizes = (size, *widths)
-        self.encoder, self.decoder = nn.Sequential(), nn.Sequential()
-        for before, after in pairwise(sizes):
-            self.encoder.extend([nn.Linear(before, after), nn.Sigmoid()])
-        for before, after in pairwise(sizes[::-1]):
-            self.decoder.extend([nn.Linear(before, after), nn.Sigmoid()])
-        self.decoder = self.decoder[:-1]  # flow has both signs
+        down, up = (
+            [layer for before, after in pairwise(each) for layer in (nn.Linear(before, after), nn.Sigmoid())]
+            for each in (sizes, sizes[::-1])
+        )
+        self.encoder, self.decoder = nn.Sequential(*down), nn.Sequential(*up[:-1])  # flow has both signs
 
     def loss(self, x: Tensor, random: torch.Generator) -> Tensor:
         """Squared error of the patches `(n, d)` that are restored from noisy ones, mean over values `(n,)`."""
@@ -151,11 +150,11 @@ class AppearanceAndMotion:
         learned, others = self._sampled(training, PATCHES), self._sampled(held_out, HELD_OUT)
         widths = [self.width // 2**level for level in range(4)]
         self.pipelines = {}
+        paths = {name: checkpoint and checkpoint.with_suffix(f".{name}.checkpoint") for name in learned}
         for name, rows in learned.items():
-            path = None if checkpoint is None else checkpoint.with_suffix(f".{name}.checkpoint")
-            self.pipelines[name] = Pipeline(widths, self.epochs, self.seed).fit(rows, others[name], path)
-        for name in learned if checkpoint is not None else ():
-            checkpoint.with_suffix(f".{name}.checkpoint").unlink(missing_ok=True)
+            self.pipelines[name] = Pipeline(widths, self.epochs, self.seed).fit(rows, others[name], paths[name])
+        for path in filter(None, paths.values()):
+            path.unlink(missing_ok=True)
         return self
 
     def anomaly_score(self, film: Film) -> FilmScores:

@@ -48,7 +48,8 @@ class FrameMaps:
         then about 1.
         """
         raw = self._raw(film[:: self.every])
-        return self.features.normalised(raw) / raw.shape[1] ** 0.5
+        found: Tensor = self.features.normalised(raw) / raw.shape[1] ** 0.5
+        return found
 
     @torch.no_grad()
     def _raw(self, frames: Film) -> Tensor:
@@ -74,6 +75,6 @@ def pyramid(maps: Tensor) -> tuple[Tensor, tuple[int, int], tuple[int, int]]:
 
 def higher(values: Tensor, fine: tuple[int, int], coarse: tuple[int, int]) -> Tensor:
     """Values of a pyramid `(n, positions)` → map `(n, rows, columns)`: the higher of a position's and its block's."""
-    own, blocks = values.split([fine[0] * fine[1], coarse[0] * coarse[1]], 1)
+    own, blocks = torch.split(values, [fine[0] * fine[1], coarse[0] * coarse[1]], 1)
     large = blocks.reshape(-1, *coarse).repeat_interleave(POOLED, 1).repeat_interleave(POOLED, 2)
     return torch.maximum(own.reshape(-1, *fine), large[:, : fine[0], : fine[1]])

@@ -105,7 +105,7 @@ def local_flow(before: Tensor, after: Tensor) -> Tensor:
     along = conv2d(pad(before, (0, 0, 1, 1), mode="replicate"), kernel.T[None, None])
     change = after - before
     products = torch.cat([across**2, along**2, across * along, across * change, along * change], 1)
-    xx, yy, xy, xt, yt = avg_pool2d(products, WINDOW, 1, WINDOW // 2).split(1, 1)
+    xx, yy, xy, xt, yt = torch.split(avg_pool2d(products, WINDOW, 1, WINDOW // 2), 1, 1)
     xx, yy = xx + LEAST_STRUCTURE, yy + LEAST_STRUCTURE
     size = xx * yy - xy**2
     return torch.cat([(xy * yt - yy * xt) / size, (xy * xt - xx * yt) / size], 1)
@@ -164,7 +164,7 @@ class FramePrediction(nn.Module):
         frames = unit(clips)[:, 0]
         before, real = frames[:, GIVEN - 1 : GIVEN], frames[:, GIVEN:]
         predicted = self.generator(frames[:, :GIVEN])
-        intensity = (predicted - real).square().flatten(1).mean(1)
+        intensity: Tensor = (predicted - real).square().flatten(1).mean(1)
         if not self.training:
             return intensity
         moved = (local_flow(before, predicted) - local_flow(before, real)).abs().flatten(1).mean(1)
@@ -173,7 +173,8 @@ class FramePrediction(nn.Module):
         true, false = self.discriminator(real), self.discriminator(predicted.detach())
         told = ((true - 1).square() + false.square()).flatten(1).mean(1) / 2
         edges = gradient_difference(predicted, real)
-        return INTENSITY * intensity + GRADIENT * edges + FLOW * moved + ADVERSARIAL * fooled + told
+        found: Tensor = INTENSITY * intensity + GRADIENT * edges + FLOW * moved + ADVERSARIAL * fooled + told
+        return found
 
     @torch.no_grad()
     def anomaly_score(self, film: Film) -> FilmScores:
@@ -182,7 +183,7 @@ class FramePrediction(nn.Module):
         scaled = self._scaled(film)
         scaled = torch.cat([scaled, scaled[-1:].expand(max(GIVEN + 1 - len(scaled), 0), -1, -1)])
         windows = scaled.unfold(0, GIVEN + 1, 1).permute(0, 3, 1, 2)
-        errors = torch.cat([self._errors(unit(part)) for part in windows.split(SCORED)])
+        errors = torch.cat([self._errors(unit(part)) for part in torch.split(windows, SCORED)])
         first = min(GIVEN, len(film) - 1)
         errors = torch.cat([errors[:1].expand(first, -1, -1), errors])[: len(film)]
         score = (10 * errors.double().mean((1, 2)).clamp_min(1e-12).log10()).numpy()

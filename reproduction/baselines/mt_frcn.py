@@ -115,13 +115,14 @@ class ObjectDensity:
         return _together([_of_size(maps, small, size) for size in sizes])
 
     def _projected(self, features: Tensor) -> Tensor:
-        return (features - self.mean) @ self.axes
+        found: Tensor = (features - self.mean) @ self.axes
+        return found
 
     def _density(self, found: Regions, bandwidth: float) -> Tensor:
         """Log density of each region `(n,)`, up to what is the same for all bandwidths."""
         size, dimensions = self.normal.shape
         parts = []
-        for part in self._projected(found.features).split(2048):
+        for part in torch.split(self._projected(found.features), 2048):
             apart = torch.cdist(part, self.normal).square() / (2 * bandwidth**2)
             parts.append((-apart).logsumexp(1) - dimensions * np.log(bandwidth) - np.log(size))
         return torch.cat(parts) if parts else torch.zeros(0)
@@ -140,5 +141,5 @@ def _of_size(maps: Tensor, motion: Tensor, size: tuple[int, int]) -> Regions:
 
 
 def _together(parts: Sequence[Regions]) -> Regions:
-    columns = list(zip(*parts, strict=True))[:-1]
-    return Regions(*map(torch.cat, columns), grid=parts[0].grid)
+    features, frame, place, attributes = (torch.cat(each) for each in zip(*(part[:4] for part in parts), strict=True))
+    return Regions(features, frame, place, attributes, parts[0].grid)

@@ -116,7 +116,7 @@ class StackedRNN(nn.Module):
         for film in films:
             x = pyramid(self.maps(film))[0]
             length = min(LENGTH, len(x))
-            apart = x[: len(x) // length * length].unflatten(0, (-1, length)).transpose(1, 2).flatten(0, 1)
+            apart = x[: len(x) // length * length].reshape(-1, length, *x.shape[1:]).transpose(1, 2).flatten(0, 1)
             found.append(apart[torch.randperm(len(apart), generator=random)[: -(-count // len(films))]])
         shortest = min(each.shape[1] for each in found)
         return torch.cat([each[:, :shortest] for each in found])

@@ -115,7 +115,7 @@ class Unmasking:
     that of a frame is the mean over the windows that contain it, for the part of the frame that is highest, smoothed.
 
     NOTE: a classifier's score is the mean probability that it gives the right half instead of the share of frames that
-    it gets right, which is 1 for nearly all pairs of windows here; that figure is beside it. Appearance is
+    it gets right, so that pairs which all classifiers tell apart can be ranked; that share is beside it. Appearance is
     EfficientNet-Lite0's, standardised over the film itself; there conv5 of VGG-f. Motion is the mean of gradients of
     cells in each frame; there gradients of cuboids of 5 frames.
     """
@@ -154,7 +154,7 @@ def changes(maps: Tensor) -> tuple[Cells, Cells]:
     known = np.flatnonzero(count)
     nearest = known[np.abs(np.arange(frames)[:, None] - known).argmin(1)]
     mean = (total / np.maximum(count, 1)[:, None])[:, nearest].astype(np.float32)
-    sure, accurate = mean.reshape(2, frames, BINS, -1)
+    sure, accurate = mean.reshape(2, frames, min(BINS, maps.shape[2]), -1)
     return sure, accurate
 
 
