@@ -18,6 +18,7 @@ from memae.cli.evaluate import evaluate
 from memae.cli.explain import explain
 from memae.cli.export import export
 from memae.cli.fit import fit
+from memae.cli.processors import computing
 from memae.cli.recalibrate import recalibrate
 from memae.cli.report import report
 from memae.cli.score import score
@@ -34,16 +35,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(fit, name="fit")
-app.command("score")(score)
-app.command("evaluate")(evaluate)
-app.command("explain")(explain)
-app.command("drift")(drift)
-app.command("watch")(watch)
-app.command("report")(report)
-app.command("serve")(serve)
-app.command("export")(export)
-app.command("update")(update)
-app.command("recalibrate")(recalibrate)
+for command in (score, evaluate, explain, drift, watch, report, serve, export, update, recalibrate):
+    app.command(command.__name__)(computing(command))
 
 
 @app.callback(invoke_without_command=True)
@@ -89,6 +82,7 @@ def inspect(
 
 
 @app.command()
+@computing
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder for the page and the picture.")] = Path("demo"),
 ) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import typer
 
 from memae import parameters
+from memae.cli.processors import computing
 from memae.cli.reading import reads_tables, source_of
 from memae.cli.settings import chosen, option, options_of
 from memae.parameters import Common
@@ -53,6 +54,7 @@ def _settable(kind: type[Common]) -> Callable[[Callable[..., None]], Callable[..
     def decorate(run: Callable[..., None]) -> Callable[..., None]:
         own = list(signature(run).parameters.values())[2:]
 
+        @computing
         @wraps(run)
         def command(context: typer.Context, **given: Any) -> None:
             job = Job(**{name: given.pop(name) for name in Job._fields})

@@ -103,6 +103,30 @@ def reads_tables(run: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def grouped(**groups: type[Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command an option for each field of the NamedTuples that it takes as keywords.
+
+    Args:
+        groups: parameter of the command → class of its value, whose fields are annotated as options.
+    """
+
+    def decorate(run: Callable[..., None]) -> Callable[..., None]:
+        @wraps(run)
+        def command(*args: Any, **given: Any) -> None:
+            made = {name: group(*(given.pop(each) for each in group._fields)) for name, group in groups.items()}
+            run(*args, **given, **made)
+
+        parts = []
+        for name, each in signature(run).parameters.items():
+            fields = signature(groups[name]).parameters.values() if name in groups else [each]
+            parts += [field.replace(kind=each.kind) for field in fields]
+        command.__annotations__ = {each.name: each.annotation for each in parts}
+        command.__signature__ = signature(run).replace(parameters=parts)  # type: ignore[attr-defined]
+        return command
+
+    return decorate
+
+
 def read_as(estimator: "Estimator", dialect: "Dialect", *, strict: bool = False) -> None:
     """Makes a detector read files as the options say.
 

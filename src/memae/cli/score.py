@@ -4,16 +4,17 @@ import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
-from memae.cli.reading import Rows, by_window, read_as, reads_tables, source_of
+from memae.cli.reading import Rows, by_window, grouped, read_as, reads_tables, source_of
 from memae.cli.unread import skipped_paths, tell_unread, unread_paths
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from memae.cli.folder_parts import Scoring
     from memae.data.dialects import Dialect
     from memae.estimators import Estimator
 
@@ -31,20 +32,39 @@ MANY = 20
 """Minimum number of samples for the warning that most are flagged."""
 
 
+class Drawn(NamedTuple):
+    """Pictures that are written beside the scores."""
+
+    maps: Annotated[
+        Path | None, typer.Option(help="Folder for each image under its heat map, or a heat map of each frame.")
+    ] = None
+    masks: Annotated[
+        Path | None, typer.Option(help="Folder for a mask of the anomalous pixels of each image or frame.")
+    ] = None
+
+
+class Spread(NamedTuple):
+    """How a folder is scored into a folder."""
+
+    workers: Annotated[int, typer.Option(help="Processes that score a folder, one core each.", min=1)] = 1
+    part: Annotated[
+        str | None, typer.Option(help="I/N: score the Ith (from 0) of N parts of a folder; others do the rest.")
+    ] = None
+
+
 @reads_tables
+@grouped(drawn=Drawn, spread=Spread)
 def score(
     model: Model,
     source: Annotated[Path, source_of("Data of the kind the model was fitted on; - is standard input.")],
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="File to write, .csv, .parquet or .jsonl; else CSV on stdout.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="File to write, .csv, .parquet or .jsonl, or a folder; else CSV on stdout."
+        ),
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Append the input row (tables).")] = False,
-    maps: Annotated[
-        Path | None, typer.Option(help="Folder for each image under its heat map, or a heat map of each frame.")
-    ] = None,
-    masks: Annotated[
-        Path | None, typer.Option(help="Folder for a mask of the anomalous pixels of each image or frame.")
-    ] = None,
+    drawn: Drawn = Drawn(),  # noqa: B008 (immutable)
     false_alarm_rate: FalseAlarms = None,
     fdr: Annotated[
         float | None,
@@ -52,6 +72,7 @@ def score(
     ] = None,
     engine: EngineOption = "torch",
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON summary; needs --output.")] = False,
+    spread: Spread = Spread(),  # noqa: B008 (immutable)
     *,
     columns: Rows,
     dialect: "Dialect",
@@ -60,28 +81,38 @@ def score(
 
     With --maps or --masks, rows in a .jsonl file list the anomalous regions.
 
+    A folder with an output folder is scored file by file, largest first, by --workers processes. The same command
+    continues what was stopped; _SUCCESS is there when all is done.
+
     Example: memae score model.memae new.csv -o scores.csv --keep
     """
     from memae.cli.paths import check_apart
     from memae.cli.score_table import Places, discovered, scored
     from memae.cli.writing import check_ending, write
+    from memae.errors import OptionError
     from memae.kinds import Notes
     from memae.scoring.calibration import checked_rate
 
     if as_json and output is None:
         raise typer.BadParameter("--json needs --output, since without it the rows are written to stdout")
+    if output is not None and source.is_dir() and (output.is_dir() or not output.suffix):
+        order = _scoring(model, output, false_alarm_rate, engine, keep, columns, dialect)
+        _score_folder(order, source, spread, drawn, fdr, as_json=as_json)
+        return
+    if spread != Spread():
+        raise OptionError("--workers and --part are for a folder that is scored into a folder, -o FOLDER")
     check_apart(output, model, source)
     check_ending(output)
     estimator, notes = _loaded(model, false_alarm_rate, engine), Notes()
     read_as(estimator, dialect)
-    located = bool(maps or masks) and output is not None and output.suffix.lower() == ".jsonl"
-    places = Places(maps, masks, regions=located)
+    located = bool(drawn.maps or drawn.masks) and output is not None and output.suffix.lower() == ".jsonl"
+    places = Places(*drawn, regions=located)
     kind = estimator.kind_.ignoring(columns.ignore, strict=columns.strict)
     kind = by_window(kind) if columns.windows else kind
     rows: Iterable[pd.DataFrame] = scored(estimator, kind, source, keep=keep, places=places, notes=notes)
     found = 0
     if fdr is not None:
-        rows, found = discovered(rows, checked_rate(fdr, "false-discovery"))
+        rows, found = discovered(rows, checked_rate(fdr, "false-discovery"), len(estimator.calibration_.scores), output)
     count, flagged = write(rows, output)
     facts = {"output": str(output), "samples": count, "flagged": flagged, "threshold": estimator.threshold_}
     if fdr is not None:
@@ -98,6 +129,48 @@ def score(
         message = f"{flagged} of {count} are flagged; if most should be normal, this data is unlike that of training"
         sys.stderr.write(f"{message}: see `memae drift {model} {source}`\n")
     tell_unread(notes)
+
+
+def _scoring(
+    model: Path,
+    output: Path,
+    false_alarm_rate: float | None,
+    engine: Engine,
+    keep: bool,
+    columns: Rows,
+    dialect: "Dialect",
+) -> "Scoring":
+    """What is done with each piece of a folder."""
+    from memae.cli.folder_parts import Scoring
+    from memae.errors import OptionError
+    from memae.modelfile.artifact import named
+
+    if columns.windows:
+        raise OptionError("--windows needs one file as output, -o scores.csv; leave it out for a folder")
+    content = Path(named(model)).read_bytes()
+    return Scoring(content, output, false_alarm_rate, engine, keep, tuple(columns.ignore), columns.strict, dialect)
+
+
+def _score_folder(
+    scoring: "Scoring", source: Path, spread: Spread, drawn: Drawn, fdr: float | None, *, as_json: bool
+) -> None:
+    """Scores a folder into a folder, and tells what was found."""
+    from memae.cli.score_folder import Share, score_folder
+    from memae.errors import OptionError
+    from memae.scoring.calibration import checked_rate
+
+    if drawn != Drawn():
+        raise OptionError("--maps and --masks need one file as output, -o scores.csv; leave them out for a folder")
+    rate = None if fdr is None else checked_rate(fdr, "false-discovery")
+    read_as(scoring.estimator(), scoring.dialect)  # raises if the options do not fit the model
+    facts = score_folder(scoring, source, spread.workers, Share.parsed(spread.part), rate)
+    if rate is not None:
+        sys.stderr.write(_of_discoveries(facts["fdr"]["discoveries"], facts["samples"], rate, facts["held_out"]))
+    if as_json:
+        sys.stdout.write(json.dumps(facts) + "\n")
+    if facts["unread"]:
+        sys.stderr.write(f"memae: error: {len(facts['unread'])} files could not be read, or not to their end\n")
+        raise typer.Exit(1)
 
 
 def _loaded(model: Path, false_alarm_rate: float | None, engine: Engine) -> "Estimator":

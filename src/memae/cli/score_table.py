@@ -1,9 +1,10 @@
 """Scores as a table: the columns that identify a sample, then score, p_value, is_anomaly."""
 
-import os
+import pickle
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from tempfile import TemporaryFile
+from typing import IO, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,8 +17,9 @@ from memae.errors import OptionError
 from memae.estimators import Estimator
 from memae.kinds import Kind, Notes, Scored
 from memae.kinds.kind import sample_at
+from memae.kinds.rows import rows_of
 from memae.scoring import Scorer
-from memae.scoring.calibration import discoveries
+from memae.scoring.calibration import counts, limit
 
 
 class Places(NamedTuple):
@@ -89,15 +91,8 @@ def scores_of(
 
 
 def _rows(part: Scored, keep: bool) -> pd.DataFrame:
-    named = {name: [*map(_text, column)] if name == "path" else column for name, column in part.names.items()}
-    judged = part.judged._replace(is_anomaly=part.judged.is_anomaly.int())
-    rows = pd.DataFrame(named | {name: column.numpy() for name, column in judged._asdict().items()})
+    rows = rows_of(part)
     return _beside(rows, part.given) if keep else rows
-
-
-def _text(path: Path) -> str:
-    """A path as text; bytes that are not UTF-8, which file systems allow, are replaced."""
-    return os.fsencode(path).decode(errors="replace")
 
 
 def _beside(rows: pd.DataFrame, given: pd.DataFrame) -> pd.DataFrame:
@@ -124,15 +119,38 @@ def _write(pixels: NDArray[np.uint8], path: Path) -> None:
     write_picture(pixels, path)
 
 
-def discovered(parts: Iterable[pd.DataFrame], rate: float) -> tuple[list[pd.DataFrame], int]:
+def discovered(
+    parts: Iterable[pd.DataFrame], rate: float, held_out: int, near: Path | None = None
+) -> tuple[Iterator[pd.DataFrame], int]:
     """All rows with a column is_discovery for a false-discovery rate, and the number of discoveries.
 
-    Whether a sample is a discovery depends on all others, so all rows are read before the first is returned.
+    Whether a sample is a discovery depends on all others: rows wait in a temporary file until the last is known.
+
+    Args:
+        parts: rows with a column p_value.
+        rate: the false-discovery rate, in (0, 1).
+        held_out: number of held-out scores that the p-values come from.
+        near: the temporary file is made in the folder of this file; None for the system's own.
     """
-    known = list(parts)
-    found = discoveries(torch.from_numpy(np.concatenate([part["p_value"] for part in known])), rate).int().numpy()
-    marks = np.split(found, np.cumsum([len(part) for part in known])[:-1])
-    return [_marked(part, mark) for part, mark in zip(known, marks, strict=True)], int(found.sum())
+    counted = torch.zeros(held_out + 2, dtype=torch.int64)
+    waiting = TemporaryFile(dir=None if near is None else near.parent)  # noqa: SIM115 (`_again` closes it)
+    for part in parts:
+        pickle.dump(part, waiting)
+        counted += counts(torch.from_numpy(part["p_value"].to_numpy()), held_out)
+    highest = limit(counted, rate)
+    waiting.seek(0)
+    marked = (_marked(part, (part["p_value"] <= highest).to_numpy().astype(np.int32)) for part in _again(waiting))
+    return marked, int(counted[: round(highest * (held_out + 1)) + 1].sum())
+
+
+def _again(waiting: IO[bytes]) -> Iterator[pd.DataFrame]:
+    """The tables of a file that this process has written."""
+    with waiting:
+        while True:
+            try:
+                yield pickle.load(waiting)  # noqa: S301 (our own, and without a name)
+            except EOFError:
+                return
 
 
 def _marked(rows: pd.DataFrame, discovery: NDArray[np.int32]) -> pd.DataFrame:

@@ -3,7 +3,7 @@
 import json
 import math
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ def check_ending(output: Path | None) -> None:
 
 def _write_as(ending: str, parts: Iterator[pd.DataFrame], path: Path) -> None:
     if ending == ".parquet":
-        _write_parquet(parts, path)
+        write_parquet(parts, path)
         return
     with path.open("w", encoding="utf-8", newline="") as file:
         for number, part in enumerate(_slices(parts)):
@@ -67,7 +67,16 @@ def _slices(parts: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
             yield part[start : start + ROWS]
 
 
-def _write_parquet(parts: Iterator[pd.DataFrame], path: Path) -> None:
+def write_parquet(
+    parts: Iterator[pd.DataFrame], path: Path, footer: Callable[[], Mapping[str, str]] | None = None
+) -> None:
+    """Writes rows as Parquet.
+
+    Args:
+        parts: of which there is at least one.
+        path: to write.
+        footer: called when all rows are written; what it gives is stored in the file's footer.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -80,6 +89,8 @@ def _write_parquet(parts: Iterator[pd.DataFrame], path: Path) -> None:
         for part in parts:
             with _converting("Parquet"):
                 writer.write_table(pa.Table.from_pandas(part, table.schema, preserve_index=False))
+        if footer is not None:
+            writer.add_key_value_metadata(footer())
 
 
 def _as_csv(rows: pd.DataFrame, *, header: bool) -> str:

@@ -59,10 +59,9 @@ def find_images(source: Path, skipped: list[Path] | None = None) -> list[Path]:
     """
     skipped = [] if skipped is None else skipped
     if source.is_dir():
-        images = list(_images_below(source, (), skipped))
+        images = list(images_below(source, skipped))
         if not images:
-            told = describe_skipped(source, skipped)
-            raise SourceError(f"{source} holds no image; {NAMES} files are expected{told and f' ({told})'}")
+            raise none_found(source, skipped)
         return sorted(images, key=pixels.natural_key)
     pixels.check_readable(source)
     if not pixels.is_image(source):
@@ -70,8 +69,20 @@ def find_images(source: Path, skipped: list[Path] | None = None) -> list[Path]:
     return [source]
 
 
-def _images_below(folder: Path, above: tuple[str, ...], skipped: list[Path]) -> Iterator[Path]:
-    """Images at any depth; `above` holds the real paths of the parent folders, to stop at loops of links."""
+def none_found(source: Path, skipped: Sequence[Path]) -> SourceError:
+    """The error for a folder without images."""
+    told = describe_skipped(source, skipped)
+    return SourceError(f"{source} holds no image; {NAMES} files are expected{told and f' ({told})'}")
+
+
+def images_below(folder: Path, skipped: list[Path], above: tuple[str, ...] = ()) -> Iterator[Path]:
+    """Images at any depth, folder by folder.
+
+    Args:
+        folder: to look in.
+        skipped: see `find_images`.
+        above: real paths of the parent folders, to stop at loops of links.
+    """
     real = os.path.realpath(folder)
     if real in above:
         return
@@ -79,7 +90,7 @@ def _images_below(folder: Path, above: tuple[str, ...], skipped: list[Path]) -> 
         if pixels.is_hidden(entry):
             skipped.append(entry)
         elif entry.is_dir():
-            yield from _images_below(entry, (*above, real), skipped)
+            yield from images_below(entry, skipped, (*above, real))
         elif pixels.is_image(entry):
             yield entry
         else:

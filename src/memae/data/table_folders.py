@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote
 
 import pandas as pd
@@ -30,6 +30,39 @@ def table_paths(folder: Path, endings: frozenset[str]) -> list[Path]:
     return [path for path in inside if not any(part[0] in "._" for part in path.relative_to(folder).parts)]
 
 
+class InFolder(NamedTuple):
+    """One table file of a folder."""
+
+    path: Path
+    folder: Path
+
+    def whole(self, chunk: pd.DataFrame, text: Sequence[str]) -> pd.DataFrame:
+        """Rows of the file with a column for each part of its path.
+
+        Args:
+            chunk: rows as they lie in the file.
+            text: columns whose values are taken literally.
+        """
+        parts = _partition(self.path.relative_to(self.folder))
+        values = {key: value if key in text else _typed([value])[0] for key, value in parts.items()}
+        return chunk.assign(**{key: value for key, value in values.items() if key not in chunk.columns})
+
+
+def tables_of_one_format(folder: Path, endings: frozenset[str]) -> list[Path]:
+    """The table files in a folder; see `table_paths`.
+
+    Raises:
+        SourceError: there is none, or there are several formats.
+    """
+    paths = table_paths(folder, endings)
+    if not paths:
+        raise SourceError(f"{folder} has no table in it: no file ends in {', '.join(sorted(endings))}")
+    forms = sorted({ending(path) for path in paths})
+    if len(forms) > 1:
+        raise SourceError(f"{folder} has files of several formats, {', '.join(forms)}; give a folder of one of them")
+    return paths
+
+
 def folder_of(
     folder: Path, endings: frozenset[str], opener: Opener, text: Iterable[str] | None, reading: Reading
 ) -> TableReader:
@@ -45,12 +78,7 @@ def folder_of(
     Raises:
         SourceError: there is no table, there are several formats, or the columns differ.
     """
-    paths = table_paths(folder, endings)
-    if not paths:
-        raise SourceError(f"{folder} has no table in it: no file ends in {', '.join(sorted(endings))}")
-    forms = sorted({ending(path) for path in paths})
-    if len(forms) > 1:
-        raise SourceError(f"{folder} has files of several formats, {', '.join(forms)}; give a folder of one of them")
+    paths = tables_of_one_format(folder, endings)
     _tell(folder, paths)
     first = opener(paths[0], text, reading)
     readers = [first, *(_like(first, path, opener, reading) for path in paths[1:])]

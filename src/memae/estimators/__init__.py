@@ -13,17 +13,19 @@ from memae.modelfile import artifact
 __all__ = ["Estimator", "FrameScore", "ImageMemAE", "TabularMemAE", "VideoMemAE", "load"]
 
 
-def load(path: str | Path) -> Estimator:
+def load(source: str | Path | bytes) -> Estimator:
     """Loads the detector of a model file; nothing in such a file can run code.
+
+    Args:
+        source: path of the file, or its content.
 
     Raises:
         ModelFileError: the file is missing, foreign, damaged, or of a newer format.
     """
-    source = artifact.load(path)
+    found = artifact.load(source)
+    name = artifact.named(source)
     for kind in (TabularMemAE, ImageMemAE, VideoMemAE):
-        if kind.kind == source.kind:
-            with artifact.doubted(path):
-                return kind.from_artifact(source)
-    raise ModelFileError(
-        f"{path} holds a model for {source.kind!r} data, which this memae does not know; upgrade memae"
-    )
+        if kind.kind == found.kind:
+            with artifact.doubted(name):
+                return kind.from_artifact(found)
+    raise ModelFileError(f"{name} holds a model for {found.kind!r} data, which this memae does not know; upgrade memae")

@@ -324,24 +324,25 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
             OptionError: a module given as features cannot be converted to ONNX.
             MissingExtraError: that needs the extra "engines", which is not installed.
         """
+        artifact.save(self.to_artifact(), path)
+
+    def to_artifact(self) -> Artifact:
+        """Everything that the model file holds; errors as of `save`."""
         check_is_fitted(self, "scorer_")
         parameters = {name: _plain(value) for name, value in self.get_params(deep=False).items()}
         spec, scorer = stored(self.spec_, self.scorer_)
-        artifact.save(
-            Artifact(
-                self.kind,
-                spec,
-                scorer,
-                parameters,
-                self._encoding(),
-                self.history_,
-                self.history_.index(self.best_epoch_),
-                self.checksum_,
-                self.versions_,
-                self.examples_,
-                self.learned_,
-            ),
-            path,
+        return Artifact(
+            self.kind,
+            spec,
+            scorer,
+            parameters,
+            self._encoding(),
+            self.history_,
+            self.history_.index(self.best_epoch_),
+            self.checksum_,
+            self.versions_,
+            self.examples_,
+            self.learned_,
         )
 
     @classmethod

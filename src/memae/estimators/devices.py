@@ -1,4 +1,7 @@
-"""The device to train on."""
+"""The device to train on, and the threads to compute with."""
+
+import os
+from pathlib import Path
 
 import torch
 
@@ -18,3 +21,68 @@ def pick_device(name: str) -> torch.device:
         usable = ", ".join(device for device, is_there in available.items() if is_there)
         raise OptionError(f"device {name!r} is not available here; use auto or one of: {usable}")
     return torch.device(name)
+
+
+def threads(system: Path = Path("/")) -> int:
+    """Number of threads to compute with: as many as torch would take, but no more than this process may run at once.
+
+    More threads than cores wait for each other in loops: on a busy core, scoring takes many times as long.
+
+    Args:
+        system: root of the file system, which tells the quota of the process's control group (a container's limit).
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(int(min(torch.get_num_threads(), cores, quota(system))), 1)
+
+
+def use_threads() -> None:
+    """Limits torch to `threads()` in this process."""
+    torch.set_num_threads(threads())
+
+
+def quota(system: Path = Path("/")) -> float:
+    """Cores that the control groups of this process allow it, such as 0.5; infinite without a limit.
+
+    A group's limit holds for the groups inside, so the least of all from the process's own upwards counts. Inside a
+    container, its own group is often at the top of what can be seen.
+    """
+    limits = [float("inf")]
+    for mount, group in _groups(system):
+        inner = mount / group.lstrip("/")
+        for folder in (inner, *inner.parents):
+            if folder == mount.parent:
+                break
+            limits += _limits(folder)
+    return min(limits)
+
+
+def _groups(system: Path) -> list[tuple[Path, str]]:
+    """Where control groups that limit processors are mounted, and the path of this process's group there."""
+    mounts = system / "sys/fs/cgroup"
+    found = [(mounts, "/"), (mounts / "cpu", "/")]
+    for line in _read(system / "proc/self/cgroup").splitlines():
+        _, _, rest = line.partition(":")
+        names, _, group = rest.partition(":")
+        if names == "":
+            found.append((mounts, group))
+        elif "cpu" in names.split(","):
+            found.append((mounts / "cpu", group))
+    return found
+
+
+def _limits(folder: Path) -> list[float]:
+    """The limit of one group in cores, of version 2 or 1 of control groups; empty if it has none."""
+    allowed, _, period = _read(folder / "cpu.max").partition(" ")
+    pairs = [(allowed, period), (_read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us"))]
+    return [
+        int(runtime) / int(each)
+        for runtime, each in pairs
+        if runtime.strip().isdigit() and each.strip().isdigit() and int(each)
+    ]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

@@ -24,6 +24,7 @@ from memae.kinds.defects import PixelsByDefect, figures
 from memae.kinds.image_words import PHOTOS, RESTORED
 from memae.kinds.kind import Kind, Labelled, Names, Notes, Part, Sample, Scored, Words, paths_of
 from memae.kinds.located import Located, located
+from memae.kinds.pieces import Piece, picture_pieces
 from memae.kinds.pixel_units import check_unit, checked_size
 from memae.kinds.tiling import explained_photos, photo_maps, read_tiles, scored_tiles
 from memae.pictures import Pixels, overlaid
@@ -65,6 +66,10 @@ class Images(Kind):
             return ahead(read_tiles(tiles, list(range(len(tiles.sizes))), tiles.unread))
         images, unread = self._opened(X, notes)
         return self._parts(images, torch.arange(len(images)), unread)
+
+    def pieces(self, folder: Path, notes: Notes) -> Iterator[Piece]:
+        """Some pictures at a time; see `Kind.pieces`."""
+        return picture_pieces(folder, notes.skipped.setdefault(folder, []))
 
     def scored(self, scorer: Scorer, parts: Iterator[Part], *, maps: bool = False) -> Iterator[Scored]:
         """See `Kind.scored`."""

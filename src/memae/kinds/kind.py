@@ -19,6 +19,7 @@ from memae.errors import OptionError
 from memae.evidence import Evidence, Explainer, calibrated, position_map
 from memae.kinds.defects import PixelsByDefect
 from memae.kinds.located import Located, located
+from memae.kinds.pieces import Piece
 from memae.pictures import Pixels, heated
 from memae.scoring import Floats, Scorer
 from memae.scoring.calibration import Calibration, Judged
@@ -135,6 +136,18 @@ class Kind(ABC):
 
         Raises:
             InputError: the source cannot be read, or differs in form from the training data.
+        """
+
+    @abstractmethod
+    def pieces(self, folder: Path, notes: Notes) -> Iterator[Piece]:
+        """A folder in pieces that are scored apart, without reading more of it than names and sizes.
+
+        Args:
+            folder: with samples.
+            notes: receives what is left out as no sample.
+
+        Raises:
+            SourceError: there are no samples in it.
         """
 
     def raw(self, X: Any) -> Iterator[Tensor]:

@@ -16,10 +16,12 @@ from memae.data.decoding import by_column, decoded, shown
 from memae.data.dialects import Reading
 from memae.data.roles import Roles
 from memae.data.table_files import TABLE_SUFFIXES, table_chunks
+from memae.data.table_folders import InFolder
 from memae.data.tables import TableEncoder, check_unique, left_out_columns, trimmed
 from memae.errors import InputError, MemaeWarning, OptionError
 from memae.evidence import Cell, Contribution, Evidence, Explainer, plain
 from memae.kinds.kind import Kind, Labelled, Notes, Part, Sample, Truth, Words
+from memae.kinds.pieces import Piece, table_pieces
 from memae.scoring import Floats, Scorer, decoded_items
 from memae.scoring.calibration import Calibration
 
@@ -84,11 +86,18 @@ class Tables(Kind):
     pictured = False
 
     def open(self, X: Any, *, notes: Notes | None = None) -> Iterator[Part]:
-        """Rows, named by their number; see `Kind.open`. X is a path or a DataFrame."""
+        """Rows, named by their number; see `Kind.open`. X is a path, a DataFrame, or a file of a folder."""
+        if isinstance(X, InFolder):
+            chunks = table_chunks(X.path, text=self.text, reading=self.reading)()
+            return self.parts((X.whole(chunk, self.text) for chunk in chunks), notes)
         tables = (
             table_chunks(Path(X), text=self.text, reading=self.reading)() if isinstance(X, str | Path) else iter([X])
         )
         return self.parts(tables, notes)
+
+    def pieces(self, folder: Path, notes: Notes) -> Iterator[Piece]:  # noqa: ARG002 (what is no table is of no interest)
+        """Each file; see `Kind.pieces`."""
+        return table_pieces(folder)
 
     def parts(self, tables: Iterator[pd.DataFrame], notes: Notes | None = None) -> Iterator[Part]:
         """The rows of consecutive tables."""

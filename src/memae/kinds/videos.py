@@ -24,6 +24,7 @@ from memae.frames import causal, normality, smoothed
 from memae.kinds.comparing import compared
 from memae.kinds.following import Footage, FrameScore, Seen, followed
 from memae.kinds.kind import Kind, Labelled, Names, Notes, Part, Sample, Scored, Words, paths_of
+from memae.kinds.pieces import Piece, film_pieces
 from memae.kinds.pixel_units import check_unit
 from memae.kinds.video_words import CLIPS, FRAMES
 from memae.metrics import video_auroc
@@ -88,6 +89,10 @@ class Videos(Kind):
         videos = footage(X, self.channels, self.size)
         paths = find_videos(Path(X)) if isinstance(X, str | Path) else ()
         return self._open(self._compared(videos), None if len(paths) == 1 else notes)
+
+    def pieces(self, folder: Path, notes: Notes) -> Iterator[Piece]:  # noqa: ARG002 (what is no film is of no interest)
+        """Each film; see `Kind.pieces`."""
+        return film_pieces(folder)
 
     def _compared(self, videos: Iterable[Footage]) -> Iterator[Footage]:
         """The same videos; warns of those whose format differs from the training videos."""

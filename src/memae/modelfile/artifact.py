@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load as deserialise
 from safetensors.torch import save as serialise
 from torch import Tensor
 
@@ -53,6 +54,13 @@ def save(artifact: Artifact, path: str | Path) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
+    content = dumped(artifact)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def dumped(artifact: Artifact) -> bytes:
+    """The content of a model file."""
     scorer = artifact.scorer
     tensors = {name: value.detach().cpu().contiguous() for name, value in scorer.state_dict().items()}
     header = {
@@ -72,24 +80,18 @@ def save(artifact: Artifact, path: str | Path) -> None:
         header["examples"] = list(artifact.examples.names)
         tensors |= _tensors(artifact.examples)
     # One entry, since safetensors does not keep the order of several; bytes, so that a full disk raises OSError.
-    content = serialise(tensors, {"memae": json.dumps(header | {"sha256": seal(header, tensors)}, sort_keys=True)})
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
+    return serialise(tensors, {"memae": json.dumps(header | {"sha256": seal(header, tensors)}, sort_keys=True)})
 
 
-def load(path: str | Path) -> Artifact:
-    """Reads a model file.
+def load(source: str | Path | bytes) -> Artifact:
+    """Reads a model file, given as its path or its content.
 
     Raises:
         ModelFileError: the file is missing, foreign, damaged, or of a newer format.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ModelFileError(f"{path} is not a file; give a model that `memae fit` or `save` has written")
+    path = named(source)
     try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+        metadata, tensors = _content(source)
     except (SafetensorError, OSError, ValueError) as error:
         raise ModelFileError(f"{path} is damaged or not a model file ({error}); copy it again or refit") from error
     if "memae" not in metadata:
@@ -106,6 +108,29 @@ def load(path: str | Path) -> Artifact:
             f"{path} has format {header['format']}, this memae ({version('memae')}) reads up to {FORMAT}; upgrade memae"
         )
     raise ModelFileError(f"{path} is damaged: its checksum does not match; copy it again or refit")
+
+
+def named(source: str | Path | bytes) -> str:
+    """What errors call a model file.
+
+    Raises:
+        ModelFileError: there is no such file.
+    """
+    if isinstance(source, bytes):
+        return f"the model of {len(source)} bytes"
+    if not Path(source).is_file():
+        raise ModelFileError(f"{source} is not a file; give a model that `memae fit` or `save` has written")
+    return str(source)
+
+
+def _content(source: str | Path | bytes) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Metadata and tensors of a safetensors file."""
+    if isinstance(source, bytes):
+        tensors = deserialise(source)  # which checks the header
+        header = json.loads(source[8 : 8 + int.from_bytes(source[:8], "little")])
+        return header.get("__metadata__", {}), tensors
+    with safe_open(source, "pt") as file:
+        return file.metadata() or {}, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no dict)
 
 
 @contextmanager

@@ -170,6 +170,42 @@ def discoveries(p_values: Tensor, rate: float) -> Tensor:
     return p_values.detach().double() <= limit
 
 
+def counts(p_values: Tensor, held_out: int) -> Tensor:
+    """How many p-values have each of their possible values: of k / (n + 1), the number at index k, `(n + 2,)`, int64.
+
+    Counts of parts of a batch add up to those of the batch, and are all that `limit` needs.
+
+    Args:
+        p_values: of `Calibration.p_value` `(m,)`.
+        held_out: n, the number of held-out scores.
+
+    Example:
+        >>> counts(torch.tensor([0.25, 0.5, 0.5, 1.0]), held_out=3)
+        tensor([0, 1, 2, 0, 1])
+    """
+    level = (p_values.detach().double().cpu() * (held_out + 1)).round().long()
+    return torch.bincount(level, minlength=held_out + 2)
+
+
+def limit(counted: Tensor, rate: float) -> float:
+    """The p-value up to which samples are discoveries, as `discoveries` flags them; 0 if none is one.
+
+    Args:
+        counted: `counts` of the whole batch `(n + 2,)`.
+        rate: the false-discovery rate, in (0, 1).
+
+    Example:
+        >>> limit(counts(torch.tensor([0.01, 0.02, 0.03, 0.5]), held_out=99), 0.05)
+        0.03
+    """
+    rate = checked_rate(rate, "false-discovery")
+    levels = len(counted) - 1
+    p_values = torch.arange(len(counted)).double() / levels
+    line = rate * counted.cumsum(0).double() / counted.sum().clamp_min(1)
+    below = ((p_values <= line * (1 + 1e-9)) & (counted > 0)).nonzero()
+    return float(p_values[below[-1]]) if len(below) else 0.0
+
+
 def fewest_discoveries(held_out: int, samples: int, rate: float) -> int:
     """Number of samples above all held-out scores without which `discoveries` flags none.
 
