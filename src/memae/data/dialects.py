@@ -252,12 +252,19 @@ def _with_names(layout: Layout, rows: Rows, comments: str, reading: Reading) -> 
     return layout, names, rest
 
 
+def _known(column: Sequence[str]) -> Sequence[str]:
+    """The cells that pandas does not count as missing."""
+    if _NA.isdisjoint(map(str.strip, column)):  # most columns
+        return column
+    return [cell for cell in column if cell.strip() not in _NA]
+
+
 def _with_numbers(layout: Layout, names: list[str], rows: Rows, reading: Reading) -> Layout:
     """The layout with what is known of numbers in the columns."""
     wanted, known = reading.wanted, reading.known
     separator = layout.dialect.separator or ","
     columns = islice(zip_longest(*rows, fillvalue=""), len(names))
-    known_cells = ([cell for cell in column if cell.strip() not in _NA] for column in columns)
+    known_cells = map(_known, columns)
     found = ((index, numbers_in(cells, separator)) for index, cells in enumerate(known_cells))
     numeric = {index: numbers for index, numbers in found if numbers is not None}
     called = {index: names[index].strip() or f"Unnamed: {index}" for index in numeric}

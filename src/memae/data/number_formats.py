@@ -104,7 +104,7 @@ def numbers_in(cells: Sequence[str], separator: str) -> Numbers | None:
     cells = [cell for cell in cells if cell not in WORDS] if words else cells
     if not cells:
         return None
-    plain = all(map(is_plain, cells))
+    plain = all_plain(cells)
     if plain and (separator == "," or not any(GROUPED.search(cell) for cell in cells)):  # nearly all columns
         return Numbers((PLAIN,), next((cell for cell in cells if "." in cell), None), words=words)
     if not all(map(is_number, cells)):
@@ -125,6 +125,16 @@ def is_plain(cell: str) -> bool:
     except ValueError:
         return False
     return "_" not in cell
+
+
+def all_plain(cells: Sequence[str]) -> bool:
+    """Whether all cells are `is_plain`, without a call for each."""
+    try:
+        for _ in map(float, cells):
+            pass
+    except ValueError:
+        return False
+    return "_" not in "".join(cells)
 
 
 def is_number(cell: str) -> bool:

@@ -1,6 +1,7 @@
 """The separator between the columns of a text, and its rows."""
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterator
 from io import StringIO
@@ -12,7 +13,9 @@ LOOKED_AT = 200
 """Rows from which the separator and the header are told."""
 SEPARATORS = (",", ";", "\t", "|")
 WHITE = " "
-"""Stands for any run of white space between columns of numbers."""
+"""Stands for any run of white space between columns of numbers, and of texts in quotes."""
+QUOTED = re.compile(r'"[^"\n]*"|\bNA\b')
+"""Cells of R's write.table that may be beside numbers: texts in quotes, and missing values."""
 AGREE = 0.95
 """Share of the rows that must have as many cells as the header."""
 
@@ -28,7 +31,7 @@ def separator_of(text: str, *, tabs: bool = False) -> str:
     found = [(key, each) for each in SEPARATORS if (key := _agreement(head, each, tabs=tabs)) is not None]
     if found:
         return max(found, key=lambda pair: pair[0])[1]
-    white = _agreement(head, WHITE)
+    white = _agreement(QUOTED.sub('""', head), WHITE)
     if white is not None and white[2] >= AGREE:
         return WHITE
     rows = list(islice(rows_of(head, ";"), LOOKED_AT))

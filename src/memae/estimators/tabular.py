@@ -282,12 +282,13 @@ class TabularMemAE(parameters.Tabular, Estimator):
         return self.window is not None
 
     def _reading(self, X: Any) -> tuple[Tables, Any]:
+        kind = self.kind_
         if isinstance(X, str | Path):
-            return self.kind_, X
+            return kind, X
         frame = checked(self, X, reset=False)
         if self.windows_ is not None and isinstance(as_pandas(X), pd.DataFrame):
-            return self.kind_, as_pandas(X)
-        return replace(self.kind_, ignored=()), frame
+            return kind, as_pandas(X)  # with the columns of groups and times
+        return replace(kind, ignored=()), frame
 
     def encode(self, X: Any) -> Tensor:
         """Rows of a DataFrame or array → features `(n, width)`, float64, the scorer's input."""
