@@ -9,6 +9,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ def tables(folder: Path) -> Found:
     found = pd.concat(pq.ParquetFile(path).read().to_pandas() for path in sorted(two.output.glob("*.parquet")))
     engine = Scoring(one.content, keep=["id"])
     cuts = np.linspace(0, len(whole), 38).astype(int)
-    by_engine = pd.concat(engine.each(whole[a:b] for a, b in zip(cuts[:-1], cuts[1:], strict=True)))
+    by_engine = pd.concat(engine.each(whole[a:b] for a, b in pairwise(cuts)))
     lost = len(set(whole["id"]) - set(found["id"])) + int(found["id"].duplicated().sum())
     unequal = sum(_unequal(expected, each) for each in (found, by_engine))
     return {
