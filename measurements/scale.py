@@ -46,8 +46,7 @@ def rows(count: int, seed: int) -> pd.DataFrame:
     mixed = random.normal(size=(count, 5)) @ np.random.default_rng(0).normal(size=(5, 16))
     frame = pd.DataFrame(mixed + random.normal(0, 0.3, mixed.shape), columns=[f"n{index}" for index in range(16)])
     frame.loc[random.random(count) < 0.05, "n3"] = np.nan
-    more = {"kind": random.choice(["x", "y", "z"], count), "id": [f"{seed}-{row}" for row in range(count)]}
-    return frame.assign(**more)
+    return frame.assign(kind=random.choice(["x", "y", "z"], count), id=[f"{seed}-{row}" for row in range(count)])
 
 
 def folder_of(estimator: Estimator, output: Path) -> Folder:
@@ -140,7 +139,7 @@ def pictures(folder: Path) -> Found:
         "warmup": 0,
         "size": (16, 16),
     }
-    detector = ImageMemAE(**net, batch_size=16, rotations=0, init="uniform", random_state=0).fit(normal)
+    detector = ImageMemAE(**net, batch_size=16, rotations=False, init="uniform", random_state=0).fit(normal)
     paths = [folder / f"{number}.png" for number in range(256)]
     for path in paths:
         Image.fromarray(random.integers(0, 255, (16, 16)).astype(np.uint8)).save(path)
