@@ -1,6 +1,6 @@
 """The commands of `python -m measurements`."""
 
-from measurements import against, calibration, house, scale, trust_page, walkthrough
+from measurements import against, calibration, house, scale, trust_page, walkthrough, windows
 from measurements.adbench import jobs as adbench
 from measurements.adbench import page as adbench_page
 from measurements.fuzz import campaign
@@ -76,6 +76,14 @@ COMMANDS = (
         walkthrough.add_options,
         walkthrough.measure,
         walkthrough.render,
+    ),
+    measuring(
+        "windows",
+        "Windows of rows beside single rows, on public series.",
+        "docs/windows.md",
+        windows.add_options,
+        windows.measure,
+        windows.render,
     ),
     Command(
         "against",

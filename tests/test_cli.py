@@ -598,9 +598,16 @@ def test_update_writes_a_second_model(
     assert "flags scores above" in ran.out
     assert models["table"].read_bytes() == old
     assert len(load(tmp_path / "new.memae").history_) == len(load(models["table"]).history_) + 1
+    more = pd.read_csv(cases["table"].normal).assign(extra=1)
+    more.to_csv(tmp_path / "more.csv", index=False)
+    strict = run("update", models["table"], tmp_path / "more.csv", "-o", tmp_path / "x.memae", "--strict")
+    assert (strict.code, "'extra' not known" in strict.err) == (1, True)
+    assert run("update", models["table"], tmp_path / "more.csv", "-o", tmp_path / "more.memae", "--epochs", 1).code == 0
     same = run("update", models["table"], cases["table"].normal, "-o", models["table"])
     assert same.code == 1
     assert "is not written" in same.err
+    refused = run("update", models["images"], cases["images"].normal, "-o", tmp_path / "x.memae", "--strict")
+    assert "--strict is for tables" in refused.err
     refused = run("update", models["images"], cases["table"].normal, "-o", tmp_path / "x.memae")
     assert refused.code == 1
     assert "the memory of this detector was trained, on pixels" in refused.err

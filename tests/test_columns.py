@@ -75,6 +75,11 @@ CASES = {
     "nearly numbers": Case(
         ["n/a?", *X[1:].astype(str)], said="not all of its values are numbers ('n/a?'", kinds=("category",)
     ),
+    "texts among a few numbers that come often": Case(
+        ["12", "15", "n.v.", "17"] * 1 + ["12"] * (N - 4),
+        said="not all of its values are numbers ('n.v.')",
+        kinds=("category",),
+    ),
     # nothing
     "nothing": Case([None] * N, "had no value"),
     "nothing but empty texts": Case([""] * N, "had no value"),

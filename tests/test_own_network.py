@@ -90,7 +90,7 @@ def fitted(request):
 @pytest.fixture(scope="module")
 def onnx_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("onnx") / "own.onnx"
-    path.write_bytes(as_onnx(Convolutions().eval(), torch.zeros(1, 3, 32, 32), "photo", ["coarse", "fine"]))
+    path.write_bytes(as_onnx(Convolutions().eval(), (torch.zeros(1, 3, 32, 32),), ["photo"], ["coarse", "fine"]))
     return path
 
 
@@ -275,8 +275,69 @@ def test_the_features_of_memae_are_laid_out_as_before():
     assert features.network.stem.weight.is_contiguous(memory_format=torch.channels_last)
 
 
+def old_file(path):
+    """One convolution by operators of 2019, whose weights are listed as inputs, for one photo at a time."""
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    weights = np.random.default_rng(0).normal(size=(8, 3, 4, 4)).astype(np.float32)
+    sides = [("x", (1, 3, 32, 32)), ("w", weights.shape), ("y", (1, 8, 8, 8))]
+    x, w, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in sides)
+    node = helper.make_node("Conv", ["x", "w"], ["y"], strides=[4, 4])
+    graph = helper.make_graph([node], "g", [x, w], [y], [numpy_helper.from_array(weights, "w")])
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=6), path)
+    return path
+
+
+def newer_file(path):
+    """Operators newer than those of memae's own graphs."""
+    from onnx import load_from_string, save
+    from onnx.version_converter import convert_version
+
+    content = as_onnx(Convolutions().eval(), (torch.zeros(1, 3, 32, 32),), ["photo"], ["coarse", "fine"])
+    save(convert_version(load_from_string(content), 22), path)
+    return path
+
+
+def tokens_file(path):
+    names = ["tokens", "class"]
+    path.write_bytes(as_onnx(Transformer().eval(), (torch.zeros(1, 3, 32, 32),), ["pixel_values"], names))
+    return path
+
+
 @needs_engines
-def test_no_single_graph_is_made_of_two(onnx_file, tmp_path):
-    with pytest.raises(OptionError, match="is not exported as one graph"):
-        export(made(onnx_file).fit(GOOD), tmp_path / "one.onnx")
+@pytest.mark.parametrize("file", [old_file, newer_file, tokens_file])
+@pytest.mark.parametrize("ending", ["onnx", "xml"])
+def test_detector_and_network_are_exported_as_one_graph(file, ending, tmp_path):
+    from memae.deployment.files import OnnxFile, OpenVinoFiles
+
+    if ending == "xml":
+        pytest.importorskip("openvino")
+    detector = made(file(tmp_path / "network.onnx")).fit(GOOD)
+    detector.save(tmp_path / "m.memae")
+    path = tmp_path / f"one.{ending}"
+    found = export(memae.load(tmp_path / "m.memae"), path, check=BAD)
+    assert max(found.differences[:4]) < 1e-5
+    assert found.differences.samples > len(BAD)
+    if ending == "onnx":
+        run = OnnxFile(path.read_bytes()).started()
+    else:
+        run = OpenVinoFiles(path.read_bytes(), path.with_suffix(".bin").read_bytes()).started()
+    raw = np.concatenate([each.numpy() for each in detector._raw(BAD)]).astype(np.float32)
+    score, p_value, is_anomaly = run(raw)[:3]
+    np.testing.assert_allclose(score, detector.anomaly_score(BAD), rtol=1e-5)
+    np.testing.assert_allclose(p_value, detector.p_value(BAD), atol=1e-6)
+    assert is_anomaly.tolist() == (detector.predict(BAD) == -1).tolist()
+
+
+@needs_engines
+def test_operators_that_cannot_be_converted_are_refused(tmp_path, monkeypatch):
+    import onnx.version_converter
+
+    def refusing(model, version):
+        raise RuntimeError(f"no adapter to {version}\nand more")
+
+    monkeypatch.setattr(onnx.version_converter, "convert_version", refusing)
+    detector = made(old_file(tmp_path / "old.onnx")).fit(GOOD)
+    with pytest.raises(OptionError, match=r"cannot be converted to version \d+ of ONNX \(no adapter to \d+\)"):
+        export(detector, tmp_path / "one.onnx")
     assert not (tmp_path / "one.onnx").exists()

@@ -371,6 +371,35 @@ def test_files_that_cannot_be_used(ask: Ask, tmp_path: Path, monkeypatch: pytest
     assert not list(tmp_path.iterdir())  # nothing is left
 
 
+@pytest.mark.filterwarnings("ignore::memae.errors.MemaeNotice")
+def test_a_request_says_how_its_table_is_written(ask: Ask, rows: TabularMemAE) -> None:
+    frame = table(40, seed=9)
+    file = frame.to_csv(index=False, sep="|", decimal=",").encode("utf-16")
+    asked = "/score?model=rows&separator=|&decimal=,&encoding=utf-16&thousands=none"
+    given = ask("POST", asked, files={"files": ("t.csv", file)})
+    assert given.status_code == 200, given.text
+    scores = [each["score"] for each in given.json()["samples"]]
+    np.testing.assert_allclose(scores, rows.anomaly_score(frame), rtol=1e-6)
+    explained = ask("POST", asked.replace("/score", "/explain") + "&sample=0", files={"files": ("t.csv", file)})
+    assert explained.status_code == 200, explained.text
+    wrong = ask("POST", "/score?model=rows&separator=ab", files={"files": ("t.csv", file)})
+    assert "separator must be one character" in refused(wrong, 422)
+    pictured = ask("POST", "/score?model=images&decimal=,", files={"files": ("a.png", png(bars(1)[0]))})
+    assert "are for table models" in refused(pictured, 422)
+
+
+def test_strict_refuses_columns_that_are_otherwise_left_out(ask: Ask) -> None:
+    frame = table(5, seed=9)
+    swapped, more = frame[frame.columns[::-1]], frame.assign(extra=1)
+    for sent, said in ((swapped, "another order"), (more, "'extra' not known")):
+        file = {"files": ("t.csv", sent.to_csv(index=False).encode())}
+        assert ask("POST", "/score?model=rows", files=file).status_code == 200
+        assert said in refused(ask("POST", "/score?model=rows&strict=true", files=file), 422)
+    body = {"rows": records(more)}
+    assert ask("POST", "/score?model=rows", json=body).json()["left_out"] == ["extra"]
+    assert "'extra' not known" in refused(ask("POST", "/score?model=rows&strict=true", json=body), 422)
+
+
 def test_requests_that_cannot_be_understood(ask: Ask, ask_alone: Ask) -> None:
     assert "choose one of rows, images, film" in refused(ask("POST", "/score", json={"rows": [[1]]}), 422)
     assert "no model 'x'" in refused(ask("POST", "/score?model=x", json={"rows": [[1]]}), 404)
@@ -384,7 +413,7 @@ def test_requests_that_cannot_be_understood(ask: Ask, ask_alone: Ask) -> None:
         )
     assert "items" in refused(ask_alone("POST", "/explain?items=-1", json={"rows": [[1]]}), 422)
     told = refused(ask_alone("POST", "/score?modle=rows", json={"rows": [[1, 2, "a"]]}), 422)
-    assert told == "'modle' is no parameter of /score; it takes model, ignore"
+    assert told.startswith("'modle' is no parameter of /score; it takes model, ignore, strict, separator")
     told = refused(ask_alone("POST", "/score", content=b'{"rows": [[NaN, 2, "a"]]}', headers=JSON), 422)
     assert told == "the body is not JSON: NaN is not a number in JSON; use null for a missing value"
     assert "sample=9" in refused(ask_alone("POST", "/explain?sample=9", json={"rows": [[1, 2, "a"]]}), 422)

@@ -19,9 +19,7 @@ INTRODUCTION = [
 ABOUT = {
     "magnetic_tiles": (
         " The masks of *uneven* and *break* cover whole regions, of which often only the edge looks unusual, so that "
-        "blowholes and cracks have a figure of their own. The rows by number of kept items were recorded when ours "
-        "still smoothed each map before it was resized (as PatchCore does); with "
-        "3,000 items it then had .984 (photos), .819 (pixels) and .907 (blowholes and cracks), three seeds."
+        "blowholes and cracks have a figure of their own."
     )
 }
 """What has to be known of a set."""

@@ -12,12 +12,13 @@ from reproduction.recipe import Recipe
 from reproduction.table2 import recipes, runs
 from reproduction.table2.recipes import LENGTH
 from reproduction.table2.runs import Problem, compared, difference, learned, ours
+from reproduction.table2.systems import FRAMES, SYSTEMS
 from reproduction.tables import AnyMethod, Method, Run, Table
 
 VideoMethod = Method[Problem, Run]
 
-FRAMES, ABLATION = "frames", "ablation"
-"""Names of published figures: frame AUC on Ped2 in Table 2 of the paper, and in Table 4."""
+ABLATION = "ablation"
+"""Name of a published figure: frame AUC on Ped2 in Table 4 of the paper."""
 
 
 def _seeds(cpu: int, *, full: bool = True) -> dict[str, int]:
@@ -125,7 +126,21 @@ SIZES = {items: _of_size(items) for items in (50, 200, 1000, 4000)} | {recipes.I
 """Figure 7: number of items → method."""
 PICTURED = (AE, AUTHORS, OURS)
 """Figures 5 and 6."""
-ROWS = (CONV2D, CONV3D, AE, NONSPAR, AUTHORS, PAPER, DIFFERENCE, LEARNED, *WITHOUT, WITHOUT_MEMORY, RANDOM, OURS)
+ROWS = (
+    *SYSTEMS,
+    CONV2D,
+    CONV3D,
+    AE,
+    NONSPAR,
+    AUTHORS,
+    PAPER,
+    DIFFERENCE,
+    LEARNED,
+    *WITHOUT,
+    WITHOUT_MEMORY,
+    RANDOM,
+    OURS,
+)
 """Table 2."""
 ABLATED = (AE, AE_L1, NONSPAR, NO_SHRINKAGE, NO_ENTROPY, AUTHORS)
 """Table 4."""
@@ -146,6 +161,7 @@ METHODS: tuple[AnyMethod, ...] = (
     WITHOUT_MEMORY,
     RANDOM,
     DEGRADED,
+    *SYSTEMS,
     *(method for method in SIZES.values() if method is not AUTHORS),
 )
 

@@ -17,6 +17,7 @@ from torch.nn.functional import avg_pool2d
 
 from memae.charts import stretches
 from memae.data.clips import Clips, sliding
+from memae.data.pixels import resize
 from memae.data.samples import Samples, Selection, digest, mapped
 from memae.data.videos import Video, read_video
 from memae.estimators import VideoMemAE
@@ -26,6 +27,7 @@ from memae.model import MemAE
 from memae.pictures import png
 from reproduction import inside
 from reproduction.baselines.clips import ClipAutoencoder, unit
+from reproduction.baselines.films import Film, FilmDetector
 from reproduction.frame_protocol import Figure, frame_figures, pixel_level
 from reproduction.recipe import Recipe, watched
 from reproduction.table2.degrading import CHANGES, HALF_RATE
@@ -34,7 +36,7 @@ from reproduction.tables import Run
 from reproduction.video_sets import VideoSet, video_set
 
 Floats = NDArray[np.float64]
-Maps = NDArray[np.float16]
+Maps = NDArray[np.float16 | np.float32]
 ClipErrors = Callable[[Tensor], Tensor]
 """Clips `(b, 1, t, h, w)` in grey levels 0..255 → squared error of each pixel `(b, t, h, w)`."""
 
@@ -42,6 +44,8 @@ PEAK = 8
 """Share of a frame's side over which the score "peak" averages errors: 1/8."""
 ROUNDS = 200
 """Of the bootstrap over videos."""
+NATIVE = (240, 360)
+"""Height and width of the frames of Ped2 as they are, which the methods for whole films get."""
 SHOWN = (3, 120)
 """Test video and frame of Figure 6: a cart."""
 
@@ -211,6 +215,29 @@ def compared(make: Callable[[int], ClipAutoencoder], learned_length: int) -> Cal
         return figures(problem, found) | {"held_out_error": detector.history}
 
     return method
+
+
+def of_films(make: Callable[[int], FilmDetector]) -> Callable[[Problem, int, Path], Run]:
+    """The method that fits a baseline on whole films, at their own size."""
+
+    def method(problem: Problem, seed: int, checkpoint: Path) -> Run:
+        native, checksum = load(NATIVE)
+        detector = make(seed)
+        began = time.process_time()
+        detector.fit(_films(native.training), _films(native.held_out), checkpoint)
+        fitted = time.process_time() - began
+        found = [detector.anomaly_score(film) for film in _films(native.test)]
+        scores = {"": [each.score for each in found]}
+        scores |= {name: [each.parts[name] for each in found] for name in found[0].parts}
+        size = (problem.test[0].frames.shape[2], problem.test[0].frames.shape[3])
+        maps: list[Maps] = [resize(torch.from_numpy(each.maps), size).numpy() for each in found]
+        return figures(problem, Judged(scores, maps)) | {"data": checksum, "fit_cpu_seconds": fitted}
+
+    return method
+
+
+def _films(videos: list[Video]) -> list[Film]:
+    return [video.frames[:, 0].numpy() for video in videos]
 
 
 def difference(problem: Problem, seed: int, checkpoint: Path) -> Run:  # noqa: ARG001 (short)

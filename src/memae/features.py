@@ -217,9 +217,13 @@ class Features(nn.Module):
 
     def maps(self, photos: Tensor) -> Sequence[Tensor]:
         """What the network gives for photos `(b, c, h, w)`, normalised to 0 … 1; see `Maps`."""
-        colours = (photos * GREY_LEVELS).expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+        colours = self.colours(photos).contiguous(memory_format=torch.channels_last)
         found: Sequence[Tensor] = self.network(colours) if self.engine is None else self.engine(colours)
         return found
+
+    def colours(self, photos: Tensor) -> Tensor:
+        """Photos `(b, c, h, w)`, normalised to 0 … 1, in RGB and grey levels `(b, 3, h, w)`."""
+        return (photos * GREY_LEVELS).expand(-1, 3, -1, -1)
 
     @property
     def graph(self) -> Graph | None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from memae.memory import Recall, Shrunk
-from memae.nearest import Near, Prepared, measured
+from memae.nearest import Finder, Near, Prepared, measured
 
 NEAREST = 8
 """Number of items that a query reads."""
@@ -54,6 +54,7 @@ class KeptMemory(nn.Module):
         self.register_buffer("use", torch.zeros(n))
         self.nearest = Prepared()
         self._others: Tensor | None = None  # see `others`
+        self.parts: Tensor | None = None  # while it is calibrated, see `remember`
 
     def forward(self, z: Tensor, apart: Tensor | None = None) -> Recall:
         """Restores each group of fields of samples z `(b, d)` from the others.
@@ -61,7 +62,7 @@ class KeptMemory(nn.Module):
         Args:
             z: normalised samples, in the precision of the items.
             apart: index of the item that each sample is, which it then does not read, −1 for none `(b,)`; None for none
-                at all.
+                at all. With `parts`, the part of each sample, whose items it does not read.
         """
         near, weights = self._addressed(z, apart)
         groups = self.hidden.to(z.dtype)
@@ -97,14 +98,27 @@ class KeptMemory(nn.Module):
 
     def _apart(self, z: Tensor, apart: Tensor) -> Near:
         """The nearest items of samples, some of which are items and do not find themselves."""
+        if self.parts is not None:
+            return measured(z, self.items, self._of_other_parts(z, apart, self.parts))
         which = self.others()[apart.clamp_min(0)]
         strangers = (apart < 0).nonzero().flatten()
         if len(strangers):
             which[strangers] = self.nearest(z[strangers], self.items, self._few).which
         return measured(z, self.items, which)
 
+    def _of_other_parts(self, z: Tensor, own: Tensor, parts: Tensor) -> Tensor:
+        """Indices of the nearest items that are of another part than each sample `(b, k)`."""
+        which = torch.zeros(len(z), self._few, dtype=torch.int64, device=z.device)
+        for part in set(own.tolist()):
+            rows, others = (own == part).nonzero().flatten(), (parts != part).nonzero().flatten()
+            found = others[Finder(self.items.detach()[others])(z[rows], self._few).which]
+            which[rows] = found[:, torch.arange(self._few).clamp_max(found.shape[1] - 1)]  # if there are fewer
+        return which
+
     def others(self) -> Tensor:
-        """Indices of the items nearest to each item, without itself `(n, k)`; computed once."""
+        """Indices of the items nearest to each item, without itself or those of its part `(n, k)`; computed once."""
+        if self._others is None and self.parts is not None:
+            self._others = self._of_other_parts(self.items.detach(), self.parts, self.parts)
         if self._others is None:
             items = self.items.detach()
             itself = torch.arange(len(items), device=items.device)
@@ -113,15 +127,21 @@ class KeptMemory(nn.Module):
         return self._others
 
     @torch.no_grad()
-    def remember(self, samples: Tensor) -> None:
-        """Takes distinct samples `(n, d)` as items; a single one has an isolation of 0."""
+    def remember(self, samples: Tensor, parts: Tensor | None = None) -> None:
+        """Takes distinct samples `(n, d)` as items; a single one has an isolation of 0.
+
+        Args:
+            samples: to keep.
+            parts: of at least two parts, that of each sample: those of one part are too alike to tell what is usual
+                `(n,)`; it is not saved.
+        """
         self.items.copy_(samples)
+        self.parts = parts
         self._others = None
         if len(samples) > 1:
-            parts = zip(
-                torch.split(samples, TOGETHER), torch.split(self.others()[:, :NEIGHBOURS], TOGETHER), strict=True
-            )
-            self.isolation.copy_(torch.cat([measured(part, samples, at).distance.mean(1) for part, at in parts]))
+            near = torch.split(self.others()[:, :NEIGHBOURS], TOGETHER)
+            each = zip(torch.split(samples, TOGETHER), near, strict=True)
+            self.isolation.copy_(torch.cat([measured(part, samples, at).distance.mean(1) for part, at in each]))
 
     def about(self) -> dict[str, float]:
         """Facts for users, JSON-ready."""

@@ -98,6 +98,8 @@ class TabularDetector(BaseDetector):  # type: ignore[misc]  # PyOD has no types
         detector = TabularMemAE() if self.detector is None else clone(self.detector)
         if not isinstance(detector, TabularMemAE):
             raise OptionError(f"detector must be a TabularMemAE or None; got {type(detector).__name__}")
+        if detector.window is not None:
+            raise OptionError("PyOD's detectors score single rows; use TabularMemAE(window=…) itself")
         if detector.contamination:
             raise OptionError(
                 f"the detector has a contamination of its own ({detector.contamination:g}); leave it at 0, "

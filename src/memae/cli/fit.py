@@ -213,13 +213,14 @@ def _trained(estimator: Any) -> tuple[str, str]:
 
 def _kept(estimator: Any) -> tuple[str, str]:
     """How many samples were kept, and what calibrated the detector."""
+    words = estimator.kind_.words
     if estimator.spec_.features is not None:
-        words = estimator.kind_.words
         kept = f"{len(estimator.scorer_.model.memory.items):,} {words.kept} of {estimator.learned_:,} {words.many} kept"
         return kept, f"{words.many}, each scored {words.apart}"
-    kept = f"{len(estimator.scorer_.kept_samples)} of {estimator.learned_} rows kept"
+    kept = f"{len(estimator.scorer_.kept_samples)} of {estimator.learned_} {words.kept} kept"
     left_out = f", after a share of {estimator.contamination:g} was left out" * (estimator.contamination > 0)
-    return kept + left_out, "rows, each scored without itself among the kept ones"
+    worth = f", worth {estimator.independent_} independent ones" * estimator.correlated
+    return kept + left_out, f"{words.kept}, each scored {words.apart}{worth}"
 
 
 def _facts(estimator: Any, output: Path) -> dict[str, Any]:

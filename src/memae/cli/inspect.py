@@ -106,6 +106,10 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         lines.insert(1, ("columns", ", ".join(column["name"] for column in facts["columns"])))
         left_out = [f"{each['name']} ({each['why']})" for each in facts["left_out"]]
         lines[2:2] = [("left out", ", ".join(left_out))] * bool(left_out)
+    if "windows" in facts:
+        windows = facts["windows"]
+        of = f", of one {windows['group']} each" if windows["group"] else ""
+        lines.insert(1, ("windows", f"of {windows['length']}, one every {windows['step']}{of}"))
     score = facts["score"]
     if len(score["weights"]) > 1:
         text = " + ".join(f"{weight:.4g} × {name}" for name, weight in score["weights"].items())

@@ -15,10 +15,9 @@ import typer
 if TYPE_CHECKING:
     from memae.data.dialects import Dialect
     from memae.estimators import Estimator
+    from memae.kinds import Kind
 
 STANDARD_INPUT = "-"
-WORDS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "apostrophe": "'", "none": ""}
-"""Characters that are hard to type in a shell."""
 
 
 Ignored = Annotated[list[str], typer.Option(help="Column that the model was not fitted with; repeat for each.")]
@@ -27,10 +26,35 @@ Strict = Annotated[
 ]
 
 
+Windows = Annotated[
+    bool, typer.Option("--windows", help="One line for each window instead of each row, for a model with --window.")
+]
+OF_COLUMNS: dict[str, tuple[Any, Any]] = {
+    "ignore": (Ignored, []),
+    "strict": (Strict, False),
+    "windows": (Windows, False),
+}
+"""Options on rows: annotation and default of each field of the tuples below."""
+
+
 class Columns(NamedTuple):
     """How columns that the model was not fitted with are dealt with."""
 
     ignore: list[str]
+    strict: bool
+
+
+class Rows(NamedTuple):
+    """The same, and what a line of the output stands for."""
+
+    ignore: list[str]
+    strict: bool
+    windows: bool
+
+
+class Names(NamedTuple):
+    """Whether columns that the model was not fitted with, and another order, are refused."""
+
     strict: bool
 
 
@@ -55,19 +79,20 @@ OPTIONS: dict[str, Any] = {
 
 def reads_tables(run: Callable[..., None]) -> Callable[..., None]:
     """Gives a command `run(…, dialect)` an option for each field of a `Dialect`; with `columns`, for theirs too."""
-    named = "columns" in signature(run).parameters
+    known = signature(run).parameters
+    asked = known["columns"].annotation if "columns" in known else None  # the class of `columns`
 
     @wraps(run)
     def command(*args: Any, **given: Any) -> None:
-        from memae.data.dialects import Dialect
+        from memae.data.dialects import WORDS, Dialect
 
         said = {name: given.pop(name) for name in OPTIONS}
         said = {name: WORDS.get(value, value) if name != "sheet" else value for name, value in said.items()}
-        columns = {"columns": Columns(given.pop("ignore"), given.pop("strict"))} if named else {}
+        columns = {} if asked is None else {"columns": asked(**{name: given.pop(name) for name in asked._fields})}
         run(*args, **given, **columns, dialect=Dialect(**said))
 
-    own = [each for name, each in signature(run).parameters.items() if name not in ("columns", "dialect")]
-    options = {"ignore": (Ignored, []), "strict": (Strict, False)} if named else {}
+    own = [each for name, each in known.items() if name not in ("columns", "dialect")]
+    options = {} if asked is None else {name: OF_COLUMNS[name] for name in asked._fields}
     options |= {name: (annotation, None) for name, annotation in OPTIONS.items()}
     more = [
         Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
@@ -102,8 +127,13 @@ def grouped(**groups: type[Any]) -> Callable[[Callable[..., None]], Callable[...
     return decorate
 
 
-def read_as(estimator: "Estimator", dialect: "Dialect") -> None:
+def read_as(estimator: "Estimator", dialect: "Dialect", *, strict: bool = False) -> None:
     """Makes a detector read files as the options say.
+
+    Args:
+        estimator: fitted.
+        dialect: as far as given.
+        strict: see `Names`.
 
     Raises:
         OptionError: options are given and the data is no table.
@@ -113,11 +143,29 @@ def read_as(estimator: "Estimator", dialect: "Dialect") -> None:
     from memae.estimators import TabularMemAE
 
     if isinstance(estimator, TabularMemAE):
-        estimator.read_as(dialect)
+        estimator.read_as(dialect, strict=strict)
+    elif strict:
+        raise OptionError("--strict is for tables; images and video have no columns")
     elif dialect != Dialect():
         raise OptionError(
             "--separator, --decimal, --thousands, --encoding, --sheet and --header are for tables; leave them out"
         )
+
+
+def by_window(kind: "Kind") -> "Kind":
+    """A kind whose samples are the windows of rows, not the rows.
+
+    Raises:
+        OptionError: the model scores no windows.
+    """
+    from dataclasses import replace
+
+    from memae.errors import OptionError
+    from memae.kinds.windows import WindowedTables
+
+    if not isinstance(kind, WindowedTables):
+        raise OptionError("--windows is for a table's model that was fitted with --window; leave it out")
+    return replace(kind, each_window=True)
 
 
 def source_of(help: str) -> Any:  # noqa: A002 (typer's name)

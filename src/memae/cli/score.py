@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
-from memae.cli.reading import Columns, grouped, read_as, reads_tables, source_of
+from memae.cli.reading import Rows, by_window, grouped, read_as, reads_tables, source_of
 from memae.cli.unread import skipped_paths, tell_unread, unread_paths
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON summary; needs --output.")] = False,
     spread: Spread = Spread(),  # noqa: B008 (immutable)
     *,
-    columns: Columns,
+    columns: Rows,
     dialect: "Dialect",
 ) -> None:
     """Score each row, image or frame. Higher scores are more anomalous; a small p-value means unlike normal.
@@ -108,6 +108,7 @@ def score(
     located = bool(drawn.maps or drawn.masks) and output is not None and output.suffix.lower() == ".jsonl"
     places = Places(*drawn, regions=located)
     kind = estimator.kind_.ignoring(columns.ignore, strict=columns.strict)
+    kind = by_window(kind) if columns.windows else kind
     rows: Iterable[pd.DataFrame] = scored(estimator, kind, source, keep=keep, places=places, notes=notes)
     found = 0
     if fdr is not None:
@@ -136,13 +137,16 @@ def _scoring(
     false_alarm_rate: float | None,
     engine: Engine,
     keep: bool,
-    columns: Columns,
+    columns: Rows,
     dialect: "Dialect",
 ) -> "Scoring":
     """What is done with each piece of a folder."""
     from memae.cli.folder_parts import Scoring
+    from memae.errors import OptionError
     from memae.modelfile.artifact import named
 
+    if columns.windows:
+        raise OptionError("--windows needs one file as output, -o scores.csv; leave it out for a folder")
     content = Path(named(model)).read_bytes()
     return Scoring(content, output, false_alarm_rate, engine, keep, tuple(columns.ignore), columns.strict, dialect)
 

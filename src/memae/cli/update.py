@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from memae.cli.reading import read_as, reads_tables, source_of
+from memae.cli.reading import Names, read_as, reads_tables, source_of
 
 if TYPE_CHECKING:
     from memae.data.dialects import Dialect
@@ -32,6 +32,7 @@ def update(
         typer.Option(help="Numbers of alarms that were normal, as 3,7: their frames join the memory.", metavar="N,N"),
     ] = None,
     *,
+    columns: Names,
     dialect: "Dialect",
 ) -> None:
     """Learn more normal rows, photos or videos without fitting anew, and write a second model.
@@ -47,7 +48,7 @@ def update(
 
     check_apart(output, model, source)
     detector = load(model)
-    read_as(detector, dialect)
+    read_as(detector, dialect, strict=columns.strict)
     if accept is not None and not isinstance(detector, VideoMemAE):
         raise OptionError(f"--accept is for alarms of video; {model} is a model for {detector.kind} data")
     if epochs is not None and not isinstance(detector, TabularMemAE):

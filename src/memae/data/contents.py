@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections import Counter
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,10 +12,13 @@ import pandas as pd
 from memae.data.cells import kind_of, numbers, texts
 from memae.data.column import MAX_CATEGORIES, Column
 from memae.data.counting import FEW, NAMES_ROWS, UNIQUE, Counting
+from memae.data.number_formats import numeric
 from memae.data.pacing import TimeTally
 from memae.data.tallies import NumberTally, TextTally
 from memae.data.times import CLOCK, FORMATS, TYPED, Time, durations, is_duration, is_time, possible
 
+NEARLY = 0.95
+"""Share of its cells from which a column of text is nearly numeric, besides the share `UNIQUE` of different texts."""
 WORDS = 3
 """Words a value from which different texts are called free text, not identifiers."""
 LABELS = re.compile(
@@ -161,8 +165,14 @@ class _Texts:
         if not known:
             return Meaning(why=EMPTY)
         column = self.tally.column()
-        if self._nearly_numbers():
-            return Meaning((column,), remarks=(self._no_numbers(),))
+        if odd := self._no_numbers():
+            more = " …" * (len(odd) > 3)
+            remark = (
+                f"column {self.name!r} is taken as text, since not all of its values are numbers "
+                f"({', '.join(repr(text[:30]) for text in odd[:3])}{more}); correct these, or leave them empty, for a "
+                "column of numbers"
+            )
+            return Meaning((column,), remarks=(remark,))
         named = bool(NAMES_ROWS.search(self.name))
         if not kept and distinct >= UNIQUE * known and known > 1 and (known >= FEW or (named and distinct == known)):
             return Meaning(why=FREE if self._words() >= WORDS else IDENTIFIER)
@@ -180,22 +190,14 @@ class _Texts:
         some = [text for text in self.tally.seen if text][:1000]
         return sum(len(text.split()) for text in some) / max(len(some), 1)
 
-    def _numeric(self) -> "pd.Series[Any]":
-        """Whether each of some texts is a number."""
-        some = [text for text in self.tally.seen if text][:10_000]
-        return pd.to_numeric(pd.Series(some, index=some, dtype=object), errors="coerce").notna()
-
-    def _nearly_numbers(self) -> bool:
-        numeric = self._numeric()
-        return len(numeric) > 2 and bool(numeric.mean() >= UNIQUE)
-
-    def _no_numbers(self) -> str:
-        numeric = self._numeric()
-        odd = [repr(text) for text in numeric.index[~numeric]][:3]
-        return (
-            f"column {self.name!r} is taken as text, since not all of its values are numbers ({', '.join(odd)} …); "
-            "correct these, or leave them empty, for a column of numbers"
-        )
+    def _no_numbers(self) -> list[str]:
+        """The texts that are no numbers, of a column that is nearly numeric: of different texts, or of cells."""
+        some = {text: count for text, count in islice(self.tally.seen.items(), 10_000) if text}
+        known = numeric(pd.Series([*some], dtype="str")).to_numpy()
+        counts = np.array([*some.values()])
+        odd = [text for text, number in zip(some, known, strict=True) if not number]
+        nearly = known.mean() >= UNIQUE or counts[known].sum() >= NEARLY * counts.sum()
+        return odd if len(some) > 2 and nearly else []
 
 
 class _Times:

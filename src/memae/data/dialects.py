@@ -35,6 +35,10 @@ _NA = {
 Rows = list[list[str]]
 
 
+WORDS = {"tab": "\t", "\\t": "\t", "space": " ", "comma": ",", "semicolon": ";", "apostrophe": "'", "none": ""}
+"""Characters that are hard to type in a shell."""
+
+
 @dataclass(frozen=True)
 class Dialect:
     """How a table file is written; what is None is detected.

@@ -1,6 +1,5 @@
 """How numbers are written in columns of text: decimal and thousands separators, and words for missing values."""
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +14,6 @@ SQL_NULL = "\\N"
 SPACES = " \u00a0\u202f\u2009"
 """Kinds of space between groups of digits; French and Swiss programs write the narrow one."""
 UNITS = r"(?i)^\s*(?:[€$£¥₹]|eur|usd|chf|gbp)\s*|\s*(?:[€$£¥₹%‰°]|eur|usd|chf|gbp)\s*$"
-NEARLY = 0.95
-"""Share of a column's cells from which it is nearly numeric."""
 
 
 @dataclass(frozen=True)
@@ -135,21 +132,18 @@ def is_number(cell: str) -> bool:
     return is_plain(cell) or ANY.fullmatch(cell) is not None
 
 
+def numeric(cells: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Whether each cell of text is a number, in the format that most are written in."""
+    return max((each.matches(cells) for each in FORMATS), key=lambda found: int(found.sum()))
+
+
 def doubts(cells: "pd.Series[Any]") -> str | None:
     """Why a column of text may be meant as one of numbers, for the user; None if nothing speaks for it."""
     cells = cells.dropna().map(str).astype("str")
     if not len(cells):
         return None
-    wrong, form = min(((cells[~each.matches(cells)], each) for each in FORMATS), key=lambda pair: len(pair[0]))
-    if len(wrong) == 0 and form != PLAIN:
+    if not PLAIN.matches(cells).all() and any(each.matches(cells).all() for each in FORMATS):
         return f"is text, since its numbers are written as {cells.iloc[0][:30]!r}; turn them into numbers before"
-    if 0 < len(wrong) <= (1 - NEARLY) * len(cells):
-        shown = ", ".join(f"{cell[:30]!r} in row {row}" for row, cell in wrong.head(3).items())
-        share = math.floor(100 * (1 - len(wrong) / len(cells)))
-        return (
-            f"is text, though {share} % of its cells are numbers; the first that are not: {shown}. "
-            "Correct them, or leave them empty"
-        )
     bare = cells.str.replace(UNITS, "", regex=True)
     if (bare != cells).all() and any(each.matches(bare).all() for each in FORMATS):
         return f"is text, since its numbers have a unit, as {cells.iloc[0][:30]!r}; leave out the unit to have numbers"

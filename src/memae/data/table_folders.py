@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import pandas as pd
 
 from memae.data.dialects import Reading
-from memae.data.table_readers import TableReader
+from memae.data.table_readers import FILE, TableReader
 from memae.data.unpacking import ending
 from memae.errors import MemaeNotice, SourceError
 
@@ -97,7 +97,9 @@ def folder_of(
                 given = {key: values[number] for key, values in columns.items() if key not in chunk.columns}
                 whole = chunk.assign(**given)
                 names = list(whole.columns) if names is None else names
-                yield _in_order(whole, names, path, paths[0])
+                whole = _in_order(whole, names, path, paths[0])
+                whole.attrs[FILE] = number
+                yield whole
 
     return TableReader(read, first.dialect, frozenset(literal))
 

@@ -8,6 +8,8 @@ import pandas as pd
 from memae.data.ahead import ahead
 from memae.data.dialects import Dialect
 
+FILE = "memae file"
+"""Attribute of a chunk: number of its file in a folder."""
 Chunks = Callable[[], Iterator[pd.DataFrame]]
 
 

@@ -13,6 +13,7 @@ from memae.deployment.checking import Differences, compare, undecided
 from memae.deployment.description import Description, describe
 from memae.deployment.files import OnnxFile, OpenVinoFiles
 from memae.engines.graphs import detector_as_onnx
+from memae.engines.joining import joined_as_onnx
 from memae.engines.runtimes import TOLERANCE, required, specimens
 from memae.errors import OptionError
 from memae.estimators import Estimator
@@ -55,12 +56,12 @@ def export(detector: Estimator, path: str | Path, *, check: Any = None) -> Expor
     check_writable(path)
     given = () if check is None else detector._raw(check)
     description, scorer = describe(detector), _alone(detector.scorer_)
-    file = form.of(detector_as_onnx(scorer, description.shape), description.as_json())
+    file = form.of(_graph(scorer, description.shape), description.as_json())
     differences = compare(scorer, file.started(), chain(_samples(scorer, description.shape), given))
     _judge(differences, path, description)
     edge = undecided(scorer)
     if edge is not None:
-        run = form.of(detector_as_onnx(edge, description.shape), "").started()
+        run = form.of(_graph(edge, description.shape), "").started()
         _judge(compare(edge, run, _samples(edge, description.shape)), path, description, " at w = λ")
     file.write(path)
     return Exported(description, differences)
@@ -74,6 +75,11 @@ def _form(path: Path) -> type[OnnxFile] | type[OpenVinoFiles]:
         required("openvino")
         return OpenVinoFiles
     raise OptionError(f"{path} must end in .onnx, or in .xml for OpenVINO")
+
+
+def _graph(scorer: Scorer, shape: tuple[int, ...]) -> bytes:
+    joined = scorer.features is not None and scorer.features.graph is not None
+    return joined_as_onnx(copy.deepcopy(scorer), shape) if joined else detector_as_onnx(scorer, shape)
 
 
 def _alone(scorer: Scorer) -> Scorer:

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
-from memae.errors import MissingExtraError, OptionError
+from memae.errors import MissingExtraError
 from memae.features import Features
 from memae.scoring import Scorer
 
@@ -31,7 +32,7 @@ class _Network(nn.Module):
         return tuple(getattr(found, name) for name in self.needs)
 
 
-class _Detector(nn.Module):
+class Detector(nn.Module):
     """A calibrated scorer, as a module."""
 
     def __init__(self, scorer: Scorer) -> None:
@@ -41,6 +42,7 @@ class _Detector(nn.Module):
         self.calibration = scorer.calibration
 
     def forward(self, raw: Tensor) -> tuple[Tensor, ...]:
+        """The outputs of `detector_as_onnx` for raw samples."""
         found = self.scorer(raw)
         positions = (self.scorer.positions(found.measures),) if self.scorer.by_position else ()
         return *self.calibration.judge(found.score), found.error_map, *positions
@@ -59,7 +61,7 @@ def network_as_onnx(scorer: Scorer, shape: tuple[int, ...]) -> bytes:
     scorer.eval()
     weights = next(scorer.model.parameters())
     example = torch.zeros(scorer.chunk, *shape, dtype=weights.dtype, device=weights.device)
-    return as_onnx(_Network(scorer), example, INPUT, scorer.needs)
+    return as_onnx(_Network(scorer), (example,), [INPUT], scorer.needs)
 
 
 def features_as_onnx(features: Features, photo: tuple[int, ...]) -> bytes:
@@ -72,12 +74,14 @@ def features_as_onnx(features: Features, photo: tuple[int, ...]) -> bytes:
     """
     example = torch.zeros(1, 3, *features.seen(photo))
     names = [f"stage_{index}" for index, _ in enumerate(features.network(example))]
-    return as_onnx(features.network, example, INPUT, names)
+    return as_onnx(features.network, (example,), [INPUT], names)
 
 
 @torch.no_grad()
 def detector_as_onnx(scorer: Scorer, shape: tuple[int, ...]) -> bytes:
     """The whole of `scorer`, for samples of `shape`, as an ONNX file with its calibration.
+
+    Features of a user's ONNX file are not for this exporter; see `joining`.
 
     The input `raw` `(batch, *shape)` takes any number of raw samples, in the precision of `Scaling.center`. The outputs
     are named as in `ANSWERS`: score and p-value `(batch,)`, float64; whether the score exceeds the threshold
@@ -87,21 +91,33 @@ def detector_as_onnx(scorer: Scorer, shape: tuple[int, ...]) -> bytes:
 
     Raises:
         MissingExtraError: onnx and onnxscript are not installed.
-        OptionError: the features are those of the user's own network.
     """
-    if scorer.features is not None and scorer.features.graph is not None:
-        raise OptionError(
-            "a detector over a network of your own is not exported as one graph: its ONNX file stays a graph of its "
-            "own; score with memae, or fit on one of memae's features"
-        )
     scorer.eval()
     example = torch.zeros(3, *shape, dtype=scorer.scaling.center.dtype)
-    names = (*ANSWERS, PLACES) if scorer.by_position else ANSWERS
-    return as_onnx(_Detector(scorer).eval(), example, RAW, names, batch="batch")
+    return as_onnx(Detector(scorer).eval(), (example,), [RAW], answers(scorer), batch="batch")
 
 
-def as_onnx(module: nn.Module, example: Tensor, name: str, outputs: Sequence[str], batch: str | None = None) -> bytes:
-    """`module` as an ONNX file for inputs like `example`; with `batch`, a name, for any number of such samples.
+def answers(scorer: Scorer) -> tuple[str, ...]:
+    """Names of the outputs of a detector's graph."""
+    return (*ANSWERS, PLACES) if scorer.by_position else ANSWERS
+
+
+def as_onnx(
+    module: nn.Module,
+    examples: tuple[Tensor | list[Tensor], ...],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    batch: str | None = None,
+) -> bytes:
+    """`module` as an ONNX file.
+
+    Args:
+        module: the examples are its arguments.
+        examples: of each input; of several, in a list.
+        inputs: names of the inputs, one after the other.
+        outputs: names of the outputs.
+        batch: name of the first dimension of inputs and outputs, which may then be of any length; None for that of the
+            examples.
 
     Raises:
         MissingExtraError: onnx and onnxscript are not installed.
@@ -110,16 +126,17 @@ def as_onnx(module: nn.Module, example: Tensor, name: str, outputs: Sequence[str
         import onnxscript  # noqa: F401, PLC0415 (an optional extra, which torch uses)
     except ImportError as error:
         raise MissingExtraError("other engines need the \"engines\" extra: pip install 'memae[engines]'") from error
+    anything = torch.export.Dim(batch, min=1) if batch else None
     with _quietly():
         program = torch.onnx.export(
             module,
-            (example,),
+            examples,
             dynamo=True,
             external_data=False,
             verbose=False,
-            input_names=[name],
+            input_names=list(inputs),
             output_names=list(outputs),
-            dynamic_shapes=({0: torch.export.Dim(batch, min=1)},) if batch else None,
+            dynamic_shapes=tree_map(lambda _: {0: anything}, examples) if batch else None,
         )
     assert program is not None  # noqa: S101 (for dynamo=True it never is)
     return bytes(program.model_proto.SerializeToString())

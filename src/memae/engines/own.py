@@ -166,7 +166,7 @@ def converted(network: nn.Module, size: tuple[int, int]) -> Graph:
     expected = module(photo)
     names = [f"output_{index}" for index in range(len(expected))]
     try:
-        content = as_onnx(module, photo, INPUT, names)
+        content = as_onnx(module, (photo,), [INPUT], names)
     except (RuntimeError, TypeError, ValueError, torch.onnx.OnnxExporterError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise OptionError(

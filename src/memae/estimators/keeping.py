@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from memae.data.cleaning import distinct, keys
+from memae.estimators.splitting import Parts
 from memae.health import Health, HealthMeter
 from memae.kept import TOGETHER, KeptMemory
 from memae.nearest import Finder
@@ -52,6 +53,7 @@ class Kept(NamedTuple):
     entropy: float  # mean entropy of their addressing weights, nats
     health: Health
     which: Tensor  # (m,): indices of the kept rows among those given
+    measured: Tensor  # (n,): indices of the rows of `scores` among those given
 
 
 def keep(
@@ -63,6 +65,7 @@ def keep(
     random: torch.Generator,
     typical: Tensor | None = None,
     calibrating: int = CALIBRATING,
+    parts: Parts | None = None,
 ) -> Kept:
     """Keeps rows as a memory and fits the measures of the distance to them.
 
@@ -74,6 +77,7 @@ def keep(
         random: chooses the rows to keep, if there are more.
         typical: which rows may be kept, and measures are fitted to, bool `(n,)`; None for all. The others calibrate.
         calibrating: maximum number of rows to calibrate with.
+        parts: of rows that are windows: those of one part are left out together, since they overlap.
     """
     typical = torch.ones(len(x), dtype=torch.bool, device=x.device) if typical is None else typical
     first = distinct(x.cpu())
@@ -83,16 +87,21 @@ def keep(
     model = build(spec).to(x)
     memory = model.memory
     assert isinstance(memory, KeptMemory)  # noqa: S101 (see the spec)
-    memory.remember(x[first])
+    several = parts if parts is not None and len(set(parts.label[first.cpu()].tolist())) > 1 else None
+    memory.remember(x[first], None if several is None else several.label[first.cpu()].to(x.device))
     scorer = Scorer(model, scaling, [Error("absolute")], chunk=chunk_size(spec.shape))
-    rows = x[:calibrating]
-    measured = _Measured(
-        scorer, rows, apart_of(rows, memory.items), typical[: len(rows)], _regression(x[typical][:REGRESSING], fields)
-    )
+    chosen = (torch.arange(len(x)) if parts is None else parts.inside.nonzero().flatten())[:calibrating]
+    rows = x[:calibrating] if parts is None else x[chosen.to(x.device)]
+    apart = apart_of(rows, memory.items) if several is None else several.label[chosen].to(x.device)
+    regression = _regression(x[typical][:REGRESSING], fields)
+    measured = _Measured(scorer, rows, apart, typical[chosen.to(x.device)], regression)
+    memory.parts = None
     memory.use.copy_(measured.meter.share)
     scorer = scorer.replaced(measures=measured.measures, balance=measured.balance)
     health = measured.meter.health(duplicates=0)
-    return Kept(scorer, spec, scorer.score(measured.values), measured.error, measured.entropy, health, first.cpu())
+    return Kept(
+        scorer, spec, scorer.score(measured.values), measured.error, measured.entropy, health, first.cpu(), chosen
+    )
 
 
 class _Measured:

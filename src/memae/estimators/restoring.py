@@ -13,6 +13,7 @@ from memae.data.dialects import Dialect
 from memae.data.formats import VideoFormat
 from memae.data.roles import Roles
 from memae.data.tables import TableEncoder
+from memae.data.windows import Windows
 from memae.errors import ModelFileError, OptionError
 from memae.modelfile.artifact import Artifact
 from memae.parameters import Common, former_names
@@ -87,8 +88,10 @@ def _expected(hint: Any) -> str:
     return words.get(hint, f"a {hint.__name__}")
 
 
-def restored_columns(source: Artifact) -> tuple[TableEncoder, Roles]:
-    """The columns of a table's model, and what becomes of the user's columns; before there were roles, all were taken.
+def restored_columns(source: Artifact) -> tuple[TableEncoder, Roles, Windows | None]:
+    """The columns of a table's model, what becomes of the user's columns, and windows of rows if it has such.
+
+    Before there were roles, all columns were taken.
 
     Raises:
         ModelFileError: the columns do not fit the model's number of features, the roles, or a name occurs twice.
@@ -99,8 +102,14 @@ def restored_columns(source: Artifact) -> tuple[TableEncoder, Roles]:
     if (encoder.width,) != source.spec.shape or len(set(names)) < len(names):
         raise ModelFileError(f"its columns give {encoder.width} features, its model has {source.spec.shape}")
     roles = Roles.from_json(source.encoding["roles"]) if "roles" in source.encoding else Roles.plain(encoder)
-    roles.check(names)
-    return encoder, roles
+    windows = Windows.from_json(source.encoding["windows"]) if "windows" in source.encoding else None
+    if windows is None:
+        roles.check(names)
+        return encoder, roles, None
+    roles.check([column.name for column in windows.rows.columns])
+    if windows.columns != names:
+        raise ModelFileError(f"its windows give {len(windows.columns)} columns, its model has {len(names)}")
+    return encoder, roles, windows
 
 
 def restored_dialect(source: Artifact) -> Dialect:

@@ -4,15 +4,28 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.utils.random import sample_without_replacement
 from torch import Tensor
 
-from memae.data.cleaning import distinct
+from memae.data.cleaning import distinct, typical
 from memae.data.samples import Indexed, InMemory, Samples, Selection, Streamed, digest
+from memae.data.tables import TableEncoder
 
 Blocks = Callable[[], Iterator[Tensor]]
 """Starts a new pass over encoded rows, in blocks `(k, width)`, float64."""
+
+
+class Parts(NamedTuple):
+    """Windows in some parts of the table. A window is compared with those of other parts to calibrate."""
+
+    label: Tensor  # (m,): the part of each window
+    inside: Tensor  # (m,), bool: whether the window overlaps none of another part
+
+    def at(self, index: Tensor) -> "Parts":
+        """Those of some of the windows."""
+        return Parts(self.label[index], self.inside[index])
 
 
 class ReadTable(NamedTuple):
@@ -21,7 +34,15 @@ class ReadTable(NamedTuple):
     blocks: Blocks
     rows: int
     streams: bool  # whether it is too large for memory
-    origin: Tensor | None  # number in the table of each row; None if none was left out
+    origin: Tensor | None = None  # number in the table of each row; None if none was left out
+    parts: Parts | None = None  # of rows that are windows
+    names: list[str] | None = None  # of rows that are windows
+
+    def name(self, index: int) -> str:
+        """Names a row for users."""
+        if self.names is not None:
+            return self.names[index]
+        return f"row {index if self.origin is None else int(self.origin[index])}"
 
 
 Split = tuple[Samples, Samples, str]
@@ -29,6 +50,23 @@ Split = tuple[Samples, Samples, str]
 
 BUFFER = 2**26
 """Size in bytes of a streamed file's shuffle buffer, and again of its held-out rows."""
+
+
+def cleaned(
+    frame: pd.DataFrame, encoder: TableEncoder, share: float, seed: int
+) -> tuple[pd.DataFrame, Tensor, TableEncoder]:
+    """The rows that are not left out as anomalous, their indices, and the encoder fitted on them alone.
+
+    Args:
+        frame: rows in the columns that are encoded.
+        encoder: fitted on all rows.
+        share: of the rows to leave out.
+        seed: samples the rows that distances are measured to.
+    """
+    keep = typical(encoder.encode(frame), share, torch.Generator().manual_seed(seed))
+    clean = frame.iloc[keep.numpy()]
+    kinds = {column.name: column.kind for column in encoder.columns}
+    return clean, keep, TableEncoder.fit([clean], kinds)[0]
 
 
 def in_memory(blocks: Blocks, rows: int, width: int, split: Callable[[Indexed], tuple[Selection, Selection]]) -> Split:

@@ -13,28 +13,31 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from memae import parameters
-from memae.data.cleaning import typical
 from memae.data.dataframes import as_pandas
 from memae.data.dialects import Dialect, Reading
 from memae.data.meanings import surveyed
 from memae.data.samples import Samples, Streamed
 from memae.data.table_files import table_chunks
-from memae.data.tables import LIMIT, TableEncoder, check_unique, frame_of_array, without
-from memae.errors import InputError, MemaeWarning, OptionError, SchemaError, memory_guard
+from memae.data.tables import LIMIT, without
+from memae.data.windows import Windows
+from memae.errors import InputError, MemaeWarning, OptionError, memory_guard
+from memae.estimators.arrays import checked
 from memae.estimators.base import Estimator, Plan, Prepared, Tell, check_kept_samples
 from memae.estimators.devices import pick_device
 from memae.estimators.examples import rows_as_examples
 from memae.estimators.keeping import OUTLYING, UNUSED, central, keep, rescaled, rows_to_read
 from memae.estimators.naming import with_parameters
-from memae.estimators.restoring import check_types, restored_columns, restored_dialect
-from memae.estimators.splitting import ReadTable, in_memory, random_rows, row_name, sampled, streamed
+from memae.estimators.restoring import check_types, restored_columns, restored_dialect, restored_worth
+from memae.estimators.splitting import ReadTable, cleaned, in_memory, random_rows, row_name, sampled, streamed
 from memae.estimators.updating import grown, updated
+from memae.estimators.windowing import in_windows
 from memae.kept import KeptMemory
 from memae.kinds import Tables
+from memae.kinds.windows import WindowedTables
 from memae.modelfile import artifact
 from memae.modelfile.artifact import Artifact
 from memae.networks.tabular import WIDE, default_widths
@@ -74,8 +77,9 @@ class TabularMemAE(parameters.Tabular, Estimator):
     Args: see `memae.parameters.Tabular`.
 
     Attributes:
+        windows_: the `Windows` of rows; None if rows are scored one by one.
         roles_: the `Roles` of the columns: left out, taken as they are, or as times.
-        encoder_: the `TableEncoder` of columns to features.
+        encoder_: the `TableEncoder` of columns to features; with `window`, of the numbers that stand for a window.
         scorer_: the fitted `Scorer`.
         history_: an `Epoch` for each pass; one for all rows if nothing is trained.
         health_: state of the memory in the chosen epoch.
@@ -133,16 +137,17 @@ class TabularMemAE(parameters.Tabular, Estimator):
         else:
             yield self._keep(X)
 
-    def read_as(self, dialect: Dialect) -> Self:
+    def read_as(self, dialect: Dialect, *, strict: bool = False) -> Self:
         """Reads files as `dialect` says from now on, and detects only what it leaves open; it is not saved.
 
         Args:
             dialect: separator, encoding and so on, as far as they are known.
+            strict: whether columns that training never had, and another order, are errors when files are scored.
         """
-        self.given_dialect = dialect
+        self.given_dialect, self.given_strict = dialect, strict
         return self
 
-    given_dialect = Dialect()
+    given_dialect, given_strict = Dialect(), False
 
     @property
     def trains(self) -> bool:
@@ -155,6 +160,8 @@ class TabularMemAE(parameters.Tabular, Estimator):
         check_types(self)
         checked_rate(self.false_alarm_rate)
         self._warn_of_unused(parameters.OF_LEARNING, UNUSED)
+        if self.window is None:
+            self._warn_of_unused(("step", "group"), "without window, rows are scored one by one. Give window")
         read = self._read(X)
         if read.rows < 2:
             raise InputError(f"1 row given (n_samples={read.rows}); at least 2 are needed, and 100 make sense")
@@ -174,14 +181,15 @@ class TabularMemAE(parameters.Tabular, Estimator):
         x = scaling(rows)
         random = torch.Generator().manual_seed(seed)
         with memory_guard("give fewer rows or columns, or lower kept_samples"):
-            kept = keep(x, fields, scaling, most=most, random=random, typical=central(x, self.contamination))
+            typical = central(x, self.contamination)
+            parts = None if read.parts is None else read.parts.at(index)
+            kept = keep(x, fields, scaling, most=most, random=random, typical=typical, parts=parts)
         seconds = time.perf_counter() - began
         epoch = Epoch(1, kept.error, kept.error, kept.entropy, kept.error, kept.health, seconds)
         self._settle(kept.scorer, kept.spec, [epoch], epoch, checksum, artifact.versions())
         self.learned_ = read.rows
-        numbers = index[kept.which] if read.origin is None else read.origin[index[kept.which]]
-        self.examples_ = rows_as_examples([f"row {number}" for number in numbers.tolist()])
-        self.recalibrate(kept.scores.numpy())
+        self.examples_ = rows_as_examples([*map(read.name, index[kept.which].tolist())])
+        self.recalibrate(kept.scores[index[kept.measured].argsort()].numpy())  # in the order of time
         return epoch
 
     def _scaling(self) -> Scaling:
@@ -194,6 +202,12 @@ class TabularMemAE(parameters.Tabular, Estimator):
             raise OptionError(f"contamination must be a share, 0 or more and below 0.5; got {self.contamination!r}")
         check_kept_samples(self.kept_samples)
         given = self._given(X)
+        self.windows_: Windows | None = None
+        if self.window is not None:
+            self.windows_, self.roles_, self.encoder_, windows = in_windows(given(), self)
+            if isinstance(X, str | Path) or hasattr(self, "feature_names_in_"):
+                self._name_features()
+            return windows
         self.roles_, self.encoder_, rows, remarks = surveyed(given(), self.keep_columns)
         for remark in remarks:
             warnings.warn(remark, MemaeWarning, stacklevel=6)
@@ -210,7 +224,8 @@ class TabularMemAE(parameters.Tabular, Estimator):
                 f"contamination needs all rows in memory, and {X} is too large; leave it at 0, or give fewer rows"
             )
         if self.contamination:
-            clean, origin = self._cleaned(pd.concat(chunks()))
+            seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+            clean, origin, self.encoder_ = cleaned(pd.concat(chunks()), self.encoder_, self.contamination, seed)
             rows = len(clean)
 
             def chunks() -> Iterator[pd.DataFrame]:
@@ -230,7 +245,7 @@ class TabularMemAE(parameters.Tabular, Estimator):
             table = table_chunks(Path(X), reading=Reading(self.given_dialect))
             self.dialect_ = table.dialect
             return lambda: (without(chunk, self.ignore, strict=True) for chunk in table())
-        frame, self.dialect_ = self._frame(X, reset=True), Dialect()
+        frame, self.dialect_ = checked(self, X, reset=True), Dialect()
         return lambda: iter([frame])
 
     def _name_features(self) -> None:
@@ -247,56 +262,37 @@ class TabularMemAE(parameters.Tabular, Estimator):
             split = in_memory(read.blocks, read.rows, width, self._split)
         return Prepared((width,), center, scale, *split, partial(row_name, split[0], read.origin))
 
-    def _cleaned(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, Tensor]:
-        """The rows that are not left out as anomalous, and their indices; refits the encoder on these rows."""
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        random = torch.Generator().manual_seed(seed)
-        keep = typical(self.encoder_.encode(frame), self.contamination, random)
-        clean = frame.iloc[keep.numpy()]
-        kinds = {column.name: column.kind for column in self.encoder_.columns}
-        self.encoder_, _ = TableEncoder.fit([clean], kinds)
-        return clean, keep
-
     @property
     def kind_(self) -> Tables:
         """Reads, scores and explains rows in the format of the training data."""
         check_is_fitted(self, "scorer_")
-        return Tables(self.encoder_, self.roles_, self.ignore, reading=Reading(self.given_dialect, self.dialect_))
+        known = (
+            self.encoder_,
+            self.roles_,
+            self.ignore,
+            (),
+            self.given_strict,
+            Reading(self.given_dialect, self.dialect_),
+        )
+        return Tables(*known) if self.windows_ is None else WindowedTables(*known, windows=self.windows_)
+
+    @property
+    def correlated(self) -> bool:  # type: ignore[override]  # a class variable of other detectors
+        """Whether consecutive samples are correlated, as windows are."""
+        return self.window is not None
 
     def _reading(self, X: Any) -> tuple[Tables, Any]:
         if isinstance(X, str | Path):
             return self.kind_, X
-        return replace(self.kind_, ignored=()), self._frame(X, reset=False)
+        frame = checked(self, X, reset=False)
+        if self.windows_ is not None and isinstance(as_pandas(X), pd.DataFrame):
+            return self.kind_, as_pandas(X)
+        return replace(self.kind_, ignored=()), frame
 
     def encode(self, X: Any) -> Tensor:
         """Rows of a DataFrame or array → features `(n, width)`, float64, the scorer's input."""
         check_is_fitted(self, "scorer_")
         return torch.cat(list(self._raw(X)))
-
-    def _frame(self, X: Any, *, reset: bool) -> pd.DataFrame:
-        """X as a table, checked against the training table by scikit-learn's rules."""
-        if hasattr(X, "toarray"):
-            raise InputError("Sparse data was passed, but dense data is required; use X.toarray()")
-        X = as_pandas(X)
-        named = isinstance(X, pd.DataFrame)
-        frame = without(frame_of_array(X), self.ignore if named else (), strict=reset)
-        if named and not reset:
-            frame = without(frame, [each.name for each in self.roles_.left_out], strict=False)
-        check_unique(frame)
-        if not frame.shape[1]:
-            least = f"0 feature(s) (shape={frame.shape}) while a minimum of 1 is required."
-            raise InputError(f"the table has no columns; give at least one.\n{least}")
-        try:
-            validate_data(self, frame if named else frame.to_numpy(), reset=reset, skip_check_array=True)
-        except ValueError as error:  # our message, then scikit-learn's, which its users know
-            array = f"the model was fitted on {self.n_features_in_} columns, the array has {frame.shape[1]}"
-            raise SchemaError(f"{self.roles_.difference(frame) if named else array}.\n{error}") from error
-        if not len(frame):
-            least = f"Found array with 0 sample(s) (shape={frame.shape}) while a minimum of 1 is required."
-            raise InputError(f"the table has no rows; give at least one.\n{least}")
-        if not reset and not named and hasattr(self, "feature_names_in_"):
-            frame.columns = pd.Index(self.roles_.names)
-        return frame
 
     def _warn_of_collapse(self) -> None:
         if not self.encoder_.constant:  # of which `_read` has warned
@@ -354,6 +350,8 @@ class TabularMemAE(parameters.Tabular, Estimator):
             True
         """
         check_is_fitted(self, "scorer_")
+        if self.windows_ is not None:
+            raise OptionError("a detector of windows cannot be updated; fit it anew on the old and the new rows")
         rows = torch.cat(list(self._raw(X)))
         most = KEPT_ROWS if self.kept_samples is None else self.kept_samples
         if isinstance(self.scorer_.model.memory, KeptMemory):
@@ -385,10 +383,12 @@ class TabularMemAE(parameters.Tabular, Estimator):
             "named": hasattr(self, "feature_names_in_"),
             "roles": self.roles_.as_json(),
             **({"dialect": written} if written else {}),
+            **({} if self.windows_ is None else {"windows": self.windows_.as_json(), "independent": self._worth}),
         }
 
     def _restore(self, source: Artifact) -> None:
-        self.encoder_, self.roles_ = restored_columns(source)
+        self.encoder_, self.roles_, self.windows_ = restored_columns(source)
+        self._worth = restored_worth(source)
         self.dialect_ = restored_dialect(source)
         self.n_features_in_ = len(self.roles_.names) + len(self.roles_.left_out)  # an array has all
         if source.encoding["named"]:

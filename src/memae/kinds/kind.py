@@ -87,6 +87,7 @@ class Notes:
     novel: dict[str, int] = field(default_factory=dict)  # column → number of values never seen in training
     skipped: dict[Path, list[Path]] = field(default_factory=dict)  # folder → what is left out there as no sample
     unknown: list[str] = field(default_factory=list)  # columns of a table that training never had, left out
+    short_stretches: int = 0  # rows of a table whose stretch is shorter than a window
 
     def add_novel(self, counts: Mapping[str, int]) -> None:
         """Adds numbers of values never seen in training, by column."""
@@ -97,7 +98,11 @@ class Notes:
     def remarks(self) -> list[str]:
         """A sentence for each column that has values which training never showed."""
         kind = "values that are missing or that training never showed"
-        return [f"column {name!r} has {count} {kind}" for name, count in self.novel.items()]
+        short = f"{self.short_stretches:,} rows lie in stretches shorter than a window, which are scored as they are"
+        return [
+            *(f"column {name!r} has {count} {kind}" for name, count in self.novel.items()),
+            *[short] * (self.short_stretches > 0),
+        ]
 
     @property
     def omissions(self) -> list[str]:

@@ -200,6 +200,10 @@ class Tables(Kind):
         raw = self.encoder.encode(read)
         return np.concatenate([by_column(self.encoder, each.error_map.numpy()) for each in scorer.batched([raw])])
 
+    def contributions_at(self, scorer: Scorer, read: Any, index: NDArray[np.int64]) -> Floats:
+        """The same for some of the rows of a part."""
+        return self.contributions_of(scorer, read.iloc[index])
+
     def _again(self, source: Path, chosen: Sequence[Sample]) -> Iterator[tuple[Any, dict[int, int]]]:
         yield source, {sample["row"]: number for number, sample in enumerate(chosen)}
 

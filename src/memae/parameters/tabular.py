@@ -55,6 +55,30 @@ class Tabular(Common):
             option=list[str],
         ),
     ] = ()
+    window: Annotated[
+        int | str | None,
+        Setting(
+            "Score windows of so many neighbouring rows, or of so much time (60s, 5min, 1h), instead of single rows.",
+            api="Each row then has the score of the window in whose middle it lies.",
+            panel=GENERAL,
+            option=str | None,
+        ),
+    ] = None
+    step: Annotated[
+        int | str | None,
+        Setting(
+            "Rows, or time, from one window to the next; by default a quarter of a window.",
+            panel=GENERAL,
+            option=str | None,
+        ),
+    ] = None
+    group: Annotated[
+        str | None,
+        Setting(
+            "Column that tells whose rows they are, such as the machine; no window spans two.",
+            panel=GENERAL,
+        ),
+    ] = None
     scaling: Annotated[
         Scaling,
         Setting(

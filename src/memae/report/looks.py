@@ -71,7 +71,7 @@ class _Columns(Look):
         for part in super().scored():
             flagged = part.judged.is_anomaly.nonzero().flatten().numpy()
             if len(flagged):
-                parts = self.table.contributions_of(self.detector.scorer_, part.read.iloc[flagged])
+                parts = self.table.contributions_at(self.detector.scorer_, part.read, flagged)
                 self._counted.add(parts, part.judged.score.numpy()[flagged], part.names["row"][0] + flagged)
             yield part
             del part  # frees it while the next one is read

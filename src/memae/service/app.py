@@ -15,6 +15,7 @@ from memae.service.routes import PATHS, routed
 from memae.service.served import Observer, Served
 from memae.service.tables import ServedTable
 from memae.service.videos import ServedVideos
+from memae.service.windows import ServedWindows
 
 DEFAULTS = Limits()
 
@@ -56,7 +57,7 @@ def _served(name: str, estimator: Estimator, limits: Limits, observe: Observer) 
     """An estimator as a served model of its kind."""
     match estimator:
         case TabularMemAE():
-            return ServedTable(name, estimator, limits, observe)
+            return (ServedTable if estimator.windows_ is None else ServedWindows)(name, estimator, limits, observe)
         case ImageMemAE():
             return ServedImages(name, estimator, limits, observe)
         case VideoMemAE():

@@ -9,13 +9,14 @@ from typing import Annotated, Any
 
 import anyio
 import anyio.to_thread
-from fastapi import FastAPI, Query, Request
+from fastapi import Depends, FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from memae import __version__
+from memae.data.dialects import WORDS, Dialect
 from memae.errors import MemaeError
 from memae.scoring.calibration import Judged
 from memae.service import answers, page
@@ -30,18 +31,54 @@ THREADS = 8
 """Maximum number of requests read in threads at the same time; small JSON requests need no thread."""
 GONE = 499
 """Status for a client that has disconnected, as in nginx; it is never received."""
-SCORE = ("model", "ignore")
+OF_TABLES = tuple(Dialect.__dataclass_fields__)
+SCORE = ("model", "ignore", "strict", *OF_TABLES)
 EXPLAIN = (*SCORE, "sample", "items")
 """Query parameters."""
 
 Models = Mapping[str, Served[Any]]
 Name = Annotated[str | None, Query(description="Name of the model; not needed if there is only one.")]
 Ignored = Annotated[tuple[str, ...], Query(description="Column of a table to leave out; repeat for each.")]
+Strict = Annotated[
+    bool,
+    Query(description="Refuse columns of a table that the model was not fitted with, and another order in a file."),
+]
 Chosen = Annotated[
     tuple[Annotated[int, Query(ge=0)], ...],
     Query(description="Number of a sample to explain; repeat for each. By default all, or the worst frame of a video."),
 ]
 Items = Annotated[int, Query(ge=0, le=100, description="Maximum number of memory items to return for each sample.")]
+
+
+def _dialect(
+    separator: Annotated[
+        str | None, Query(description="Between columns: one character, or tab or space. By default detected.")
+    ] = None,
+    decimal: Annotated[str | None, Query(description="Decimal separator, . or , (detected).")] = None,
+    thousands: Annotated[
+        str | None, Query(description="Separator of thousands; apostrophe, space or none too (detected).")
+    ] = None,
+    encoding: Annotated[str | None, Query(description="Encoding, such as utf-8 or cp1252 (detected).")] = None,
+    sheet: Annotated[str | None, Query(description="Sheet of an Excel file; by default the first.")] = None,
+    header: Annotated[bool | None, Query(description="Whether the first line names the columns (detected).")] = None,
+) -> Dialect:
+    """How a table file is written, as far as the request says."""
+    separator, decimal, thousands = (
+        WORDS.get(each, each) if each else each for each in (separator, decimal, thousands)
+    )
+    return Dialect(separator, decimal, thousands, encoding, sheet, header)
+
+
+Written = Annotated[Dialect, Depends(_dialect)]
+
+
+def _wanted(limits: Limits, served: Served[Any], dialect: Dialect, **more: Any) -> Wanted:
+    """The parameters of a request; those on files of tables are for models of tables."""
+    if (dialect != Dialect() or more["strict"]) and served.row_schema() is None:
+        raise Refused(
+            422, f"{', '.join(OF_TABLES)} are for table models; the model {served.name!r} takes {served.takes}"
+        )
+    return Wanted(Deadline(limits.seconds), dialect=dialect, **more)
 
 
 def routed(models: Models, limits: Limits, gate: Gate, metrics: Metrics, *, secured: bool) -> FastAPI:
@@ -78,11 +115,17 @@ def _answer_samples(app: FastAPI, models: Models, limits: Limits) -> None:
         return await anyio.to_thread.run_sync(begun, limiter=threads)
 
     @app.post("/score", openapi_extra=body, responses=answers.of(answers.Scored))
-    async def score(request: Request, model: Name = None, ignore: Ignored = ()) -> Response:
+    async def score(
+        request: Request,
+        dialect: Written,
+        model: Name = None,
+        ignore: Ignored = (),
+        strict: Strict = False,
+    ) -> Response:
         """How anomalous each sample is: rows of a table, images, or frames of a video."""
         _check_parameters(request, SCORE)
         served = _found(models, model)
-        wanted = Wanted(Deadline(limits.seconds), ignore)
+        wanted = _wanted(limits, served, dialect, ignore=ignore, strict=strict)
         async with received(request, limits, wanted.deadline) as given:
             answer = served.quick(given, wanted)
             if answer is None:
@@ -94,15 +137,17 @@ def _answer_samples(app: FastAPI, models: Models, limits: Limits) -> None:
     @app.post("/explain", openapi_extra=body, responses=answers.of(answers.Explained))
     async def explain(
         request: Request,
+        dialect: Written,
         model: Name = None,
         ignore: Ignored = (),
+        strict: Strict = False,
         sample: Chosen = (),
         items: Items = 5,
     ) -> Response:
         """Why samples have their scores: what was expected instead, which memory items were used, where they differ."""
         _check_parameters(request, EXPLAIN)
         served = _found(models, model)
-        wanted = Wanted(Deadline(limits.seconds), ignore, sample, items)
+        wanted = _wanted(limits, served, dialect, ignore=ignore, strict=strict, only=sample, items=items)
         async with received(request, limits, wanted.deadline) as given:
             return await in_thread(
                 wanted, lambda: _json({"model": served.name, **served.explain(given, wanted).as_json()})

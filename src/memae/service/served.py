@@ -3,13 +3,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from memae.data.dialects import Dialect
 from memae.estimators import Estimator
 from memae.evidence import Evidence
 from memae.scoring.calibration import Judged
@@ -33,12 +34,16 @@ class Wanted:
         ignore: columns of a table to leave out.
         only: numbers of the samples to explain; if empty, the kind of data chooses.
         items: maximum number of memory items to return for each.
+        strict: whether columns of a table that training never had, and another order in a file, are refused.
+        dialect: how a table file is written, as far as the request says.
     """
 
     deadline: Deadline
     ignore: tuple[str, ...] = ()
     only: tuple[int, ...] = ()
     items: int = 5
+    strict: bool = False
+    dialect: Dialect = field(default_factory=Dialect)
 
     def wait(self, answer: "Future[T]") -> T:
         """The result of a worker; raises Refused if it does not come in time."""

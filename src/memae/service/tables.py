@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import torch
 from torch import Tensor
 
 from memae.data.column import Column
+from memae.data.dialects import Dialect
 from memae.data.table_files import table_chunks
+from memae.data.tables import TableEncoder, missing_columns, unknown_columns
 from memae.data.unpacking import check_unpacked
 from memae.errors import InputError, SchemaError
 from memae.estimators import TabularMemAE
@@ -37,10 +40,14 @@ class ServedTable(Served[TabularMemAE]):
     """A detector for tables."""
 
     def __init__(self, name: str, estimator: TabularMemAE, limits: Limits, observe: Observer) -> None:
-        encoded = {column.name: column for column in estimator.encoder_.columns}
-        self.roles = estimator.roles_
+        self.estimator, self.roles = estimator, estimator.roles_
+        encoded = {column.name: column for column in self.encoder().columns}
         self.columns = {name: encoded.get(name) for name in self.roles.names}  # None for times
         super().__init__(name, estimator, limits, observe)
+
+    def encoder(self) -> TableEncoder:
+        """The columns of a row."""
+        return self.estimator.encoder_
 
     def score(self, body: Body, wanted: Wanted) -> Answer:
         """One row for each row of the table."""
@@ -127,12 +134,12 @@ class ServedTable(Served[TabularMemAE]):
         """Rows in the order of the columns; raises Refused for rows that could not be encoded with others."""
         self.limits.check_samples(len(body.rows))
         dropped = {*self.estimator.ignore, *wanted.ignore}
-        return [self._row(row, number, dropped, notes) for number, row in enumerate(body.rows)]
+        return [self._row(row, number, dropped, notes, wanted.strict) for number, row in enumerate(body.rows)]
 
-    def _row(self, row: Any, number: int, dropped: set[str], notes: Notes) -> Values:
+    def _row(self, row: Any, number: int, dropped: set[str], notes: Notes, strict: bool) -> Values:
         if isinstance(row, dict):
             if row.keys() != self.columns.keys() or not dropped.isdisjoint(self.columns):
-                self._check_names([name for name in row if name not in dropped], number, notes)
+                self._check_names([name for name in row if name not in dropped], number, notes, strict=strict)
             values = tuple(map(row.__getitem__, self.columns))
         elif isinstance(row, list):
             values = tuple(row)
@@ -145,12 +152,18 @@ class ServedTable(Served[TabularMemAE]):
             raise Refused(422, f"row {number}, column {name!r}: a value must be a number, text or null")
         return values
 
-    def _check_names(self, names: Sequence[str], number: int, notes: Notes) -> None:
-        """Raises Refused if a row lacks a column of the model; notes those that the model does not know."""
+    def _check_names(self, names: Sequence[str], number: int, notes: Notes, *, strict: bool) -> None:
+        """Raises Refused if a row lacks a column of the model; notes those that it does not know, or refuses them."""
         try:
             _, unknown = self.roles.of_training(pd.DataFrame(columns=[*names]))
         except SchemaError as error:
             raise Refused(422, f"row {number}: {error}") from error
+        lost = [name for name in self.columns if name not in names]  # the time or the group of windows
+        if lost:
+            raise Refused(422, f"row {number}: {missing_columns(lost)}")
+        unknown = [name for name in unknown if name not in self.columns]
+        if unknown and strict:
+            raise Refused(422, f"row {number}: {unknown_columns(unknown)}")
         notes.unknown += [name for name in unknown if name not in notes.unknown]
 
     def _frame(self, rows: list[Values]) -> pd.DataFrame:
@@ -169,20 +182,25 @@ class ServedTable(Served[TabularMemAE]):
                 return
             if len(self.files(body)) != 1:
                 raise Refused(422, f"{len(body)} tables are given; send one at a time")
-            yield from (read for _, read in kind.ignoring(wanted.ignore).read(self._chunks(body[0], wanted), notes))
+            yield from (
+                read
+                for _, read in kind.ignoring(wanted.ignore, strict=wanted.strict).read(
+                    self._chunks(body[0], wanted), notes
+                )
+            )
 
     def _chunks(self, upload: Upload, wanted: Wanted) -> Iterator[pd.DataFrame]:
         count = 0
-        for chunk in self._read(upload):
+        for chunk in self._read(upload, wanted.dialect):
             count += len(chunk)
             self.limits.check_samples(count)
             wanted.deadline.left()
             yield chunk
 
-    def _read(self, upload: Upload) -> Iterator[pd.DataFrame]:
+    def _read(self, upload: Upload, dialect: Dialect) -> Iterator[pd.DataFrame]:
         check_unpacked(upload.path, UNPACKED * self.limits.size)
         self._check_index(upload.path)
-        reading = self.estimator.kind_.reading
+        reading = replace(self.estimator.kind_.reading, wanted=dialect)
         return table_chunks(upload.path, text=self.estimator.kind_.text, reading=reading)()
 
     def _check_index(self, path: Path) -> None:
