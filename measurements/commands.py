@@ -1,6 +1,6 @@
 """The commands of `python -m measurements`."""
 
-from measurements import against, calibration, house, trust_page, walkthrough, windows
+from measurements import against, calibration, house, scale, trust_page, walkthrough, windows
 from measurements.adbench import jobs as adbench
 from measurements.adbench import page as adbench_page
 from measurements.fuzz import campaign
@@ -60,6 +60,14 @@ COMMANDS = (
         campaign.add_options,
         campaign.measure,
         trust_page.render,
+    ),
+    measuring(
+        "scale",
+        "The same detector in several processes: equality, CPU time, killed workers, bad files.",
+        "docs/scale.md",
+        scale.add_options,
+        scale.measure,
+        scale.render,
     ),
     measuring(
         "walkthrough",

@@ -178,7 +178,7 @@ def test_pictures_in_groups_with_unread_ones(tmp_path, run: Run, monkeypatch):
     (folder / "notes.txt").write_text("x")
     pictures = rng.integers(0, 255, (40, 8, 8)).astype(np.uint8)
     net = {"widths": (4,), "strides": ((2, 2),), "n_items": 4, "epochs": 1, "warmup": 0, "size": (8, 8)}
-    ImageMemAE(**net, batch_size=8, rotations=0, init="uniform", false_alarm_rate=0.2).fit(pictures).save(
+    ImageMemAE(**net, batch_size=8, rotations=False, init="uniform", false_alarm_rate=0.2).fit(pictures).save(
         tmp_path / "m"
     )
     ran = run("score", tmp_path / "m", folder, "-o", tmp_path / "out")

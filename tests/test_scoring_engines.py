@@ -130,7 +130,7 @@ def test_times_since_the_row_before_are_told_to_depend_on_batches():
 def test_pictures_by_their_paths(tmp_path):
     pictures = RNG.integers(0, 255, (40, 8, 8)).astype(np.uint8)
     net = {"widths": (4,), "strides": ((2, 2),), "n_items": 4, "epochs": 1, "warmup": 0, "size": (8, 8)}
-    fitted = ImageMemAE(**net, batch_size=8, rotations=0, init="uniform", false_alarm_rate=0.2).fit(pictures)
+    fitted = ImageMemAE(**net, batch_size=8, rotations=False, init="uniform", false_alarm_rate=0.2).fit(pictures)
     for number in range(6):
         Image.fromarray(pictures[number]).save(tmp_path / f"{number}.png")
     (tmp_path / "3.png").write_bytes(b"no picture")
