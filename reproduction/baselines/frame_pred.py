@@ -29,7 +29,7 @@ INTENSITY, GRADIENT, FLOW, ADVERSARIAL = 1.0, 1.0, 2.0, 0.05
 """Weights of the losses, those of the paper."""
 WINDOW = 9
 """Side of the window in which the flow is constant, in pixels."""
-LEAST_STRUCTURE = 1e-3
+LEAST_STRUCTURE = 1e-4
 """Added to the squared gradients of a window, so that plain ground has no flow."""
 SHOWN = 8
 """Side of a cell of the error maps, in pixels of the scaled frame."""
