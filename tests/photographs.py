@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from memae import ImageMemAE, features
+from memae import ImageMemAE, features, frame_features
 from memae.estimators import choosing, networks
 from memae.features import STAGES
 from memae.networks import efficientnet_lite
@@ -66,7 +66,7 @@ def tiny_network() -> Iterator[None]:
     """Lets detectors find `network`, as narrow as `TINY`, in place of that of the package."""
     network.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
-        for module in (efficientnet_lite, features):
+        for module in (efficientnet_lite, features, frame_features):
             patch.setattr(module, "VARIANTS", (TINY, *VARIANTS[1:]))
         patch.setattr(choosing, "installed", lambda variant: True)
         patch.setattr(networks, "read_lite", network)

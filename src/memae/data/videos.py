@@ -17,7 +17,10 @@ from memae.data import pixels
 from memae.data.samples import digest
 from memae.errors import InputError, MemaeWarning, SourceError, memory_guard
 
-VIDEO_SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"})
+VIDEO_SUFFIXES = frozenset(
+    {".mp4", ".m4v", ".mov", ".3gp", ".avi", ".mkv", ".webm", ".ogv", ".flv", ".mpg", ".mpeg", ".wmv", ".asf"}
+    | {".ts", ".mts", ".m2ts"}  # of recorders and camcorders
+)
 FRAME_RATE = 25.0  # frames a second of sources without a rate: folders of frames and arrays
 MAX_PIXELS = 2**26  # of a frame, twice those of 8K; decoders hold several
 BLOCK_BYTES = 2**27  # of frames read at once, so that large ones take no more memory than small ones

@@ -51,6 +51,8 @@ TYPES: Mapping[str, str] = MappingProxyType(
         "video/quicktime": ".mov",
         "video/webm": ".webm",
         "video/mpeg": ".mpg",
+        "video/mp2t": ".ts",
+        "video/3gpp": ".3gp",
     }
 )
 """Content types of a body that is one file, and the file endings they stand for."""
