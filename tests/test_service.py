@@ -743,7 +743,7 @@ def test_nothing_that_the_document_allows_or_forbids_is_an_internal_error(alone:
     (operation,) = (each.ok() for each in schema.get_all_operations() if each.ok().path == path)
     statuses: set[int] = set()
 
-    @settings(max_examples=40 if operation.method == "post" else 3, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=100 if operation.method == "post" else 3, suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy(generation_mode=mode))
     def check(case: Any) -> None:
         response = case.call(headers={"host": "localhost"})

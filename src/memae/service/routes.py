@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import anyio
 import anyio.to_thread
@@ -54,19 +54,18 @@ def _dialect(
     separator: Annotated[
         str | None, Query(description="Between columns: one character, or tab or space. By default detected.")
     ] = None,
-    decimal: Annotated[str | None, Query(description="Decimal separator, . or , (detected).")] = None,
+    decimal: Annotated[Literal[".", ","] | None, Query(description="Decimal separator (detected).")] = None,
     thousands: Annotated[
-        str | None, Query(description="Separator of thousands; apostrophe, space or none too (detected).")
+        Literal[".", ",", "'", " ", "", "space", "apostrophe", "none"] | None,
+        Query(description="Separator of thousands (detected)."),
     ] = None,
     encoding: Annotated[str | None, Query(description="Encoding, such as utf-8 or cp1252 (detected).")] = None,
     sheet: Annotated[str | None, Query(description="Sheet of an Excel file; by default the first.")] = None,
     header: Annotated[bool | None, Query(description="Whether the first line names the columns (detected).")] = None,
 ) -> Dialect:
     """How a table file is written, as far as the request says."""
-    separator, decimal, thousands = (
-        WORDS.get(each, each) if each else each for each in (separator, decimal, thousands)
-    )
-    return Dialect(separator, decimal, thousands, encoding, sheet, header)
+    between, groups = (WORDS.get(each, each) if each else each for each in (separator, thousands))
+    return Dialect(between, decimal, groups, encoding, sheet, header)
 
 
 Written = Annotated[Dialect, Depends(_dialect)]
