@@ -1,4 +1,4 @@
-"""Files as other programs write them, through fit, score, evaluate, explain and report."""
+"""Files as other programs write them, through fit, score, evaluate, explain, report and the service."""
 
 import gzip
 import json
@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
+from tests.asked import served
 from tests.test_reading import workbook
 
 ROWS = 120
@@ -146,3 +147,6 @@ def test_a_strangers_file_goes_all_the_way(program, run, tmp_path):
     assert why[0]["contributions"][0]["column"] in ("heat", "pressure")
     done("report", model, test, "-o", tmp_path / "r.html")
     assert "heat" in (tmp_path / "r.html").read_text(encoding="utf-8")
+    if test.suffix == ".feather":  # nothing in it tells how large it is unpacked, so that the service takes none
+        return
+    np.testing.assert_allclose(served(model, [(test.name, test.read_bytes())]), rows["score"], rtol=1e-12)

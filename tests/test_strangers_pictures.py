@@ -1,22 +1,19 @@
 """Photos and films as other programs write them, through fit, score, evaluate, explain, report and the service."""
 
-import asyncio
 import io
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import ExifTags, Image
+from tests.asked import served
 from tests.photographs import parts, scratched
 
-from memae import load
 from memae.demo import street
-from memae.service.app import Service
 
 pytestmark = pytest.mark.usefixtures("described_at_random")
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
@@ -153,19 +150,3 @@ def test_a_strangers_films_go_all_the_way(program, run, tmp_path):
     done("report", model, new, "-o", tmp_path / "r.html")
     done("watch", model, new, "-o", tmp_path / "alarms")
     np.testing.assert_allclose(served(model, [(new.name, new.read_bytes())]), scores["score"], rtol=1e-6)
-
-
-def served(model: Path, files: list[tuple[str, bytes]]) -> list[float]:
-    """Scores by the service."""
-    service = Service({"m": load(model)})
-
-    async def once() -> httpx.Response:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(service), base_url="http://localhost") as client:
-            return await client.post("/score", files=[("files", each) for each in files])
-
-    try:
-        answer = asyncio.run(once())
-    finally:
-        service.close()
-    assert answer.status_code == 200, answer.text
-    return [sample["score"] for sample in answer.json()["samples"]]

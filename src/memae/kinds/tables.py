@@ -82,7 +82,7 @@ class Tables(Kind):
         measured_with="expected errors, and how each column depends linearly on the others, over all training rows",
     )
     suffixes = TABLE_SUFFIXES
-    takes = "rows of JSON, or a table: CSV, JSON lines (each also packed), Parquet, Feather or Excel"
+    takes = "rows of JSON, or a table: CSV, JSON lines (each also packed), Parquet or Excel"
     pictured = False
 
     def open(self, X: Any, *, notes: Notes | None = None) -> Iterator[Part]:
