@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CODE := src recording reproduction measurements benchmarks fuzz examples tests
 
-.PHONY: demo test check format lint types imports tests docs clean
+.PHONY: demo test check format lint types imports tests coverage docs clean
 
 # What users need; `make demo` stops here.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -41,10 +41,15 @@ types: venv
 imports: venv
 	$(BIN)/lint-imports
 
-# One process a core, a file of tests each. Subprocesses (the command line, kill tests) are not measured.
+# One process a core, a file of tests each.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --maxprocesses 8 --dist loadfile --durations=10
+
 tests: venv
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n auto --maxprocesses 8 --dist loadfile --durations=10 \
-		--cov --cov-report term:skip-covered
+	$(PYTEST)
+
+# Slower. Subprocesses (the command line, kill tests) are not measured.
+coverage: venv
+	$(PYTEST) --cov --cov-report term:skip-covered
 
 clean:
 	rm -rf $(VENV) demo .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
