@@ -113,6 +113,15 @@ def test_another_model_setting_or_file_is_scored_anew(tables, tmp_path, run: Run
     assert not (tmp_path / "out/_SUCCESS").exists()
 
 
+def test_each_run_of_a_process_has_its_own_false_alarm_rate(tables, tmp_path, run: Run):
+    told = [
+        json.loads(run("score", tables / "m.memae", tables / "in", "-o", tmp_path / rate, *how, "--json").out)
+        for rate, how in (("own", ()), ("high", ("--false-alarm-rate", 0.5)))
+    ]
+    assert told[1]["threshold"] < told[0]["threshold"]
+    assert told[1]["flagged"] > told[0]["flagged"]
+
+
 @pytest.mark.parametrize("case", ["cut", "infinity", "missing", "text"])
 def test_a_bad_file_stops_no_other_and_is_named(tables, tmp_path, run: Run, case):
     source = tmp_path / "in"

@@ -4,7 +4,8 @@ import base64
 import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
@@ -109,7 +110,7 @@ class Scoring:
         """What the file of a piece is made of: if that is the same, so are its rows."""
         return {"model": self.checksum, "settings": self.settings, "source": piece.stamp()}
 
-    @property
+    @cached_property
     def checksum(self) -> str:
         """Checksum of the model file."""
         return sha256(self.content).hexdigest()
@@ -127,26 +128,27 @@ class Scoring:
             return None
         return Tally.from_json(found["tally"])
 
+    @cached_property
     def estimator(self) -> Estimator:
-        """The detector, once in each process."""
-        if self.checksum not in _LOADED:
-            _LOADED.clear()
-            estimator = load(self.content)
-            if self.false_alarm_rate is not None:
-                estimator.recalibrate(false_alarm_rate=self.false_alarm_rate)
-            if isinstance(estimator, TabularMemAE):
-                estimator.read_as(self.dialect)
-            _LOADED[self.checksum] = estimator.use_engine(self.engine)
-        return _LOADED[self.checksum]
+        """The detector, loaded once in each process, to which it is not sent."""
+        estimator = load(self.content)
+        if self.false_alarm_rate is not None:
+            estimator.recalibrate(false_alarm_rate=self.false_alarm_rate)
+        if isinstance(estimator, TabularMemAE):
+            estimator.read_as(self.dialect)
+        return estimator.use_engine(self.engine)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def kind(self) -> Kind:
         """Reads the data as the options say."""
-        return self.estimator().kind_.ignoring(self.ignore, strict=self.strict)
+        return self.estimator.kind_.ignoring(self.ignore, strict=self.strict)
 
     def __call__(self, piece: Piece) -> Tally:
         """Writes the file of a piece, whole or not at all."""
         origin = self.origin(piece)
-        estimator, notes = self.estimator(), Notes()
+        estimator, notes = self.estimator, Notes()
         tally = Tally(len(estimator.calibration_.scores))
         path = self.path(piece)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -163,7 +165,7 @@ class Scoring:
 
     def _counted(self, piece: Piece, notes: Notes, tally: Tally) -> Iterator[pd.DataFrame]:
         try:
-            for rows in scored(self.estimator(), self.kind(), piece.source, keep=self.keep, notes=notes):
+            for rows in scored(self.estimator, self.kind(), piece.source, keep=self.keep, notes=notes):
                 tally.count(rows)
                 yield rows if "path" in rows else _of_file(rows, piece.name)
         except SourceError:
@@ -171,12 +173,9 @@ class Scoring:
                 raise
         if not tally.rows:  # none of the files can be read
             names = {"path": str} if isinstance(piece.source, Sequence) else {}
-            frames = {"frame": np.int64, "time": np.float64} if self.estimator().kind == "video" else {}
+            frames = {"frame": np.int64, "time": np.float64} if self.estimator.kind == "video" else {}
             judged = {"score": np.float64, "p_value": np.float64, "is_anomaly": np.int32}
             yield pd.DataFrame({name: pd.Series(dtype=kind) for name, kind in (names | frames | judged).items()})
-
-
-_LOADED: dict[str, Estimator] = {}
 
 
 def _of_file(rows: pd.DataFrame, name: str) -> pd.DataFrame:

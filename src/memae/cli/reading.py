@@ -29,33 +29,27 @@ Strict = Annotated[
 Windows = Annotated[
     bool, typer.Option("--windows", help="One line for each window instead of each row, for a model with --window.")
 ]
-OF_COLUMNS: dict[str, tuple[Any, Any]] = {
-    "ignore": (Ignored, []),
-    "strict": (Strict, False),
-    "windows": (Windows, False),
-}
-"""Options on rows: annotation and default of each field of the tuples below."""
 
 
 class Columns(NamedTuple):
     """How columns that the model was not fitted with are dealt with."""
 
-    ignore: list[str]
-    strict: bool
+    ignore: Ignored = []  # noqa: RUF012 (typer's way)
+    strict: Strict = False
 
 
 class Rows(NamedTuple):
     """The same, and what a line of the output stands for."""
 
-    ignore: list[str]
-    strict: bool
-    windows: bool
+    ignore: Ignored = []  # noqa: RUF012 (typer's way)
+    strict: Strict = False
+    windows: Windows = False
 
 
 class Names(NamedTuple):
     """Whether columns that the model was not fitted with, and another order, are refused."""
 
-    strict: bool
+    strict: Strict = False
 
 
 def _option(help: str, *names: str) -> Any:  # noqa: A002 (typer's name)
@@ -79,8 +73,9 @@ OPTIONS: dict[str, Any] = {
 
 def reads_tables(run: Callable[..., None]) -> Callable[..., None]:
     """Gives a command `run(…, dialect)` an option for each field of a `Dialect`; with `columns`, for theirs too."""
-    known = signature(run).parameters
-    asked = known["columns"].annotation if "columns" in known else None  # the class of `columns`
+    columns = signature(run).parameters.get("columns")
+    if columns is not None:
+        run = grouped(columns=columns.annotation)(run)
 
     @wraps(run)
     def command(*args: Any, **given: Any) -> None:
@@ -88,15 +83,12 @@ def reads_tables(run: Callable[..., None]) -> Callable[..., None]:
 
         said = {name: given.pop(name) for name in OPTIONS}
         said = {name: WORDS.get(value, value) if name != "sheet" else value for name, value in said.items()}
-        columns = {} if asked is None else {"columns": asked(**{name: given.pop(name) for name in asked._fields})}
-        run(*args, **given, **columns, dialect=Dialect(**said))
+        run(*args, **given, dialect=Dialect(**said))
 
-    own = [each for name, each in known.items() if name not in ("columns", "dialect")]
-    options = {} if asked is None else {name: OF_COLUMNS[name] for name in asked._fields}
-    options |= {name: (annotation, None) for name, annotation in OPTIONS.items()}
+    own = [each for name, each in signature(run).parameters.items() if name != "dialect"]
     more = [
-        Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-        for name, (annotation, default) in options.items()
+        Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+        for name, annotation in OPTIONS.items()
     ]
     command.__annotations__ = {each.name: each.annotation for each in own}
     command.__signature__ = signature(run).replace(parameters=[*own, *more])  # type: ignore[attr-defined]

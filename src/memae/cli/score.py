@@ -162,7 +162,7 @@ def _score_folder(
     if drawn != Drawn():
         raise OptionError("--maps and --masks need one file as output, -o scores.csv; leave them out for a folder")
     rate = None if fdr is None else checked_rate(fdr, "false-discovery")
-    read_as(scoring.estimator(), scoring.dialect)  # raises if the options do not fit the model
+    read_as(scoring.estimator, scoring.dialect)  # raises if the options do not fit the model
     facts = score_folder(scoring, source, spread.workers, Share.parsed(spread.part), rate)
     if rate is not None:
         sys.stderr.write(_of_discoveries(facts["fdr"]["discoveries"], facts["samples"], rate, facts["held_out"]))

@@ -52,7 +52,7 @@ def score_folder(scoring: Scoring, source: Path, workers: int, share: Share, fdr
     (scoring.output / SUCCESS).unlink(missing_ok=True)
     shared = islice(kind.pieces(source, notes), share.number, None, share.of)
     failed = _score(scoring, shared, workers)
-    whole, names, lacking = Tally(len(scoring.estimator().calibration_.scores)), set[Path](), list[str]()
+    whole, names, lacking = Tally(len(scoring.estimator.calibration_.scores)), set[Path](), list[str]()
     for piece in kind.pieces(source, Notes()):
         names.add(scoring.path(piece))
         tally = scoring.known(piece)
@@ -112,7 +112,7 @@ def _facts(scoring: Scoring, tally: Tally, files: int, fdr: float | None) -> dic
         "files": files,
         "samples": tally.rows,
         "flagged": tally.flagged,
-        "threshold": scoring.estimator().threshold_,
+        "threshold": scoring.estimator.threshold_,
         "held_out": tally.held_out,
         "p_values": tally.p_values.tolist(),  # how many are k / (held_out + 1), at index k
         "novel": tally.novel,
@@ -131,7 +131,7 @@ def _tell(scoring: Scoring, tally: Tally, notes: Notes) -> None:
     notes.novel, notes.unknown = tally.novel, tally.unknown
     for sentence in (*notes.remarks, *notes.omissions):
         sys.stderr.write(f"memae: warning: {sentence}\n")
-    threshold = scoring.estimator().threshold_
+    threshold = scoring.estimator.threshold_
     told = f"{tally.rows:,} scored, {tally.flagged:,} flagged (score above {threshold:.4g})"
     sys.stderr.write(f"{scoring.output}: {told}\n")
     for reason in list(tally.unread.values())[:LISTED]:
