@@ -2,6 +2,7 @@
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ from memae.demo import street
 from memae.errors import InputError, OptionError, SourceError
 from memae.estimators import films
 from memae.estimators.film_updating import stretches
-from memae.estimators.films import FEWEST, Sampled, folds, sampled
+from memae.estimators.films import FEWEST, Sampled, beyond, folds, sampled
+from memae.estimators.networks import Lite
+from memae.frame_features import FrameSpec
 from memae.kinds.following import Footage
 from memae.networks.efficientnet_lite import installed
 from memae.watch.past import Past, by_source, past_alarms
@@ -170,6 +173,45 @@ def test_another_normal_film_is_not_flagged_in_any_light_or_at_half_the_rate(fit
     darker = fitted.anomaly_score((other * 0.55).astype(np.uint8))
     assert np.abs(darker - scores).max() < 0.1 * fitted.threshold_
     assert flagged(fitted, other[::2]).mean() <= 0.1
+
+
+def noisy(seen, deviation=10):
+    """The same film by a noisier sensor."""
+    return (seen + np.random.default_rng(0).normal(0, deviation, seen.shape)).clip(0, 255).astype(np.uint8)
+
+
+@pretrained
+def test_a_noisier_day_is_not_flagged_throughout(fitted, other):
+    plain = beyond(fitted.scorer_, None)
+    scores = fitted.anomaly_score(noisy(other))
+    assert (scores > fitted.threshold_).mean() <= 0.1
+    bare = copy.deepcopy(fitted)
+    bare.scorer_ = plain
+    assert (bare.anomaly_score(noisy(other)) > fitted.threshold_).mean() > 0.5
+
+
+COVERS = {
+    "covered": lambda seen: seen * 0,
+    "inverted": lambda seen: 255 - seen,
+    "moved": lambda seen: np.roll(seen, 20, 2),
+}
+
+
+@pretrained
+@pytest.mark.parametrize("cover", COVERS.values(), ids=COVERS)
+def test_a_camera_that_is_covered_or_moved_is_flagged(fitted, other, cover):
+    assert flagged(fitted, cover(other)).all()
+
+
+@pretrained
+def test_files_of_features_that_are_not_centred_are_read(fitted):
+    spec, features = Lite(0).frames((1, 1, 120, 180))
+    assert FrameSpec(spec.photo, spec.side).centred is False  # what a header without the entry means
+    clip = torch.rand(2, 1, 1, 120, 180, generator=torch.Generator().manual_seed(0))
+    found = features.joined(clip)
+    assert torch.allclose(found.mean((2, 3)), torch.zeros(2, spec.patches), atol=1e-5)
+    older = replace(spec, centred=False).build(features.network).joined(clip)
+    assert torch.allclose(older - older.mean((2, 3), keepdim=True), found, atol=1e-5)
 
 
 @pretrained

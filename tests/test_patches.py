@@ -9,7 +9,7 @@ from memae.memory import unit
 from memae.model import Found
 from memae.patches import NEIGHBOURS, Leading, PatchMemory, spread_out
 from memae.scoring.measures import Measured
-from memae.scoring.photos import POWER, PatchDistance, WholeDistance, whole
+from memae.scoring.photos import POWER, PatchDistance, WholeDistance, common, whole, without_common
 from memae.spec import PatchSpec, Spec, build
 
 
@@ -139,6 +139,41 @@ def test_a_floor_that_is_no_number_above_0_is_refused(floor):
         PatchDistance(torch.tensor(1.0, dtype=torch.float64)).check((9, 4, 4), (6, 4, 4), torch.float32)
     with pytest.raises(ValueError, match="floor"):
         PatchDistance(torch.tensor(1.0)).check((9,), (6,), torch.float32)
+
+
+def test_the_common_distance_is_that_which_a_quarter_of_the_positions_do_not_exceed():
+    local = torch.stack([torch.arange(1.0, 21), torch.arange(20.0, 0, -1) * 10]).reshape(2, 1, 4, 5)
+    assert common(local).flatten().tolist() == [5, 50]
+    assert common(local[:, :, :1, :3]).flatten().tolist() == [1, 180]
+
+
+def test_half_of_an_unusual_common_distance_is_taken_as_squares():
+    usual, noisy = torch.full((1, 1, 4, 4), 2.0), torch.full((1, 1, 4, 4), 4.0)
+    usual[0, 0, 1, 1] = noisy[0, 0, 1, 1] = 7
+    assert torch.equal(without_common(usual, torch.tensor(2.0)), usual)
+    left = without_common(torch.cat([usual, noisy]), torch.tensor(2.0))
+    assert torch.equal(left[0], usual[0])
+    assert left[1, 0, 0, 0] == pytest.approx((16 - (16 - 4) / 2) ** 0.5)
+    assert left[1, 0, 1, 1] == pytest.approx((49 - (16 - 4) / 2) ** 0.5)
+    below = torch.tensor([0.0, 3.0, 3.0, 3.0]).reshape(1, 1, 2, 2)
+    assert torch.isfinite(without_common(below, torch.tensor(0.0))).all()
+
+
+def test_a_measure_takes_the_common_distance_from_value_and_map():
+    distance, apart = torch.rand(2, 1, 6, 6, generator=seeded()) + 5, torch.ones(2, 1, 6, 6)
+    plain = PatchDistance(torch.tensor(1.0), 16, smoothed=False)
+    less = plain.beyond(torch.tensor(1.0))
+    found, target = found_of(distance, apart), torch.zeros(2, 9, 6, 6)
+    local = without_common(distance / 2, torch.tensor(1.0))
+    assert torch.allclose(less(target, found).value, plain.of(local).value)
+    assert torch.equal(less(target, found).parts, plain.of(local).parts)
+    assert (less(target, found).value < plain(target, found).value).all()
+    assert "common" not in plain.state_dict()
+    less.check((9, 6, 6), (6, 6, 6), torch.float32)
+    with pytest.raises(ValueError, match="highest common distance"):
+        plain.beyond(torch.tensor(-1.0)).check((9, 6, 6), (6, 6, 6), torch.float32)
+    with pytest.raises(ValueError, match="highest common distance"):
+        plain.beyond(torch.ones(2)).check((9, 6, 6), (6, 6, 6), torch.float32)
 
 
 def test_the_distance_of_the_whole_is_that_of_mahalanobis():

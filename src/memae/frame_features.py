@@ -22,11 +22,13 @@ class FrameSpec(PretrainedSpec):
         photo: shape `(c, 1, h, w)` of a raw sample: a clip of one frame.
         side: height and width that frames are scaled to for the network, since people far away are small.
         variant: of EfficientNet-Lite.
+        centred: whether features are differences from their mean over the frame; not in older files.
     """
 
     photo: tuple[int, ...]
     side: tuple[int, int]
     variant: int = 0
+    centred: bool = False
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Refuses features that there are none of, or whose map is not of this shape.
@@ -45,7 +47,7 @@ class FrameSpec(PretrainedSpec):
         network = EfficientNetLite(self.variant, LOOKS) if network is None else network
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         zeros, ones = torch.zeros(self.patches), torch.ones(self.patches)
-        return FrameFeatures(network, zeros, ones, torch.zeros(()), torch.ones(()), self.side)
+        return FrameFeatures(network, zeros, ones, torch.zeros(()), torch.ones(()), self.side, centred=self.centred)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -63,8 +65,9 @@ class FrameFeatures(Features):
     """Clips of one frame `(b, c, 1, h, w)` → maps of features `(b, p, rows, columns)`, normalised; see `Features`.
 
     A frame is first brought to the mean and the deviation of the training frames' pixels, so that neither the time of
-    day nor the exposure of the camera makes everything unusual. Features are not averaged over neighbouring positions:
-    people on the frames of a camera are a few positions large.
+    day nor the exposure of the camera makes everything unusual. Features are differences from their mean over the
+    frame, to which noise of the sensor adds. They are not averaged over neighbouring positions: people on the frames of
+    a camera are a few positions large.
 
     Args:
         network: frozen.
@@ -73,6 +76,7 @@ class FrameFeatures(Features):
         level: mean of the pixels of normal frames, normalised to 0 … 1, scalar.
         contrast: their standard deviation within a frame, scalar.
         side: height and width that frames are scaled to.
+        centred: whether features are differences from their mean over the frame.
     """
 
     level: Tensor
@@ -86,16 +90,20 @@ class FrameFeatures(Features):
         level: Tensor,
         contrast: Tensor,
         side: tuple[int, int],
+        *,
+        centred: bool,
     ) -> None:
         super().__init__(network, mean, deviation)
         self.register_buffer("level", level)
         self.register_buffer("contrast", contrast)
         self.side = side
+        self.centred = centred
 
     def joined(self, photos: Tensor) -> Tensor:
         """The features of all stages, not normalised `(b, p, rows, columns)`."""
         frames = interpolate(self.lit(photos[:, :, 0]), self.side, mode="bilinear")
-        return torch.cat(list(self.maps(frames)), 1)
+        joined = torch.cat(list(self.maps(frames)), 1)
+        return joined - joined.mean((2, 3), keepdim=True) if self.centred else joined
 
     def lit(self, frames: Tensor) -> Tensor:
         """Frames `(b, c, h, w)`, normalised to 0 … 1, in the light of the training frames."""
@@ -109,10 +117,13 @@ class FrameFeatures(Features):
 
     def like(self, mean: Tensor, deviation: Tensor) -> Self:
         """The same features by torch, normalised by this mean and deviation `(p,)`."""
-        found = type(self)(self.network, mean, deviation, self.level, self.contrast, self.side)
-        return found.train(self.training)
+        return self._with(mean, deviation, self.level, self.contrast)
 
-    def in_light(self, level: float, contrast: float) -> "FrameFeatures":
+    def in_light(self, level: float, contrast: float) -> Self:
         """The same features, for frames of this mean and deviation of pixels, normalised to 0 … 1."""
         of, within = torch.tensor(level).float(), torch.tensor(contrast).float()
-        return FrameFeatures(self.network, self.mean, self.deviation, of, within, self.side).train(self.training)
+        return self._with(self.mean, self.deviation, of, within)
+
+    def _with(self, mean: Tensor, deviation: Tensor, level: Tensor, contrast: Tensor) -> Self:
+        other = type(self)(self.network, mean, deviation, level, contrast, self.side, centred=self.centred)
+        return other.train(self.training)

@@ -20,7 +20,18 @@ from memae.data.samples import digest
 from memae.errors import InputError, MemaeWarning, OptionError
 from memae.estimators.base import Estimator
 from memae.estimators.examples import added_examples, film_examples
-from memae.estimators.films import Candidates, LeftOut, Sampled, Taken, maps_of, measured, remembering, scores_left_out
+from memae.estimators.films import (
+    Candidates,
+    Sampled,
+    Taken,
+    away,
+    beyond,
+    distance_of,
+    maps_of,
+    measured,
+    remembering,
+    scores_left_out,
+)
 from memae.estimators.photo_updating import repeated
 from memae.estimators.photos import surveyed
 from memae.frame_features import FrameFeatures, FrameSpec
@@ -69,6 +80,13 @@ class _Grown(NamedTuple):
     chosen: Tensor  # (new,): the candidates that are items
 
 
+class _Highest(NamedTuple):
+    """What the frames of an alarm score."""
+
+    score: float  # the highest, smoothed
+    error: float  # mean distance of their positions to the nearest item
+
+
 class _Memory:
     """The memory of a fitted detector, which takes more positions.
 
@@ -93,8 +111,9 @@ class _Memory:
         old = self.memory.items.detach()
         together = torch.cat([old, self.features.normalised(candidates.features[allowed])])
         chosen = farthest_first(together, min(self.most, len(together)), self.random).sort().values
-        kept = remembering(together[chosen], self.spec, self.features, self.scorer.scaling)
-        return _Grown(*kept, chosen[chosen < len(old)], allowed[chosen[chosen >= len(old)] - len(old)])
+        scorer, spec = remembering(together[chosen], self.spec, self.features, self.scorer.scaling)
+        scorer = beyond(scorer, distance_of(self.scorer).common)
+        return _Grown(scorer, spec, chosen[chosen < len(old)], allowed[chosen[chosen >= len(old)] - len(old)])
 
 
 def check_kept(detector: Estimator) -> None:
@@ -145,6 +164,7 @@ def grown(detector: Detector, films: Sampled, *, smooth: int, rate: float, most:
         return memory.with_rows(candidates, known[candidates.frame].nonzero().flatten()).scorer
 
     left_out = scores_left_out(films, maps, without, smooth, rate)
+    kept = kept._replace(scorer=beyond(kept.scorer, left_out.common))
     other = _settled(detector, kept, candidates, films, root, left_out.error, began, "update")
     other.recalibrate(left_out.scores, false_alarm_rate=calibration.false_alarm_rate)
     peaks = Calibration(left_out.peaks, other.calibration_.false_alarm_rate)
@@ -178,7 +198,7 @@ def accepted(detector: Detector, films: Sampled, *, smooth: int, most: int, root
         raise InputError(f"none of these frames scores above the threshold, {limit:.4g}: there is nothing to accept")
     kept = memory.with_rows(candidates, torch.arange(len(candidates.features)))
     before, after = (_highest(each, films, maps, smooth) for each in (memory.scorer, kept.scorer))
-    raised = [number for number, each in enumerate(after) if each.scores.max() > limit]
+    raised = [number for number, each in enumerate(after) if each.score > limit]
     if raised:
         raise InputError(
             f"{len(raised)} of {len(after)} alarms would still be raised with {len(kept.chosen)} of their positions in "
@@ -188,7 +208,7 @@ def accepted(detector: Detector, films: Sampled, *, smooth: int, most: int, root
     other = _settled(detector, kept, candidates, films, root, error, began, "accepted alarms, update")
     other.scorer_ = other.scorer_.replaced(calibration=detector.scorer_.calibration, peaks=detector.scorer_.peaks)
     replaced = len(memory.memory.items) - len(kept.stayed)
-    highest = (tuple(float(each.scores.max()) for each in some) for some in (before, after))
+    highest = (tuple(each.score for each in some) for some in (before, after))
     return Accepted(other, len(kept.chosen), replaced, *highest)
 
 
@@ -249,12 +269,14 @@ def _unlike(memory: _Memory, maps: Sequence[Tensor], limit: float) -> Candidates
     return Candidates(torch.cat(rows), torch.cat(frames), torch.cat(places))
 
 
-def _highest(scorer: Scorer, films: Sampled, maps: Sequence[Tensor], smooth: int) -> list[LeftOut]:
+def _highest(scorer: Scorer, films: Sampled, maps: Sequence[Tensor], smooth: int) -> list[_Highest]:
     """What the frames of each alarm score."""
-    return [
-        measured(scorer, [maps[index] for index in (films.video == video).nonzero().flatten()], smooth, films.spacing)
-        for video in range(len(films.names))
-    ]
+    found = []
+    for video in range(len(films.names)):
+        far = away(scorer, [maps[index] for index in (films.video == video).nonzero().flatten()])
+        scores, _ = measured(scorer, far.local, smooth, films.spacing)
+        found.append(_Highest(float(scores.max()), far.error))
+    return found
 
 
 def _settled(

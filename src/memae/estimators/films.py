@@ -21,7 +21,7 @@ from memae.health import Health
 from memae.kinds.following import Footage, scores_of_clips
 from memae.patches import CANDIDATES, PatchMemory, spread_out
 from memae.scoring import Scaling, Scorer
-from memae.scoring.photos import PatchDistance
+from memae.scoring.photos import PatchDistance, common
 from memae.spec import PatchSpec, Spec, build
 
 SIDE = 480
@@ -163,9 +163,11 @@ def keep_films(
     left_out = scores_left_out(films, maps, lambda known: keep(known).scorer, smooth, rate)
     survey = candidates.features[torch.randperm(len(candidates.features), generator=random)]
     return KeptFilms(
-        kept.scorer,
+        beyond(kept.scorer, left_out.common),
         kept.spec,
-        *left_out,
+        left_out.scores,
+        left_out.peaks,
+        left_out.error,
         surveyed(kept.scorer, survey),
         candidates.frame[kept.chosen],
         candidates.position[kept.chosen],
@@ -187,6 +189,7 @@ class LeftOut(NamedTuple):
     scores: Floats  # (n,), smoothed
     peaks: Tensor  # (n,): the highest value of the map of each of them
     error: float  # mean distance of their positions to the nearest item
+    common: Tensor  # (): the highest of their common distances
 
 
 def scores_left_out(
@@ -206,25 +209,57 @@ def scores_left_out(
         one = keep(known)
         for video in sorted({*films.video[fold].tolist()}):
             stretch = fold[films.video[fold] == video]
-            parts.append(measured(one, [maps[index] for index in stretch.tolist()], smooth, films.spacing))
-    scores, peaks, errors = zip(*parts, strict=True)
-    frames = [len(each) for each in scores]
-    return LeftOut(np.concatenate(scores), torch.cat(peaks), float(np.average(errors, weights=frames)))
+            parts.append((one, away(one, [maps[index] for index in stretch.tolist()])))
+    most = torch.stack([common(each.local).amax() for _, each in parts]).amax()
+    scores, peaks = zip(
+        *(measured(beyond(one, most), each.local, smooth, films.spacing) for one, each in parts), strict=True
+    )
+    error = np.average([each.error for _, each in parts], weights=[len(each.local) for _, each in parts])
+    return LeftOut(np.concatenate(scores), torch.cat(peaks), float(error), most)
 
 
-def measured(scorer: Scorer, maps: Sequence[Tensor], smooth: int, spacing: int) -> LeftOut:
-    """Scores frames of one video in order, given by their maps.
+class Away(NamedTuple):
+    """How far the positions of frames are from the memory."""
+
+    local: Tensor  # (n, 1, rows, columns): local distances
+    error: float  # mean distance to the nearest item
+
+
+def away(scorer: Scorer, maps: Sequence[Tensor]) -> Away:
+    """How far frames are from the memory of a scorer, given by their features, not normalised."""
+    assert scorer.features is not None  # noqa: S101 (of frames)
+    measure, local, errors = distance_of(scorer), list[Tensor](), list[float]()
+    for each in maps:
+        found = scorer.model(scorer.features.normalised(each.float()))
+        local.append(measure.local(found))
+        errors.append(float(found.distance.mean()))
+    return Away(torch.cat(local), float(np.mean(errors)))
+
+
+def measured(scorer: Scorer, local: Tensor, smooth: int, spacing: int) -> tuple[Floats, Tensor]:
+    """Smoothed scores of frames of one video in order, and the highest value of the map of each `(n,)`.
 
     Args:
-        scorer: its memory does not know them.
-        maps: their features.
+        scorer: measures them.
+        local: their local distances `(n, 1, rows, columns)`.
         smooth: frames over which scores are smoothed.
         spacing: frames from one of them to the next.
     """
-    found = [_measured(scorer, each) for each in maps]
-    values = torch.stack([each.value for each in found])[:, None]
-    scores = scores_of_clips(scorer, values, 1, smooth, spacing)
-    return LeftOut(scores, torch.stack([each.peak for each in found]), float(np.mean([each.error for each in found])))
+    value, parts = distance_of(scorer).of(local)
+    assert parts is not None  # noqa: S101 (of positions)
+    return scores_of_clips(scorer, value[:, None], 1, smooth, spacing), parts.amax((1, 2, 3))
+
+
+def beyond(scorer: Scorer, most: Tensor | None) -> Scorer:
+    """The same scorer of frames with another highest common distance of normal ones."""
+    return scorer.replaced(measures=[distance_of(scorer).beyond(most)])
+
+
+def distance_of(scorer: Scorer) -> PatchDistance:
+    """The measure of a scorer of frames."""
+    measure = scorer.measures[0]
+    assert isinstance(measure, PatchDistance)  # noqa: S101 (of frames)
+    return measure
 
 
 def folds(films: Sampled, rate: float) -> Iterator[tuple[Tensor, Tensor]]:
@@ -306,21 +341,3 @@ def remembering(items: Tensor, spec: FrameSpec, features: FrameFeatures, scaling
     memory.remember(items)
     measure = PatchDistance(floor(memory.isolation), POWER, smoothed=False)
     return Scorer(model, scaling, [measure], features=features).eval(), model_spec
-
-
-class _Measured(NamedTuple):
-    """Measures of a frame that is not in the memory."""
-
-    value: Tensor  # ()
-    peak: Tensor  # (): the highest value of its map
-    error: float  # mean distance of its positions to the nearest item
-
-
-def _measured(scorer: Scorer, features: Tensor) -> _Measured:
-    """Measures a frame by its features, not normalised `(1, p, rows, columns)`."""
-    assert scorer.features is not None  # noqa: S101 (of frames)
-    x = scorer.features.normalised(features.float())
-    found = scorer.model(x)
-    value, parts = scorer.measures[0](x, found)
-    assert found.distance is not None  # noqa: S101 (of kept patches)
-    return _Measured(value[0], parts.amax(), float(found.distance.mean()))

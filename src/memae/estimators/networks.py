@@ -61,7 +61,7 @@ class Lite:
         """
         height, width = shape[2:]
         factor = min(max(SEEN / min(height, width), 1.0), ENLARGED_FRAMES)
-        spec = FrameSpec(shape, (round(height * factor), round(width * factor)), self.variant)
+        spec = FrameSpec(shape, (round(height * factor), round(width * factor)), self.variant, centred=True)
         return spec, spec.build(read_lite(self.variant, LOOKS))
 
 

@@ -6,6 +6,7 @@ References:
     detection, ICPR 2020
 """
 
+import math
 from typing import Any
 
 import torch
@@ -24,10 +25,14 @@ POWER = 8
 maximum (∞), which is that of a single position and varies most between normal photos."""
 MOST_POWER = 64
 """Maximum exponent: beyond it, powers of usual distances leave the range of float64."""
-
-
 WINDOW = 5
 """Side of the window of a map that is not smoothed, in positions: what a camera sees covers some of them."""
+QUARTER = 0.25
+"""Share of the positions of a frame that lie below the distance which is common to it: background, which people and
+cars do not cover."""
+REMOVED = 0.5
+"""Share of an unusual common distance that is taken from each position's, as squares: all of it would hide a camera
+that is covered or turned, none would flag every frame of a noisier day."""
 
 
 class PatchDistance(Measure):
@@ -38,25 +43,44 @@ class PatchDistance(Measure):
         power: exponent of the mean.
         smoothed: whether the distances are first averaged over 3 × 3 positions; else the map, but not the mean, is
             smoothed.
+        common: the highest `common` distance of normal frames, scalar: what lies above it is in part taken from all
+            positions; see `without_common`. None to take nothing.
     """
 
     name = "distance"
     has_parts = True
     needs = ("distance", "isolation")
     floor: Tensor
+    common: Tensor | None
 
-    def __init__(self, floor: Tensor, power: int = POWER, *, smoothed: bool = True) -> None:
+    def __init__(
+        self, floor: Tensor, power: int = POWER, *, smoothed: bool = True, common: Tensor | None = None
+    ) -> None:
         super().__init__()
         self.register_buffer("floor", floor)
+        self.register_buffer("common", common)
         self.power = power
         self.smoothed = smoothed
 
     def forward(self, target: Tensor, found: Found) -> Measured:  # noqa: ARG002 (the distances alone count)
         """The power mean `(b,)`, float64, and the local distance at each position `(b, 1, h, w)`."""
+        return self.of(self.local(found))
+
+    def local(self, found: Found) -> Tensor:
+        """The local distance at each position `(b, 1, h, w)`."""
         assert found.distance is not None  # noqa: S101 (needed)
         assert found.isolation is not None  # noqa: S101 (needed)
-        local = (found.distance / (found.isolation + self.floor)).mean(1, keepdim=True)
+        return (found.distance / (found.isolation + self.floor)).mean(1, keepdim=True)
+
+    def of(self, local: Tensor) -> Measured:
+        """Measures samples by their local distances `(b, 1, h, w)`."""
+        if self.common is not None:
+            local = without_common(local, self.common)
         return summed_up(local, self.power, smoothed=self.smoothed)
+
+    def beyond(self, common: Tensor | None) -> "PatchDistance":
+        """The same measure with another highest common distance of normal frames."""
+        return PatchDistance(self.floor, self.power, smoothed=self.smoothed, common=common)
 
     def about(self) -> dict[str, Any]:
         """The exponent, and whether distances are smoothed."""
@@ -69,6 +93,8 @@ class PatchDistance(Measure):
         if not 1 <= self.power <= MOST_POWER:
             raise ValueError(f"the exponent of a mean must lie between 1 and {MOST_POWER}, not {self.power}")
         check_floor(self.floor, dtype, "distance of patches")
+        if self.common is not None and (self.common.ndim or self.common.dtype != dtype or not self.common >= 0):
+            raise ValueError("the highest common distance of patches must be a number of 0 or more")
 
 
 class KeptPatchDistance(Kept):
@@ -121,6 +147,25 @@ class PatchError(Measure):
         """Refuses samples without positions."""
         if len(target) != 3:
             raise ValueError(f"the error of patches needs samples with positions; those of {target} have none")
+
+
+def common(local: Tensor) -> Tensor:
+    """The local distance that a `QUARTER` of the positions of maps `(b, 1, h, w)` do not exceed `(b, 1, 1, 1)`."""
+    every = local.flatten(1)
+    return every.topk(math.ceil(QUARTER * every.shape[1]), largest=False).values[:, -1, None, None, None]
+
+
+def without_common(local: Tensor, most: Tensor) -> Tensor:
+    """Local distances `(b, 1, h, w)` without `REMOVED` of what their `common` one has above that of normal frames.
+
+    Noise and compression move all features at random, so that their squared distances add up to those of what is seen.
+
+    Args:
+        local: distances.
+        most: the highest common distance of normal frames, scalar.
+    """
+    above = (common(local).square() - most.square()).clamp_min(0)
+    return (local.square() - REMOVED * above).clamp_min(0).sqrt()
 
 
 def summed_up(local: Tensor, power: int = POWER, *, smoothed: bool = True) -> Measured:
