@@ -108,6 +108,15 @@ def test_of_many_photos_some_are_held_out(monkeypatch):
     assert found.anomaly_score(scratched(5)).min() > found.threshold_
 
 
+@pytest.mark.parametrize(("tiles", "expected"), [(2, 10), (15, 15), (1000, 20)])
+def test_of_large_photos_fewer_are_held_out_but_enough_for_the_rate(monkeypatch, tiles, expected):
+    monkeypatch.setattr(photos, "CROSSED", 20)
+    monkeypatch.setattr(image, "CALIBRATED", tiles)
+    found = detector(held_out=0.5).fit(parts(40))
+    assert len(found.calibration_.scores) == expected
+    assert found.calibration_.false_alarm_rate == 0.1
+
+
 def test_patches_and_tiles_are_bounded(monkeypatch):
     monkeypatch.setattr(photos, "DESCRIBED", 7)
     monkeypatch.setattr(photos, "CANDIDATES", 50)

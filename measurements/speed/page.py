@@ -1,6 +1,7 @@
 """Renders docs/speed.md and its plots from the record."""
 
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +71,7 @@ def render() -> None:
         engines,
         streaming,
         score_memory,
+        photo_memory,
         watch,
         together,
         curves,
@@ -251,10 +253,30 @@ def streaming(record: dict[str, Any]) -> list[str]:
         "| rows | fit s | fit GiB | score s | score GiB |",
         "|---:|---:|---:|---:|---:|",
     ]
-    for rows in sorted({case["rows"] for case in record["cases"]}):
-        own = {case["command"]: case for case in record["cases"] if case["rows"] == rows}
+    return lines + _by_size(record["cases"], "rows")
+
+
+def photo_memory(record: dict[str, Any]) -> list[str]:
+    """Memory and time by photos."""
+    lines = [
+        "## Large photos",
+        "",
+        f"`memae fit images` without an option, and `memae score` of {record['scored']} photos: JPEG, "
+        f"{record['size'][0]} × {record['size'][1]} pixels, colour; CPU seconds on one core and peak resident memory.",
+        "",
+        "| photos | fit s | fit GiB | score s | score GiB |",
+        "|---:|---:|---:|---:|---:|",
+    ]
+    return lines + _by_size(record["cases"], "photos")
+
+
+def _by_size(cases: Sequence[dict[str, Any]], size: str) -> list[str]:
+    """Rows of a table: seconds and peaks of fit and score, by the number of rows or photos."""
+    lines = []
+    for count in sorted({case[size] for case in cases}):
+        own = {case["command"]: case for case in cases if case[size] == count}
         cells = (f"{own[each]['seconds']:.0f} | {own[each]['peak_gib']:.2f}" for each in ("fit", "score"))
-        lines.append(f"| {rows:,} | {' | '.join(cells)} |")
+        lines.append(f"| {count:,} | {' | '.join(cells)} |")
     return lines
 
 

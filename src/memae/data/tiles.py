@@ -239,6 +239,11 @@ class Tiles:
             if tiles is not None:
                 yield number, tiles
 
+    def contents(self) -> Iterator[bytes | Tensor]:
+        """What a checksum of the data is of: the bytes of each file, which need not be decoded, or each array."""
+        for photo in self._photos:
+            yield photo.read_bytes() if isinstance(photo, Path) else photo
+
     def _tiles(self, number: int) -> Tensor | None:
         """All tiles of a photo; None if it cannot be read and `unread` receives why."""
         last, rows = self._last, slice(self._starts[number], self._starts[number + 1])

@@ -64,6 +64,8 @@ ONE = (
     "parts that are as good but look otherwise may lie above it. Give 20 photos or more, each of another part"
 )
 """What is said of a detector that has seen one photo."""
+CALIBRATED = 10_000
+"""Maximum number of held-out tiles; of large photos, each is some forty."""
 KEPT_BYTES = 2**26
 """Size of the kept codes by default, at most."""
 
@@ -187,17 +189,25 @@ class ImageMemAE(parameters.Image, Estimator):
             features,
             scaling=scaling,
             most=self._most,
-            held_out=self._held_out_count(len(tiles.sizes)) if len(tiles.sizes) > 1 else 0,
+            held_out=self._calibrating(tiles),
             random=torch.Generator().manual_seed(seed),
             choose=self.choose_patches,
         )
         epoch = Epoch(1, kept.error, kept.error, 0.0, kept.error, kept.health, time.perf_counter() - began)
-        checksum = digest(photo for _, photo in tiles.by_photo())
+        checksum = digest(tiles.contents())
         self._settle(kept.scorer, kept.spec, [epoch], epoch, checksum, artifact.versions())
         self._calibrate(len(tiles.sizes), kept.scores, kept.peaks)
         if self.keep_examples:
             self.examples_ = photo_examples(tiles, kept.tile, kept.position, spec.shape[1:], scaling, X)
         return epoch
+
+    def _calibrating(self, tiles: Tiles) -> int:
+        """Number of photos to hold out: of large ones fewer, `CALIBRATED` tiles, if the false-alarm rate allows it."""
+        photos = len(tiles.sizes)
+        if photos < 2:
+            return 0
+        enough = max(CALIBRATED * photos // len(tiles), math.ceil(1 / checked_rate(self.false_alarm_rate)))
+        return min(self._held_out_count(photos), enough)
 
     @property
     def _most(self) -> int:
@@ -236,8 +246,7 @@ class ImageMemAE(parameters.Image, Estimator):
         check_unit(self.unit_, X)
         X = found(X)
         tiles = tiles_of(X, (self.shape_[1], self.shape_[2]), self.shape_[0], keep=True)
-        count = len(tiles.sizes)
-        return grown(self, tiles, X, held_out=self._held_out_count(count) if count > 1 else 0, most=self._most)
+        return grown(self, tiles, X, held_out=self._calibrating(tiles), most=self._most)
 
     def _learn(self, X: Any, network: Lite | Own, **running: Any) -> Iterator[Step | Epoch]:
         """Fits the detector by training over features; see `photo_learning`."""
@@ -248,7 +257,7 @@ class ImageMemAE(parameters.Image, Estimator):
         random = torch.Generator().manual_seed(options.seed)
         maps = photo_maps(tiles, described, features, scaling=scaling, held_out=count, random=random)
         model, options = built(spec, options, pick_device(self.device), len(maps.training))
-        checksum = digest(photo for _, photo in tiles.by_photo())
+        checksum = digest(tiles.contents())
         history: list[Epoch] = []
         training, held_out = (Selection(InMemory(part)) for part in (maps.training, maps.held_out))
         identity = json.dumps([checksum, len(maps.training), repr(spec), repr(options)])
