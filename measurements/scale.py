@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
+from measurements import many_models
 from memae.cli.folder_parts import Scoring as Folder
 from memae.cli.folder_parts import Tally
 from memae.data.dialects import Dialect
@@ -183,7 +184,12 @@ def _answer(score: Scoring, make: Callable[[], pd.DataFrame], expected: Any) -> 
     return "the same scores" if np.allclose(found, expected, rtol=1e-13) else "told" if told else "silent"
 
 
-PARTS: dict[str, Callable[[Path], Found]] = {"tables": tables, "images": pictures, "bad cases": bad_cases}
+PARTS: dict[str, Callable[[Path], Found]] = {
+    "tables": tables,
+    "images": pictures,
+    "bad cases": bad_cases,
+    **many_models.PARTS,
+}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -216,6 +222,7 @@ WORDS = {
     "scale/cpu_a_row_two_workers_over_one": ("CPU seconds a row, two workers over one", "≤ 1.1"),
     "scale/killed/rows_lost_or_doubled": ("a worker is killed: rows lost or doubled", "0"),
     "scale/bad_cases/silent": ("of six bad tables, silently scored otherwise", "0"),
+    **many_models.WORDS,
 }
 
 

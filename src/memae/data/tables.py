@@ -223,9 +223,10 @@ def _clock(column: Column, hours: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def check_unique(frame: pd.DataFrame) -> None:
     """Raises InputError if two columns have the same name, as text."""
-    names = frame.columns.map(str)
-    if not names.is_unique:
-        raise InputError(f"two columns have the same name, {names[names.duplicated()][0]!r}; rename one of them")
+    names = [str(name) for name in frame.columns]
+    if len(set(names)) < len(names):
+        twice = next(name for index, name in enumerate(names) if name in names[:index])
+        raise InputError(f"two columns have the same name, {twice!r}; rename one of them")
 
 
 def _flag_scale(share: float) -> float:
