@@ -20,7 +20,7 @@ import memae
 from recording.records import figure
 
 GROUPS, ROWS, COLUMNS = 1000, 400, 8
-WARM = 3000
+WARM = 2000
 """Requests to groups whose models are in memory."""
 
 Found = dict[str, Any]
@@ -44,22 +44,27 @@ def _name(number: int) -> str:
     return f"d{number:04d}"
 
 
-def groups(folder: Path) -> Found:
-    """CPU seconds of `memae fit table --by`, the start of the process included; models of one and of two workers."""
-    source = folder / "all.parquet"
-    table().to_parquet(source)
+def many(folder: Path) -> Found:
+    """Fits a model for each group, with one worker and with two, and serves them."""
+    rows, source = table(), folder / "all.parquet"
+    rows.to_parquet(source)
     one, two = folder / "one.parquet", folder / "two.parquet"
     seconds = {workers: _fitted(source, path, workers) for workers, path in ((1, one), (2, two))}
+    different = _different(memae.shelf(one), memae.shelf(two))
+    served = _served(one, rows)
+    figures = {
+        "scale/groups/cpu_seconds_a_model": seconds[1] / GROUPS,
+        "scale/groups/models_that_differ": different,
+        **served.pop("figures"),
+    }
     return {
         "groups": GROUPS,
         "rows": ROWS,
         "columns": COLUMNS,
         "mib": one.stat().st_size / 2**20,
-        "cpu_seconds": seconds,
-        "figures": {
-            "scale/groups/cpu_seconds_a_model": figure(seconds[1] / GROUPS),
-            "scale/groups/models_that_differ": figure(_different(memae.shelf(one), memae.shelf(two))),
-        },
+        "cpu_seconds": seconds,  # of the command and its workers, their start included
+        "figures": {name: figure(value) for name, value in figures.items()},
+        **served,
     }
 
 
@@ -88,13 +93,9 @@ def _different(one: memae.Shelf, two: memae.Shelf) -> int:
     return found
 
 
-def shelf(folder: Path) -> Found:
+def _served(models: Path, rows: pd.DataFrame) -> Found:
     """Memory of the service, and the time of its answers to one client: each model once, then at random."""
-    source, models = folder / "all.parquet", folder / "models.parquet"
-    rows = table()
-    rows.to_parquet(source)
-    _fitted(source, models, workers=2)
-    some: list[dict[str, Any]] = rows.groupby("device").head(1).sort_values("device").to_dict("records")  # type: ignore[assignment]
+    some: list[Any] = rows.groupby("device").head(1).sort_values("device").to_dict("records")
     with _serving(models) as service:
         cold = service.asked(some)
         held = service.memory
@@ -102,13 +103,12 @@ def shelf(folder: Path) -> Found:
         warm = service.asked([some[index] for index in random.integers(0, GROUPS, WARM)])
         most = service.memory
     return {
-        "groups": GROUPS,
         "mib_after_all_were_asked": held,
         "median_ms": {"cold": float(np.median(cold)), "warm": float(np.median(warm))},
         "figures": {
-            "scale/shelf/gib": figure(most / 1024),
-            "scale/shelf/p99_ms_cold": figure(float(np.quantile(cold, 0.99))),
-            "scale/shelf/p99_ms_warm": figure(float(np.quantile(warm, 0.99))),
+            "scale/shelf/gib": most / 1024,
+            "scale/shelf/p99_ms_cold": float(np.quantile(cold, 0.99)),
+            "scale/shelf/p99_ms_warm": float(np.quantile(warm, 0.99)),
         },
     }
 
@@ -155,7 +155,7 @@ def _serving(models: Path) -> Iterator[_Service]:
             process.send_signal(signal.SIGTERM)
 
 
-PARTS: dict[str, Callable[[Path], Found]] = {"groups": groups, "shelf": shelf}
+PARTS: dict[str, Callable[[Path], Found]] = {"many models": many}
 WORDS = {
     "scale/groups/cpu_seconds_a_model": ("1,000 groups of 400 rows × 8 columns: CPU seconds a model", "≤ 0.1"),
     "scale/groups/models_that_differ": ("models that differ between one worker and two", "0"),

@@ -109,10 +109,12 @@ def _check(job: Any) -> None:
 
 def _reader(source: Path, names: Sequence[str], dialect: "Dialect") -> "TableReader":
     """The table, whose columns of keys are read literally if it is text, so that 007 is not 7."""
-    from memae.data.dialects import Reading
+    from memae.data.dialects import Dialect, Reading
     from memae.data.table_files import table_chunks
 
     first = table_chunks(source, reading=Reading(dialect))
+    if first.dialect == Dialect() and not first.text:
+        return first  # values have types
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MemaeWarning)  # it was said
         return table_chunks(source, text=first.text | set(names), reading=Reading(dialect, first.dialect))
@@ -198,9 +200,7 @@ def promised(groups: "Sequence[Group]") -> str:
         return "no model of a group's own"
 
     def span(values: list[float]) -> str:
-        return (
-            f"{values[0]:.2g}" if f"{values[0]:.2g}" == f"{values[-1]:.2g}" else f"{values[0]:.2g} to {values[-1]:.2g}"
-        )
+        return " to ".join(dict.fromkeys(f"{value:.2g}" for value in (values[0], values[-1])))
 
     return f"false-alarm rate {span(rates)}; at best they can promise {span(least)}"
 

@@ -49,7 +49,7 @@ class ServedShelf(Served):
 
     def __init__(self, name: str, shelf: Shelf, limits: Limits, worker: MakeWorker) -> None:
         self.name, self.shelf, self.limits = name, shelf, limits
-        rates = {model.false_alarm_rate for model in shelf.groups.values() if model.false_alarm_rate is not None}
+        rates = {shelf.false_alarm_rate or model.false_alarm_rate for model in shelf.groups.values()} - {None}
         self.rule = {"threshold": None, "false_alarm_rate": rates.pop() if len(rates) == 1 else None}
         self.worker = worker(_scored, limits.together or TOGETHER)
 
@@ -78,7 +78,7 @@ class ServedShelf(Served):
 
     def example(self) -> Row:
         """An example row for the OpenAPI document."""
-        key = next((key for key in self.shelf.groups), ())
+        key = self.shelf.keys_.of(next(iter(self.shelf))) if len(self.shelf) else ()
         names = zip(self.shelf.keys_.names, map(plain_text, key), strict=False)
         return dict(names) | self._table(self.shelf.sample).example()
 

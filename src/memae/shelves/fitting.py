@@ -22,7 +22,7 @@ from memae.scoring import Floats
 from memae.shelves.groups import Group
 from memae.shelves.keys import Key, counted
 
-SHARED_ROWS = 20_000
+SHARED_ROWS = 10_000
 """Rows that a shared model is fitted to, as many of each group."""
 FOLDS = 5
 """Parts of the groups, each of which is left out to calibrate it."""

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from memae.data.tables import listed
 from memae.errors import InputError
 from memae.shelves.groups import kinds_of
 from memae.shelves.keys import InGroups, Key, Keys
@@ -36,7 +37,7 @@ class Partition:
 
     Raises:
         SchemaError: a column is missing.
-        InputError: a value cannot be a key, columns hold several kinds, or there are no other columns.
+        InputError: a value cannot be a key, columns hold several kinds, or no row has a key or other columns.
     """
 
     def __init__(self, chunks: Iterable[pd.DataFrame], names: Sequence[str], near: Path | None = None) -> None:
@@ -50,11 +51,16 @@ class Partition:
         try:
             for chunk in chunks:
                 self._add(chunk, keys.in_groups(chunk), names)
-            self.by = kinds_of(names, self.rows)
+            self.by = self._told(names)
             """The columns that tell groups, and what they hold."""
         except BaseException:
             self.close()
             raise
+
+    def _told(self, names: Sequence[str]) -> Keys:
+        if not self.rows:
+            raise InputError(f"no row has a value in {listed(names)}; give rows that tell their group")
+        return kinds_of(names, self.rows)
 
     def _add(self, chunk: pd.DataFrame, groups: InGroups, names: Sequence[str]) -> None:
         counts = np.bincount(groups.codes, minlength=len(groups.keys)).tolist()

@@ -79,7 +79,7 @@ class Shelf(Mapping[Any, TabularMemAE]):
         self.path = Path(path)
         self.rougher: set[Key | None] = set()
         self._most = megabytes * 1e6
-        self._rate = false_alarm_rate
+        self.false_alarm_rate = false_alarm_rate
         self._lock = threading.RLock()
         self._held: OrderedDict[Key | None, tuple[TabularMemAE, int]] = OrderedDict()
         self._bytes = 0
@@ -238,10 +238,10 @@ class Shelf(Mapping[Any, TabularMemAE]):
             raise ModelFileError(f"{self.path}, {named}: {error}") from error
         if not isinstance(detector, TabularMemAE):
             raise ModelFileError(f"{self.path}, {named} is for {detector.kind} data; a shelf has models of tables")
-        if self._rate is not None:
+        if self.false_alarm_rate is not None:
             least = detector.calibration_.smallest_rate()
-            self.rougher |= {key} if least > self._rate else set()
-            detector.recalibrate(false_alarm_rate=max(self._rate, least))
+            self.rougher |= {key} if least > self.false_alarm_rate else set()
+            detector.recalibrate(false_alarm_rate=max(self.false_alarm_rate, least))
         return detector
 
     def _why(self, key: Key | None, group: Group | None) -> str:
