@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from memae.errors import GroupError, InputError, ModelFileError, OptionError, Sc
 from memae.estimators import TabularMemAE
 from memae.parallel import Fitting, ShelfScoring
 from memae.shelves.fitting import Recipe
-from memae.shelves.groups import Group
+from memae.shelves.groups import TYPES, Group
 from memae.shelves.keys import Keys, shown
 from memae.shelves.partition import FILES, Partition
 from memae.shelves.spool import Spool
@@ -135,31 +136,26 @@ def test_one_key_is_one_row_group(tmp_path):
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
-def test_a_stopped_run_continues(tmp_path, stop):
+def test_a_stopped_run_continues(tmp_path, run: Run, stop):
     whole = devices({f"d{number:04d}": rows(number, 20) for number in range(300)})
     whole.to_parquet(tmp_path / "all.parquet")
-    command = [sys.executable, "-c", "from memae.cli import main; main()", "fit", "table", "all.parquet"]
-    command += ["--by", "device", "-o", "m.parquet", "--workers", "2"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    spool, until = tmp_path / "m.parquet.checkpoint", time.monotonic() + 120
-    while (not spool.exists() or spool.stat().st_size < 2**18) and time.monotonic() < until:
-        time.sleep(0.05)
-    process.send_signal(stop)
-    _, err = process.communicate(timeout=60)
+    command = ["fit", "table", tmp_path / "all.parquet", "--by", "device", "-o", tmp_path / "m.parquet"]
+    start = "import sys; from memae.cli import main; sys.argv[0] = 'memae'; main()"
+    arguments = [sys.executable, "-c", start, *map(str, command), "--workers", "2"]
+    spool = tmp_path / "m.parquet.checkpoint"
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and (not spool.exists() or spool.stat().st_size < 2**16):
+            time.sleep(0.02)
+        process.send_signal(stop)
+        _, err = process.communicate()
     assert process.returncode == (130 if stop == signal.SIGINT else -signal.SIGKILL), err
     assert not (tmp_path / "m.parquet").exists()
-    assert spool.exists()
     assert stop == signal.SIGKILL or "--resume continues" in err
-    refused = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert refused.returncode == 1
-    assert "continue it with --resume" in refused.stderr
-    other = subprocess.run(
-        [*command, "--resume", "--fewest", "3"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert "was written for other data or options" in other.stderr
-    again = subprocess.run([*command, "--resume"], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert again.returncode == 0, again.stderr
-    assert "groups were fitted before" in again.stderr
+    assert "continue it with --resume" in run(*command).err
+    assert "was written for other data or options" in run(*command, "--resume", "--fewest", 3).err
+    again = run(*command, "--resume")
+    assert again.code == 0, again.err
+    assert "groups were fitted before" in again.err
     assert not spool.exists()
     found = memae.shelf(tmp_path / "m.parquet")
     assert len(found) == 300
@@ -655,6 +651,10 @@ def test_a_spool_keeps_groups_and_refuses_what_is_not_its_own(tmp_path):
     path.write_bytes(b"no database at all" * 100)
     with pytest.raises(memae.errors.TrainingError, match="is not a readable checkpoint"):
         Spool(path, "one")
+
+
+def test_a_shelf_has_a_column_for_each_field_of_a_group():
+    assert [each.name for each in fields(Group)] == ["key", *TYPES]
 
 
 def test_keys_for_users():

@@ -52,22 +52,8 @@ class Spread(NamedTuple):
     ] = None
 
 
-class Groups(NamedTuple):
-    """How rows of many groups are scored, each by the model of its group."""
-
-    by: Annotated[
-        list[str],
-        typer.Option(
-            "--by", help="Column that tells groups, if it is called otherwise than when their models were fitted."
-        ),
-    ] = []  # noqa: RUF012 (typer's way)
-    shared: Annotated[
-        bool, typer.Option("--shared", help="Score rows of groups without a model by the model that groups share.")
-    ] = False
-
-
 @reads_tables
-@grouped(drawn=Drawn, spread=Spread, groups=Groups)
+@grouped(drawn=Drawn, spread=Spread)
 def score(
     model: Model,
     source: Annotated[Path, source_of("Data of the kind the model was fitted on; - is standard input.")],
@@ -87,7 +73,6 @@ def score(
     engine: EngineOption = "torch",
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON summary; needs --output.")] = False,
     spread: Spread = Spread(),  # noqa: B008 (immutable)
-    groups: Groups = Groups(),  # noqa: B008 (immutable)
     *,
     columns: Rows,
     dialect: "Dialect",
@@ -118,10 +103,10 @@ def score(
     if is_shelf(model):
         _check_for_groups(drawn, spread, engine, windows=columns.windows)
         shelf = Shelf(model, false_alarm_rate=false_alarm_rate)
-        rows_of_groups = ByGroup(shelf, *groups, columns.ignore, columns.strict)
+        rows_of_groups = ByGroup(shelf, columns.by, columns.shared, columns.ignore, columns.strict)
         score_shelf(rows_of_groups, Wanted(source, output, keep, fdr, dialect), as_json=as_json)
         return
-    if groups != Groups():
+    if columns.by or columns.shared:
         raise OptionError(f"--by and --shared are for the models of many groups; {model} is a single model")
     if output is not None and source.is_dir() and (output.is_dir() or not output.suffix):
         order = _scoring(model, output, false_alarm_rate, engine, keep, columns, dialect)

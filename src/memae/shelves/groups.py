@@ -1,7 +1,7 @@
 """A group of a shelf: its model or why it has none, and what the model promises; the columns of the file."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,7 +52,6 @@ TYPES = {
     "text": ("list", "array<string>", "object"),
 }
 """Type of each column but those of the key: of Arrow, Spark and pandas."""
-assert [each.name for each in fields(Group)][1:] == [*TYPES]  # noqa: S101
 
 
 RESULTS = ("row", "score", "p_value", "is_anomaly", "is_discovery", "reason", "threshold")
@@ -92,6 +91,7 @@ def group_of(names: Sequence[str], row: dict[str, Any]) -> Group:
     Raises:
         TypeError, KeyError: it is none.
     """
+    row = {name: None if value != value else value for name, value in row.items()}  # engines write NaN for None
     values = [row.pop(name) for name in names]
     key = None if None in values else tuple(plain(value, name) for name, value in zip(names, values, strict=True))
     return Group(key=key, **(row | {"text": tuple(row["text"] or ())}))
