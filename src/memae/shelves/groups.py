@@ -82,7 +82,7 @@ def columns_of(names: Sequence[str], groups: Iterable[Group]) -> dict[str, list[
 def groups_of(names: Sequence[str], frame: pd.DataFrame) -> list[Group]:
     """The inverse of `columns_of`, of a DataFrame."""
     rows = [dict(zip(frame.columns, row, strict=True)) for row in frame.itertuples(index=False)]
-    return [group_of(names, {name: _known(value) for name, value in row.items()}) for row in rows]
+    return [group_of(names, row) for row in rows]
 
 
 def group_of(names: Sequence[str], row: dict[str, Any]) -> Group:
@@ -91,7 +91,7 @@ def group_of(names: Sequence[str], row: dict[str, Any]) -> Group:
     Raises:
         TypeError, KeyError: it is none.
     """
-    row = {name: None if value != value else value for name, value in row.items()}  # engines write NaN for None
+    row = {name: _known(value) for name, value in row.items()}  # engines write NaN for None
     values = [row.pop(name) for name in names]
     key = None if None in values else tuple(plain(value, name) for name, value in zip(names, values, strict=True))
     return Group(key=key, **(row | {"text": tuple(row["text"] or ())}))
