@@ -2,7 +2,6 @@
 
 import re
 import shlex
-from collections import Counter
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -143,7 +142,7 @@ class _Texts:
         self.times: list[TimeTally] | None = None  # one for each format that fits all texts so far
 
     def add(self, series: "pd.Series[Any]") -> None:
-        counts = Counter(texts(series))
+        counts = texts(series).counts()
         if any(counts) and self.times is None:
             missing = self.tally.missing
             self.times = [TimeTally(self.name, form, missing) for form in possible(counts, FORMATS)]

@@ -273,7 +273,7 @@ def _fitted(table: TextTable, rows: int) -> TextTable:
     for chunk in table.parsed(nrows=HEAD, chunksize=rows):
         text |= {name for name in chunk.columns if name not in text and kind_of(chunk[name]) == "category"}
         if sum(map(len, first)) < DOUBTED:
-            first.append(chunk)
+            first.append(chunk[:DOUBTED])
     for name in sorted(text):
         if doubt := doubts(pd.concat([chunk[name] for chunk in first])):
             warnings.warn(f"{table.path}: column {name!r} {doubt}", MemaeWarning, stacklevel=2)

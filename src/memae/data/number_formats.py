@@ -1,6 +1,7 @@
 """How numbers are written in columns of text: decimal and thousands separators, and words for missing values."""
 
 import re
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,27 @@ import pandas as pd
 
 MISSING = ("\\N", "-", "--", "?", ".", "*", "...", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NV", "missing")
 """Words that count as missing in columns of numbers, beside those that pandas knows: NA, N/A, NaN, null, None, …"""
+NOTHING = frozenset(
+    {
+        *(
+            "",
+            "#N/A",
+            "#N/A N/A",
+            "#NA",
+            "-1.#IND",
+            "-1.#QNAN",
+            "-NaN",
+            "-nan",
+            "1.#IND",
+            "1.#QNAN",
+            "<NA>",
+            "N/A",
+            "NA",
+        ),
+        *("NULL", "NaN", "None", "n/a", "nan", "null"),
+    }
+)
+"""What pandas counts as missing in any column."""
 SQL_NULL = "\\N"
 """Counts as missing in any column: dumps of MySQL and PostgreSQL have it."""
 SPACES = " \u00a0\u202f\u2009"
@@ -97,15 +119,19 @@ def numbers_in(cells: Sequence[str], separator: str) -> Numbers | None:
     """How the numbers of a column are written; None if a cell is no number, or none is.
 
     Args:
-        cells: those that pandas does not count as missing.
+        cells: all of the column.
         separator: between the columns.
     """
-    words = tuple(sorted(WORDS.intersection(cells)))
-    cells = [cell for cell in cells if cell not in WORDS] if words else cells
-    if not cells:
-        return None
-    plain = all_plain(cells)
-    if plain and (separator == "," or not any(GROUPED.search(cell) for cell in cells)):  # nearly all columns
+    words: tuple[str, ...] = ()
+    plain = all_plain(cells)  # nearly all columns of numbers; nothing but nan is missing then
+    if not plain:
+        first = next((cell for cell in cells if cell.strip() not in NOTHING and cell not in WORDS), None)
+        if first is None or not is_number(first):  # nearly all columns of text
+            return None
+        words = tuple(sorted(WORDS.intersection(cells)))
+        cells = [cell for cell in cells if cell.strip() not in NOTHING and cell not in WORDS]
+        plain = all_plain(cells)
+    if plain and (separator == "," or not any(map(GROUPED.search, cells))):
         return Numbers((PLAIN,), next((cell for cell in cells if "." in cell), None), words=words)
     if not all(map(is_number, cells)):
         return None
@@ -130,8 +156,7 @@ def is_plain(cell: str) -> bool:
 def all_plain(cells: Sequence[str]) -> bool:
     """Whether all cells are `is_plain`, without a call for each."""
     try:
-        for _ in map(float, cells):
-            pass
+        deque(map(float, cells), maxlen=0)
     except ValueError:
         return False
     return "_" not in "".join(cells)
