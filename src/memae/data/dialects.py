@@ -11,6 +11,7 @@ from io import StringIO
 import pandas as pd
 
 from memae.data.number_formats import PLAIN, SQL_NULL, NumberFormat, Numbers, is_number, numbers_in, resolved
+from memae.data.oddities import of_codes, of_names, of_single_column
 from memae.data.separators import LOOKED_AT, WHITE, rows_of, separator_of, title_lines
 from memae.errors import OptionError
 
@@ -99,6 +100,7 @@ class Layout:
         width: number of cells of most rows.
         first: number of cells of the first row below the header, without empty ones at its end.
         numbered: whether the first column numbers the rows, and is left out.
+        spaced: whether spaces follow the separators, which belong to no cell.
         trailing: whether the last column has neither name nor cells, since each row ends with a separator.
         comment: whether what follows a # is a comment.
         nulls: whether \N counts as missing, in columns of text too.
@@ -114,6 +116,7 @@ class Layout:
     width: int = 0
     first: int = 0
     numbered: bool = False
+    spaced: bool = False
     trailing: bool = False
     comment: bool = False
     nulls: bool = False
@@ -188,6 +191,8 @@ def detected(start: bytes, reading: Reading, *, whole: bool, tabs: bool = False)
     titles = title_lines(body, separator)
     body = "".join(body.splitlines(keepends=True)[titles:]) if titles else body
     rows = list(rows_of(body, separator))
+    spaced = separator != WHITE and bool(rows) and all(cell[:1] == " " for cell in rows[0][1:]) and len(rows[0]) > 1
+    rows = [[cell.lstrip(" ") for cell in row] for row in rows] if spaced else rows
     rows = rows if whole or len(rows) < 2 else rows[:-1]
     inside = [row for row in rows if row[0].lstrip().startswith("#")]
     comment = (
@@ -197,6 +202,7 @@ def detected(start: bytes, reading: Reading, *, whole: bool, tabs: bool = False)
     )
     rows = [row for row in rows if row not in inside] if comment else rows
     layout = Layout(Dialect(separator, encoding=encoding), text[: len(text) - len(body)].count("\n"), comment=comment)
+    layout = replace(layout, spaced=spaced)
     if titles:
         layout = replace(layout, remarks=(f"its first {titles} lines are a title" if titles > 1 else "a title above",))
     return _with_numbers(*_with_names(layout, rows, comments, reading), body, reading)
@@ -229,9 +235,7 @@ def _with_names(layout: Layout, rows: Rows, comments: str, reading: Reading) -> 
         shown = ", ".join(names if len(names) < 4 else [*names[:2], "…", names[-1]])
         remarks.append(f"no header: its columns are called {shown}")
         layout, rest = replace(layout, names=tuple(names)), rows
-    for name, times in Counter(names).items():
-        if header and times > 1 and name.strip():
-            remarks.append(f"{times} columns are called {name!r}: the second is read as {name + '.1'!r}")
+    remarks += of_names(names) if header else []
     if header and first and all(map(is_number, first)) and first != [str(number) for number in range(len(first))]:
         shown = ", ".join(names[:5])
         remarks.append(f"all column names are numbers ({shown}); if that is a row of values, give --no-header")
@@ -268,6 +272,8 @@ def _with_numbers(layout: Layout, names: list[str], rows: Rows, body: str, readi
         for word in numbers.words:
             words.setdefault(word, []).append(called[index])
     remarks = [f"{word!r} counts as missing in {_listed(columns)}" for word, columns in words.items()]
+    remarks += of_codes(names, rows, body, whole)
+    sentences = [*sentences, *(of_single_column([names, *rows]) if wanted.separator is None else ())]
     return replace(
         layout,
         dialect=replace(layout.dialect, decimal=decimal, thousands=wanted.thousands),
@@ -300,7 +306,8 @@ def _plain(layout: Layout, body: str, columns: int) -> tuple[frozenset[int], fro
         except (ValueError, Warning):
             return frozenset(), frozenset()
     kinds = [dtype.kind for dtype in frame.dtypes]
-    return tuple(frozenset(at for at, kind in enumerate(kinds) if kind in wanted) for wanted in ("iu", "f"))
+    whole, points = (frozenset(at for at, kind in enumerate(kinds) if kind in wanted) for wanted in ("iu", "f"))
+    return whole, points
 
 
 def _numbers(rows: Rows, index: int, separator: str, whole: frozenset[int], points: frozenset[int]) -> Numbers | None:

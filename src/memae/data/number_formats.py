@@ -1,6 +1,7 @@
 """How numbers are written in columns of text: decimal and thousands separators, and words for missing values."""
 
 import re
+import unicodedata
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +36,14 @@ SQL_NULL = "\\N"
 """Counts as missing in any column: dumps of MySQL and PostgreSQL have it."""
 SPACES = " \u00a0\u202f\u2009"
 """Kinds of space between groups of digits; French and Swiss programs write the narrow one."""
-UNITS = r"(?i)^\s*(?:[€$£¥₹]|eur|usd|chf|gbp)\s*|\s*(?:[€$£¥₹%‰°]|eur|usd|chf|gbp)\s*$"
+MINUS = "\u2212"
+"""The typographic minus sign, which programs in some languages write."""
+UNITS = r"(?i)^\s*[+-]?\s*(?:[€$£¥₹]|eur|usd|chf|gbp)\s*|\s*(?:[€$£¥₹%‰°]|eur|usd|chf|gbp)\s*$"
+
+
+UNIT = r"(?<=[\d.])\s*[^\W\d_]{1,6}\s*$"
+ODD = r"^\s*\((?=.*\)\s*$)|(?<=\d)\)\s*$|(?<=[\d.,])-\s*$|(?<=\d)_(?=\d)"
+"""What bookkeepers write around negative numbers, as (5.00) and 5.00-, and programmers between digits."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +68,7 @@ class NumberFormat:
         """A regular expression that matches a whole cell; groups have three digits, but for the first."""
         digits = rf"(?:[1-9]\d{{0,2}}(?:[{self.marks}]\d{{3}})+|\d+)" if self.thousands else r"\d+"
         point = re.escape(self.decimal)
-        return rf"\s*[+-]?(?:{digits}(?:{point}\d*)?|{point}\d+)(?:[eE][+-]?\d+)?\s*"
+        return rf"\s*[+\-{MINUS}]?(?:{digits}(?:{point}\d*)?|{point}\d+)(?:[eE][+-]?\d+)?\s*"
 
     def matches(self, cells: "pd.Series[Any]") -> "pd.Series[Any]":
         """Whether each cell is a number written this way; False for a missing cell."""
@@ -74,9 +82,17 @@ class NumberFormat:
             plain = plain.str.replace(f"[{self.marks}]", "", regex=True)
         if self.decimal != ".":
             plain = plain.str.replace(self.decimal, ".", regex=False)
-        values = pd.to_numeric(plain).astype(float)
+        values = pd.to_numeric(_in_ascii(plain)).astype(float)
         wrong = cells.notna() & ~known
         return values.astype(object).where(~wrong, cells) if wrong.any() else values
+
+
+def _in_ascii(cells: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Numbers with the digits and the minus sign of ASCII instead of other scripts' ones."""
+    other = {char for cell in cells.dropna() if not cell.isascii() for char in cell if not char.isascii()}
+    for char in sorted(other):
+        cells = cells.str.replace(char, "-" if char == MINUS else str(unicodedata.digit(char, "")), regex=False)
+    return cells
 
 
 PLAIN = NumberFormat()
@@ -177,12 +193,27 @@ def doubts(cells: "pd.Series[Any]") -> str | None:
     cells = cells.dropna().map(str).astype("str")
     if not len(cells):
         return None
-    if not PLAIN.matches(cells).all() and any(each.matches(cells).all() for each in FORMATS):
+    if not PLAIN.matches(cells).all() and _numeric(cells):
         return f"is text, since its numbers are written as {cells.iloc[0][:30]!r}; turn them into numbers before"
-    bare = cells.str.replace(UNITS, "", regex=True)
-    if (bare != cells).all() and any(each.matches(bare).all() for each in FORMATS):
-        return f"is text, since its numbers have a unit, as {cells.iloc[0][:30]!r}; leave out the unit to have numbers"
+    for pattern, what in (
+        (ODD, "are written as {}; turn them into numbers before"),
+        (UNITS, "have a unit, as {}; leave out the unit to have numbers"),
+        (UNIT, "have a unit, as {}; leave out the unit to have numbers"),
+    ):
+        bare = cells.str.replace(pattern, "", regex=True)
+        changed = cells[bare != cells]
+        if len(changed) and _numeric(bare) and (pattern != UNIT or _one_unit(cells)):
+            return f"is text, since its numbers {what.format(repr(changed.iloc[0][:30]))}"
     return None
+
+
+def _numeric(cells: "pd.Series[Any]") -> bool:
+    return any(each.matches(cells).all() for each in FORMATS)
+
+
+def _one_unit(cells: "pd.Series[Any]") -> bool:
+    """Whether all cells end with the same letters."""
+    return len({*cells.str.extract(f"({UNIT})", expand=False).str.strip()}) == 1
 
 
 def _fits(cells: "pd.Series[Any]") -> tuple[NumberFormat, ...]:
@@ -225,6 +256,8 @@ def resolved(
         fits = [each for each in numbers.fits if each.decimal == decimal] or list(numbers.fits)
         fits = [each for each in fits if each.thousands == thousands] or fits
         told[index] = fits[0]
+        if thousands and numbers.marked is None:  # there may be some further on
+            told[index] = NumberFormat(decimal or ("," if thousands == "." else "."), thousands)
         if len(fits) > 1:
             doubtful[index] = fits
     sure = {form.decimal for index, form in told.items() if index not in doubtful and _tells(form, columns[index])}

@@ -15,6 +15,7 @@ from torch import Tensor
 from memae.data.column import Column
 from memae.data.dialects import Dialect
 from memae.data.table_files import table_chunks
+from memae.data.table_formats import flat
 from memae.data.tables import TableEncoder, missing_columns, unknown_columns
 from memae.data.unpacking import check_unpacked
 from memae.errors import InputError, SchemaError
@@ -133,11 +134,18 @@ class ServedTable(Served[TabularMemAE]):
     def _values(self, body: Rows, wanted: Wanted, notes: Notes) -> list[Values]:
         """Rows in the order of the columns; raises Refused for rows that could not be encoded with others."""
         self.limits.check_samples(len(body.rows))
+        if wanted.dialect != Dialect():
+            raise Refused(
+                422,
+                "separator, decimal, encoding and the like say how a file is written, and rows of JSON are given; "
+                "leave them out, or send the file",
+            )
         dropped = {*self.estimator.ignore, *wanted.ignore}
         return [self._row(row, number, dropped, notes, wanted.strict) for number, row in enumerate(body.rows)]
 
     def _row(self, row: Any, number: int, dropped: set[str], notes: Notes, strict: bool) -> Values:
         if isinstance(row, dict):
+            row = flat(row, f"row {number}")
             if row.keys() != self.columns.keys() or not dropped.isdisjoint(self.columns):
                 self._check_names([name for name in row if name not in dropped], number, notes, strict=strict)
             values = tuple(map(row.__getitem__, self.columns))
