@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from memae.data.column import Column
+from memae.data.dialects import Dialect
+from memae.data.table_formats import flat
 from memae.data.tables import TableEncoder, missing_columns, unknown_columns
 from memae.errors import InputError, SchemaError
 from memae.estimators import TabularMemAE
@@ -128,6 +130,12 @@ class ServedTable(ServedModel[TabularMemAE]):
     def _values(self, body: Rows, wanted: Wanted, notes: Notes) -> list[Values]:
         """Rows in the order of the columns; raises Refused for rows that could not be encoded with others."""
         self.limits.check_samples(len(body.rows))
+        if wanted.dialect != Dialect():
+            raise Refused(
+                422,
+                "separator, decimal, encoding and the like say how a file is written, and rows of JSON are given; "
+                "leave them out, or send the file",
+            )
         dropped = {*self.estimator.ignore, *wanted.ignore}
         numbers = range(len(body.rows)) if body.numbers is None else body.numbers
         rows = zip(body.rows, numbers, strict=True)
@@ -135,6 +143,7 @@ class ServedTable(ServedModel[TabularMemAE]):
 
     def _row(self, row: Any, number: int, dropped: set[str], notes: Notes, strict: bool) -> Values:
         if isinstance(row, dict):
+            row = flat(row, f"row {number}")
             if row.keys() != self.columns.keys() or not dropped.isdisjoint(self.columns):
                 self._check_names([name for name in row if name not in dropped], number, notes, strict=strict)
             values = tuple(map(row.__getitem__, self.columns))
