@@ -29,6 +29,7 @@ from memae.kinds.pieces import Piece
 from memae.modelfile.artifact import dumped
 from memae.parallel import Pictures, Scoring
 from memae.parallel.workers import done
+from measurements import scale_memory
 from recording import records
 from recording.records import figure
 
@@ -183,7 +184,12 @@ def _answer(score: Scoring, make: Callable[[], pd.DataFrame], expected: Any) -> 
     return "the same scores" if np.allclose(found, expected, rtol=1e-13) else "told" if told else "silent"
 
 
-PARTS: dict[str, Callable[[Path], Found]] = {"tables": tables, "images": pictures, "bad cases": bad_cases}
+PARTS: dict[str, Callable[[Path], Found]] = {
+    "tables": tables,
+    "images": pictures,
+    "bad cases": bad_cases,
+    "memory": scale_memory.measured,
+}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -215,6 +221,8 @@ WORDS = {
     "scale/images/largest_relative_difference": ("pictures in groups: largest relative difference of a score", "0"),
     "scale/cpu_a_row_two_workers_over_one": ("CPU seconds a row, two workers over one", "≤ 1.1"),
     "scale/killed/rows_lost_or_doubled": ("a worker is killed: rows lost or doubled", "0"),
+    "scale/folder/peak_memory_8m_over_1m": ("peak memory, 8 million rows over 1 million: a folder", "≤ 1.1"),
+    "scale/fdr/peak_memory_8m_over_1m": ("peak memory, 8 million rows over 1 million: a file with `--fdr`", "≤ 1.1"),
     "scale/bad_cases/silent": ("of six bad tables, silently scored otherwise", "0"),
 }
 
