@@ -11,8 +11,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
+import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from memae.errors import CellError, InputError, MemaeWarning, OptionError, SchemaError
 from memae.estimators import Estimator, ImageMemAE, TabularMemAE, VideoMemAE, load
@@ -26,6 +28,9 @@ OnBad = Literal["raise", "row"]
 
 LOADED = 4
 """Models that a process holds at once."""
+LACKING = 100
+"""Rows without a value, one after another, that a column which always had one is refused for: engines that fill what a
+file lacks with nulls may hand over rows of several files together."""
 _models: OrderedDict[str, Estimator] = OrderedDict()
 _loading = threading.Lock()
 
@@ -131,7 +136,7 @@ class Shipped(ABC, Generic[E]):
 JUDGED = {"score": ("double", "float64"), "p_value": ("double", "float64"), "is_anomaly": ("boolean", "bool")}
 NAMED = {"score": ("double", "float64"), "p_value": ("double", "float64"), "is_anomaly": ("boolean", "boolean")}
 """The same where some are missing."""
-REASON = {"reason": ("string", "object")}
+REASON = {"reason": ("string", "string")}
 
 
 @dataclass(frozen=True)
@@ -200,7 +205,7 @@ class Scoring(Shipped[TabularMemAE]):
             found = found.reindex(range(len(frame)))
         if self.on_bad == "row":
             found = found.astype({"is_anomaly": "boolean"})
-            found["reason"] = pd.Series([bad.get(index) for index in range(len(frame))], dtype=object)
+            found["reason"] = pd.Series([bad.get(index) for index in range(len(frame))], dtype="string")
         return kept.assign(**{name: found[name].set_axis(frame.index) for name in found.columns})
 
     def _table(self, frame: pd.DataFrame) -> pd.DataFrame:
@@ -219,17 +224,20 @@ class Scoring(Shipped[TabularMemAE]):
             pass
 
     def _check_complete(self, frame: pd.DataFrame) -> None:
-        """Refuses a column without a value that had one in every row of training."""
+        """Refuses a column that had a value in every row of training, and has none in too many rows at a stretch."""
         known = {column.name: column for column in self.detector.encoder_.columns}
         for name in self.detector.roles_.names:
             column = known.get(name)
-            if column is None or name in self.may_lack or name not in frame.columns or not frame[name].isna().all():
+            if column is None or name in self.may_lack or name not in frame.columns:
                 continue
             if not column.missing and "" not in column.categories:
-                raise SchemaError(
-                    f"column {name!r} is missing in all {len(frame)} rows{self._ids(frame, [0, len(frame) - 1])}, and "
-                    "never was in training: the file they come from may lack it; add it, or give may_lack"
-                )
+                first, last = _longest(frame[name].isna().to_numpy())
+                if last - first >= min(LACKING, len(frame)):
+                    raise SchemaError(
+                        f"column {name!r} is missing in all {last - first} rows"
+                        f"{self._ids(frame, [first, last - 1])}, and never was in training: the file they come from "
+                        "may lack it; add it, or give may_lack"
+                    )
 
     def _located(self, frame: pd.DataFrame, error: Exception) -> Exception:
         """The same error, with the id of the first bad row."""
@@ -245,6 +253,13 @@ class Scoring(Shipped[TabularMemAE]):
         named = [", ".join(f"{name} = {row[name]!r}" for name in self.keep) for _, row in rows.iterrows()]
         told = named if self.keep else [f"index {label!r}" for label in rows.index]
         return f" ({' to '.join(told)})"
+
+
+def _longest(missing: NDArray[np.bool_]) -> tuple[int, int]:
+    """First index of the longest stretch of True in `(n,)`, and the index after its last."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], missing, [False])).astype(np.int8))).reshape(-1, 2)
+    first, last = edges[(edges[:, 1] - edges[:, 0]).argmax()] if len(edges) else (0, 0)
+    return int(first), int(last)
 
 
 def _bad_rows(read: Any, frame: pd.DataFrame, start: int) -> Iterator[tuple[int, str]]:
@@ -278,7 +293,7 @@ class Files(Shipped[E]):
     @property
     def columns(self) -> dict[str, tuple[str, str]]:
         """See `Shipped.columns`."""
-        return {self.path: ("string", "object")} | self.more | NAMED | REASON
+        return {self.path: ("string", "string")} | self.more | NAMED | REASON
 
     def __call__(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Scores files; those that cannot be read have no score, but a reason."""
@@ -314,8 +329,7 @@ class Files(Shipped[E]):
         bad = pd.DataFrame({"path": map(text_of, notes.unread), "reason": notes.unread.values()})
         found = pd.concat([*tables, bad], ignore_index=True)
         found = found.reindex(columns=["path", *self.more, *NAMED, "reason"]).rename(columns={"path": self.path})
-        found["reason"] = found["reason"].astype(object).where(found["reason"].notna(), None)
-        return found.astype({"is_anomaly": "boolean"})
+        return found.astype({"is_anomaly": "boolean", "reason": "string"})
 
 
 @dataclass(frozen=True)
