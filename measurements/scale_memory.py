@@ -41,9 +41,7 @@ def measured(folder: Path) -> dict[str, Any]:
         )
     ratios = {name: each[str(MILLIONS[1])].peak_mib / each[str(MILLIONS[0])].peak_mib for name, each in found.items()}
     return {
-        "million_rows": {
-            name: {rows: spent._asdict() for rows, spent in each.items()} for name, each in found.items()
-        },
+        "million_rows": {name: {rows: spent._asdict() for rows, spent in each.items()} for name, each in found.items()},
         "figures": {f"scale/{name}/peak_memory_8m_over_1m": figure(ratio) for name, ratio in ratios.items()},
     }
 
@@ -83,4 +81,3 @@ def _spent(*words: object) -> Spent:
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {told[-500:]}")
     return Spent(usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime)
-
