@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CODE := src recording reproduction measurements benchmarks fuzz examples tests
 
-.PHONY: demo test check format lint types imports tests coverage docs clean
+.PHONY: demo test check format lint types imports tests coverage scale docs clean
 
 # What users need; `make demo` stops here.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -50,6 +50,15 @@ tests: venv
 # Slower. Subprocesses (the command line, kill tests) are not measured.
 coverage: venv
 	$(PYTEST) --cov --cov-report term:skip-covered
+
+# Spark (which needs Java 17 besides) and Ray, which are half a gigabyte and no part of `make test`.
+SCALE := 'pyspark==4.3.0' 'ray[data]==2.60.0'
+$(VENV)/.scaling: $(VENV)/.developing
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(SCALE)
+	touch $@
+
+scale: $(VENV)/.scaling
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -rs --durations=10 tests/scale
 
 clean:
 	rm -rf $(VENV) demo .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

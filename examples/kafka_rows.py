@@ -6,16 +6,36 @@ confluent-kafka.
 
 import json
 import sys
+from typing import Any
 
 import pandas as pd
 
 from memae.parallel import Scoring
 
-model, server, source, target = sys.argv[1:]
+
+def step(consumer: Any, producer: Any, score: Scoring, target: str) -> int:
+    """Polls, scores, produces and commits, in this order; the number of rows."""
+    messages = [message for message in consumer.consume(1000, timeout=1.0) if not message.error()]
+    if not messages:
+        return 0
+    lost: list[object] = []
+    rows = pd.DataFrame([json.loads(message.value()) for message in messages])
+    for found in json.loads(score(rows).to_json(orient="records")):
+        producer.produce(
+            target,
+            json.dumps(found),
+            key=str(found["id"]),
+            on_delivery=lambda error, _: lost.append(error) if error else None,
+        )
+    left = producer.flush()
+    if lost or left:
+        raise RuntimeError(f"{len(lost) + left} of {len(rows)} scores were not delivered ({lost[:1]}); start again")
+    consumer.commit(asynchronous=False)
+    return len(rows)
 
 
-def main() -> None:
-    """Polls, scores, produces, commits."""
+def main(model: str, server: str, source: str, target: str) -> None:
+    """Steps for ever."""
     from confluent_kafka import Consumer, Producer
 
     score = Scoring(model, keep=["id"], on_bad="row")  # a bad row becomes a reason and stops nothing
@@ -23,15 +43,8 @@ def main() -> None:
     producer = Producer({"bootstrap.servers": server})
     consumer.subscribe([source])
     while True:
-        messages = [message for message in consumer.consume(1000, timeout=1.0) if not message.error()]
-        if not messages:
-            continue
-        rows = pd.DataFrame([json.loads(message.value()) for message in messages])
-        for found in json.loads(score(rows).to_json(orient="records")):
-            producer.produce(target, json.dumps(found), key=str(found["id"]))
-        producer.flush()
-        consumer.commit(asynchronous=False)
+        step(consumer, producer, score, target)
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

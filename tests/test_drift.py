@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memae.errors import InputError
-from memae.scoring.calibration import Calibration
-from memae.scoring.drift import LEVEL, correlation_time, drift, promised_band
+from memae.scoring.calibration import Calibration, counts
+from memae.scoring.drift import LEVEL, correlation_time, drift, drift_of_counts, promised_band
 
 
 def normal(n, seed, mean=0.0, spread=1.0):
@@ -146,3 +146,39 @@ def test_few_or_constant_scores_have_a_verdict_and_none_have_not():
         drift(calibration, torch.zeros(0))
     hopeless = Calibration(normal(5, 0), 0.05)  # cannot promise such a rate, and flags nothing
     assert drift(hopeless, normal(20, 1)).promised == 0
+
+
+# ------------------------------------------------------------------------------------------------------- from counts
+
+
+@given(
+    st.lists(st.integers(0, 12), min_size=1, max_size=40),
+    st.lists(st.lists(st.integers(-1, 13), max_size=20), min_size=1, max_size=5),
+    st.floats(0.02, 0.5),
+)
+def test_counts_of_parts_tell_what_the_whole_does(held_out, parts, rate):
+    calibration = Calibration(torch.tensor(held_out).double(), rate)
+    today = torch.tensor([score for part in parts for score in part]).double()
+    n = len(held_out)
+    counted = sum(counts(calibration.p_value(torch.tensor(part).double()), n) for part in parts)
+    if not len(today):
+        with pytest.raises(InputError, match="got none"):
+            drift_of_counts(calibration, counted)
+        return
+    found = drift_of_counts(calibration, counted)
+    assert found == drift_of_counts(calibration, counts(calibration.p_value(today), n))
+    whole = drift(calibration, today)
+    assert (found.low, found.high, found.promised) == (whole.low, whole.high, whole.promised)
+    assert found.realised == pytest.approx(whole.realised)
+    assert found.p_value >= whole.p_value * (1 - 1e-9), "cautious: distributions are compared at fewer places"
+
+
+def test_counts_tell_nearly_as_much_as_scores():
+    calibration = Calibration(normal(800, 0), 0.05)
+    for mean, spread in ((0.0, 1.0), (0.3, 1.0), (-0.3, 1.0), (0.0, 1.5)):
+        today = normal(600, 1, mean, spread)
+        whole, found = drift(calibration, today), drift_of_counts(calibration, counts(calibration.p_value(today), 800))
+        assert found.verdict == whole.verdict
+        assert whole.p_value * (1 - 1e-9) <= found.p_value <= max(10 * whole.p_value, 0.01) or found.p_value == 1
+    with pytest.raises(InputError, match="of another model"):
+        drift_of_counts(calibration, torch.ones(5, dtype=torch.int64))

@@ -1,13 +1,21 @@
 """The examples run as they are, and what they print is what they are there to show."""
 
+import json
 import re
 import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
+import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
+
+from memae import TabularMemAE
+from memae.modelfile.artifact import dumped
+from memae.parallel import Scoring
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -90,3 +98,59 @@ def test_service(example: Example) -> None:
     assert rows == 269
     assert 0 < flagged < rows
     assert len(re.findall(r"row \d+: score [\d.]+, p-value [\d.]+: ", told)) == 5
+
+
+@pytest.mark.parametrize("delivered", [True, False])
+def test_kafka_commits_only_what_is_delivered(delivered: bool) -> None:
+    step = runpy.run_path(str(ROOT / "examples" / "kafka_rows.py"))["step"]
+    done: list[str] = []
+    sent: list[dict[str, object]] = []
+
+    class Message:
+        def __init__(self, row: dict[str, object]) -> None:
+            self.row = row
+
+        def error(self) -> None:
+            return None
+
+        def value(self) -> bytes:
+            return json.dumps(self.row).encode()
+
+    class Kafka:
+        """Consumer and producer."""
+
+        waiting: ClassVar = [Message({"id": f"r{number}", "a": value}) for number, value in enumerate([0.5, "?", 99.0])]
+
+        def consume(self, most: int, timeout: float) -> list[Message]:
+            done.append("poll")
+            taken, self.waiting = self.waiting[:most], self.waiting[most:]  # type: ignore[misc]
+            return taken
+
+        def produce(self, topic: str, value: str, key: str, on_delivery: Callable[..., None]) -> None:
+            done.append("produce")
+            sent.append(json.loads(value))
+            assert (topic, key) == ("out", sent[-1]["id"])
+            on_delivery(None if delivered else "no broker", None)
+
+        def flush(self) -> int:
+            done.append("flush")
+            return 0
+
+        def commit(self, *, asynchronous: bool) -> None:
+            assert not asynchronous
+            done.append("commit")
+
+    table = pd.DataFrame({"id": range(60), "a": np.linspace(0, 1, 60)})
+    content = dumped(TabularMemAE(ignore=["id"]).fit(table).to_artifact())
+    score, kafka = Scoring(content, keep=["id"], on_bad="row"), Kafka()
+    if not delivered:
+        with pytest.raises(RuntimeError, match="3 of 3 scores were not delivered"):
+            step(kafka, kafka, score, "out")
+        assert "commit" not in done
+        return
+    assert step(kafka, kafka, score, "out") == 3
+    assert done == ["poll", *["produce"] * 3, "flush", "commit"]
+    assert [row["is_anomaly"] for row in sent] == [False, None, True]
+    assert sent[1]["reason"]
+    assert step(kafka, kafka, score, "out") == 0
+    assert done[-1] == "poll", "nothing to commit"

@@ -81,6 +81,11 @@ def test_mlflow_has_all_of_a_training(run: Run, table: Path, store: Path, tmp_pa
     assert told.data.tags["version.memae"] == fitted.versions_["memae"]
     kept = Path(client.download_artifacts(told.info.run_id, "tiny.memae", str(tmp_path / "..")))
     assert kept.read_bytes() == model.read_bytes()
+    from mlflow import pyfunc
+
+    folder = client.download_artifacts(told.info.run_id, "detector", str(tmp_path / ".."))
+    rows = pd.read_csv(table)
+    assert (pyfunc.load_model(folder).predict(rows)["score"] == fitted.anomaly_score(rows)).all()
     assert next(store.rglob("tiny.memae.md")).read_text() == run("inspect", model, "--card").out
     assert told.data.tags["mlflow.note.content"].startswith("# Model card: tiny.memae")
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from memae.cli import score_table
-from memae.estimators import ImageMemAE, TabularMemAE, VideoMemAE
+from memae.estimators import ImageMemAE, TabularMemAE, VideoMemAE, load
 from memae.kinds import pieces
 from memae.scoring.calibration import counts, discoveries, limit
 
@@ -72,6 +72,10 @@ def test_every_row_once_as_the_folder_alone(tables, tmp_path, run: Run):
     assert success["samples"] == sum(success["p_values"]) == len(one)
     assert success["flagged"] == one["is_anomaly"].sum()
     assert success["fdr"]["discoveries"] == one["is_discovery"].sum()
+    drift = load(tables / "m.memae").drifted(one["score"].to_numpy())
+    assert success["drift"]["samples"] == len(one)
+    assert success["drift"]["verdict"] == drift.verdict
+    assert success["drift"]["realised"] == pytest.approx(drift.realised)
     sizes = [line.split(":")[0] for line in ran.err.splitlines() if " scored, " in line][:-1]
     assert [int(name[-9]) for name in sizes] == list(reversed(range(FILES))), "the largest first"
 

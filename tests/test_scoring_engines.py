@@ -85,6 +85,10 @@ def test_a_column_that_engines_filled_is_refused(model, table):
         score(table.assign(kind=None))
     with pytest.raises(SchemaError, match="'n1' missing"):
         score(table.drop(columns="n1"))
+    files = table.assign(n1=table["n1"].where(~table.index.isin(range(30, 140))))
+    with pytest.raises(SchemaError, match=r"'n1' is missing in all 110 rows \(id = 'r30' to id = 'r139'\)"):
+        score(files)  # several files in one batch
+    assert len(score(files.assign(n1=files["n1"].where(files.index % 50 > 0, 1.0)))) == 200, "some may be missing"
     assert len(score(table.assign(n3=np.nan))) == 200, "it was missing in training too"
     assert len(Scoring(model, may_lack=["n1"])(table.assign(n1=np.nan))) == 200
     assert (score(table[list(table.columns[::-1])])["score"] == score(table)["score"]).all(), "another order"

@@ -25,6 +25,7 @@ from memae.files import replacing, sweep
 from memae.kinds import Kind, Notes
 from memae.kinds.pieces import Piece
 from memae.scoring.calibration import counts
+from memae.scoring.drift import independent
 
 FOOTER = "memae"
 """Name of our entry in the footer of a file."""
@@ -37,6 +38,7 @@ class Tally:
     held_out: int  # number of held-out scores that p-values come from
     rows: int = 0
     flagged: int = 0
+    independent: int = 0  # number of independent scores that those are worth; see `drift`
     p_values: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))  # see `calibration.counts`
     novel: dict[str, int] = field(default_factory=dict)  # see `Notes`
     unread: dict[str, str] = field(default_factory=dict)  # path → reason
@@ -56,6 +58,7 @@ class Tally:
         """Adds another tally."""
         self.rows += other.rows
         self.flagged += other.flagged
+        self.independent += other.independent
         self.p_values += other.p_values
         self.unread |= other.unread
         self.unknown += [name for name in other.unknown if name not in self.unknown]
@@ -152,21 +155,26 @@ class Scoring:
         tally = Tally(len(estimator.calibration_.scores))
         path = self.path(piece)
         path.parent.mkdir(parents=True, exist_ok=True)
+        scores = list[Tensor]()
 
         def told() -> dict[str, str]:
+            tally.independent = independent(torch.cat(scores)) if scores else tally.rows
             tally.novel, tally.unknown = notes.novel, notes.unknown
             tally.unread = {str(file): reason for file, reason in notes.unread.items()}
             return {FOOTER: json.dumps({"origin": origin, "tally": tally.as_json()})}
 
         sweep(path)
         with replacing(path) as temporary:
-            write_parquet(self._counted(piece, notes, tally), temporary, told)
+            write_parquet(self._counted(piece, notes, tally, scores), temporary, told)
         return tally
 
-    def _counted(self, piece: Piece, notes: Notes, tally: Tally) -> Iterator[pd.DataFrame]:
+    def _counted(self, piece: Piece, notes: Notes, tally: Tally, scores: list[Tensor]) -> Iterator[pd.DataFrame]:
+        """The rows of a piece, which are counted on their way; scores are kept where they follow each other."""
         try:
             for rows in scored(self.estimator, self.kind(), piece.source, keep=self.keep, notes=notes):
                 tally.count(rows)
+                if self.estimator.correlated and len(rows):
+                    scores.append(torch.from_numpy(rows["score"].to_numpy(dtype=np.float64)))
                 yield rows if "path" in rows else _of_file(rows, piece.name)
         except SourceError:
             if not notes.unread or tally.rows:

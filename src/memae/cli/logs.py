@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
@@ -15,9 +16,12 @@ from memae.cli.card import card
 from memae.cli.inspect import describe
 from memae.errors import MemaeWarning, MissingExtraError, OutputError
 from memae.estimators import Estimator
+from memae.mlflow import save_model
 from memae.options import Epoch
 
 HEALTH = ("in_use", "dead", "duplicates", "effective", "survivors", "fallback_rate", "top_share")
+DETECTOR = "detector"
+"""Name of the detector in a run of MLflow."""
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",  # nothing is sent anywhere but to the user's server
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # stdout is for results
@@ -133,6 +137,13 @@ class MLflow(Log):
         self._try(self._log, known, step=best.epoch, tags=tags)
         self._try(self._client.log_artifact, self._run, str(model))
         self._try(self._client.log_text, self._run, told, f"{model.name}.md")
+        self._try(self._log_detector, model)
+
+    def _log_detector(self, model: Path) -> None:
+        """Logs what `mlflow.pyfunc.load_model("runs:/…/detector")` reads."""
+        with TemporaryDirectory() as folder:
+            save_model(model, Path(folder) / DETECTOR)
+            self._client.log_artifacts(self._run, folder)
 
     def _log(
         self,

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from memae.kinds import Notes
 from memae.kinds.pieces import Piece
 from memae.parallel.workers import done
 from memae.scoring.calibration import limit
+from memae.scoring.drift import Drift, drift_of_counts
 
 SUCCESS = "_SUCCESS"
 """Name of the file that is written when all of a folder is scored."""
@@ -115,6 +117,7 @@ def _facts(scoring: Scoring, tally: Tally, files: int, fdr: float | None) -> dic
         "threshold": scoring.estimator.threshold_,
         "held_out": tally.held_out,
         "p_values": tally.p_values.tolist(),  # how many are k / (held_out + 1), at index k
+        "drift": asdict(_drift(scoring, tally)) if tally.rows else None,
         "novel": tally.novel,
         "left_out": tally.unknown,
         "unread": tally.unread,
@@ -126,6 +129,11 @@ def _facts(scoring: Scoring, tally: Tally, files: int, fdr: float | None) -> dic
     return facts
 
 
+def _drift(scoring: Scoring, tally: Tally) -> Drift:
+    """Whether all scores are like those of the calibration."""
+    return drift_of_counts(scoring.estimator.calibration_, tally.p_values, tally.independent)
+
+
 def _tell(scoring: Scoring, tally: Tally, notes: Notes) -> None:
     """Says on stderr what was found."""
     notes.novel, notes.unknown = tally.novel, tally.unknown
@@ -134,6 +142,8 @@ def _tell(scoring: Scoring, tally: Tally, notes: Notes) -> None:
     threshold = scoring.estimator.threshold_
     told = f"{tally.rows:,} scored, {tally.flagged:,} flagged (score above {threshold:.4g})"
     sys.stderr.write(f"{scoring.output}: {told}\n")
+    if tally.rows:
+        sys.stderr.write(f"{_drift(scoring, tally).sentence}\n")
     for reason in list(tally.unread.values())[:LISTED]:
         sys.stderr.write(f"memae: error: {' '.join(reason.split())}\n")
 

@@ -4,15 +4,17 @@ import threading
 import warnings
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
+import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from memae.errors import CellError, InputError, MemaeWarning, OptionError, SchemaError
 from memae.estimators import Estimator, ImageMemAE, TabularMemAE, VideoMemAE, load
@@ -26,6 +28,9 @@ OnBad = Literal["raise", "row"]
 
 LOADED = 4
 """Models that a process holds at once."""
+LACKING = 100
+"""Rows without a value, one after another, that a column which always had one is refused for: engines that fill what a
+file lacks with nulls may hand over rows of several files together."""
 _models: OrderedDict[str, Estimator] = OrderedDict()
 _loading = threading.Lock()
 
@@ -140,7 +145,7 @@ class Shipped(Mapped, Generic[E]):
 JUDGED = {"score": ("double", "float64"), "p_value": ("double", "float64"), "is_anomaly": ("boolean", "bool")}
 NAMED = {"score": ("double", "float64"), "p_value": ("double", "float64"), "is_anomaly": ("boolean", "boolean")}
 """The same where some are missing."""
-REASON = {"reason": ("string", "object")}
+REASON = {"reason": ("string", "string")}
 
 
 @dataclass(frozen=True)
@@ -196,7 +201,7 @@ class Scoring(Shipped[TabularMemAE]):
         kept = frame[list(self._named(frame.columns))]
         if not len(frame):
             return self._empty(frame)
-        check_complete(self.detector, frame, self.may_lack, self._ids(frame, [0, len(frame) - 1]))
+        check_complete(self.detector, frame, self.may_lack, partial(self._ids, frame))
         bad: dict[int, str] = {}
         try:
             found = self._table(frame)
@@ -209,7 +214,7 @@ class Scoring(Shipped[TabularMemAE]):
             found = found.reindex(range(len(frame)))
         if self.on_bad == "row":
             found = found.astype({"is_anomaly": "boolean"})
-            found["reason"] = pd.Series([bad.get(index) for index in range(len(frame))], dtype=object)
+            found["reason"] = pd.Series([bad.get(index) for index in range(len(frame))], dtype="string")
         return kept.assign(**{name: found[name].set_axis(frame.index) for name in found.columns})
 
     def _table(self, frame: pd.DataFrame) -> pd.DataFrame:
@@ -243,25 +248,42 @@ class Scoring(Shipped[TabularMemAE]):
         return f" ({' to '.join(told)})"
 
 
-def check_complete(detector: TabularMemAE, frame: pd.DataFrame, may_lack: Sequence[str], told: str = "") -> None:
-    """Raises SchemaError for a column without a value that had one in every row of training.
+def check_complete(
+    detector: TabularMemAE,
+    frame: pd.DataFrame,
+    may_lack: Sequence[str],
+    ids: Callable[[Sequence[int]], str] = lambda _: "",
+) -> None:
+    """Refuses a column that had a value in every row of training, and has none in too many rows at a stretch.
 
     Args:
         detector: fitted.
         frame: rows to score, of which there is at least one.
         may_lack: columns without values that are expected.
-        told: names the rows in the error.
+        ids: names the rows with these indices in the error.
+
+    Raises:
+        SchemaError: there is such a column.
     """
     known = {column.name: column for column in detector.encoder_.columns}
     for name in detector.roles_.names:
         column = known.get(name)
-        if column is None or name in may_lack or name not in frame.columns or not frame[name].isna().all():
+        if column is None or name in may_lack or name not in frame.columns:
             continue
         if not column.missing and "" not in column.categories:
-            raise SchemaError(
-                f"column {name!r} is missing in all {len(frame)} rows{told}, and never was in training: the file they "
-                "come from may lack it; add it, or give may_lack"
-            )
+            first, last = _longest(frame[name].isna().to_numpy())
+            if last - first >= min(LACKING, len(frame)):
+                raise SchemaError(
+                    f"column {name!r} is missing in all {last - first} rows{ids([first, last - 1])}, and never was in "
+                    "training: the file they come from may lack it; add it, or give may_lack"
+                )
+
+
+def _longest(missing: NDArray[np.bool_]) -> tuple[int, int]:
+    """First index of the longest stretch of True in `(n,)`, and the index after its last."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], missing, [False])).astype(np.int8))).reshape(-1, 2)
+    first, last = edges[(edges[:, 1] - edges[:, 0]).argmax()] if len(edges) else (0, 0)
+    return int(first), int(last)
 
 
 def _bad_rows(read: Any, frame: pd.DataFrame, start: int) -> Iterator[tuple[int, str]]:
@@ -295,7 +317,7 @@ class Files(Shipped[E]):
     @property
     def columns(self) -> dict[str, tuple[str, str]]:
         """See `Shipped.columns`."""
-        return {self.path: ("string", "object")} | self.more | NAMED | REASON
+        return {self.path: ("string", "string")} | self.more | NAMED | REASON
 
     def __call__(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Scores files; those that cannot be read have no score, but a reason."""
@@ -331,8 +353,7 @@ class Files(Shipped[E]):
         bad = pd.DataFrame({"path": map(text_of, notes.unread), "reason": notes.unread.values()})
         found = pd.concat([*tables, bad], ignore_index=True)
         found = found.reindex(columns=["path", *self.more, *NAMED, "reason"]).rename(columns={"path": self.path})
-        found["reason"] = found["reason"].astype(object).where(found["reason"].notna(), None)
-        return found.astype({"is_anomaly": "boolean"})
+        return found.astype({"is_anomaly": "boolean", "reason": "string"})
 
 
 @dataclass(frozen=True)

@@ -90,28 +90,81 @@ def drift(calibration: Calibration, scores: Tensor, *, correlated: bool = False)
         >>> drift(calibration, torch.arange(500.0, 999.0)).verdict
         'higher'
     """
-    from scipy.stats import ks_2samp, kstwo  # noqa: PLC0415 (slow to import)
+    from scipy.stats import ks_2samp  # noqa: PLC0415 (slow to import)
 
     today = scores.detach().double().cpu().flatten()
     if not len(today):
         raise InputError("a drift check needs current scores; got none")
     held_out = calibration.scores.cpu()
     share = 1 / correlation_time(today) if correlated else 1.0
-    n, m = (max(round(len(each) * share), 1) for each in (held_out, today))
-    realised = float(calibration.judge(today).is_anomaly.double().mean())
-    promised = calibration.promised()
+    apart = float(ks_2samp(held_out.numpy(), today.numpy()).statistic)
+    judged = calibration.judge(today)
+    return _told(calibration, apart, judged.is_anomaly.double().mean(), judged.p_value.mean(), len(today), share)
+
+
+def drift_of_counts(calibration: Calibration, counted: Tensor, independent: float | None = None) -> Drift:
+    """Compares new scores of which only their p-values were counted, in parts that were added.
+
+    The same tests as `drift`, but distributions are compared at the held-out scores alone. So where scores lie between
+    two of them does not matter, and the difference is at most that of `drift`.
+
+    Args:
+        calibration: held-out scores and threshold, with which the p-values were computed.
+        counted: see `memae.scoring.calibration.counts` `(n + 2,)`.
+        independent: number of independent scores that the new ones are worth; None for all of them.
+
+    Raises:
+        InputError: no scores, or counts for another number of held-out scores.
+
+    Example:
+        >>> from memae.scoring.calibration import counts
+        >>> calibration = Calibration(torch.arange(999.0), 0.05)
+        >>> parts = [counts(calibration.p_value(part), 999) for part in torch.arange(500.0, 999.0).split(100)]
+        >>> drift_of_counts(calibration, sum(parts)).verdict
+        'higher'
+    """
+    held_out, samples = calibration.scores.cpu(), int(counted.sum())
+    if len(counted) != len(held_out) + 2:
+        raise InputError(
+            f"{len(held_out)} held-out scores have {len(held_out) + 2} counts; got {len(counted)}, of another model"
+        )
+    if not samples:
+        raise InputError("a drift check needs current scores; got none")
+    below = counted.flip(0).cumsum(0)[:-2].double() / samples  # up to each held-out score: p ≥ k / (n + 1)
+    last = torch.searchsorted(held_out, held_out, right=True)  # of equal scores, the last counts
+    apart = float((last.double() / len(held_out) - below[last - 1]).abs().max())
+    level = torch.arange(len(counted)).double() / (len(held_out) + 1)
+    flagged = counted[: round(calibration.promised() * (len(held_out) + 1)) + 1].sum() / samples
+    share = 1.0 if independent is None else independent / samples
+    return _told(calibration, apart, flagged, (level * counted).sum() / samples, samples, share)
+
+
+def _told(calibration: Calibration, apart: float, flagged: Tensor, mean: Tensor, samples: int, share: float) -> Drift:
+    """The verdict.
+
+    Args:
+        calibration: held-out scores and threshold.
+        apart: Kolmogorov–Smirnov statistic of held-out and new scores.
+        flagged: share of the new scores that is flagged.
+        mean: of the new p-values.
+        samples: number of new scores.
+        share: number of independent scores that each is worth.
+    """
+    from scipy.stats import kstwo  # noqa: PLC0415 (slow to import)
+
+    n, m = (max(round(count * share), 1) for count in (len(calibration.scores), samples))
+    realised, promised = float(flagged), calibration.promised()
     low, high = _band(promised, n, m, 0.95)
-    apart = kstwo.sf(ks_2samp(held_out.numpy(), today.numpy()).statistic, max(round(n * m / (n + m)), 1))
     alarms = _of_alarms(promised, n, m, realised)
-    p_value = min(2 * min(float(apart), alarms), 1.0)
+    p_value = min(2 * min(float(kstwo.sf(apart, max(round(n * m / (n + m)), 1))), alarms), 1.0)
     verdict: Verdict = "like"
     if p_value <= LEVEL:
-        off = 0.5 - float(calibration.p_value(today).mean())
+        off = 0.5 - float(mean)
         error = math.sqrt((1 / n + 1 / m) / 12)
         moved: Verdict = "spread" if abs(off) < 2 * error else "higher" if off > 0 else "lower"
         by_alarms: Verdict = "higher" if realised > promised else "lower"
         verdict = by_alarms if alarms <= LEVEL / 2 else moved
-    return Drift(verdict, p_value, realised, promised, low, high, len(today), m)
+    return Drift(verdict, p_value, realised, promised, low, high, samples, m)
 
 
 def promised_band(
