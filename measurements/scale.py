@@ -30,6 +30,7 @@ from memae.kinds.pieces import Piece
 from memae.modelfile.artifact import dumped
 from memae.parallel import Pictures, Scoring
 from memae.parallel.workers import done
+from measurements import ranks
 from recording import records
 from recording.records import figure
 
@@ -189,6 +190,7 @@ PARTS: dict[str, Callable[[Path], Found]] = {
     "images": pictures,
     "bad cases": bad_cases,
     **many_models.PARTS,
+    "torchrun": ranks.compared,
 }
 
 
