@@ -4,6 +4,7 @@ The processes run this module: `torchrun -m measurements.ranks FILE`.
 """
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,13 @@ from memae.group import join
 from recording import records
 from recording.records import figure
 
+PAGE = records.ROOT / "docs" / "ranks.md"
+BEGIN, END = "<!-- measured -->", "<!-- end -->"
+LOSS, AUROC = "scale/torchrun/largest_relative_difference_of_loss", "scale/torchrun/auroc_difference_over_spread"
+WORDS = (
+    (LOSS, "two processes against one: largest relative difference of the loss, ten epochs, three seeds", "≤ 1e-3"),
+    (AUROC, "largest difference of AUROC with the same seed, over the spread of the seeds", "≤ 1"),
+)
 SEEDS = (0, 1, 2)
 NORMAL, LEARNED = 8, 120
 """The digit that is normal, and how many of its images are learned; the rest is tested, with all other digits."""
@@ -53,10 +61,19 @@ def compared(folder: Path) -> dict[str, Any]:
         "one_process": one,
         "two_processes": two,
         "figures": {
-            "scale/torchrun/largest_relative_difference_of_loss": figure(float(np.abs(others / losses - 1).max())),
-            "scale/torchrun/auroc_difference_over_spread": figure(float(np.abs(auroc - other).max() / np.ptp(auroc))),
+            LOSS: figure(float(np.abs(others / losses - 1).max())),
+            AUROC: figure(float(np.abs(auroc - other).max() / np.ptp(auroc))),
         },
     }
+
+
+def render() -> None:
+    """Writes what was measured between the marks of the page."""
+    found = records.read(records.RESULTS / "scale.json").get("torchrun", {}).get("figures", {})
+    rows = [f"| {what} | {target} | {found[key]['value']:.2g} |" for key, what, target in WORDS if key in found]
+    text = "\n".join([BEGIN, *(["| | target | measured |", "|---|---:|---:|", *rows] if rows else []), END])
+    page = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(re.sub(f"{BEGIN}.*?{END}", lambda _: text, page, flags=re.DOTALL), encoding="utf-8")
 
 
 if __name__ == "__main__":

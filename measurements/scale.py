@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
-from measurements import many_models
+from measurements import many_models, ranks
 from memae.cli.folder_parts import Scoring as Folder
 from memae.cli.folder_parts import Tally
 from memae.data.dialects import Dialect
@@ -30,7 +30,6 @@ from memae.kinds.pieces import Piece
 from memae.modelfile.artifact import dumped
 from memae.parallel import Pictures, Scoring
 from memae.parallel.workers import done
-from measurements import ranks
 from recording import records
 from recording.records import figure
 
@@ -216,6 +215,7 @@ def render() -> None:
     text = "\n".join([BEGIN, *_shown(found), END])
     page = PAGE.read_text(encoding="utf-8")
     PAGE.write_text(re.sub(f"{BEGIN}.*?{END}", lambda _: text, page, flags=re.DOTALL), encoding="utf-8")
+    ranks.render()
 
 
 WORDS = {

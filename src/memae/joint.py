@@ -48,8 +48,8 @@ def normalised(norm: _BatchNorm, x: Tensor, *, total: Callable[[Tensor], Tensor]
         weight: the part's share of the batch.
     """
     axes = [0, *range(2, x.ndim)]
-    variance, mean = torch.var_mean(x, axes, correction=0)
-    moments = total(torch.stack([mean, variance + mean.square()]).double() * weight)
+    variance, mean = (each.double() for each in torch.var_mean(x, axes, correction=0))
+    moments = total(torch.stack([mean, variance + mean.square()]) * weight)  # the variance is a small difference
     mean, variance = moments[0], moments[1] - moments[0].square()
     _follow(norm, mean.detach(), variance.detach(), x.numel() / x.shape[1] / weight)
     scale = (variance + norm.eps).rsqrt()
