@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
-from measurements import many_models, scale_costs, scale_memory
+from measurements import many_models, ranks, scale_costs, scale_memory
 from memae.cli.folder_parts import Scoring as Folder
 from memae.cli.folder_parts import Tally
 from memae.data.dialects import Dialect
@@ -193,6 +193,7 @@ PARTS: dict[str, Callable[[Path], Found]] = {
     "memory": scale_memory.measured,
     "costs": scale_costs.measured,
     **many_models.PARTS,
+    "torchrun": ranks.compared,
 }
 
 
@@ -218,6 +219,7 @@ def render() -> None:
     text = "\n".join([BEGIN, *_shown(found), END])
     page = PAGE.read_text(encoding="utf-8")
     PAGE.write_text(re.sub(f"{BEGIN}.*?{END}", lambda _: text, page, flags=re.DOTALL), encoding="utf-8")
+    ranks.render()
 
 
 WORDS = {

@@ -5,6 +5,7 @@ import torch
 
 from memae.pretext import Views
 from memae.pretext.columns import GROUPS, ROUNDS, ColumnSpec, MaskedColumns
+from memae.randomness import BatchRandom
 from memae.spec import MemorySpec, Spec, build
 
 WIDTHS = (1, 3, 1, 2, 1, 1)
@@ -23,12 +24,12 @@ def test_every_column_is_masked_as_a_whole_once_a_round():
 
 def test_training_masks_whole_columns_by_a_share_of_each_row():
     task = MaskedColumns(WIDTHS)
-    sampled = task.sampled(20_000, torch.Generator().manual_seed(0))
+    sampled = task.sampled(BatchRandom(torch.Generator().manual_seed(0), 20_000))
     first = torch.tensor([0, 1, 4, 5, 7, 8])
     assert torch.equal(sampled, sampled[:, first][:, task.owner])
     torch.testing.assert_close(sampled.double().mean(0), torch.full((9,), 0.3, dtype=torch.float64), atol=0.02, rtol=0)
     assert sampled.double().mean(1).std() > 0.2  # rows lose different shares
-    again = task.sampled(20_000, torch.Generator().manual_seed(0))
+    again = task.sampled(BatchRandom(torch.Generator().manual_seed(0), 20_000))
     assert torch.equal(sampled, again)
 
 

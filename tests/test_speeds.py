@@ -11,6 +11,7 @@ from tests.scorers import untrained
 
 from memae.frames import smoothed
 from memae.pretext.speeds import GROUND, SHARPER, Speeds, SpeedSpec, motion, span, stacked
+from memae.randomness import BatchRandom
 from memae.scoring.balance import Balance
 from memae.scoring.fitting import kept_positions
 from memae.scoring.neighbours import distance_to_nearest
@@ -51,14 +52,14 @@ def test_clips_of_every_speed_have_the_same_middle():
         assert views.key[-1] == other
         assert views.samples[[0, -1]].flatten(1).tolist() == [[4, 5, 6, 7, 8], wanted]
     assert task.views(numbers.repeat(5, 1, 1, 1, 1)).key.tolist() == [1, 2, 3, 1, 2]
-    sampled = task.views(numbers.repeat(3000, 1, 1, 1, 1), torch.Generator().manual_seed(0)).key
+    sampled = task.views(numbers.repeat(3000, 1, 1, 1, 1), BatchRandom(torch.Generator().manual_seed(0), 3000)).key
     assert torch.bincount(sampled).tolist() == pytest.approx([0, 1000, 1000, 1000], abs=90)
 
 
 def test_speeds_are_missed_by_their_log_likelihood_where_something_moves():
     torch.manual_seed(0)
     task = Speeds(4, SPEEDS, 5)
-    read, views = torch.randn(4, 4, 3, 2), task.views(films(2), torch.Generator().manual_seed(5))
+    read, views = torch.randn(4, 4, 3, 2), task.views(films(2), BatchRandom(torch.Generator().manual_seed(5), 2))
     assert views.key.tolist() == [2, 1]
     found = task.surprise(read, views).detach().numpy()
     logits = task.head(read).detach().numpy().astype(float)

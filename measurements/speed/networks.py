@@ -12,10 +12,12 @@ from torch import Tensor
 
 from memae.checkpoint import Run
 from memae.engines.runtimes import Engine, with_engine
+from memae.group import ALONE
 from memae.model import MemAE
 from memae.networks.convolutional import CIFAR10, MNIST, VIDEO
 from memae.networks.tabular import KDDCUP
 from memae.options import Options
+from memae.randomness import BatchRandom
 from memae.scoring import Scaling, Scorer
 from memae.scoring.measures import Error
 from memae.spec import MemorySpec, Spec, build
@@ -101,4 +103,5 @@ def step(model: MemAE, x: Tensor) -> Callable[[], object]:
     """Trains on a batch as `memae.training` does."""
     options = Options(epochs=1000, batch_size=len(x))
     run = Run(model, options, "", [])
-    return lambda: _learn(run, x, options, 0.0, torch.Generator())
+    random, share = BatchRandom(torch.Generator(), len(x)), ALONE.share(len(x))
+    return lambda: _learn(run, x, options, 0.0, random, None, ALONE, share)

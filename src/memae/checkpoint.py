@@ -20,8 +20,9 @@ from memae.options import Epoch, Options, epoch_as_json, epoch_from_json
 class Run:
     """The complete state of a training: exactly what a checkpoint stores."""
 
-    def __init__(self, model: MemAE, options: Options, identity: str, history: list[Epoch]) -> None:
+    def __init__(self, model: MemAE, options: Options, identity: str, history: list[Epoch], processes: int = 1) -> None:
         self.model = model
+        self.processes = processes
         self.identity = identity
         self.history = history
         self.adam = torch.optim.Adam(model.parameters(), lr=options.learning_rate, fused=True)
@@ -54,6 +55,7 @@ class Run:
         """Writes a checkpoint, whole or not at all."""
         header = {
             "identity": self.identity,
+            "processes": self.processes,
             "history": [epoch_as_json(epoch) for epoch in self.history],
             "best_error": self.best_error,
             "step": self.step,
@@ -67,14 +69,15 @@ class Run:
         """Restores the state of a checkpoint.
 
         Raises:
-            TrainingError: the file is not a checkpoint, is damaged, or was written for other data or options.
+            TrainingError: the file is not a checkpoint, is damaged, or was written for other data or options, or by
+                another number of processes.
         """
         try:
             with safe_open(path, "pt") as file:
                 header = json.loads((file.metadata() or {})["memae.checkpoint"])
                 state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-            same = header["identity"] == self.identity
-            if same:
+            same, processes = header["identity"] == self.identity, int(header.get("processes", 1))
+            if same and processes == self.processes:
                 self._restore(header, state)
         except MemoryError:
             raise
@@ -82,6 +85,11 @@ class Run:
             raise TrainingError(f"{path} is not a readable checkpoint ({error}); delete it and train again") from error
         if not same:
             raise TrainingError(f"{path} was written for other data or options; use those, or delete it and retrain")
+        if processes != self.processes:
+            raise TrainingError(
+                f"{path} was written by {processes} process{'es' * (processes > 1)}, and this is a training by "
+                f"{self.processes}; start as many as before, or delete it and retrain"
+            )
 
     def _restore(self, header: dict[str, Any], state: dict[str, Tensor]) -> None:
         self.model.load_state_dict(_under("model.", state))

@@ -1,5 +1,6 @@
 """State of a memory: use of its items, items per query, dead and duplicate items, collapse."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -44,12 +45,17 @@ class HealthMeter:
         self.use = torch.zeros(n, dtype=torch.float64)
         self.sums = torch.zeros(4, dtype=torch.float64)  # queries, exp(entropy), survivors, fallbacks
 
-    def add(self, recall: Recall) -> None:
-        """Adds the statistics of one batch."""
-        self.use += recall.use.double().cpu()
+    def add(self, recall: Recall, total: Callable[[Tensor], Tensor] = lambda part: part) -> None:
+        """Adds the statistics of one batch.
+
+        Args:
+            recall: of the batch, or of a part of it.
+            total: sums statistics over the parts.
+        """
+        self.use += total(recall.use.detach().double().cpu())
         parts = (recall.entropy.detach().exp(), recall.survivors, recall.fallback)
         sums = torch.stack([part.sum(dtype=torch.float64) for part in parts]).cpu()
-        self.sums += torch.cat([torch.tensor([float(recall.fallback.numel())], dtype=torch.float64), sums])
+        self.sums += total(torch.cat([torch.tensor([float(recall.fallback.numel())], dtype=torch.float64), sums]))
 
     def health(self, duplicates: int) -> Health:
         """The state of the memory over all batches added; `duplicates` is the number of its duplicate items."""

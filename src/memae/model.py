@@ -10,6 +10,7 @@ from memae.kept import KeptMemory
 from memae.memory import Memory, Recall
 from memae.patches import PatchMemory
 from memae.pretext import Pretext, Views
+from memae.randomness import BatchRandom
 
 
 class Found(NamedTuple):
@@ -59,7 +60,7 @@ class MemAE(nn.Module):
         """Whether its weights are trained; otherwise its memory is kept samples or patches, and it has no network."""
         return not isinstance(self.memory, KeptMemory | PatchMemory)
 
-    def forward(self, x: Tensor, random: torch.Generator | None = None, apart: Tensor | None = None) -> Found:
+    def forward(self, x: Tensor, random: BatchRandom | None = None, apart: Tensor | None = None) -> Found:
         """Reconstructs samples from the memory, Eq. 1 to 3: x → z → ẑ → x̂.
 
         Args:

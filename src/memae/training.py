@@ -13,17 +13,20 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from memae.checkpoint import Run
-from memae.data.samples import Samples
+from memae.data.samples import Samples, batch_sizes, divided
 from memae.errors import TrainingError, memory_guard
 from memae.files import sweep
+from memae.group import ALONE, Group, Share
 from memae.health import duplicates
+from memae.joint import joint
 from memae.losses import objective, reconstruction_error
 from memae.memory import kmeans_items, sampled_items
 from memae.model import Found, MemAE
 from memae.options import Epoch, Options, Step
+from memae.randomness import BatchRandom
 
-Corruption = Callable[[Tensor, torch.Generator], Tensor]
-"""(normalised samples `(b, *shape)`, generator) → the samples with a part erased, the same shape."""
+Corruption = Callable[[Tensor, BatchRandom], Tensor]
+"""(normalised samples `(b, *shape)`, their random numbers) → the samples with a part erased, the same shape."""
 
 
 def train(
@@ -38,6 +41,7 @@ def train(
     every: float = 10.0,
     identity: str = "",
     history: list[Epoch] | None = None,
+    group: Group = ALONE,
 ) -> Iterator[Step | Epoch]:
     """Trains `model` in place and yields every step and epoch; at the end it has the chosen epoch's weights.
 
@@ -55,26 +59,30 @@ def train(
         every: seconds between checkpoints.
         identity: describes data and options; a checkpoint with another identity is refused.
         history: receives all epochs, including those before a resume.
+        group: the processes that train together. Each computes a part of every batch, all end with the same weights,
+            and the first one writes the checkpoint, which all read.
 
     Raises:
-        TrainingError: the loss is not finite, or the checkpoint does not fit.
+        TrainingError: the loss is not finite, the checkpoint does not fit, or another process has ended.
         ResourceError: out of memory.
     """
-    run = Run(model, options, identity, [] if history is None else history)
-    if checkpoint is not None:
+    run = Run(model, options, identity, [] if history is None else history, group.processes)
+    if checkpoint is not None and group.leads:
         sweep(checkpoint)
-        if resume and checkpoint.exists():
-            run.load(checkpoint)
+    if checkpoint is not None and resume and checkpoint.exists():
+        run.load(checkpoint)
+    group.agree((identity, len(run.history), run.step))
+    group.broadcast(_state(model))
     saved = time.monotonic()
-    model.compile_batches(options.batch_size if options.compiled else 0)
+    model.compile_batches(options.batch_size if options.compiled and group.alone else 0)
     with memory_guard(f"lower the batch size (now {options.batch_size}), the widths or the sample size"):
         while not _finished(run.history, options):
-            for event in _epoch(run, training, held_out, options, corrupt):
+            for event in _epoch(run, training, held_out, options, corrupt, group):
                 yield event
-                if checkpoint is not None and time.monotonic() - saved >= every:
+                if checkpoint is not None and group.leads and time.monotonic() - saved >= every:
                     run.save(checkpoint)
                     saved = time.monotonic()
-    if checkpoint is not None:
+    if checkpoint is not None and group.leads:
         run.save(checkpoint)
     model.bypass = False
     model.compile_batches(0)
@@ -139,29 +147,32 @@ def _generator(options: Options, epoch: int, purpose: int, step: int = 0) -> tor
 
 
 def _epoch(
-    run: Run, training: Samples, held_out: Samples, options: Options, corrupt: Corruption | None
+    run: Run, training: Samples, held_out: Samples, options: Options, corrupt: Corruption | None, group: Group
 ) -> Iterator[Step | Epoch]:
     """Continues or starts one epoch."""
     model, number = run.model, len(run.history)
     model.bypass = number < options.warmup
     if run.step == 0:
         run.start_epoch()
-        _prepare_items(run, training, options, number)
-    steps = max(-(-(len(training) - 1) // options.batch_size), 1)  # a single sample left over joins the last batch
+        _prepare_items(run, training, options, number, group)
+    sizes = batch_sizes(len(training), options.batch_size)
+    steps = len(sizes)
     began = time.monotonic() - run.seconds
-    batches = training.batches(options.batch_size, _generator(options, number, 0))
+    mine = training if group.alone else divided(training, lambda samples: group.share(samples).rows)
+    batches = mine.batches(options.batch_size, _generator(options, number, 0))
     for step, batch in enumerate(batches):
         if step < run.step:  # done before the checkpoint
             continue
-        random = _generator(options, number, 3, step)
+        share = group.share(len(batch) if group.alone else sizes[step])
+        random = BatchRandom(_generator(options, number, 3, step), share.whole, share.rows)
         progress = (number + step / steps) / options.epochs
         x = batch.to(next(model.parameters()).device)
-        _learn(run, x, options, progress, random, corrupt)
+        _learn(run, x, options, progress, random, corrupt, group, share)
         run.step, run.seconds = step + 1, time.monotonic() - began
         samples, loss, _, entropy = run.sums.tolist()
         in_use = int((run.meter.use > 0).sum()) if run.meter is not None else 0
         yield Step(number + 1, run.step, steps, loss / samples, entropy / samples, in_use)
-    yield _close(run, held_out, options)
+    yield _close(run, held_out, options, group)
 
 
 @contextmanager
@@ -184,41 +195,47 @@ def _learn(
     x: Tensor,
     options: Options,
     progress: float,
-    random: torch.Generator,
-    corrupt: Corruption | None = None,
+    random: BatchRandom,
+    corrupt: Corruption | None,
+    group: Group,
+    share: Share,
 ) -> None:
     """One step of Adam on Eq. 10 plus the loss of the pretext task.
 
     Args:
         run: is updated.
-        x: samples to restore.
+        x: samples to restore, those of a batch that this process computes.
         options: of the training.
         progress: share of the training that is done, 0 to 1.
         random: for the corruption and the views of the pretext task.
         corrupt: see `train`.
+        group: of the processes that compute the batch.
+        share: what this one computes of it.
     """
     model = run.model
     model.train()
-    for group in run.adam.param_groups:
-        group["lr"] = options.learning_rate * (0.5 * (1 + math.cos(math.pi * progress)) if options.decay else 1.0)
-    found: Found = model(x if corrupt is None else corrupt(x, random), random)
-    error = reconstruction_error(model.pretext.target(x), found.x_hat, options.reduction)
-    entropy = error.new_zeros(1) if found.recall is None else found.recall.entropy
-    loss = objective(error, entropy, options.alpha)
-    if found.surprise is not None:
-        loss = loss + model.pretext.loss(found.surprise, error)
-    if options.l1:
-        loss = loss + options.l1 * found.codes.flatten(1).abs().sum(1).mean()
+    for parameters in run.adam.param_groups:
+        parameters["lr"] = options.learning_rate * (0.5 * (1 + math.cos(math.pi * progress)) if options.decay else 1.0)
+    with joint(model, group, share):
+        found: Found = model(x if corrupt is None else corrupt(x, random), random)
+        error = reconstruction_error(model.pretext.target(x), found.x_hat, options.reduction)
+        entropy = error.new_zeros(1) if found.recall is None else found.recall.entropy
+        loss = objective(error, entropy, options.alpha)
+        if found.surprise is not None:
+            loss = loss + model.pretext.loss(found.surprise, error)
+        if options.l1:
+            loss = loss + options.l1 * found.codes.flatten(1).abs().sum(1).mean()
     run.adam.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    (loss if group.alone else loss * share.weight).backward()  # type: ignore[no-untyped-call]
+    group.add_gradients(model.parameters())
     run.adam.step()
     means = torch.stack([torch.ones_like(loss), loss.detach(), error.detach().mean(), entropy.detach().mean()])
-    run.sums += means.double().cpu() * len(x)
+    run.sums += group.sum(means.double().cpu() * share.weight) * share.whole
     if found.recall is not None and run.meter is not None:
-        run.meter.add(found.recall)
+        run.meter.add(found.recall, lambda part: group.sum(part) / share.holders)
 
 
-def _close(run: Run, held_out: Samples, options: Options) -> Epoch:
+def _close(run: Run, held_out: Samples, options: Options, group: Group) -> Epoch:
     """Ends an epoch: computes the held-out error, records the epoch, and keeps its weights if they are the best."""
     model, memory = run.model, run.model.memory
     samples, loss, error, entropy = run.sums.tolist()
@@ -229,7 +246,7 @@ def _close(run: Run, held_out: Samples, options: Options) -> Epoch:
     if memory is not None and run.meter is not None and not model.bypass:
         memory.use.copy_(run.meter.share)
         health = run.meter.health(duplicates(memory.items.detach()))
-    held = held_out_error(model, held_out, options)
+    held = group.once(lambda: held_out_error(model, held_out, options))
     if not math.isfinite(held):
         raise TrainingError(
             f"the held-out error is not finite in epoch {len(run.history) + 1}; look for NaN in the data"
@@ -259,23 +276,35 @@ def held_out_error(model: MemAE, held_out: Samples, options: Options) -> float:
     return float(error / len(held_out) * (1 + surprise / len(held_out)))
 
 
-def _prepare_items(run: Run, training: Samples, options: Options, number: int) -> None:
-    """Initialises the items at the end of the warm-up; later, restarts items that were not read in the last epoch."""
+def _prepare_items(run: Run, training: Samples, options: Options, number: int, group: Group) -> None:
+    """Initialises the items at the end of the warm-up; later, restarts items that were not read in the last epoch.
+
+    The first process computes them, from all samples.
+    """
     memory = run.model.memory
     if memory is None or number < options.warmup:
         return
     if number == options.warmup and options.init != "uniform":
-        start: Callable[..., Tensor] = kmeans_items if options.init == "kmeans" else sampled_items
-        codes = _codes(run.model, training, options, number, len(memory.items) * 50)
-        with torch.no_grad():
-            memory.items.copy_(start(codes, len(memory.items), _generator(options, number, 1)))
+        if group.leads:
+            start: Callable[..., Tensor] = kmeans_items if options.init == "kmeans" else sampled_items
+            codes = _codes(run.model, training, options, number, len(memory.items) * 50)
+            with torch.no_grad():
+                memory.items.copy_(start(codes, len(memory.items), _generator(options, number, 1)))
+        group.broadcast(_state(run.model))
     elif number > options.warmup and options.revive and bool((memory.use == 0).any()):
         dead = (memory.use == 0).nonzero().flatten()
-        codes = _codes(run.model, training, options, number, len(memory.items))
-        with torch.no_grad():
-            memory.items[dead] = sampled_items(codes, len(dead), _generator(options, number, 1)).to(memory.items)
+        if group.leads:
+            codes = _codes(run.model, training, options, number, len(memory.items))
+            with torch.no_grad():
+                memory.items[dead] = sampled_items(codes, len(dead), _generator(options, number, 1)).to(memory.items)
+        group.broadcast(_state(run.model))
         for name in ("exp_avg", "exp_avg_sq"):
             run.adam.state[memory.items][name][dead] = 0.0
+
+
+def _state(model: MemAE) -> list[Tensor]:
+    """All tensors of a model, of which BatchNorm's running statistics change with every encoding in training mode."""
+    return [*model.parameters(), *model.buffers()]
 
 
 @torch.no_grad()

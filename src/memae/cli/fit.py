@@ -12,7 +12,7 @@ import typer
 
 from memae import parameters
 from memae.cli.fit_shelf import Grouping, fit_shelf
-from memae.cli.processors import computing
+from memae.cli.processors import computing, leads, one_voice
 from memae.cli.reading import grouped, reads_tables, source_of
 from memae.cli.settings import chosen, option, options_of
 from memae.parameters import Common
@@ -60,7 +60,8 @@ def _settable(kind: type[Common]) -> Callable[[Callable[..., None]], Callable[..
         def command(context: typer.Context, **given: Any) -> None:
             job = Job(**{name: given.pop(name) for name in Job._fields})
             more = {each.name: given.pop(each.name) for each in own}
-            run(job, chosen(kind, context, given, paper=job.protocol == "paper"), **more)
+            with one_voice():
+                run(job, chosen(kind, context, given, paper=job.protocol == "paper"), **more)
 
         context = Parameter("context", Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
         jobs = signature(Job).parameters.values()
@@ -146,7 +147,8 @@ def _run(kind: Any, job: Job, settings: dict[str, Any]) -> None:
     if settings.get("strides"):
         settings["strides"] = [_stride(text) for text in settings["strides"]]
     estimator = kind(**settings)
-    with opened(job.log_dir, job.mlflow, estimator, job.source, job.output) as logs:
+    where = (job.log_dir, job.mlflow) if leads() else (None, None)
+    with opened(*where, estimator, job.source, job.output) as logs:
         _train(estimator, job, checkpoint, logs)
     _report(estimator, job.output, job.as_json)
 
@@ -179,6 +181,8 @@ def _train(estimator: Any, job: Job, checkpoint: Path, logs: "Sequence[Log]") ->
         if checkpoint.exists():
             sys.stderr.write(f"memae: {checkpoint} is kept; the same command with --resume continues from it\n")
         raise
+    if not leads():
+        return
     estimator.save(job.output)
     checkpoint.unlink(missing_ok=True)
     for log in logs:

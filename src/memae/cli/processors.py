@@ -1,6 +1,9 @@
-"""How many threads a command computes with."""
+"""How many threads a command computes with, and which of several processes speaks."""
 
-from collections.abc import Callable
+import io
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import wraps
 from typing import Any
 
@@ -16,3 +19,18 @@ def computing(run: Callable[..., None]) -> Callable[..., None]:
         run(*args, **given)
 
     return command
+
+
+def leads() -> bool:
+    """Whether this process is the first of those that a launcher such as torchrun has started, or the only one."""
+    return os.environ.get("RANK", "0") == "0" or os.environ.get("WORLD_SIZE", "1") == "1"
+
+
+@contextmanager
+def one_voice() -> Iterator[None]:
+    """Of several processes, the first one alone prints meanwhile; errors are printed by each."""
+    if leads():
+        yield
+        return
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        yield

@@ -55,12 +55,28 @@ class InMemory:
         return self.rows[index]
 
 
-class Selection:
-    """The subset `index` of indexed samples, iterated in batches; only one batch is copied at a time."""
+Rows = Callable[[int], slice]
+"""Number of samples of a batch → those of them that are wanted."""
 
-    def __init__(self, samples: Indexed, index: Tensor | None = None) -> None:
+
+def all_rows(samples: int) -> slice:
+    """All samples of a batch."""
+    return slice(0, samples)
+
+
+class Selection:
+    """The subset `index` of indexed samples, iterated in batches; only one batch is copied at a time.
+
+    Args:
+        samples: from which it selects.
+        index: of the selected ones; None for all.
+        rows: the part of each batch that is fetched; see `divided`.
+    """
+
+    def __init__(self, samples: Indexed, index: Tensor | None = None, rows: Rows = all_rows) -> None:
         self.samples = samples
         self.index = torch.arange(len(samples)) if index is None else index
+        self.rows = rows
 
     def __len__(self) -> int:
         return len(self.index)
@@ -71,7 +87,7 @@ class Selection:
         if order is not None:
             index = index[torch.randperm(len(index), generator=order)]
         for part in parts(index, size):
-            yield self.samples.take(part)
+            yield self.samples.take(part[self.rows(len(part))])
 
 
 class ReadAhead:
@@ -102,6 +118,36 @@ class Mapped:
         """All samples once; see `Samples.batches`."""
         for batch in self.samples.batches(size, order):
             yield self.function(batch)
+
+
+class Divided:
+    """Samples of which a part of each batch is wanted."""
+
+    def __init__(self, samples: Samples, rows: Rows) -> None:
+        self.samples = samples
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def batches(self, size: int, order: torch.Generator | None = None) -> Iterator[Tensor]:
+        """A part of each batch; see `Samples.batches`."""
+        for batch in self.samples.batches(size, order):
+            yield batch[self.rows(len(batch))]
+
+
+def divided(samples: Samples, rows: Rows) -> Samples:
+    """The same batches, of each of which only a part is given; the rest is not even fetched where that can be.
+
+    Their length stays that of all samples.
+    """
+    if isinstance(samples, Selection):
+        return Selection(samples.samples, samples.index, rows)
+    if isinstance(samples, ReadAhead):
+        return ReadAhead(divided(samples.samples, rows))
+    if isinstance(samples, Mapped):
+        return Mapped(divided(samples.samples, rows), samples.function)
+    return Divided(samples, rows)
 
 
 def mapped(samples: Samples, function: Callable[[Tensor], Tensor]) -> Samples:
@@ -135,6 +181,16 @@ def parts(rows: Tensor, size: int) -> list[Tensor]:
     if len(split) > 1 and len(split[-1]) == 1:
         split[-2:] = [rows[-size - 1 :]]
     return split
+
+
+def batch_sizes(samples: int, size: int) -> list[int]:
+    """The number of samples of each batch.
+
+    Example:
+        >>> batch_sizes(9, 4)
+        [4, 5]
+    """
+    return [len(part) for part in parts(torch.empty(samples, 0), size)]
 
 
 class Streamed:

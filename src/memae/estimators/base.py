@@ -26,6 +26,7 @@ from memae.estimators.devices import pick_device
 from memae.estimators.examples import Named, nearest_examples
 from memae.estimators.networks import MODULE
 from memae.estimators.restoring import check_types, parameters_of, without_numpy
+from memae.group import join
 from memae.health import Health
 from memae.model import MemAE
 from memae.modelfile import artifact
@@ -103,6 +104,9 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
     def fit(self, X: Any, y: object = None) -> Self:  # noqa: ARG002 (scikit-learn's signature)
         """Trains and calibrates the detector on normal samples.
 
+        Images and videos may be fitted by several processes, started by torchrun: each calls `fit` with the same
+        samples and gets the same detector. The first one is to save it.
+
         Args:
             X: normal samples; see the class.
             y: ignored, for scikit-learn.
@@ -110,7 +114,7 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
         Raises:
             InputError: the data cannot be used.
             OptionError: a parameter has an invalid value.
-            TrainingError: the loss became NaN or infinite.
+            TrainingError: the loss became NaN or infinite, or another process has ended.
         """
         for _ in self.fit_steps(X):
             pass
@@ -129,8 +133,8 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
 
         Args:
             X: normal samples; see the class.
-            checkpoint: file that is rewritten every `every` seconds of training. It remains after training; delete it
-                once the model is saved.
+            checkpoint: file that is rewritten every `every` seconds of training, by the first of several processes. It
+                remains after training; delete it once the model is saved.
             resume: continue from `checkpoint` if it exists; the weights become the same to the bit as without the
                 interruption.
             every: seconds between checkpoints.
@@ -142,6 +146,7 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
         plan = self._plan(prepared)
         spec, options, scaling = plan.spec, plan.options, plan.scaling
         device = pick_device(self.device)
+        group = join(device)
         model, options = built(spec, options, device, len(prepared.training))
         chunk = chunk_size(prepared.shape, spec.task.views)
         scorer = Scorer(model, scaling, [Error(options.reduction)], chunk=chunk)
@@ -160,6 +165,7 @@ class Estimator(Accountable, OutlierMixin, BaseEstimator, ABC):  # type: ignore[
             every=every,
             identity=json.dumps(identity),
             history=history,
+            group=group,
         )
         without_float64 = device.type == "mps" and self.precision == torch.float64
         scorer.to(torch.device("cpu") if without_float64 else device, self.precision)

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from memae.errors import OptionError
+from memae.group import Group, join, processes
 
 
 def pick_device(name: str) -> torch.device:
@@ -21,6 +22,34 @@ def pick_device(name: str) -> torch.device:
         usable = ", ".join(device for device, is_there in available.items() if is_there)
         raise OptionError(f"device {name!r} is not available here; use auto or one of: {usable}")
     return torch.device(name)
+
+
+def together(*about: object) -> Group:
+    """The processes that fit a detector together on CPUs.
+
+    Args:
+        about: data and settings, which must be the same in all of them.
+
+    Raises:
+        TrainingError: they differ, or a process cannot be reached.
+    """
+    group = join(torch.device("cpu"))
+    group.agree(about)
+    return group
+
+
+def check_alone() -> None:
+    """Refuses to fit a table by several processes.
+
+    Raises:
+        OptionError: this is one of several.
+    """
+    if processes() > 1:
+        raise OptionError(
+            f"a table is fitted by one process, and {processes()} were started: a step takes about 3 ms, as long "
+            "as exchanging gradients. Start memae without torchrun; to fit many tables, fit one in each process, "
+            "started without WORLD_SIZE in its environment"
+        )
 
 
 def threads(system: Path = Path("/")) -> int:

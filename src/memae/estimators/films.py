@@ -17,6 +17,7 @@ from memae.errors import InputError
 from memae.estimators.photos import Choose, floor, surveyed
 from memae.frame_features import FrameFeatures, FrameSpec
 from memae.frames import Floats
+from memae.group import ALONE, Group
 from memae.health import Health
 from memae.kinds.following import Footage, scores_of_clips
 from memae.patches import CANDIDATES, PatchMemory, spread_out
@@ -143,6 +144,7 @@ def keep_films(
     rate: float,
     random: torch.Generator,
     choose: Choose = spread_out,
+    group: Group = ALONE,
 ) -> KeptFilms:
     """Keeps features of frames as a memory and calibrates the distance to them.
 
@@ -156,13 +158,14 @@ def keep_films(
         rate: frames a second.
         random: chooses positions.
         choose: the positions to keep.
+        group: of processes that describe and measure frames together.
     """
     features = features.in_light(*light(films.raw, scaling)).eval()
-    maps = maps_of(films, features, scaling)
+    maps = maps_of(films, features, scaling, group)
     candidates = Candidates.of(maps, random)
     keep = partial(_kept, spec, features, scaling, candidates, most=most, random=random, choose=choose)
     kept = keep(torch.ones(len(maps), dtype=torch.bool))
-    left_out = scores_left_out(films, maps, lambda known: keep(known).scorer, smooth, rate)
+    left_out = scores_left_out(films, maps, lambda known: keep(known).scorer, smooth, rate, group)
     survey = candidates.features[torch.randperm(len(candidates.features), generator=random)]
     return KeptFilms(
         beyond(kept.scorer, left_out.common),
@@ -176,13 +179,13 @@ def keep_films(
     )
 
 
-def maps_of(films: Sampled, features: FrameFeatures, scaling: Scaling) -> list[Tensor]:
+def maps_of(films: Sampled, features: FrameFeatures, scaling: Scaling, group: Group = ALONE) -> list[Tensor]:
     """The features of frames, not normalised `(1, p, rows, columns)` each.
 
     They are in half precision, in which 1000 frames take half a gigabyte: items come from them, and scores of
     left-out frames.
     """
-    return [features.joined(scaling(frame[None, :, None])).half() for frame in films.raw]
+    return group.each(len(films.raw), lambda number: features.joined(scaling(films.raw[number][None, :, None])).half())
 
 
 class LeftOut(NamedTuple):
@@ -195,7 +198,12 @@ class LeftOut(NamedTuple):
 
 
 def scores_left_out(
-    films: Sampled, maps: Sequence[Tensor], keep: Callable[[Tensor], Scorer], smooth: int, rate: float
+    films: Sampled,
+    maps: Sequence[Tensor],
+    keep: Callable[[Tensor], Scorer],
+    smooth: int,
+    rate: float,
+    group: Group = ALONE,
 ) -> LeftOut:
     """Scores each frame by a memory without its video, or its stretch of a single one; see `folds`.
 
@@ -205,13 +213,14 @@ def scores_left_out(
         keep: frames that are known `(n,)`, bool → a scorer whose memory knows them alone.
         smooth: frames over which scores are smoothed.
         rate: frames a second.
+        group: of processes that measure frames together.
     """
     parts = []
     for fold, known in folds(films, rate):
         one = keep(known)
         for video in sorted({*films.video[fold].tolist()}):
             stretch = fold[films.video[fold] == video]
-            parts.append((one, away(one, [maps[index] for index in stretch.tolist()])))
+            parts.append((one, away(one, [maps[index] for index in stretch.tolist()], group)))
     most = torch.stack([common(each.local).amax() for _, each in parts]).amax()
     scores, peaks = zip(
         *(measured(beyond(one, most), each.local, smooth, films.spacing) for one, each in parts), strict=True
@@ -227,14 +236,16 @@ class Away(NamedTuple):
     error: float  # mean distance to the nearest item
 
 
-def away(scorer: Scorer, maps: Sequence[Tensor]) -> Away:
+def away(scorer: Scorer, maps: Sequence[Tensor], group: Group = ALONE) -> Away:
     """How far frames are from the memory of a scorer, given by their features, not normalised."""
-    assert scorer.features is not None  # noqa: S101 (of frames)
-    measure, local, errors = distance_of(scorer), list[Tensor](), list[float]()
-    for each in maps:
-        found = scorer.model(scorer.features.normalised(each.float()))
-        local.append(measure.local(found))
-        errors.append(float(found.distance.mean()))
+    features, measure = scorer.features, distance_of(scorer)
+    assert features is not None  # noqa: S101 (of frames)
+
+    def far(number: int) -> tuple[Tensor, float]:
+        found = scorer.model(features.normalised(maps[number].float()))
+        return measure.local(found), float(found.distance.mean())
+
+    local, errors = zip(*group.each(len(maps), far), strict=True)
     return Away(torch.cat(local), float(np.mean(errors)))
 
 

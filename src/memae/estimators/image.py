@@ -22,7 +22,7 @@ from memae.data.tiles import Tiles
 from memae.errors import MemaeWarning, OptionError
 from memae.estimators.base import Estimator, Plan, Prepared, Tell, built, check_kept_samples
 from memae.estimators.choosing import Choice, features_of
-from memae.estimators.devices import pick_device
+from memae.estimators.devices import pick_device, together
 from memae.estimators.examples import photo_examples, root_of, within
 from memae.estimators.naming import with_parameters
 from memae.estimators.networks import Lite, Own
@@ -31,6 +31,7 @@ from memae.estimators.photo_updating import check_kept, grown
 from memae.estimators.photos import ITEMS, keep_photos
 from memae.estimators.restoring import check_types, restored_pixels
 from memae.features import AnyFeatureSpec, Features
+from memae.group import join
 from memae.kinds import Images
 from memae.kinds.images import found, opened, smallest_side, tiles_of
 from memae.kinds.pixel_units import check_unit, checked_size, pixel_range, pixel_unit
@@ -183,6 +184,7 @@ class ImageMemAE(parameters.Image, Estimator):
         self._warn_of_unused(OF_TRAINING, UNTRAINED)
         tiles, spec, features, scaling = self._photos(X, network)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        checksum = digest(tiles.contents())
         kept = keep_photos(
             tiles,
             spec,
@@ -192,9 +194,9 @@ class ImageMemAE(parameters.Image, Estimator):
             held_out=self._calibrating(tiles),
             random=torch.Generator().manual_seed(seed),
             choose=self.choose_patches,
+            group=together(checksum, seed, self),
         )
         epoch = Epoch(1, kept.error, kept.error, 0.0, kept.error, kept.health, time.perf_counter() - began)
-        checksum = digest(tiles.contents())
         self._settle(kept.scorer, kept.spec, [epoch], epoch, checksum, artifact.versions())
         self._calibrate(len(tiles.sizes), kept.scores, kept.peaks)
         if self.keep_examples:
@@ -256,12 +258,14 @@ class ImageMemAE(parameters.Image, Estimator):
         count = self._held_out_count(len(tiles.sizes))
         random = torch.Generator().manual_seed(options.seed)
         maps = photo_maps(tiles, described, features, scaling=scaling, held_out=count, random=random)
-        model, options = built(spec, options, pick_device(self.device), len(maps.training))
+        device = pick_device(self.device)
+        group = join(device)
+        model, options = built(spec, options, device, len(maps.training))
         checksum = digest(tiles.contents())
         history: list[Epoch] = []
         training, held_out = (Selection(InMemory(part)) for part in (maps.training, maps.held_out))
         identity = json.dumps([checksum, len(maps.training), repr(spec), repr(options)])
-        yield from train(model, training, held_out, options, identity=identity, history=history, **running)
+        yield from train(model, training, held_out, options, identity=identity, history=history, group=group, **running)
         model.cpu()
         learned = learned_photos(model, maps, tiles, most=self._most, random=random, choose=self.choose_patches)
         self._settle(learned.scorer, spec, history, chosen(history, options), checksum, artifact.versions())

@@ -92,9 +92,7 @@ def photo_maps(
     most = max(HELD_BYTES // (4 * torch.Size(patches).numel()), 1)
     wanted = _at_most(tiles, order[held_out:], most, random)
     training = torch.empty(len(wanted), *patches)
-    known = described(
-        _held(joined_maps(tiles, features, scaling, wanted), training), tiles, wanted, spec.patches, random
-    )
+    known = described(_held(joined_maps(tiles, features, scaling, wanted), training), tiles, wanted, spec, random)
     other = tiles_of_photos(tiles, order[:held_out], max(most // 10, 1), random)
     watched = torch.empty(len(other), *patches)
     for _ in _held(joined_maps(tiles, features, scaling, other), watched):

@@ -149,7 +149,7 @@ def _added(
     before.eval()
     division = divided(len(tiles.sizes), held_out, random)
     wanted = tiles_of_photos(tiles, division.kept, DESCRIBED, random)
-    known = described(joined_maps(tiles, features, scaling, wanted), tiles, wanted, spec.patches, random)
+    known = described(joined_maps(tiles, features, scaling, wanted), tiles, wanted, spec, random)
     seen = len(set(known.photo[repeated(before, known.patches)].tolist()))
     if seen:
         warnings.warn(SEEN.format(seen=seen, photos=len(tiles.sizes)), MemaeWarning, stacklevel=4)

@@ -4,6 +4,7 @@ Scores to calibrate with must be of photos that are not in the memory. Of many p
 are kept in the end, and each is scored by a memory of the others. A single one is scored as its mirror images.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from torch import Tensor
 from memae.data.tiles import Tiles
 from memae.estimators.wholes import FEWEST, SAME, whole_distance
 from memae.features import AnyFeatureSpec, Features
+from memae.group import ALONE, Group
 from memae.health import Health, HealthMeter
 from memae.model import MemAE
 from memae.patches import CANDIDATES, TOGETHER, PatchMemory, spread_out
@@ -112,6 +114,7 @@ def keep_photos(
     held_out: int,
     random: torch.Generator,
     choose: Choose = spread_out,
+    group: Group = ALONE,
 ) -> KeptPhotos:
     """Keeps patches of photos as a memory and fits the measures of the distance to them.
 
@@ -124,14 +127,16 @@ def keep_photos(
         held_out: number of photos to hold out, if there are `CROSSED` or more.
         random: chooses photos, tiles and patches.
         choose: the patches to keep.
+        group: of processes that describe and measure photos together.
     """
     features.eval()
     division = divided(len(tiles.sizes), held_out, random)
     wanted = tiles_of_photos(tiles, division.kept, DESCRIBED, random)
-    known = described(joined_maps(tiles, features, scaling, wanted), tiles, wanted, spec.patches, random)
+    mine = wanted[group.block(len(wanted))]
+    known = described(joined_maps(tiles, features, scaling, mine), tiles, wanted, spec, random, group)
     correlated = tell_apart(known, division)
     fit = partial(_fit, spec, features, scaling, most=most, correlated=correlated, random=random, choose=choose)
-    return measured(fit, known, division, tiles, random)
+    return measured(fit, known, division, tiles, random, group)
 
 
 def divided(photos: int, held_out: int, random: torch.Generator) -> Division:
@@ -154,7 +159,9 @@ def tell_apart(known: Described, division: Division) -> bool:
     return len(known.owner) - left_out >= FEWEST
 
 
-def measured(fit: Fit, known: Described, division: Division, tiles: Tiles, random: torch.Generator) -> KeptPhotos:
+def measured(
+    fit: Fit, known: Described, division: Division, tiles: Tiles, random: torch.Generator, group: Group = ALONE
+) -> KeptPhotos:
     """A detector whose measures are balanced on photos that were left out of what they are compared with.
 
     Args:
@@ -163,12 +170,14 @@ def measured(fit: Fit, known: Described, division: Division, tiles: Tiles, rando
         division: of the photos.
         tiles: of all photos.
         random: chooses the patches from which the use of the items is told.
+        group: of processes that measure photos together.
     """
     fitted = fit(known)
     if division.folds:
-        left_out = [each for fold in division.folds for each in _left_out(fit(known.without(fold)).scorer, tiles, fold)]
+        scorers = ((fold, fit(known.without(fold)).scorer) for fold in division.folds)
+        left_out = [each for fold, scorer in scorers for each in _left_out(scorer, tiles, fold, group)]
     else:
-        left_out = _left_out(fitted.scorer, tiles, division.held_out)
+        left_out = _left_out(fitted.scorer, tiles, division.held_out, group)
     values = torch.cat([each.values for each in left_out])
     scorer = fitted.scorer.replaced(balance=surprises(values, WEIGHTS))
     return KeptPhotos(
@@ -199,25 +208,34 @@ def joined_maps(tiles: Tiles, features: Features, scaling: Scaling, wanted: Tens
         yield features.joined(scaling(tiles.take(torch.tensor([number]))))
 
 
-def described(maps: Iterable[Tensor], tiles: Tiles, wanted: Tensor, patches: int, random: torch.Generator) -> Described:
+def described(
+    maps: Iterable[Tensor],
+    tiles: Tiles,
+    wanted: Tensor,
+    spec: AnyFeatureSpec,
+    random: torch.Generator,
+    group: Group = ALONE,
+) -> Described:
     """Features of tiles: of all their patches, or of random ones where there are more than `CANDIDATES`.
 
     Args:
-        maps: `joined_maps` of the tiles.
+        maps: `joined_maps` of the tiles, or of the block of them that this process computes.
         tiles: of all photos.
         wanted: numbers of these tiles.
-        patches: number of features of a patch.
+        spec: describes the features.
         random: chooses patches.
+        group: of processes that describe tiles together.
     """
-    each = -(-CANDIDATES // len(wanted))
-    found, places, wholes = [], [], []
-    for joined in maps:
-        flat = joined[0, :patches].flatten(1).T
-        position = torch.randperm(len(flat), generator=random)[:each].sort().values
-        found.append(flat[position].clone())
-        places.append(position)
-        wholes.append(whole(joined, joined.shape[1] - patches)[0])
-    tile = wanted.repeat_interleave(torch.tensor([len(position) for position in places]))
+    each, area, following = -(-CANDIDATES // len(wanted)), math.prod(spec.shape[1:]), iter(maps)
+    places = [torch.randperm(area, generator=random)[:each].sort().values for _ in range(len(wanted))]
+
+    def features(number: int) -> tuple[Tensor, Tensor]:
+        joined = next(following)
+        patches = joined[0, : spec.patches].flatten(1).T[places[number]].clone()
+        return patches, whole(joined, joined.shape[1] - spec.patches)[0]
+
+    found, wholes = zip(*group.each(len(wanted), features), strict=True)
+    tile = wanted.repeat_interleave(torch.tensor([len(place) for place in places]))
     return Described(
         torch.cat(found), tile, torch.cat(places), tiles.photo[tile], torch.stack(wholes), tiles.photo[wanted]
     )
@@ -290,11 +308,16 @@ def _told_apart(values: Tensor) -> Tensor:
     return torch.where(highest - values.amin(0) <= SAME, highest + SAME, values)
 
 
-def _left_out(scorer: Scorer, tiles: Tiles, photos: Tensor | None) -> list[LeftOut]:
+def _left_out(scorer: Scorer, tiles: Tiles, photos: Tensor | None, group: Group) -> list[LeftOut]:
     """Measures photos that are not in the memory of `scorer`; None for mirror images of the only one, which is."""
-    if photos is not None:
-        return [measured_alone(scorer, photo) for _, photo in tiles.by_photo(photos.tolist())]
-    return [measured_alone(scorer, photo.flip(axes)) for _, photo in tiles.by_photo() for axes in MIRRORED]
+    if photos is None:
+        return [measured_alone(scorer, photo.flip(axes)) for _, photo in tiles.by_photo() for axes in MIRRORED]
+    numbers = photos.tolist()
+
+    def alone(number: int) -> list[LeftOut]:
+        return [measured_alone(scorer, photo) for _, photo in tiles.by_photo([numbers[number]])]
+
+    return [found for each in group.each(len(numbers), alone) for found in each]
 
 
 @torch.no_grad()

@@ -27,7 +27,7 @@ from memae.data.windows import Windows
 from memae.errors import InputError, MemaeWarning, OptionError, memory_guard
 from memae.estimators.arrays import checked
 from memae.estimators.base import Estimator, Plan, Prepared, Tell, check_kept_samples
-from memae.estimators.devices import pick_device
+from memae.estimators.devices import check_alone, pick_device
 from memae.estimators.examples import rows_as_examples
 from memae.estimators.keeping import OUTLYING, UNUSED, central, keep, rescaled, rows_to_read
 from memae.estimators.naming import with_parameters
@@ -132,6 +132,7 @@ class TabularMemAE(parameters.Tabular, Estimator):
         tell: Tell | None = None,
     ) -> Iterator[Step | Epoch]:
         """`fit` as a generator, see `Estimator.fit_steps`. Kept rows are one step, which nothing needs to interrupt."""
+        check_alone()
         if self.trains:
             yield from super().fit_steps(X, checkpoint=checkpoint, resume=resume, every=every, tell=tell)
         else:

@@ -23,6 +23,7 @@ from memae.errors import OptionError
 from memae.estimators.base import Estimator, Plan, Prepared, Tell, check_kept_samples
 from memae.estimators.choosing import Choice, features_of_frames
 from memae.estimators.cutting import ends, read_ends, scaled_size, streamed
+from memae.estimators.devices import together
 from memae.estimators.examples import film_examples, frame_name, root_of
 from memae.estimators.film_updating import Accepted, Span, accepted, check_kept, grown, stretches
 from memae.estimators.films import A_SECOND, ITEMS, SIDE, STEP, UNTRAINED, keep_films, sampled
@@ -177,7 +178,7 @@ class VideoMemAE(parameters.Video, Estimator):
         seen = films.raw[:1] if self.unit_ == "grey levels" else films.raw  # whose range is known
         scaling = Scaling(*pixel_range(self.unit_, InMemory(torch.stack(seen))))
         spec, features = network.frames(self.shape_)
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        checksum, seed = digest(films.raw), int(check_random_state(self.random_state).randint(2**31 - 1))
         kept = keep_films(
             films,
             spec,
@@ -188,13 +189,13 @@ class VideoMemAE(parameters.Video, Estimator):
             rate=self._rate,
             random=torch.Generator().manual_seed(seed),
             choose=self.choose_patches,
+            group=together(checksum, seed, self),
         )
         epoch = Epoch(1, kept.error, kept.error, 0.0, kept.error, kept.health, time.perf_counter() - began)
-        self._settle(kept.scorer, kept.spec, [epoch], epoch, digest(films.raw), artifact.versions())
+        self._settle(kept.scorer, kept.spec, [epoch], epoch, checksum, artifact.versions())
         self.learned_ = films.frames
         self.recalibrate(kept.scores)
-        peaks = Calibration(kept.peaks, self.calibration_.false_alarm_rate)
-        self.scorer_ = self.scorer_.replaced(peaks=peaks)
+        self.scorer_ = self.scorer_.replaced(peaks=Calibration(kept.peaks, self.calibration_.false_alarm_rate))
         if self.keep_examples:
             root = root_of(X) if isinstance(X, str | Path) else None
             self.examples_ = film_examples(films, kept.frame, kept.position, spec.shape[1:], scaling, root)

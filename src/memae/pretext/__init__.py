@@ -12,6 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from memae.randomness import BatchRandom
+
 
 class Views(NamedTuple):
     """Transformed samples, the input of the model."""
@@ -24,7 +26,10 @@ class Views(NamedTuple):
 class Pretext(nn.Module):
     """No pretext task: the model restores the sample that it sees, as in the paper. Base class of all tasks."""
 
-    def views(self, x: Tensor, random: torch.Generator | None = None) -> Views:  # noqa: ARG002 (subclasses sample)
+    mean: Callable[[Tensor], Tensor] = staticmethod(torch.mean)
+    """Mean of what was computed for all samples of a batch; of those of other processes as well, see `memae.joint`."""
+
+    def views(self, x: Tensor, random: BatchRandom | None = None) -> Views:  # noqa: ARG002 (subclasses sample)
         """The views of samples `(b, *shape)` that a forward pass takes.
 
         Args:
@@ -66,7 +71,7 @@ class Pretext(nn.Module):
             surprise: see `surprise`.
             error: R of each sample `(b,)`.
         """
-        return error.detach().mean() * surprise.mean()
+        return self.mean(error.detach()) * surprise.mean()
 
     def restored_well(self, raw: Tensor, x_hat: Tensor) -> Tensor:  # noqa: ARG002 (clips need them)
         """Raw samples that the model restores well, for comparing engines: here x̂, the reconstructions of `raw`."""

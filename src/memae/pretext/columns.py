@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from memae.pretext import Pretext, PretextSpec, Views
+from memae.randomness import BatchRandom
 
 GROUPS = 4
 """Maximum number of groups of columns; scoring masks one group at a time."""
@@ -71,10 +72,10 @@ class MaskedColumns(Pretext):
         self.register_buffer("owner", owner)  # (d,), the column of each feature
         self.register_buffer("masks", torch.stack([torch.isin(owner, group) for group in groups]))  # (v, d), bool
 
-    def views(self, x: Tensor, random: torch.Generator | None = None) -> Views:
+    def views(self, x: Tensor, random: BatchRandom | None = None) -> Views:
         """Rows with random columns masked; with `random` None, all rows once for each mask, `(v · b, d)`."""
         if random is not None:
-            return Views(x, self.sampled(len(x), random))
+            return Views(x, self.sampled(random))
         masked = self.masks[:, None].expand(-1, x.shape[0], -1).flatten(0, 1)
         return Views(x.repeat(len(self.masks), 1), masked, len(self.masks))
 
@@ -82,11 +83,11 @@ class MaskedColumns(Pretext):
         """Rows without masks."""
         return Views(x)
 
-    def sampled(self, rows: int, random: torch.Generator) -> Tensor:
-        """Random masks `(rows, d)`, bool, for training."""
+    def sampled(self, random: BatchRandom) -> Tensor:
+        """Random masks `(b, d)`, bool, for training."""
         columns = int(self.owner[-1]) + 1
-        share = SHARE * torch.rand(rows, 1, generator=random)
-        masked = torch.rand(rows, columns, generator=random) < share
+        share = SHARE * random.rand(1)
+        masked = random.rand(columns) < share
         return masked.to(self.owner.device)[:, self.owner]
 
     def presented(self, views: Views) -> Tensor:

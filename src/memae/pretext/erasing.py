@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from memae.errors import OptionError
+from memae.randomness import BatchRandom
 
 OFTEN = 0.7
 """Share of the samples in which a block is erased."""
@@ -28,12 +29,12 @@ class Erasing:
         if not 0 <= self.share < 1:
             raise OptionError(f"erase must be a share of the side, 0 or more and below 1; got {self.share}")
 
-    def __call__(self, x: Tensor, random: torch.Generator) -> Tensor:
+    def __call__(self, x: Tensor, random: BatchRandom) -> Tensor:
         """Samples `(b, c, *space)` with erased blocks; unchanged if the share is 0."""
         return erased(x, self.share, random) if self.share else x
 
 
-def erased(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
+def erased(x: Tensor, share: float, random: BatchRandom) -> Tensor:
     """Samples `(b, c, *space)` with a random block filled by the colour of a random element; some stay whole.
 
     The colour is often that of the background, so that a part of the object seems to be missing.
@@ -41,22 +42,22 @@ def erased(x: Tensor, share: float, generator: torch.Generator) -> Tensor:
     Args:
         x: samples; not changed in place.
         share: side of the block over the side of the sample.
-        generator: on the CPU; samples whether and where a block is erased, and its colour.
+        random: samples whether and where a block is erased, and its colour.
 
     Example:
-        >>> erased(torch.tensor([[[0.0, 3.0, 0.0]]]), 0.4, torch.Generator().manual_seed(0))
+        >>> erased(torch.tensor([[[0.0, 3.0, 0.0]]]), 0.4, BatchRandom(torch.Generator().manual_seed(0), 1))
         tensor([[[0., 3., 0.]]])
     """
     samples = len(x)
-    erases = torch.rand(samples, generator=generator) < OFTEN
+    erases = random.rand() < OFTEN
     mask = erases.reshape(samples, *[1] * (x.ndim - 1))
     for axis, side in enumerate(x.shape[2:], 2):
         length = max(round(share * side), 1)
-        start = torch.randint(side - length + 1, (samples, 1), generator=generator)
+        start = random.randint(0, side - length + 1, 1)
         position = torch.arange(side)
         inside = (position >= start) & (position < start + length)
         mask = mask & inside.reshape(samples, *[side if each == axis else 1 for each in range(1, x.ndim)])
     elements = x.flatten(2)
-    index = torch.randint(elements.shape[2], (samples,), generator=generator).to(x.device)
+    index = random.randint(0, elements.shape[2]).to(x.device)
     colour = elements[torch.arange(samples, device=x.device), :, index].reshape(samples, -1, *[1] * (x.ndim - 2))
     return torch.where(mask.to(x.device), colour, x)

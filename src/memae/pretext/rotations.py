@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from memae.pretext import Pretext, PretextSpec, Views
+from memae.randomness import BatchRandom
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Rotations(Pretext):
         self.rotations = rotations
         self.head = nn.Linear(features, rotations)
 
-    def views(self, x: Tensor, random: torch.Generator | None = None) -> Views:  # noqa: ARG002 (all of them, always)
+    def views(self, x: Tensor, random: BatchRandom | None = None) -> Views:  # noqa: ARG002 (all of them, always)
         """Images in every rotation, upright first: `(rotations · b, c, h, w)`."""
         return Views(rotated(x, self.rotations))
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
 from memae.pretext import Pretext, PretextSpec, Views
+from memae.randomness import BatchRandom
 
 SHARPER = 4.0
 """Factor on differences of neighbouring frames, which are small compared to the frames."""
@@ -75,7 +76,7 @@ class Speeds(Pretext):
         self.length = length
         self.head = nn.Conv2d(features, len(speeds), 1)
 
-    def views(self, x: Tensor, random: torch.Generator | None = None) -> Views:
+    def views(self, x: Tensor, random: BatchRandom | None = None) -> Views:
         """Clips unchanged; films `(b, c, span, h, w)` as clips at original speed, then each at another speed.
 
         For films, the key `(b,)` is the index in `speeds` of the other speed; with `random` None, they take turns.
@@ -83,10 +84,7 @@ class Speeds(Pretext):
         if x.shape[2] <= self.length:
             return Views(x)
         others = max(len(self.speeds) - 1, 1)
-        if random is not None:
-            key = torch.randint(1, others + 1, (len(x),), generator=random)
-        else:
-            key = 1 + torch.arange(x.shape[0]) % others
+        key = 1 + torch.arange(x.shape[0]) % others if random is None else random.randint(1, others + 1)
         steps = torch.arange(self.length) - self.length // 2
         frames = [x.shape[2] // 2 + self.speeds[other] * steps for other in key.tolist()]
         played = [film[:, indices] for film, indices in zip(x, frames, strict=True)]
@@ -117,7 +115,7 @@ class Speeds(Pretext):
 
     def loss(self, surprise: Tensor, error: Tensor) -> Tensor:
         """See `Pretext.loss`; also divided by the mean surprise, for most speeds are predicted well from the start."""
-        return super().loss(surprise, error) / surprise.detach().mean().clamp_min(SMALL)
+        return super().loss(surprise, error) / self.mean(surprise.detach()).clamp_min(SMALL)
 
     def restored_well(self, raw: Tensor, x_hat: Tensor) -> Tensor:  # noqa: ARG002 (frames and motion are no clip)
         """Clips without motion: the first frame of `raw`, repeated."""
@@ -149,8 +147,8 @@ class Speeds(Pretext):
         missed = -predicted[torch.arange(len(predicted), device=predicted.device), speeds]  # (2b, h, w)
         change = views.samples.diff(dim=2).abs().amax((1, 2))
         moved = adaptive_avg_pool2d(change, (missed.shape[1], missed.shape[2]))
-        weight = moved / moved.mean().clamp_min(torch.finfo(moved.dtype).tiny) + GROUND
-        each = (missed * weight).flatten(1).sum(1) / weight.mean()
+        weight = moved / self.mean(moved).clamp_min(torch.finfo(moved.dtype).tiny) + GROUND
+        each = (missed * weight).flatten(1).sum(1) / self.mean(weight)
         return each.reshape(2, -1).mean(0) / missed[0].numel()
 
 
