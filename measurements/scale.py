@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
-from measurements import scale_costs, scale_memory
+from measurements import many_models, scale_costs, scale_memory
 from memae.cli.folder_parts import Scoring as Folder
 from memae.cli.folder_parts import Tally
 from memae.data.dialects import Dialect
@@ -192,6 +192,7 @@ PARTS: dict[str, Callable[[Path], Found]] = {
     "bad cases": bad_cases,
     "memory": scale_memory.measured,
     "costs": scale_costs.measured,
+    **many_models.PARTS,
 }
 
 
@@ -228,6 +229,7 @@ WORDS = {
     "scale/fdr/peak_memory_8m_over_1m": ("peak memory, 8 million rows over 1 million: a file with `--fdr`", "≤ 1.1"),
     "scale/costs/predicted_over_measured": ("length of a run of two workers, predicted over measured", "0.9 to 1.1"),
     "scale/bad_cases/silent": ("of six bad tables, silently scored otherwise", "0"),
+    **many_models.WORDS,
 }
 
 

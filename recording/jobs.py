@@ -45,10 +45,15 @@ class Job:
         return found if found and found["arguments"] == json.loads(json.dumps(self.arguments)) else None
 
 
-def run(jobs: Iterable[Job], workers: int = 2) -> list[dict[str, Any]]:
+def run(jobs: Iterable[Job], workers: int = 2, until: float | None = None) -> list[dict[str, Any]]:
     """The records of all jobs, in order; jobs without a record are run, `workers` at a time.
 
     A job that fails does not stop the others; an interrupted run is resumed.
+
+    Args:
+        jobs: to run, those first that come first.
+        workers: number of runs at a time.
+        until: time, as of `time.time()`, after which no job begins; None for no end.
 
     Raises:
         SystemExit: a job has failed.
@@ -59,12 +64,14 @@ def run(jobs: Iterable[Job], workers: int = 2) -> list[dict[str, Any]]:
         sys.stderr.write(f"{len(jobs) - len(missing)} of {len(jobs)} runs are recorded, {len(missing)} to go\n")
     failed = []
     with ProcessPoolExecutor(min(workers, len(missing)) or 1, get_context("spawn"), _one_core) as pool:
-        waiting = {pool.submit(_done, job): job for job in missing}
+        waiting = {pool.submit(_done, job, until): job for job in missing}
         for count, future in enumerate(as_completed(waiting), 1):
             job = waiting[future]
             error = future.exception()
             if error is not None:
                 failed.append(f"{job.name}: {type(error).__name__}: {error}")
+            if error is None and future.result() is None:
+                continue  # the time was up
             line = failed[-1] if error is not None else f"{job.name}: {future.result():.0f} s"
             sys.stderr.write(f"[{count}/{len(missing)}] {line}\n")
     if failed:
@@ -79,8 +86,10 @@ def _one_core() -> None:
     torch.set_num_threads(1)
 
 
-def _done(job: Job) -> float:
-    """Runs a job, writes its record, and returns the seconds it took."""
+def _done(job: Job, until: float | None = None) -> float | None:
+    """Runs a job, writes its record, and returns the seconds it took; None, without running it, if the time is up."""
+    if until is not None and time.time() >= until:
+        return None
     began, cpu = time.perf_counter(), time.process_time()
     checkpoint = job.path.with_suffix(".checkpoint")
     checkpoint.parent.mkdir(parents=True, exist_ok=True)

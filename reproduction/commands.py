@@ -1,6 +1,6 @@
 """The commands of `python -m reproduction`."""
 
-from recording.commands import Command, of_jobs
+from recording.commands import Command, measuring, of_jobs
 from reproduction import datasets, doctor, evaluate_video, figures, page
 from reproduction.images import jobs as images
 from reproduction.images import page as images_page
@@ -9,6 +9,8 @@ from reproduction.table1.methods import TABLE as TABLE1
 from reproduction.table2.methods import TABLE as TABLE2
 from reproduction.table3.methods import TABLE as TABLE3
 from reproduction.tables import Table
+from reproduction.takes import command as takes
+from reproduction.takes import page as takes_page
 
 PAGE = "docs/reproduce.md"
 
@@ -20,6 +22,14 @@ def _of_table(table: Table) -> Command:
 COMMANDS = (
     *map(_of_table, (TABLE1, TABLE2, TABLE3)),
     of_jobs("figures", "The paper's Figures 3 to 7.", PAGE, figures.add_options, figures.chosen, page.render),
+    measuring(
+        "takes",
+        "What it takes to reach the paper's figures: a designed study of what it does not disclose.",
+        "docs/takes.md",
+        takes.add_options,
+        takes.measure,
+        takes_page.render,
+    ),
     of_jobs(
         "images",
         "Photos of parts, and classes of images, beside methods over the same pretrained features.",

@@ -20,7 +20,10 @@ def test_every_departure_from_the_paper_is_in_the_code_and_in_the_docs():
     assert source.count("NOTE[DIFF]") >= len(marked)
 
 
-WITH_PYTHON = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("guide", "method", "your-data"))]
+WITH_PYTHON = [
+    ROOT / "README.md",
+    *(ROOT / "docs" / f"{name}.md" for name in ("guide", "method", "shelf", "your-data")),
+]
 
 
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=lambda page: page.name)

@@ -384,6 +384,8 @@ def test_a_request_says_how_its_table_is_written(ask: Ask, rows: TabularMemAE) -
     assert explained.status_code == 200, explained.text
     wrong = ask("POST", "/score?model=rows&separator=ab", files={"files": ("t.csv", file)})
     assert "separator must be one character" in refused(wrong, 422)
+    plain = ask("POST", "/score?model=rows&decimal=,", json={"rows": frame.to_dict("records")})
+    assert "say how a file is written, and rows of JSON are given" in refused(plain, 422)
     pictured = ask("POST", "/score?model=images&decimal=,", files={"files": ("a.png", png(bars(1)[0]))})
     assert "are for table models" in refused(pictured, 422)
 

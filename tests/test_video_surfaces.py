@@ -96,7 +96,7 @@ def test_another_rate_does_no_harm_but_another_shape_does(run: Run, root: Path) 
         assert "everything is distorted" in run(command, root / "m.memae", root / "wide.mp4").err
     fast, slow = VideoFormat(240, 360, 50.0), VideoFormat(240, 360, 25.0)
     assert fast.unlike(slow, paced=False) is None
-    assert "another speed" in str(fast.unlike(slow))
+    assert "has 50 frames a second, training videos 25" in str(fast.unlike(slow))
 
 
 def test_explain_shows_places_and_the_nearest_kept_ones(run: Run, root: Path) -> None:

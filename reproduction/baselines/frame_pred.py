@@ -137,7 +137,7 @@ class FramePrediction(nn.Module):
         *,
         size: tuple[int, int] = (96, 144),
         widths: Sequence[int] = (16, 32, 64, 64),
-        epochs: int = 20,
+        epochs: int = 5,
         step: int = 2,
         rate: float = 1e-3,
         batch: int = 4,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from memae.model import MemAE
     from memae.scoring import Scorer
     from memae.scoring.calibration import Calibration
+    from memae.shelves.reading import Shelf, shelf
     from memae.spec import MemorySpec, Spec, build
 
 __version__ = "0.1.0"
@@ -35,11 +36,13 @@ __all__ = [
     "Memory",
     "MemorySpec",
     "Scorer",
+    "Shelf",
     "Spec",
     "TabularMemAE",
     "VideoMemAE",
     "build",
     "load",
+    "shelf",
 ]
 
 _ROOMS = {
@@ -51,6 +54,7 @@ _ROOMS = {
     "model": ("MemAE",),
     "scoring": ("Scorer",),
     "scoring.calibration": ("Calibration",),
+    "shelves.reading": ("Shelf", "shelf"),
     "spec": ("MemorySpec", "Spec", "build"),
 }
 

@@ -9,6 +9,7 @@ Every message names the value, what was expected and what to do::
     │   └── CellError (TypeError)        a cell of a table holds neither a number nor text
     ├── OptionError (ValueError)         an option has an invalid value
     │   └── ShrinkageError               no addressing weight can exceed the threshold λ
+    ├── GroupError (KeyError)            a group has no model on a shelf
     ├── ModelFileError (ValueError)      not a model file, a damaged one, or one of a newer format
     ├── TrainingError (RuntimeError)     training cannot continue
     ├── OutputError (OSError)            a result cannot be written; an existing file is left unchanged
@@ -26,6 +27,7 @@ from contextlib import contextmanager
 
 __all__ = [
     "CellError",
+    "GroupError",
     "InputError",
     "MemaeError",
     "MemaeNotice",
@@ -79,6 +81,14 @@ class OptionError(MemaeError, ValueError):
 
 class ShrinkageError(OptionError):
     """No addressing weight can exceed the shrinkage threshold λ."""
+
+
+class GroupError(MemaeError, KeyError):
+    """A group has no model on a shelf."""
+
+    def __str__(self) -> str:
+        """The message; that of a `KeyError` would be in quotes."""
+        return Exception.__str__(self)
 
 
 class ModelFileError(MemaeError, ValueError):

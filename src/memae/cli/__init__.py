@@ -58,21 +58,41 @@ def memae(
 
 @app.command()
 def inspect(
-    model: Annotated[Path, typer.Argument(help="Model file.")],
+    model: Annotated[Path, typer.Argument(help="Model file, or the models of many groups.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     as_card: Annotated[bool, typer.Option("--card", help="Print a model card, Markdown, for a reviewer.")] = False,
+    group: Annotated[
+        list[str],
+        typer.Option("--group", help="Of the models of many groups, that of this; repeat for each column."),
+    ] = [],  # noqa: B006 (typer's way)
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="With --group: write this model as a model file.")
+    ] = None,
 ) -> None:
     """Show what a model is: network, memory health, training, calibration, provenance.
+
+    Of the models of many groups, as `memae fit table --by` writes them, it lists the groups.
 
     Example: memae inspect model.memae
     """
     from memae.cli.card import card
     from memae.cli.inspect import describe, show
+    from memae.cli.inspect_shelf import describe_shelf, show_shelf, taken
     from memae.estimators import load
+    from memae.shelves.reading import Shelf, is_shelf
 
     if as_json and as_card:
         raise typer.BadParameter("--json and --card cannot be combined; give one of them")
-    estimator = load(model)
+    many = is_shelf(model)
+    if (group and not many) or (output and not group):
+        raise typer.BadParameter("--group KEY takes one of the models of many groups, and -o FILE writes it")
+    if many and not group:
+        if as_card:
+            raise typer.BadParameter("a card is of one model; choose it with --group KEY")
+        facts = describe_shelf(Shelf(model))
+        sys.stdout.write(json.dumps(facts, indent=2) + "\n") if as_json else show_shelf(facts)
+        return
+    estimator = taken(Shelf(model), group, output) if many else load(model)
     if as_card:
         sys.stdout.write(card(estimator, model.name))
     elif as_json:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import typer
 
 from memae import parameters
+from memae.cli.fit_shelf import Grouping, fit_shelf
 from memae.cli.processors import computing
-from memae.cli.reading import reads_tables, source_of
+from memae.cli.reading import grouped, reads_tables, source_of
 from memae.cli.settings import chosen, option, options_of
 from memae.parameters import Common
 from memae.parameters.settings import NETWORK
@@ -72,7 +73,8 @@ def _settable(kind: type[Common]) -> Callable[[Callable[..., None]], Callable[..
 @fit.command()
 @_settable(parameters.Tabular)
 @reads_tables
-def table(job: Job, settings: dict[str, Any], *, dialect: "Dialect") -> None:
+@grouped(grouping=Grouping)
+def table(job: Job, settings: dict[str, Any], *, grouping: Grouping, dialect: "Dialect") -> None:
     """Learn normal rows of a table: CSV, TSV, JSON lines, Parquet, Feather, Excel, or a folder of one of them.
 
     How a text file is written (separator, decimal comma, encoding, header) is detected, and said.
@@ -80,9 +82,17 @@ def table(job: Job, settings: dict[str, Any], *, dialect: "Dialect") -> None:
     Columns of text are categories; missing values are allowed. By default nothing is trained: up to 10,000 rows are
     kept in the model file. --n-items trains a network instead.
 
+    With --by, each group of rows, such as those of one device, gets a model of its own; all are in one Parquet file.
+
     Example: memae fit table normal.csv --ignore id -o model.memae
     """
     from memae.estimators import TabularMemAE
+
+    if grouping.by:
+        fit_shelf(job, settings, grouping, dialect)
+        return
+    if grouping != Grouping():
+        raise typer.BadParameter("--shared, --fewest and --workers are for --by COLUMN, which fits a model a group")
 
     _run(partial(_reading, TabularMemAE, dialect), job, settings)
 
@@ -132,7 +142,7 @@ def _run(kind: Any, job: Job, settings: dict[str, Any]) -> None:
     from memae.cli.paths import check_apart
 
     check_apart(job.output, job.source)
-    checkpoint = _checkpoint(job.output, resume=job.resume)
+    checkpoint = checkpoint_of(job.output, resume=job.resume)
     if settings.get("strides"):
         settings["strides"] = [_stride(text) for text in settings["strides"]]
     estimator = kind(**settings)
@@ -141,7 +151,7 @@ def _run(kind: Any, job: Job, settings: dict[str, Any]) -> None:
     _report(estimator, job.output, job.as_json)
 
 
-def _checkpoint(output: Path, *, resume: bool) -> Path:
+def checkpoint_of(output: Path, *, resume: bool) -> Path:
     """Path of the training's checkpoint; without --resume, an existing one is an error, so that it is not lost."""
     from memae.errors import OptionError
 

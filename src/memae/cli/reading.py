@@ -31,6 +31,17 @@ Windows = Annotated[
 ]
 
 
+By = Annotated[
+    list[str],
+    typer.Option(
+        "--by", help="Column that tells groups, if it is called otherwise than when their models were fitted."
+    ),
+]
+Shared = Annotated[
+    bool, typer.Option("--shared", help="Score rows of groups without a model by the model that groups share.")
+]
+
+
 class Columns(NamedTuple):
     """How columns that the model was not fitted with are dealt with."""
 
@@ -39,11 +50,13 @@ class Columns(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """The same, and what a line of the output stands for."""
+    """The same, what a line of the output stands for, and which of many models scores a row."""
 
     ignore: Ignored = []  # noqa: RUF012 (typer's way)
     strict: Strict = False
     windows: Windows = False
+    by: By = []  # noqa: RUF012 (typer's way)
+    shared: Shared = False
 
 
 class Names(NamedTuple):

@@ -84,17 +84,30 @@ def score(
     A folder with an output folder is scored file by file, largest first, by --workers processes. The same command
     continues what was stopped; _SUCCESS is there when all is done.
 
+    With the models of many groups, each row is scored by that of its group; a row without one gets a reason.
+
     Example: memae score model.memae new.csv -o scores.csv --keep
     """
     from memae.cli.paths import check_apart
+    from memae.cli.score_shelf import Wanted, score_shelf
     from memae.cli.score_table import Places, discovered, scored
     from memae.cli.writing import check_ending, write
     from memae.errors import OptionError
     from memae.kinds import Notes
     from memae.scoring.calibration import checked_rate
+    from memae.shelves.reading import Shelf, is_shelf
+    from memae.shelves.scoring import ByGroup
 
     if as_json and output is None:
         raise typer.BadParameter("--json needs --output, since without it the rows are written to stdout")
+    if is_shelf(model):
+        _check_for_groups(drawn, spread, engine, windows=columns.windows)
+        shelf = Shelf(model, false_alarm_rate=false_alarm_rate)
+        rows_of_groups = ByGroup(shelf, columns.by, columns.shared, columns.ignore, columns.strict)
+        score_shelf(rows_of_groups, Wanted(source, output, keep, fdr, dialect), as_json=as_json)
+        return
+    if columns.by or columns.shared:
+        raise OptionError(f"--by and --shared are for the models of many groups; {model} is a single model")
     if output is not None and source.is_dir() and (output.is_dir() or not output.suffix):
         order = _scoring(model, output, false_alarm_rate, engine, keep, columns, dialect)
         _score_folder(order, source, spread, drawn, fdr, as_json=as_json)
@@ -112,12 +125,12 @@ def score(
     rows: Iterable[pd.DataFrame] = scored(estimator, kind, source, keep=keep, places=places, notes=notes)
     found = 0
     if fdr is not None:
-        rows, found = discovered(rows, checked_rate(fdr, "false-discovery"), len(estimator.calibration_.scores), output)
+        rows, found = discovered(rows, checked_rate(fdr, "false-discovery"), output)
     count, flagged = write(rows, output)
     facts = {"output": str(output), "samples": count, "flagged": flagged, "threshold": estimator.threshold_}
     if fdr is not None:
         facts["discoveries"] = found
-        sys.stderr.write(_of_discoveries(found, count, fdr, len(estimator.calibration_.scores)))
+        sys.stderr.write(of_discoveries(found, count, fdr, len(estimator.calibration_.scores)))
     for remark in notes.remarks:
         sys.stderr.write(f"memae: warning: {remark}\n")
     if as_json:
@@ -125,10 +138,31 @@ def score(
         sys.stdout.write(json.dumps(facts | left_out) + "\n")
     elif output is not None:
         sys.stderr.write(f"{output}: {count} scored, {flagged} flagged (score above {estimator.threshold_:.4g})\n")
-    if flagged > count / 2 and count >= MANY:
-        message = f"{flagged} of {count} are flagged; if most should be normal, this data is unlike that of training"
-        sys.stderr.write(f"{message}: see `memae drift {model} {source}`\n")
+    if _mostly(flagged, count):
+        sys.stderr.write(f"{_mostly(flagged, count)}: see `memae drift {model} {source}`\n")
     tell_unread(notes)
+
+
+def _mostly(flagged: int, count: int) -> str:
+    """A warning if most are flagged, else nothing."""
+    if flagged <= count / 2 or count < MANY:
+        return ""
+    return f"{flagged} of {count} are flagged; if most should be normal, this data is unlike that of training"
+
+
+def _check_for_groups(drawn: Drawn, spread: Spread, engine: Engine, *, windows: bool) -> None:
+    """Refuses what is not there for the models of many groups."""
+    from memae.errors import OptionError
+
+    given = {
+        "--maps and --masks": drawn != Drawn(),
+        "--workers and --part": spread != Spread(),
+        "--engine": engine != "torch",
+        "--windows": windows,
+    }
+    for names, there in given.items():
+        if there:
+            raise OptionError(f"{names} cannot be used with the models of many groups; leave it out")
 
 
 def _scoring(
@@ -165,7 +199,7 @@ def _score_folder(
     read_as(scoring.estimator, scoring.dialect)  # raises if the options do not fit the model
     facts = score_folder(scoring, source, spread.workers, Share.parsed(spread.part), rate)
     if rate is not None:
-        sys.stderr.write(_of_discoveries(facts["fdr"]["discoveries"], facts["samples"], rate, facts["held_out"]))
+        sys.stderr.write(of_discoveries(facts["fdr"]["discoveries"], facts["samples"], rate, facts["held_out"]))
     if as_json:
         sys.stdout.write(json.dumps(facts) + "\n")
     if facts["unread"]:
@@ -183,7 +217,7 @@ def _loaded(model: Path, false_alarm_rate: float | None, engine: Engine) -> "Est
     return estimator.use_engine(engine)
 
 
-def _of_discoveries(found: int, samples: int, rate: float, calibrating: int) -> str:
+def of_discoveries(found: int, samples: int, rate: float, calibrating: int) -> str:
     """A line with the number of discoveries, and the reason if none is possible."""
     from memae.scoring.calibration import fewest_discoveries
 

@@ -1,6 +1,7 @@
 """Scores as a table: the columns that identify a sample, then score, p_value, is_anomaly."""
 
 import pickle
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -19,7 +20,7 @@ from memae.kinds import Kind, Notes, Scored
 from memae.kinds.kind import sample_at
 from memae.kinds.rows import rows_of
 from memae.scoring import Scorer
-from memae.scoring.calibration import counts, limit
+from memae.scoring.calibration import limit_among
 
 
 class Places(NamedTuple):
@@ -92,10 +93,10 @@ def scores_of(
 
 def _rows(part: Scored, keep: bool) -> pd.DataFrame:
     rows = rows_of(part)
-    return _beside(rows, part.given) if keep else rows
+    return beside(rows, part.given) if keep else rows
 
 
-def _beside(rows: pd.DataFrame, given: pd.DataFrame) -> pd.DataFrame:
+def beside(rows: pd.DataFrame, given: pd.DataFrame) -> pd.DataFrame:
     """Scores beside their input rows; an input column that is named like one of ours gets the suffix "_input"."""
     given = given.rename(columns=lambda name: f"{name}_input" if name in rows.columns else name)
     return pd.concat([rows, given.reset_index(drop=True)], axis=1)
@@ -120,27 +121,29 @@ def _write(pixels: NDArray[np.uint8], path: Path) -> None:
 
 
 def discovered(
-    parts: Iterable[pd.DataFrame], rate: float, held_out: int, near: Path | None = None
+    parts: Iterable[pd.DataFrame], rate: float, near: Path | None = None
 ) -> tuple[Iterator[pd.DataFrame], int]:
     """All rows with a column is_discovery for a false-discovery rate, and the number of discoveries.
 
-    Whether a sample is a discovery depends on all others: rows wait in a temporary file until the last is known.
+    Whether a sample is a discovery depends on all others: rows wait in a temporary file until the last is known. Of the
+    p-values, of which there are few different ones, only counts are held.
 
     Args:
-        parts: rows with a column p_value.
+        parts: rows with a column p_value; those without a value are no part of the batch.
         rate: the false-discovery rate, in (0, 1).
-        held_out: number of held-out scores that the p-values come from.
         near: the temporary file is made in the folder of this file; None for the system's own.
     """
-    counted = torch.zeros(held_out + 2, dtype=torch.int64)
+    counted: Counter[float] = Counter()
     waiting = TemporaryFile(dir=None if near is None else near.parent)  # noqa: SIM115 (`_again` closes it)
     for part in parts:
         pickle.dump(part, waiting)
-        counted += counts(torch.from_numpy(part["p_value"].to_numpy()), held_out)
-    highest = limit(counted, rate)
+        values, counts = np.unique(part["p_value"].dropna().to_numpy(np.float64), return_counts=True)
+        counted.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+    p_values = torch.tensor(sorted(counted), dtype=torch.float64)
+    counts_of = torch.tensor([counted[value] for value in p_values.tolist()], dtype=torch.int64)
+    highest = limit_among(p_values, counts_of, rate)
     waiting.seek(0)
-    marked = (_marked(part, (part["p_value"] <= highest).to_numpy().astype(np.int32)) for part in _again(waiting))
-    return marked, int(counted[: round(highest * (held_out + 1)) + 1].sum())
+    return (_marked(part, highest) for part in _again(waiting)), int(counts_of[p_values <= highest].sum())
 
 
 def _again(waiting: IO[bytes]) -> Iterator[pd.DataFrame]:
@@ -153,7 +156,10 @@ def _again(waiting: IO[bytes]) -> Iterator[pd.DataFrame]:
                 return
 
 
-def _marked(rows: pd.DataFrame, discovery: NDArray[np.int32]) -> pd.DataFrame:
+def _marked(rows: pd.DataFrame, highest: float) -> pd.DataFrame:
+    discovery = pd.Series(rows["p_value"] <= highest).astype(rows["is_anomaly"].dtype)
+    if rows["p_value"].isna().any():
+        discovery[rows["p_value"].isna()] = pd.NA
     rows = rows.rename(columns={"is_discovery": "is_discovery_input"})  # a column of the input
     rows.insert(list(rows.columns).index("is_anomaly") + 1, "is_discovery", discovery)
     return rows

@@ -3,14 +3,22 @@
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from memae.cli.score import EngineOption, FalseAlarms
+from memae.cli.score import Engine, EngineOption, FalseAlarms
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from memae.estimators import Estimator
+    from memae.shelves.reading import Shelf
+
+    Model = Estimator | Shelf
+
+MEGABYTES = 256.0
+"""Models of many groups that are held in memory, by default."""
 
 
 def serve(
@@ -32,12 +40,17 @@ def serve(
         int | None,
         typer.Option(help="Maximum number of samples per batch; by default the model's own.", show_default=False),
     ] = None,
+    models_mb: Annotated[
+        float, typer.Option(help="Of the models of many groups: maximum size in memory in MB; others are read again.")
+    ] = MEGABYTES,
     false_alarm_rate: FalseAlarms = None,
     engine: EngineOption = "torch",
 ) -> None:
     """Serve models over HTTP: scores, explanations, metrics, and a page at / to drop files on.
 
     SIGTERM and Ctrl-C stop it after it has answered the requests it accepted.
+
+    Models by group, as `memae fit table --by` writes them, are one model: rows name their group.
 
     Example: memae serve model.memae --port 8000
     """
@@ -57,11 +70,7 @@ def serve(
     )
     token = None if token_file is None else _token(token_file)
     with bound(host, port, token) as listening:
-        named = _loaded(models)
-        for estimator in named.values():
-            estimator.use_engine(engine)
-            if false_alarm_rate is not None:
-                estimator.recalibrate(false_alarm_rate=false_alarm_rate)
+        named = _named(models, lambda path: _opened(path, models_mb, false_alarm_rate, engine))
         torch.set_num_threads(max(torch.get_num_threads() - 1, 1))  # leaves a core for HTTP
         server = Server(Service(named, limits=limits, token=token), limits)
         shown = f"[{host}]" if ":" in host else host
@@ -83,14 +92,29 @@ def _token(path: Path) -> str:
         ) from error
 
 
-def _loaded(paths: list[Path]) -> "dict[str, Estimator]":
+def _named(paths: list[Path], opened: "Callable[[Path], Model]") -> "dict[str, Model]":
     """The models by the names of their files."""
     from memae.errors import OptionError
-    from memae.estimators import load
 
-    models: dict[str, Estimator] = {}
+    models: dict[str, Any] = {}
     for path in paths:
         if path.stem in models:
             raise OptionError(f"two models are called {path.stem!r}; rename one of the files")
-        models[path.stem] = load(path)
+        models[path.stem] = opened(path)
     return models
+
+
+def _opened(path: Path, megabytes: float, false_alarm_rate: float | None, engine: Engine) -> "Model":
+    """A detector, or the detectors of many groups."""
+    from memae.errors import OptionError
+    from memae.estimators import load
+    from memae.shelves.reading import Shelf, is_shelf
+
+    if is_shelf(path):
+        if engine != "torch":
+            raise OptionError(f"--engine cannot be used with the models of many groups, {path}; leave it out")
+        shelf = Shelf(path, megabytes=megabytes, false_alarm_rate=false_alarm_rate)
+        _ = shelf.sample  # raises if there is no model
+        return shelf
+    estimator = load(path).use_engine(engine)
+    return estimator if false_alarm_rate is None else estimator.recalibrate(false_alarm_rate=false_alarm_rate)

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from memae.data import streams
+from memae.data.formats import misfit
 from memae.data.streams import Lost, Opened, Skipped, Unread
 from memae.errors import SchemaError, SourceError
 from memae.estimators import VideoMemAE
@@ -135,8 +136,9 @@ class WatchOutput:
             self._lost = None
             return
         known = self._detector.format_
-        if unlike := item.format and known and item.format.unlike(known, paced=self._detector.scorer_.features is None):
-            sys.stderr.write(f"memae: warning: {item.name} {unlike}. Convert it\n")
+        paced = self._detector.scorer_.features is None
+        if told := item.format and known and misfit(item.format, known, paced=paced, live=item.live):
+            sys.stderr.write(f"memae: warning: {item.name} {told}\n")
         frames, delay = self._rule.frames(item.rate), self._detector.delay
         text = f"{item.name}: {item.rate:g} frames a second; a frame's score comes {delay} frames = "
         text += f"{delay / item.rate:.2f} s after it"

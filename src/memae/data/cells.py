@@ -1,7 +1,7 @@
 """Cells of a column as numbers or as category names."""
 
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -32,8 +32,11 @@ def kind_of(series: "pd.Series[Any]") -> Kind:
         )
     if isinstance(dtype, pd.CategoricalDtype):
         return "category"
-    _refuse_containers(series)
-    known = series.dropna()
+    if isinstance(dtype, pd.StringDtype):
+        known = pd.Series(pd.unique(series.dropna()), name=series.name)  # many cells have the same text
+    else:
+        _refuse_containers(series)
+        known = series.dropna()
     return "number" if len(known) == _converted(known, str(series.name)).notna().sum() else "category"
 
 
@@ -99,8 +102,19 @@ def matrix(frame: pd.DataFrame, names: list[str]) -> NDArray[np.float64]:
     return np.stack([numbers(series, name) for series, name in zip(columns, names, strict=True)], 1)
 
 
-def texts(series: "pd.Series[Any]") -> list[str]:
-    """A column as category names; a missing value is a separate category, named ''.
+class Texts(NamedTuple):
+    """A column as names of categories."""
+
+    names: list[str]  # the different ones; a missing value is a separate category, named ''
+    codes: NDArray[np.int64]  # (n,): index of each cell's name
+
+    def counts(self) -> dict[str, int]:
+        """Number of rows with each name."""
+        return dict(zip(self.names, np.bincount(self.codes, minlength=len(self.names)).tolist(), strict=True))
+
+
+def texts(series: "pd.Series[Any]") -> Texts:
+    """A column as names of categories.
 
     Raises:
         SchemaError: dates or durations.
@@ -109,8 +123,17 @@ def texts(series: "pd.Series[Any]") -> list[str]:
         raise SchemaError(
             f"column {series.name!r} held text in training but holds dates or durations now; give it as in training"
         )
-    # a list: an Arrow column would copy a long text for each row that has it
-    return [str(value) for value in series.astype(object).where(series.notna(), "")]
+    if isinstance(series.dtype, pd.StringDtype):
+        cells: Any = series  # Arrow counts it without a string of Python for each cell
+    else:  # True and 1 are equal, but "True" and "1" are not
+        cells = np.array([str(value) for value in series.astype(object).where(series.notna(), "")], dtype=object)
+    codes, found = pd.factorize(cells)
+    names = [str(name) for name in found]
+    absent = codes < 0
+    if absent.any():
+        names = names if "" in names else [*names, ""]
+        codes = np.where(absent, names.index(""), codes)
+    return Texts(names, codes.astype(np.int64))
 
 
 def finite(values: NDArray[np.float64]) -> bool:

@@ -2,7 +2,6 @@
 
 import re
 import shlex
-from collections import Counter
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -15,10 +14,12 @@ from memae.data.counting import FEW, NAMES_ROWS, UNIQUE, Counting
 from memae.data.number_formats import numeric
 from memae.data.pacing import TimeTally
 from memae.data.tallies import NumberTally, TextTally
-from memae.data.times import CLOCK, FORMATS, TYPED, Time, durations, is_duration, is_time, possible
+from memae.data.times import CLOCK, FORMATS, TYPED, Time, durations, is_duration, is_time, possible, several_forms
 
 NEARLY = 0.95
 """Share of its cells from which a column of text is nearly numeric, besides the share `UNIQUE` of different texts."""
+LOOKED_AT = 200
+"""Different texts from which dates are told."""
 WORDS = 3
 """Words a value from which different texts are called free text, not identifiers."""
 LABELS = re.compile(
@@ -143,7 +144,7 @@ class _Texts:
         self.times: list[TimeTally] | None = None  # one for each format that fits all texts so far
 
     def add(self, series: "pd.Series[Any]") -> None:
-        counts = Counter(texts(series))
+        counts = texts(series).counts()
         if any(counts) and self.times is None:
             missing = self.tally.missing
             self.times = [TimeTally(self.name, form, missing) for form in possible(counts, FORMATS)]
@@ -165,13 +166,9 @@ class _Texts:
         if not known:
             return Meaning(why=EMPTY)
         column = self.tally.column()
-        if odd := self._no_numbers():
-            more = " …" * (len(odd) > 3)
-            remark = (
-                f"column {self.name!r} is taken as text, since not all of its values are numbers "
-                f"({', '.join(repr(text[:30]) for text in odd[:3])}{more}); correct these, or leave them empty, for a "
-                "column of numbers"
-            )
+        if remark := self._nearly_numbers() or several_forms(
+            self.name, [*islice(filter(None, self.tally.seen), LOOKED_AT)]
+        ):
             return Meaning((column,), remarks=(remark,))
         named = bool(NAMES_ROWS.search(self.name))
         if not kept and distinct >= UNIQUE * known and known > 1 and (known >= FEW or (named and distinct == known)):
@@ -189,6 +186,17 @@ class _Texts:
         """Words a text, on average over some texts."""
         some = [text for text in self.tally.seen if text][:1000]
         return sum(len(text.split()) for text in some) / max(len(some), 1)
+
+    def _nearly_numbers(self) -> str | None:
+        """A sentence on a column of which nearly all cells are numbers."""
+        if not (odd := self._no_numbers()):
+            return None
+        more = " …" * (len(odd) > 3)
+        return (
+            f"column {self.name!r} is taken as text, since not all of its values are numbers "
+            f"({', '.join(repr(text[:30]) for text in odd[:3])}{more}); correct these, or leave them empty, for a "
+            "column of numbers"
+        )
 
     def _no_numbers(self) -> list[str]:
         """The texts that are no numbers, of a column that is nearly numeric: of different texts, or of cells."""

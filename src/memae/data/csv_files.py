@@ -17,7 +17,7 @@ from pandas.errors import ParserWarning
 
 from memae.data.cells import kind_of
 from memae.data.dialects import SAMPLE, Layout, Reading, detected
-from memae.data.number_formats import MISSING, SQL_NULL, NumberFormat, doubts
+from memae.data.number_formats import MISSING, SQL_NULL, NumberFormat, doubts, is_number
 from memae.data.separators import WHITE
 from memae.data.unpacking import BLOCK, compression, ending, opened
 from memae.errors import MemaeNotice, MemaeWarning, SourceError
@@ -87,6 +87,7 @@ class TextTable:
             header=0 if layout.names is None else None,
             names=None if layout.names is None else list(self.columns),
             comment="#" if layout.comment else None,
+            skipinitialspace=layout.spaced,
             na_values=[SQL_NULL] if layout.nulls else None,
             dtype=dict.fromkeys(own.union(self.text or ()), str),
             index_col=False,
@@ -112,7 +113,16 @@ class TextTable:
             return cells
         form = self.layout.formats.get(index, NumberFormat(self.layout.dialect.decimal or "."))
         text = cells.astype("str")
-        return form.values(text.mask(text.isin(MISSING)))
+        values = form.values(text.mask(text.isin(MISSING)))
+        if form.decimal == "," and not pd.api.types.is_numeric_dtype(values.dtype):
+            # what is left as text would be read with a decimal point later
+            left = next((cell for cell in values if isinstance(cell, str) and is_number(cell)), None)
+            if left is not None:
+                raise SourceError(
+                    f"{self.path}: column {self.columns[index]!r} has {left!r}, but its first numbers have no point; "
+                    "say what it means with --thousands '.' or --decimal '.'"
+                )
+        return values
 
     # ------------------------------------------------------------------------------------------------------ short rows
 
@@ -273,7 +283,7 @@ def _fitted(table: TextTable, rows: int) -> TextTable:
     for chunk in table.parsed(nrows=HEAD, chunksize=rows):
         text |= {name for name in chunk.columns if name not in text and kind_of(chunk[name]) == "category"}
         if sum(map(len, first)) < DOUBTED:
-            first.append(chunk)
+            first.append(chunk[:DOUBTED])
     for name in sorted(text):
         if doubt := doubts(pd.concat([chunk[name] for chunk in first])):
             warnings.warn(f"{table.path}: column {name!r} {doubt}", MemaeWarning, stacklevel=2)

@@ -2,12 +2,16 @@
 
 import codecs
 import re
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice, zip_longest
+from io import StringIO
 
-from memae.data.number_formats import PLAIN, SQL_NULL, NumberFormat, is_number, numbers_in, resolved
+import pandas as pd
+
+from memae.data.number_formats import PLAIN, SQL_NULL, NumberFormat, Numbers, is_number, numbers_in, resolved
+from memae.data.oddities import of_codes, of_names, of_single_column
 from memae.data.separators import LOOKED_AT, WHITE, rows_of, separator_of, title_lines
 from memae.errors import OptionError
 
@@ -26,11 +30,6 @@ EXACT = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32")
 
 COMMENTS = re.compile(r"(?:[ \t]*(?:#[^\n]*)?\r?\n)*")
 """Blank lines and comments above a table."""
-_NA = {
-    *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA"),
-    *("NULL", "NaN", "None", "n/a", "nan", "null"),
-}
-"""What pandas counts as missing."""
 
 Rows = list[list[str]]
 
@@ -101,6 +100,7 @@ class Layout:
         width: number of cells of most rows.
         first: number of cells of the first row below the header, without empty ones at its end.
         numbered: whether the first column numbers the rows, and is left out.
+        spaced: whether spaces follow the separators, which belong to no cell.
         trailing: whether the last column has neither name nor cells, since each row ends with a separator.
         comment: whether what follows a # is a comment.
         nulls: whether \N counts as missing, in columns of text too.
@@ -116,6 +116,7 @@ class Layout:
     width: int = 0
     first: int = 0
     numbered: bool = False
+    spaced: bool = False
     trailing: bool = False
     comment: bool = False
     nulls: bool = False
@@ -188,8 +189,10 @@ def detected(start: bytes, reading: Reading, *, whole: bool, tabs: bool = False)
     body = body[len(comments) :]
     separator = wanted.separator or (excel and excel.group(1)) or separator_of(body, tabs=tabs)
     titles = title_lines(body, separator)
-    body = "".join(body.splitlines(keepends=True)[titles:])
+    body = "".join(body.splitlines(keepends=True)[titles:]) if titles else body
     rows = list(rows_of(body, separator))
+    spaced = separator != WHITE and bool(rows) and all(cell[:1] == " " for cell in rows[0][1:]) and len(rows[0]) > 1
+    rows = [[cell.lstrip(" ") for cell in row] for row in rows] if spaced else rows
     rows = rows if whole or len(rows) < 2 else rows[:-1]
     inside = [row for row in rows if row[0].lstrip().startswith("#")]
     comment = (
@@ -199,9 +202,10 @@ def detected(start: bytes, reading: Reading, *, whole: bool, tabs: bool = False)
     )
     rows = [row for row in rows if row not in inside] if comment else rows
     layout = Layout(Dialect(separator, encoding=encoding), text[: len(text) - len(body)].count("\n"), comment=comment)
+    layout = replace(layout, spaced=spaced)
     if titles:
         layout = replace(layout, remarks=(f"its first {titles} lines are a title" if titles > 1 else "a title above",))
-    return _with_numbers(*_with_names(layout, rows, comments, reading), reading)
+    return _with_numbers(*_with_names(layout, rows, comments, reading), body, reading)
 
 
 def _with_names(layout: Layout, rows: Rows, comments: str, reading: Reading) -> tuple[Layout, list[str], Rows]:
@@ -231,9 +235,7 @@ def _with_names(layout: Layout, rows: Rows, comments: str, reading: Reading) -> 
         shown = ", ".join(names if len(names) < 4 else [*names[:2], "…", names[-1]])
         remarks.append(f"no header: its columns are called {shown}")
         layout, rest = replace(layout, names=tuple(names)), rows
-    for name, times in Counter(names).items():
-        if header and times > 1 and name.strip():
-            remarks.append(f"{times} columns are called {name!r}: the second is read as {name + '.1'!r}")
+    remarks += of_names(names) if header else []
     if header and first and all(map(is_number, first)) and first != [str(number) for number in range(len(first))]:
         shown = ", ".join(names[:5])
         remarks.append(f"all column names are numbers ({shown}); if that is a row of values, give --no-header")
@@ -252,20 +254,12 @@ def _with_names(layout: Layout, rows: Rows, comments: str, reading: Reading) -> 
     return layout, names, rest
 
 
-def _known(column: Sequence[str]) -> Sequence[str]:
-    """The cells that pandas does not count as missing."""
-    if _NA.isdisjoint(map(str.strip, column)):  # most columns
-        return column
-    return [cell for cell in column if cell.strip() not in _NA]
-
-
-def _with_numbers(layout: Layout, names: list[str], rows: Rows, reading: Reading) -> Layout:
+def _with_numbers(layout: Layout, names: list[str], rows: Rows, body: str, reading: Reading) -> Layout:
     """The layout with what is known of numbers in the columns."""
     wanted, known = reading.wanted, reading.known
     separator = layout.dialect.separator or ","
-    columns = islice(zip_longest(*rows, fillvalue=""), len(names))
-    known_cells = map(_known, columns)
-    found = ((index, numbers_in(cells, separator)) for index, cells in enumerate(known_cells))
+    whole, points = _plain(layout, body, len(names))
+    found = ((index, _numbers(rows, index, separator, whole, points)) for index in range(len(names)))
     numeric = {index: numbers for index, numbers in found if numbers is not None}
     called = {index: names[index].strip() or f"Unnamed: {index}" for index in numeric}
     formats, sentences = resolved(numeric, called, separator, (wanted.decimal, wanted.thousands), known.decimal)
@@ -278,15 +272,52 @@ def _with_numbers(layout: Layout, names: list[str], rows: Rows, reading: Reading
         for word in numbers.words:
             words.setdefault(word, []).append(called[index])
     remarks = [f"{word!r} counts as missing in {_listed(columns)}" for word, columns in words.items()]
+    remarks += of_codes(names, rows, body, whole)
+    sentences = [*sentences, *(of_single_column([names, *rows]) if wanted.separator is None else ())]
     return replace(
         layout,
         dialect=replace(layout.dialect, decimal=decimal, thousands=wanted.thousands),
-        nulls=any(SQL_NULL in row for row in rows),
+        nulls=SQL_NULL in body and any(SQL_NULL in row for row in rows),
         numeric=frozenset(numeric),
         formats=own,
         remarks=(*layout.remarks, *remarks),
         sentences=tuple(sentences),
     )
+
+
+def _plain(layout: Layout, body: str, columns: int) -> tuple[frozenset[int], frozenset[int]]:
+    """Indices of the columns that pandas reads as whole numbers, and of those that it reads as numbers with a point.
+
+    This is many times faster than to look at each cell. There are none if it cannot read the rows.
+    """
+    separator = layout.dialect.separator or ","
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            frame = pd.read_csv(
+                StringIO(body[: body.rfind("\n") + 1]),
+                sep=r"\s+" if separator == WHITE else separator,
+                header=0 if layout.dialect.header else None,
+                names=range(columns),
+                index_col=False,
+                comment="#" if layout.comment else None,
+                low_memory=False,
+            )
+        except (ValueError, Warning):
+            return frozenset(), frozenset()
+    kinds = [dtype.kind for dtype in frame.dtypes]
+    whole, points = (frozenset(at for at, kind in enumerate(kinds) if kind in wanted) for wanted in ("iu", "f"))
+    return whole, points
+
+
+def _numbers(rows: Rows, index: int, separator: str, whole: frozenset[int], points: frozenset[int]) -> Numbers | None:
+    """How the numbers of a column are written; see `numbers_in` and `_plain`."""
+    cells = (row[index] if index < len(row) else "" for row in rows)
+    if index in whole:
+        return Numbers((PLAIN,), None)
+    if index in points and separator == ",":
+        return Numbers((PLAIN,), next((cell for cell in cells if "." in cell), None))
+    return numbers_in([*cells], separator)
 
 
 # -------------------------------------------------------------------------------------------------------------- header

@@ -33,15 +33,14 @@ class VideoFormat(NamedTuple):
         Example:
             >>> VideoFormat(480, 720, 25.0).unlike(VideoFormat(240, 360, None))
             >>> VideoFormat(240, 360, 12.5).unlike(VideoFormat(240, 360, 25.0))
-            'has 12.5 frames a second, training videos 25: everything moves at another speed'
+            'has 12.5 frames a second, training videos 25'
         """
         differences = []
         if not _near(self.height * known.width, self.width * known.height, SHAPES):
             size, other = f"{self.height} x {self.width}", f"{known.height} x {known.width}"
             differences.append(f"has frames of {size} pixels (h x w), training videos {other}: everything is distorted")
         if paced and self.rate is not None and known.rate is not None and not _near(self.rate, known.rate, RATES):
-            rates = f"has {self.rate:.4g} frames a second, training videos {known.rate:.4g}"
-            differences.append(f"{rates}: everything moves at another speed")
+            differences.append(f"has {self.rate:.4g} frames a second, training videos {known.rate:.4g}")
         return "; it ".join(differences) or None
 
 
@@ -86,9 +85,33 @@ def common_format(paths: Iterable[Path], *, paced: bool = True) -> VideoFormat |
     return known[0] if known else None
 
 
+def misfit(own: VideoFormat, known: VideoFormat, *, paced: bool, live: bool = False) -> str | None:
+    """How a video differs from the training videos, and what is done or to be done about it; None if nothing.
+
+    Args:
+        own: format of the video.
+        known: of the training videos.
+        paced: whether the model judges how things move; films are then played at the rate of the training videos.
+        live: whether the video comes from a camera, whose frames are scored as they arrive.
+    """
+    if shape := own.unlike(known, paced=False):
+        return f"{shape}. Convert it"
+    rate = own.unlike(known, paced=paced)
+    if rate is None or own.rate is None or known.rate is None:
+        return None
+    if live:
+        return f"{rate}: everything moves at another speed. Set the camera to that rate"
+    done = (
+        "some of them are scored, and count for their neighbours"
+        if own.rate > known.rate
+        else "frames in between are interpolated"
+    )
+    return f"{rate}; {done}, so that speeds stay the same"
+
+
 def warn_if_unlike(path: Path, known: VideoFormat | None, *, paced: bool) -> None:
-    """Warns if the format of a video misleads a model that has learned videos of the format `known`; see `unlike`."""
+    """Warns if the format of a video differs from that of the training videos; see `misfit`."""
     own = None if known is None else format_of(path)
-    difference = own and known and own.unlike(known, paced=paced)
+    difference = own and known and misfit(own, known, paced=paced)
     if difference:
-        warnings.warn(f"{path} {difference}. Convert it", MemaeWarning, stacklevel=3)
+        warnings.warn(f"{path} {difference}", MemaeWarning, stacklevel=3)

@@ -1,6 +1,8 @@
 """How numbers are written in columns of text: decimal and thousands separators, and words for missing values."""
 
 import re
+import unicodedata
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,11 +11,39 @@ import pandas as pd
 
 MISSING = ("\\N", "-", "--", "?", ".", "*", "...", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NV", "missing")
 """Words that count as missing in columns of numbers, beside those that pandas knows: NA, N/A, NaN, null, None, …"""
+NOTHING = frozenset(
+    {
+        *(
+            "",
+            "#N/A",
+            "#N/A N/A",
+            "#NA",
+            "-1.#IND",
+            "-1.#QNAN",
+            "-NaN",
+            "-nan",
+            "1.#IND",
+            "1.#QNAN",
+            "<NA>",
+            "N/A",
+            "NA",
+        ),
+        *("NULL", "NaN", "None", "n/a", "nan", "null"),
+    }
+)
+"""What pandas counts as missing in any column."""
 SQL_NULL = "\\N"
 """Counts as missing in any column: dumps of MySQL and PostgreSQL have it."""
 SPACES = " \u00a0\u202f\u2009"
 """Kinds of space between groups of digits; French and Swiss programs write the narrow one."""
-UNITS = r"(?i)^\s*(?:[€$£¥₹]|eur|usd|chf|gbp)\s*|\s*(?:[€$£¥₹%‰°]|eur|usd|chf|gbp)\s*$"
+MINUS = "\u2212"
+"""The typographic minus sign, which programs in some languages write."""
+UNITS = r"(?i)^\s*[+-]?\s*(?:[€$£¥₹]|eur|usd|chf|gbp)\s*|\s*(?:[€$£¥₹%‰°]|eur|usd|chf|gbp)\s*$"
+
+
+UNIT = r"(?<=[\d.])\s*[^\W\d_]{1,6}\s*$"
+ODD = r"^\s*\((?=.*\)\s*$)|(?<=\d)\)\s*$|(?<=[\d.,])-\s*$|(?<=\d)_(?=\d)"
+"""What bookkeepers write around negative numbers, as (5.00) and 5.00-, and programmers between digits."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +68,7 @@ class NumberFormat:
         """A regular expression that matches a whole cell; groups have three digits, but for the first."""
         digits = rf"(?:[1-9]\d{{0,2}}(?:[{self.marks}]\d{{3}})+|\d+)" if self.thousands else r"\d+"
         point = re.escape(self.decimal)
-        return rf"\s*[+-]?(?:{digits}(?:{point}\d*)?|{point}\d+)(?:[eE][+-]?\d+)?\s*"
+        return rf"\s*[+\-{MINUS}]?(?:{digits}(?:{point}\d*)?|{point}\d+)(?:[eE][+-]?\d+)?\s*"
 
     def matches(self, cells: "pd.Series[Any]") -> "pd.Series[Any]":
         """Whether each cell is a number written this way; False for a missing cell."""
@@ -52,9 +82,17 @@ class NumberFormat:
             plain = plain.str.replace(f"[{self.marks}]", "", regex=True)
         if self.decimal != ".":
             plain = plain.str.replace(self.decimal, ".", regex=False)
-        values = pd.to_numeric(plain).astype(float)
+        values = pd.to_numeric(_in_ascii(plain)).astype(float)
         wrong = cells.notna() & ~known
         return values.astype(object).where(~wrong, cells) if wrong.any() else values
+
+
+def _in_ascii(cells: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Numbers with the digits and the minus sign of ASCII instead of other scripts' ones."""
+    other = {char for cell in cells.dropna() if not cell.isascii() for char in cell if not char.isascii()}
+    for char in sorted(other):
+        cells = cells.str.replace(char, "-" if char == MINUS else str(unicodedata.digit(char, "")), regex=False)
+    return cells
 
 
 PLAIN = NumberFormat()
@@ -97,15 +135,19 @@ def numbers_in(cells: Sequence[str], separator: str) -> Numbers | None:
     """How the numbers of a column are written; None if a cell is no number, or none is.
 
     Args:
-        cells: those that pandas does not count as missing.
+        cells: all of the column.
         separator: between the columns.
     """
-    words = tuple(sorted(WORDS.intersection(cells)))
-    cells = [cell for cell in cells if cell not in WORDS] if words else cells
-    if not cells:
-        return None
-    plain = all_plain(cells)
-    if plain and (separator == "," or not any(GROUPED.search(cell) for cell in cells)):  # nearly all columns
+    words: tuple[str, ...] = ()
+    plain = all_plain(cells)  # nearly all columns of numbers; nothing but nan is missing then
+    if not plain:
+        first = next((cell for cell in cells if cell.strip() not in NOTHING and cell not in WORDS), None)
+        if first is None or not is_number(first):  # nearly all columns of text
+            return None
+        words = tuple(sorted(WORDS.intersection(cells)))
+        cells = [cell for cell in cells if cell.strip() not in NOTHING and cell not in WORDS]
+        plain = all_plain(cells)
+    if plain and (separator == "," or not any(map(GROUPED.search, cells))):
         return Numbers((PLAIN,), next((cell for cell in cells if "." in cell), None), words=words)
     if not all(map(is_number, cells)):
         return None
@@ -130,8 +172,7 @@ def is_plain(cell: str) -> bool:
 def all_plain(cells: Sequence[str]) -> bool:
     """Whether all cells are `is_plain`, without a call for each."""
     try:
-        for _ in map(float, cells):
-            pass
+        deque(map(float, cells), maxlen=0)
     except ValueError:
         return False
     return "_" not in "".join(cells)
@@ -152,12 +193,27 @@ def doubts(cells: "pd.Series[Any]") -> str | None:
     cells = cells.dropna().map(str).astype("str")
     if not len(cells):
         return None
-    if not PLAIN.matches(cells).all() and any(each.matches(cells).all() for each in FORMATS):
+    if not PLAIN.matches(cells).all() and _numeric(cells):
         return f"is text, since its numbers are written as {cells.iloc[0][:30]!r}; turn them into numbers before"
-    bare = cells.str.replace(UNITS, "", regex=True)
-    if (bare != cells).all() and any(each.matches(bare).all() for each in FORMATS):
-        return f"is text, since its numbers have a unit, as {cells.iloc[0][:30]!r}; leave out the unit to have numbers"
+    for pattern, what in (
+        (ODD, "are written as {}; turn them into numbers before"),
+        (UNITS, "have a unit, as {}; leave out the unit to have numbers"),
+        (UNIT, "have a unit, as {}; leave out the unit to have numbers"),
+    ):
+        bare = cells.str.replace(pattern, "", regex=True)
+        changed = cells[bare != cells]
+        if len(changed) and _numeric(bare) and (pattern != UNIT or _one_unit(cells)):
+            return f"is text, since its numbers {what.format(repr(changed.iloc[0][:30]))}"
     return None
+
+
+def _numeric(cells: "pd.Series[Any]") -> bool:
+    return any(each.matches(cells).all() for each in FORMATS)
+
+
+def _one_unit(cells: "pd.Series[Any]") -> bool:
+    """Whether all cells end with the same letters."""
+    return len({*cells.str.extract(f"({UNIT})", expand=False).str.strip()}) == 1
 
 
 def _fits(cells: "pd.Series[Any]") -> tuple[NumberFormat, ...]:
@@ -200,6 +256,8 @@ def resolved(
         fits = [each for each in numbers.fits if each.decimal == decimal] or list(numbers.fits)
         fits = [each for each in fits if each.thousands == thousands] or fits
         told[index] = fits[0]
+        if thousands and numbers.marked is None:  # there may be some further on
+            told[index] = NumberFormat(decimal or ("," if thousands == "." else "."), thousands)
         if len(fits) > 1:
             doubtful[index] = fits
     sure = {form.decimal for index, form in told.items() if index not in doubtful and _tells(form, columns[index])}

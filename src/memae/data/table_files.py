@@ -129,6 +129,10 @@ def _format(path: Path) -> str:
     named = ending(path)
     if signed in (".parquet", ".arrow") or (signed and not named):
         return signed
+    if start.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
+        raise SourceError(f"{path} is a page of HTML or XML, not a table; save it as CSV or Excel")
+    if named in SHEETS and signed not in (".xlsx", ".xls"):
+        return ".csv"  # many programs call text so, in order that Excel opens it
     if named in FORMATS:
         return named
     if named:

@@ -63,9 +63,14 @@ def arrow(path: Path, rows: Rows) -> Iterator[pd.DataFrame]:
 
 
 def _frames(batches: Iterable[Any]) -> Iterator[pd.DataFrame]:
+    import pyarrow as pa  # noqa: PLC0415
+
     for batch in batches:
         batch.validate(full=True)  # damaged text may not be UTF-8, and category codes may be out of range
-        yield batch.to_pandas(split_blocks=True, self_destruct=True)
+        found = pa.Table.from_batches([batch])
+        while any(pa.types.is_struct(field.type) for field in found.schema):
+            found = found.flatten()  # fields become columns called "outer.inner"
+        yield found.to_pandas(split_blocks=True, self_destruct=True)
 
 
 # ---------------------------------------------------------------------------------------------------------------- JSON
@@ -84,7 +89,10 @@ def json_lines(path: Path, rows: Rows, text: Iterable[str] | None) -> Iterator[p
         count = rows(max((len(each) for each in head), default=1))
         known: set[str] = set()
         start = 0
-        while part := [*head, *islice(objects, count - len(head))]:
+        if head:
+            _check_rows(path, head[0])
+        head = [flat(each, str(path)) for each in head]
+        while part := [*head, *(flat(each, str(path)) for each in islice(objects, count - len(head)))]:
             head = []
             if not names:
                 names = list(dict.fromkeys(name for each in part for name in each))
@@ -107,7 +115,7 @@ def _objects(path: Path, file: IO[bytes]) -> Iterator[dict[str, Any]]:
             yield from _listed(path, line + file.read())
             return
         try:
-            found = json.loads(line)
+            found = json.loads(line, object_pairs_hook=_object)
         except (ValueError, RecursionError) as error:
             ends = "" if line.endswith(b"\n") or number == 0 else "; the file ends there, and may be cut off"
             raise SourceError(
@@ -119,9 +127,56 @@ def _objects(path: Path, file: IO[bytes]) -> Iterator[dict[str, Any]]:
         yield found
 
 
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON; ValueError if a field is there twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"the field {next(name for name in names if names.count(name) > 1)!r} is there twice")
+    return found
+
+
+def flat(given: dict[str, Any], source: str) -> dict[str, Any]:
+    """An object whose fields are no objects: a field of one inside has the names of both, with a point.
+
+    Args:
+        given: the object.
+        source: where it stands, for errors.
+
+    Raises:
+        SourceError: a name occurs twice then.
+
+    Example:
+        >>> flat({"engine": {"speed": 12, "heat": {"oil": 80}}}, "row 0")
+        {'engine.speed': 12, 'engine.heat.oil': 80}
+    """
+    if not any(isinstance(value, dict) for value in given.values()):
+        return given
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        inner = {f"{name}.{key}": each for key, each in value.items()} if isinstance(value, dict) else {name: value}
+        if twice := found.keys() & inner.keys():
+            raise SourceError(
+                f"{source} has the field {min(twice)!r} twice, once as an object inside; rename one of them"
+            )
+        found |= inner
+    return flat(found, source)
+
+
+def _check_rows(path: Path, first: dict[str, Any]) -> None:
+    """Refuses a file that has columns where rows are expected, as pandas writes them by default."""
+    inside = [each for each in first.values() if isinstance(each, dict)]
+    keys = [[*each] for each in inside]
+    if len(inside) == len(first) > 0 and all(each == keys[0] and all(map(str.isdecimal, each)) for each in keys):
+        raise SourceError(
+            f"{path} has columns, not rows; write an object for each row (in pandas: to_json(path, orient='records', "
+            "lines=True))"
+        )
+
+
 def _listed(path: Path, content: bytes) -> list[dict[str, Any]]:
     try:
-        found = json.loads(content)
+        found = json.loads(content, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
         raise unreadable(path, error) from error
     if not all(isinstance(each, dict) for each in found):

@@ -2,7 +2,6 @@
 
 import math
 import shlex
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast
@@ -84,8 +83,9 @@ class TableEncoder:
         for column, name, start in zip(self.columns, frame.columns, starts, strict=True):
             if column.kind == "category":
                 known = {value: index for index, value in enumerate(column.categories)}
-                codes = np.array([known.get(text, len(known)) for text in texts(frame[name])], dtype=np.int64)
-                out[np.arange(len(frame)), start + codes] = 1.0
+                found = texts(frame[name])
+                codes = np.array([known.get(text, len(known)) for text in found.names], dtype=np.int64)
+                out[np.arange(len(frame)), start + codes[found.codes]] = 1.0
             elif column.kind == "hour":
                 out[:, start : start + column.width] = _clock(column, numbers(frame[name], column.name))
         return torch.from_numpy(out)
@@ -119,7 +119,8 @@ class TableEncoder:
         for column, name, missing in zip(self.columns, frame.columns, absent, strict=True):
             if column.kind == "category":
                 known = set(column.categories)
-                count = 0 if column.rare else sum(text not in known for text in texts(frame[name]))
+                found = {} if column.rare else texts(frame[name]).counts()
+                count = sum(rows for text, rows in found.items() if text not in known)
             else:
                 count = 0 if column.missing else int(missing)
             if count:
@@ -208,7 +209,7 @@ class _Tally:
         if isinstance(counted, NumberTally) and not counted.count and counted.missing and kind_of(series) != "number":
             counted = self.counted = TextTally(self.name, counted.missing)  # all values so far were missing
         if isinstance(counted, TextTally):
-            counted.add(Counter(texts(series)))
+            counted.add(texts(series).counts())
         else:
             counted.add(numbers(series, self.name))
 
@@ -223,9 +224,10 @@ def _clock(column: Column, hours: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def check_unique(frame: pd.DataFrame) -> None:
     """Raises InputError if two columns have the same name, as text."""
-    names = frame.columns.map(str)
-    if not names.is_unique:
-        raise InputError(f"two columns have the same name, {names[names.duplicated()][0]!r}; rename one of them")
+    names = [str(name) for name in frame.columns]
+    if len(set(names)) < len(names):
+        twice = next(name for index, name in enumerate(names) if name in names[:index])
+        raise InputError(f"two columns have the same name, {twice!r}; rename one of them")
 
 
 def _flag_scale(share: float) -> float:

@@ -1,7 +1,8 @@
 """Dates, times and durations of any form → hour of the day, weekday, and seconds since the row before."""
 
 import datetime as dt
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
@@ -26,6 +27,11 @@ LOG = ("%d/%b/%Y:%H:%M:%S %z", "%a %b %d %H:%M:%S %Y", "%a, %d %b %Y %H:%M:%S %z
 FORMATS = (ISO, CLOCK, *(date + time for date, time in product(DATES, TIMES)), *LOG)
 
 ZONED = frozenset({ISO, *(form for form in LOG if "%z" in form)})
+DATE_LIKE = r"\d[-/.:](?:\d\d?|[A-Za-z]{3,9})[-/.:]\d|\b[A-Za-z]{3,9}\.? \d|\d [A-Za-z]{3,9}"
+NEARLY = 0.9
+"""Share of a column's different texts from which it is one of times, if they look like times..."""
+HALF = 0.5
+"""... and so many of them can be read."""
 DATED = r"\d{4}-?\d\d"  # ISO 8601 with more than a year
 ON_A_CLOCK = r"\d?\d:\d\d(?::\d\d(?:\.\d+)?)?"
 ZONE = r"^(.*:.*?\d) ?(?:Z|[+-]\d\d(?::?\d\d)?)$"
@@ -152,6 +158,27 @@ def durations(series: "pd.Series[Any]", name: str) -> "pd.Series[Any]":
     with suppress(ValueError, TypeError):
         return (pd.to_timedelta(known) / pd.Timedelta(seconds=1)).reindex(series.index)
     raise SchemaError(f"column {name!r} held durations in training; give durations, or seconds as numbers")
+
+
+def several_forms(name: str, texts: Sequence[str]) -> str | None:
+    """A sentence on a column of text of which nearly all cells are times, but not all in one form; None for others.
+
+    Args:
+        name: of the column.
+        texts: some of its different cells.
+    """
+    if not texts or sum(bool(re.search(DATE_LIKE, text)) for text in texts) < NEARLY * len(texts):
+        return None
+    cells = pd.Series([*texts], dtype=object)
+    forms = {form: _read(cells, form).notna().to_numpy() for form in FORMATS}
+    best = max(forms.values(), key=lambda fits: int(fits.sum()))
+    if np.any([*forms.values()], axis=0).mean() < HALF:
+        return None
+    other = texts[int(best.argmin())]
+    return (
+        f"column {name!r} is taken as text, since its times are written in several ways, such as "
+        f"{texts[int(best.argmax())]!r} and {other!r}; write all of them in one way for hour, weekday and pace"
+    )
 
 
 def possible(texts: Iterable[str], formats: Iterable[str]) -> tuple[str, ...]:

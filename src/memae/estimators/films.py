@@ -35,8 +35,10 @@ UNTRAINED = (
     'from pixels, or features="none"'
 )
 """Why settings of a network have no effect."""
-ITEMS = 3_000
-"""Maximum number of kept positions by default."""
+ITEMS = 6_000
+"""Maximum number of kept positions by default: of fewer, it depends on chance which rare ones are among them."""
+FLOOR = 1.0
+"""Floor of the isolation of kept positions, as a share of its median."""
 FRAMES = 1_000
 """Maximum number of frames that are described; of longer film, every second of them, every fourth, …"""
 FOLDS = 5
@@ -339,5 +341,5 @@ def remembering(items: Tensor, spec: FrameSpec, features: FrameFeatures, scaling
     memory = model.memory
     assert isinstance(memory, PatchMemory)  # noqa: S101 (see the spec)
     memory.remember(items)
-    measure = PatchDistance(floor(memory.isolation), POWER, smoothed=False)
+    measure = PatchDistance(floor(memory.isolation, FLOOR), POWER, smoothed=False)
     return Scorer(model, scaling, [measure], features=features).eval(), model_spec

@@ -272,10 +272,10 @@ def photo_scorer(model: MemAE, measures: Sequence[Measure], features: Features, 
     return Scorer(model, scaling, measures, features=features).eval()
 
 
-def floor(isolation: Tensor) -> Tensor:
-    """The floor of the isolation of patches `(n,)`."""
+def floor(isolation: Tensor, share: float = FLOOR) -> Tensor:
+    """The floor of the isolation of patches `(n,)`: this share of its median."""
     usual = isolation.median()
-    return torch.where(usual > 0, FLOOR * usual, 1.0)
+    return torch.where(usual > 0, share * usual, 1.0)
 
 
 def surprises(values: Tensor, weights: Sequence[float]) -> Balance:

@@ -20,6 +20,7 @@ class Footage(NamedTuple):
 
     name: Path | str  # its path, or its name if it is not a file
     blocks: Blocks
+    live: bool = False  # whether times are those of arrival, which tell little of when frames were filmed
 
 
 class FrameScore(NamedTuple):

@@ -24,6 +24,7 @@ from memae.frames import causal, normality, smoothed
 from memae.kinds.comparing import compared
 from memae.kinds.following import Footage, FrameScore, Seen, followed
 from memae.kinds.kind import Kind, Labelled, Names, Notes, Part, Sample, Scored, Words, paths_of
+from memae.kinds.pacing import Paced
 from memae.kinds.pieces import Piece, film_pieces
 from memae.kinds.pixel_units import check_unit
 from memae.kinds.video_words import CLIPS, FRAMES
@@ -191,8 +192,16 @@ class Videos(Kind):
 
     def _smoothed(self, scorer: Scorer, video: Footage) -> Iterator[tuple[Seen, float]]:
         """Each frame of one video, and its score as `follow` gives it."""
-        seen = followed(scorer, video, self.length, self.clips)
-        return smoothed(((each, each.frame.score) for each in seen), self.smooth)
+        paced = None if video.live or self.rate is None else Paced(video.blocks, self.rate)
+        played = video if paced is None else video._replace(blocks=paced.blocks())
+        seen = followed(scorer, played, self.length, self.clips)
+        found = smoothed(((each, each.frame.score) for each in seen), self.smooth)
+        return found if paced is None else paced.as_filmed(found)
+
+    @property
+    def rate(self) -> float | None:
+        """Frames a second at which videos are judged; None if their rate does not matter or is not known."""
+        return None if self.described or self.format is None else self.format.rate
 
     def delay(self, scorer: Scorer) -> int:
         """Maximum number of later frames that `follow` needs before it gives a frame's score.

@@ -30,6 +30,9 @@ FORMAT = 4
 """Version of the file format; newer files are refused, those of formats 1 and 2 go through `migration`. Format 3 is as
 this one, but has no memory of kept samples."""
 
+PARQUET = b"PAR1"
+"""First bytes of a Parquet file; those of a model file are a number of which this would be too large a value."""
+
 
 @dataclass(frozen=True)
 class Artifact:
@@ -93,6 +96,11 @@ def load(source: str | Path | bytes) -> Artifact:
     try:
         metadata, tensors = _content(source)
     except (SafetensorError, OSError, ValueError) as error:
+        if _start(source) == PARQUET:
+            raise ModelFileError(
+                f"{path} is a Parquet file; if it holds the models of many groups, take one, memae.shelf(…)[KEY] or "
+                f"`memae inspect {path} --group KEY -o MODEL`; score, serve and inspect take all"
+            ) from error
         raise ModelFileError(f"{path} is damaged or not a model file ({error}); copy it again or refit") from error
     if "memae" not in metadata:
         raise ModelFileError(
@@ -108,6 +116,14 @@ def load(source: str | Path | bytes) -> Artifact:
             f"{path} has format {header['format']}, this memae ({version('memae')}) reads up to {FORMAT}; upgrade memae"
         )
     raise ModelFileError(f"{path} is damaged: its checksum does not match; copy it again or refit")
+
+
+def _start(source: str | Path | bytes) -> bytes:
+    """The first bytes of a file."""
+    if isinstance(source, bytes):
+        return source[: len(PARQUET)]
+    with Path(source).open("rb") as file:
+        return file.read(len(PARQUET))
 
 
 def named(source: str | Path | bytes) -> str:

@@ -4,7 +4,7 @@ import threading
 import warnings
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import sha256
@@ -47,8 +47,64 @@ def model_of(content: bytes, checksum: str, threads: int) -> Estimator:
         return _models[checksum]
 
 
+class Mapped(ABC):
+    """A function that engines call with tables of pandas, and that gives scores beside columns of the input."""
+
+    keep: Sequence[str]
+
+    @abstractmethod
+    def __call__(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Scores a table, which may be empty."""
+
+    def each(self, frames: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        """Scores tables one after another, as Spark's `mapInPandas` wants it."""
+        return map(self, frames)
+
+    @property
+    @abstractmethod
+    def columns(self) -> dict[str, tuple[str, str]]:
+        """The columns beside those that are kept: name → type of Spark, dtype of pandas."""
+
+    def schema(self, frame: Any) -> str:
+        """The columns of the result, for Spark.
+
+        Args:
+            frame: the DataFrame of Spark that is scored.
+        """
+        given = dict(frame.dtypes)
+        kept = {name: given[name] for name in self._named(given)}
+        return declared(kept | {name: kind for name, (kind, _) in self.columns.items()})
+
+    def meta(self, frame: Any) -> pd.DataFrame:
+        """An empty result, for Dask.
+
+        Args:
+            frame: the DataFrame of Dask that is scored.
+        """
+        return self._empty(frame._meta)
+
+    def _named(self, given: Iterable[str]) -> Sequence[str]:
+        """The columns to keep, which must be there."""
+        lost = [name for name in self.keep if name not in set(given)]
+        if lost:
+            raise SchemaError(f"there is no column {lost[0]!r} to keep; the columns are {', '.join(map(str, given))}")
+        both = [name for name in self.keep if name in self.columns]
+        if both:
+            raise OptionError(f"column {both[0]!r} cannot be kept, since the result has one of this name; rename it")
+        return self.keep
+
+    def _empty(self, frame: pd.DataFrame) -> pd.DataFrame:
+        kept = frame[list(self._named(frame.columns))].iloc[:0]
+        return kept.assign(**{name: pd.Series(dtype=kind) for name, (_, kind) in self.columns.items()})
+
+
+def declared(types: dict[str, str]) -> str:
+    """Columns and their types in Spark's language."""
+    return ", ".join(f"`{name}` {kind}" for name, kind in types.items())
+
+
 @dataclass(frozen=True)
-class Shipped(ABC, Generic[E]):
+class Shipped(Mapped, Generic[E]):
     """A detector that is sent to other processes, and maps a DataFrame of pandas to another.
 
     Args:
@@ -84,53 +140,6 @@ class Shipped(ABC, Generic[E]):
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "checksum"}
-
-    @abstractmethod
-    def __call__(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Scores a table, which may be empty."""
-
-    def each(self, frames: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
-        """Scores tables one after another, as Spark's `mapInPandas` wants it."""
-        return map(self, frames)
-
-    @property
-    @abstractmethod
-    def columns(self) -> dict[str, tuple[str, str]]:
-        """The columns beside those that are kept: name → type of Spark, dtype of pandas."""
-
-    def schema(self, frame: Any) -> str:
-        """The columns of the result, for Spark.
-
-        Args:
-            frame: the DataFrame of Spark that is scored.
-        """
-        given = dict(frame.dtypes)
-        kept = {name: given[name] for name in self._named(given)}
-        return ", ".join(
-            f"`{name}` {kind}" for name, kind in (kept | {name: t for name, (t, _) in self.columns.items()}).items()
-        )
-
-    def meta(self, frame: Any) -> pd.DataFrame:
-        """An empty result, for Dask.
-
-        Args:
-            frame: the DataFrame of Dask that is scored.
-        """
-        return self._empty(frame._meta)
-
-    def _named(self, given: Iterable[str]) -> Sequence[str]:
-        """The columns to keep, which must be there."""
-        lost = [name for name in self.keep if name not in set(given)]
-        if lost:
-            raise SchemaError(f"there is no column {lost[0]!r} to keep; the columns are {', '.join(map(str, given))}")
-        both = [name for name in self.keep if name in self.columns]
-        if both:
-            raise OptionError(f"column {both[0]!r} cannot be kept, since the result has one of this name; rename it")
-        return self.keep
-
-    def _empty(self, frame: pd.DataFrame) -> pd.DataFrame:
-        kept = frame[list(self._named(frame.columns))].iloc[:0]
-        return kept.assign(**{name: pd.Series(dtype=kind) for name, (_, kind) in self.columns.items()})
 
 
 JUDGED = {"score": ("double", "float64"), "p_value": ("double", "float64"), "is_anomaly": ("boolean", "bool")}
@@ -192,7 +201,7 @@ class Scoring(Shipped[TabularMemAE]):
         kept = frame[list(self._named(frame.columns))]
         if not len(frame):
             return self._empty(frame)
-        self._check_complete(frame)
+        check_complete(self.detector, frame, self.may_lack, lambda rows: self._ids(frame, rows))
         bad: dict[int, str] = {}
         try:
             found = self._table(frame)
@@ -223,22 +232,6 @@ class Scoring(Shipped[TabularMemAE]):
         for _ in self.detector.kind_.open(frame, notes=Notes()):
             pass
 
-    def _check_complete(self, frame: pd.DataFrame) -> None:
-        """Refuses a column that had a value in every row of training, and has none in too many rows at a stretch."""
-        known = {column.name: column for column in self.detector.encoder_.columns}
-        for name in self.detector.roles_.names:
-            column = known.get(name)
-            if column is None or name in self.may_lack or name not in frame.columns:
-                continue
-            if not column.missing and "" not in column.categories:
-                first, last = _longest(frame[name].isna().to_numpy())
-                if last - first >= min(LACKING, len(frame)):
-                    raise SchemaError(
-                        f"column {name!r} is missing in all {last - first} rows"
-                        f"{self._ids(frame, [first, last - 1])}, and never was in training: the file they come from "
-                        "may lack it; add it, or give may_lack"
-                    )
-
     def _located(self, frame: pd.DataFrame, error: Exception) -> Exception:
         """The same error, with the id of the first bad row."""
         index, _ = next(_bad_rows(self._read, frame, 0), (None, ""))
@@ -260,6 +253,34 @@ def _longest(missing: NDArray[np.bool_]) -> tuple[int, int]:
     edges = np.flatnonzero(np.diff(np.concatenate(([False], missing, [False])).astype(np.int8))).reshape(-1, 2)
     first, last = edges[(edges[:, 1] - edges[:, 0]).argmax()] if len(edges) else (0, 0)
     return int(first), int(last)
+
+
+def check_complete(
+    detector: TabularMemAE,
+    frame: pd.DataFrame,
+    may_lack: Sequence[str],
+    named: Callable[[Sequence[int]], str] = lambda _: "",
+) -> None:
+    """Raises SchemaError for a column that had a value in every row of training, and has none in too many at a stretch.
+
+    Args:
+        detector: fitted.
+        frame: rows to score, of which there is at least one.
+        may_lack: columns without values that are expected.
+        named: names rows, given by their indices, in the error.
+    """
+    known = {column.name: column for column in detector.encoder_.columns}
+    for name in detector.roles_.names:
+        column = known.get(name)
+        if column is None or name in may_lack or name not in frame.columns:
+            continue
+        if not column.missing and "" not in column.categories:
+            first, last = _longest(frame[name].isna().to_numpy())
+            if last - first >= min(LACKING, len(frame)):
+                raise SchemaError(
+                    f"column {name!r} is missing in all {last - first} rows{named([first, last - 1])}, and never was "
+                    "in training: the file they come from may lack it; add it, or give may_lack"
+                )
 
 
 def _bad_rows(read: Any, frame: pd.DataFrame, start: int) -> Iterator[tuple[int, str]]:

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from inspect import get_annotations
 from textwrap import fill
 from typing import Annotated, Any, ForwardRef, NamedTuple, get_args, get_origin
@@ -51,6 +52,11 @@ def parameters_of(kind: type[Any]) -> tuple[Parameter, ...]:
         >>> [each.name for each in parameters_of(Tabular)][:3]
         ['n_items', 'ignore', 'keep_columns']
     """
+    return _parameters_of(kind)  # type: ignore[arg-type]  # mypy does not see that classes can be hashed
+
+
+@cache  # each model that is loaded asks
+def _parameters_of(kind: Any) -> tuple[Parameter, ...]:
     shared = {each.name for each in fields([above for above in kind.__mro__ if is_dataclass(above)][-1])}
     parameters = [
         Parameter(each.name, _hint(each.type), each.default, not each.kw_only, _setting(kind, each.name))

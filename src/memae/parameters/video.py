@@ -99,7 +99,7 @@ class Video(Common):
     kept_samples: Annotated[
         int | None,
         Setting(
-            "With pretrained features, positions of training frames that are kept as the memory, by default 3000. Else "
+            "With pretrained features, positions of training frames that are kept as the memory, by default 6000. Else "
             "positions of training clips whose codes are kept; the score then includes the distance to the nearest of "
             "them. 0 for none, by default 2000.",
             api="Not for networks that convolve in time.",

@@ -198,9 +198,22 @@ def limit(counted: Tensor, rate: float) -> float:
         >>> limit(counts(torch.tensor([0.01, 0.02, 0.03, 0.5]), held_out=99), 0.05)
         0.03
     """
+    return limit_among(torch.arange(len(counted)).double() / (len(counted) - 1), counted, rate)
+
+
+def limit_among(p_values: Tensor, counted: Tensor, rate: float) -> float:
+    """`limit` of p-values that come from calibrations of different sizes.
+
+    Args:
+        p_values: the different values, ascending `(k,)`.
+        counted: how many samples have each `(k,)`.
+        rate: the false-discovery rate, in (0, 1).
+
+    Example:
+        >>> limit_among(torch.tensor([0.25, 0.5, 1.0]).double(), torch.tensor([1, 0, 1]), 0.6)
+        0.25
+    """
     rate = checked_rate(rate, "false-discovery")
-    levels = len(counted) - 1
-    p_values = torch.arange(len(counted)).double() / levels
     line = rate * counted.cumsum(0).double() / counted.sum().clamp_min(1)
     below = ((p_values <= line * (1 + 1e-9)) & (counted > 0)).nonzero()
     return float(p_values[below[-1]]) if len(below) else 0.0

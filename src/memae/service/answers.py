@@ -34,9 +34,12 @@ class Verdict(BaseModel):
     file: str | None = Field(None, description="Name of the image file, as sent.")
     frame: int | None = Field(None, description="Number of the frame of a video, from 0.")
     time: float | None = Field(None, description="Time of the frame in seconds from the first one.")
-    score: float = Field(description="Anomaly score; higher = more anomalous.")
-    p_value: float = Field(description="Share of normal samples that score as high: small = unlike normal.")
-    is_anomaly: bool = Field(description="Whether the score is above the threshold.")
+    score: float | None = Field(description="Anomaly score; higher = more anomalous.")
+    p_value: float | None = Field(description="Share of normal samples that score as high: small = unlike normal.")
+    is_anomaly: bool | None = Field(description="Whether the score is above the threshold.")
+    threshold: float | None = Field(None, description="Models by group: that of its group.")
+    shared: bool | None = Field(None, description="Models by group: true if its group has the shared model.")
+    reason: str | None = Field(None, description="Models by group: why there is no score.")
     regions: list[Region] | None = Field(None, description="Photos: where it is anomalous; the highest peak first.")
 
 
@@ -53,7 +56,7 @@ class Scored(BaseModel):
 
     model: str
     threshold: float | None = Field(description="Score above which a sample is flagged.")
-    false_alarm_rate: float = Field(description="Share of normal samples that are flagged by chance.")
+    false_alarm_rate: float | None = Field(description="Share of normal samples that are flagged by chance.")
     samples: list[Verdict]
     unread: list[Unread] = Field([], description="Files that could not be read; absent if all could.")
     left_out: list[str] = Field([], description="Columns that the model does not know; absent if there are none.")
@@ -130,9 +133,11 @@ class Model(BaseModel):
     name: str
     kind: str = Field(description="table, image or video")
     threshold: float | None
-    false_alarm_rate: float
-    calibration_samples: int = Field(description="Number of normal samples behind threshold and p-values.")
-    held_out_samples: int = Field(description="The former name of calibration_samples.")
+    false_alarm_rate: float | None
+    calibration_samples: int | None = Field(None, description="Number of normal samples behind threshold and p-values.")
+    held_out_samples: int | None = Field(None, description="The former name of calibration_samples.")
+    by: list[str] | None = Field(None, description="Models by group: the columns that tell groups.")
+    groups: int | None = Field(None, description="Models by group: their number.")
     takes: str
     suffixes: list[str]
     data_sha256: str
@@ -184,7 +189,7 @@ def of(shape: type[BaseModel]) -> dict[int | str, dict[str, Any]]:
     return {200: {"model": shape, "content": {JSON: {}}}, **REFUSALS}
 
 
-def request_body(models: Iterable[Served[Any]]) -> dict[str, Any]:
+def request_body(models: Iterable[Served]) -> dict[str, Any]:
     """The request body of `/score` and `/explain`; with a single table model, it has its columns and an example row."""
     tables = [(schema, served.example()) for served in models if (schema := served.row_schema())]
     row = tables[0][0] if len(tables) == 1 else {"type": "object"}

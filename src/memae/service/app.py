@@ -7,15 +7,19 @@ from starlette.types import Receive, Scope, Send
 
 from memae.errors import OptionError
 from memae.estimators import Estimator, ImageMemAE, TabularMemAE, VideoMemAE
+from memae.scoring.calibration import Judged
+from memae.service.batching import Worker
 from memae.service.front import Access, Front
 from memae.service.images import ServedImages
 from memae.service.limits import Gate, Limits
 from memae.service.metrics import Metrics
 from memae.service.routes import PATHS, routed
-from memae.service.served import Observer, Served
+from memae.service.served import Observer, Score, Served
+from memae.service.shelves import ServedShelf
 from memae.service.tables import ServedTable
 from memae.service.videos import ServedVideos
 from memae.service.windows import ServedWindows
+from memae.shelves.reading import Shelf
 
 DEFAULTS = Limits()
 
@@ -24,7 +28,7 @@ class Service:
     """Fitted detectors over HTTP, as an ASGI application.
 
     Args:
-        models: detectors by name.
+        models: detectors, or shelves of them, by name.
         limits: limits of requests.
         token: secret that requests must send; without one, only requests to localhost are answered.
 
@@ -32,7 +36,9 @@ class Service:
         OptionError: no model is given, or the token is too short.
     """
 
-    def __init__(self, models: Mapping[str, Estimator], *, limits: Limits = DEFAULTS, token: str | None = None) -> None:
+    def __init__(
+        self, models: Mapping[str, Estimator | Shelf], *, limits: Limits = DEFAULTS, token: str | None = None
+    ) -> None:
         if not models:
             raise OptionError("the service needs at least one model")
         access = Access(token)
@@ -53,13 +59,19 @@ class Service:
             each.close()
 
 
-def _served(name: str, estimator: Estimator, limits: Limits, observe: Observer) -> Served[Any]:
-    """An estimator as a served model of its kind."""
-    match estimator:
+def _served(name: str, model: Estimator | Shelf, limits: Limits, observe: Observer) -> Served:
+    """An estimator or a shelf as a served model of its kind."""
+
+    def worker(score: Score, most: int) -> Worker[Any, Judged]:
+        return Worker(name, score, most, observe)
+
+    match model:
+        case Shelf():
+            return ServedShelf(name, model, limits, worker)
         case TabularMemAE():
-            return (ServedTable if estimator.windows_ is None else ServedWindows)(name, estimator, limits, observe)
+            return (ServedTable if model.windows_ is None else ServedWindows)(name, model, limits, worker)
         case ImageMemAE():
-            return ServedImages(name, estimator, limits, observe)
+            return ServedImages(name, model, limits, worker)
         case VideoMemAE():
-            return ServedVideos(name, estimator, limits, observe)
-    raise OptionError(f"the model {name!r} is for {estimator.kind} data, which the service does not know")
+            return ServedVideos(name, model, limits, worker)
+    raise OptionError(f"the model {name!r} is for {model.kind} data, which the service does not know")

@@ -10,11 +10,27 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 S = TypeVar("S")
 R = TypeVar("R")
 T = TypeVar("T")
+
+
+class Desk(Protocol):
+    """Where a model gets its work done, in one thread; see `Worker`."""
+
+    def __len__(self) -> int:
+        """Requests that wait."""
+
+    def score(self, samples: Any, size: int) -> "Future[Any]":
+        """Scores samples."""
+
+    def call(self, work: Callable[[], T]) -> "Future[T]":
+        """Calls `work`."""
+
+    def close(self) -> None:
+        """Ends it."""
 
 
 @dataclass(frozen=True)

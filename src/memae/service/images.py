@@ -10,11 +10,11 @@ from memae.estimators import ImageMemAE
 from memae.evidence import Evidence, Explainer
 from memae.kinds import Notes, Part
 from memae.service.limits import Refused
-from memae.service.served import Answer, Row, Served, Wanted, explained, rows_of
+from memae.service.served import Answer, Row, ServedModel, Wanted, explained, rows_of
 from memae.service.uploads import Body, Upload, under_their_names
 
 
-class ServedImages(Served[ImageMemAE]):
+class ServedImages(ServedModel[ImageMemAE]):
     """A detector for images. Files that cannot be read are listed in the answer; all others are scored."""
 
     def score(self, body: Body, wanted: Wanted) -> Answer:

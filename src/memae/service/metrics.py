@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
 
 from prometheus_client import (
     CollectorRegistry,
@@ -47,12 +46,12 @@ class Metrics:
         )
         Gauge("memae_requests_inside", "Requests being answered.", registry=registry).set_function(inside)
 
-    def watch(self, models: Iterable[Served[Any]]) -> None:
+    def watch(self, models: Iterable[Served]) -> None:
         """Adds metrics of these models."""
         for served in models:
-            detector = served.estimator
-            about = (served.name, detector.kind, detector.checksum_, detector.versions_["memae"])
-            self._about.labels(*about).set(1)
+            about = served.described()
+            labels = (served.name, about["kind"], about["data_sha256"], about["versions"]["memae"])
+            self._about.labels(*labels).set(1)
             self._waiting.labels(served.name).set_function(partial(len, served.worker))
 
     def observer(self, model: str) -> Callable[[float], None]:

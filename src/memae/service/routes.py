@@ -24,6 +24,7 @@ from memae.service.front import ASSETS, refusal
 from memae.service.limits import Deadline, Gate, Limits, Refused
 from memae.service.metrics import Metrics
 from memae.service.served import Answer, Served, Wanted, rows_of
+from memae.service.shelves import ServedShelf
 from memae.service.uploads import JSON, received, shown
 
 PATHS = ("/", "/score", "/explain", "/models", "/health", "/metrics", "/openapi.json")
@@ -32,12 +33,17 @@ THREADS = 8
 GONE = 499
 """Status for a client that has disconnected, as in nginx; it is never received."""
 OF_TABLES = tuple(Dialect.__dataclass_fields__)
-SCORE = ("model", "ignore", "strict", *OF_TABLES)
+SCORE = ("model", "group", "shared", "ignore", "strict", *OF_TABLES)
 EXPLAIN = (*SCORE, "sample", "items")
 """Query parameters."""
 
-Models = Mapping[str, Served[Any]]
+Models = Mapping[str, Served]
 Name = Annotated[str | None, Query(description="Name of the model; not needed if there is only one.")]
+Group = Annotated[
+    tuple[str, ...],
+    Query(description="Of models by group: that of all rows; repeat for each column. Else rows tell it."),
+]
+Shared = Annotated[bool, Query(description="Of models by group: score rows of other groups by the model they share.")]
 Ignored = Annotated[tuple[str, ...], Query(description="Column of a table to leave out; repeat for each.")]
 Strict = Annotated[
     bool,
@@ -71,12 +77,14 @@ def _dialect(
 Written = Annotated[Dialect, Depends(_dialect)]
 
 
-def _wanted(limits: Limits, served: Served[Any], dialect: Dialect, **more: Any) -> Wanted:
+def _wanted(limits: Limits, served: Served, dialect: Dialect, **more: Any) -> Wanted:
     """The parameters of a request; those on files of tables are for models of tables."""
     if (dialect != Dialect() or more["strict"]) and served.row_schema() is None:
         raise Refused(
             422, f"{', '.join(OF_TABLES)} are for table models; the model {served.name!r} takes {served.takes}"
         )
+    if (more["group"] or more["shared"]) and not isinstance(served, ServedShelf):
+        raise Refused(422, f"group= and shared= are for models by group; {served.name!r} is a single model")
     return Wanted(Deadline(limits.seconds), dialect=dialect, **more)
 
 
@@ -118,13 +126,15 @@ def _answer_samples(app: FastAPI, models: Models, limits: Limits) -> None:
         request: Request,
         dialect: Written,
         model: Name = None,
+        group: Group = (),
+        shared: Shared = False,
         ignore: Ignored = (),
         strict: Strict = False,
     ) -> Response:
         """How anomalous each sample is: rows of a table, images, or frames of a video."""
         _check_parameters(request, SCORE)
         served = _found(models, model)
-        wanted = _wanted(limits, served, dialect, ignore=ignore, strict=strict)
+        wanted = _wanted(limits, served, dialect, group=group, shared=shared, ignore=ignore, strict=strict)
         async with received(request, limits, wanted.deadline) as given:
             answer = served.quick(given, wanted)
             if answer is None:
@@ -138,6 +148,8 @@ def _answer_samples(app: FastAPI, models: Models, limits: Limits) -> None:
         request: Request,
         dialect: Written,
         model: Name = None,
+        group: Group = (),
+        shared: Shared = False,
         ignore: Ignored = (),
         strict: Strict = False,
         sample: Chosen = (),
@@ -146,7 +158,9 @@ def _answer_samples(app: FastAPI, models: Models, limits: Limits) -> None:
         """Why samples have their scores: what was expected instead, which memory items were used, where they differ."""
         _check_parameters(request, EXPLAIN)
         served = _found(models, model)
-        wanted = _wanted(limits, served, dialect, ignore=ignore, strict=strict, only=sample, items=items)
+        wanted = _wanted(
+            limits, served, dialect, group=group, shared=shared, ignore=ignore, strict=strict, only=sample, items=items
+        )
         async with received(request, limits, wanted.deadline) as given:
             return await in_thread(
                 wanted, lambda: _json({"model": served.name, **served.explain(given, wanted).as_json()})
@@ -160,7 +174,7 @@ def _check_parameters(request: Request, known: tuple[str, ...]) -> None:
             raise Refused(422, f"{shown(name)!r} is no parameter of {request.url.path}; it takes {', '.join(known)}")
 
 
-def _found(models: Models, name: str | None) -> Served[Any]:
+def _found(models: Models, name: str | None) -> Served:
     """The model called `name`, or without a name the only model."""
     names = ", ".join(models)
     if name is None and len(models) > 1:
@@ -178,7 +192,7 @@ async def _in_time(answer: "Future[Judged]", wanted: Wanted) -> Judged:
         raise wanted.deadline.missed() from error
 
 
-def _scores(served: Served[Any], answer: Answer) -> Response:
+def _scores(served: Served, answer: Answer) -> Response:
     return _json({"model": served.name, **served.rule, **answer.as_json()})
 
 

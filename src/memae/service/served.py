@@ -13,16 +13,21 @@ from torch import Tensor
 from memae.data.dialects import Dialect
 from memae.estimators import Estimator
 from memae.evidence import Evidence
+from memae.kinds import Kind
 from memae.scoring.calibration import Judged
-from memae.service.batching import Worker
+from memae.service.batching import Desk
 from memae.service.limits import Deadline, Limits, Refused
-from memae.service.uploads import Body, Rows, Upload
+from memae.service.uploads import Body, Upload
 
 E = TypeVar("E", bound=Estimator)
 T = TypeVar("T")
 Row = dict[str, Any]
 """The result for one sample, JSON-ready."""
 Observer = Callable[[float], None]
+"""Receives the size of each batch."""
+Score = Callable[[list[Any]], list[Judged]]
+"""Scores pieces of several requests."""
+MakeWorker = Callable[[Score, int], Desk]
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,8 @@ class Wanted:
         only: numbers of the samples to explain; if empty, the kind of data chooses.
         items: maximum number of memory items to return for each.
         strict: whether columns of a table that training never had, and another order in a file, are refused.
+        group: of models by group, that of all rows; else the rows tell it.
+        shared: of models by group, whether rows of groups without one are scored by the shared model.
         dialect: how a table file is written, as far as the request says.
     """
 
@@ -43,6 +50,8 @@ class Wanted:
     only: tuple[int, ...] = ()
     items: int = 5
     strict: bool = False
+    group: tuple[str, ...] = ()
+    shared: bool = False
     dialect: Dialect = field(default_factory=Dialect)
 
     def wait(self, answer: "Future[T]") -> T:
@@ -74,26 +83,17 @@ def rows_of(judged: Judged, known: Iterable[Mapping[str, Any]]) -> Iterator[Row]
         yield {**sample, "score": score, "p_value": p_value, "is_anomaly": is_anomaly}
 
 
-class Served(ABC, Generic[E]):
-    """A fitted detector, and the single thread in which it computes.
+class Served(ABC):
+    """What requests choose by its name, and the single thread in which it computes.
 
     `score` and `explain` block; they are called in the threads of requests.
-
-    Args:
-        name: name by which requests choose it.
-        estimator: a fitted estimator.
-        limits: limits of the service.
-        observe: called with the size of each batch.
     """
 
-    def __init__(self, name: str, estimator: E, limits: Limits, observe: Observer) -> None:
-        self.name = name
-        calibration = estimator.calibration_
-        self.rule = {"threshold": finite(calibration.threshold()), "false_alarm_rate": calibration.false_alarm_rate}
-        self.estimator = estimator
-        self.limits = limits
-        self.chunk = min(estimator.scorer_.chunk, limits.together or estimator.scorer_.chunk)
-        self.worker = Worker(name, self._scored, self.chunk, observe)
+    name: str
+    limits: Limits
+    worker: Desk
+    rule: Row
+    """Threshold and false-alarm rate of all samples, None where they differ."""
 
     @abstractmethod
     def score(self, body: Body, wanted: Wanted) -> Answer:
@@ -106,6 +106,15 @@ class Served(ABC, Generic[E]):
     @abstractmethod
     def explain(self, body: Body, wanted: Wanted) -> Answer:
         """The evidence of the requested samples; Refused as in `score`."""
+
+    @abstractmethod
+    def described(self) -> Row:
+        """Facts about the model, for `GET /models`: at least name, kind, data_sha256 and versions."""
+
+    @property
+    @abstractmethod
+    def kind(self) -> Kind:
+        """Says what files hold samples."""
 
     def quick(self, body: Body, wanted: Wanted) -> "Future[Judged] | None":  # noqa: ARG002 (tables can)
         """The scores of a small request that needs no thread of its own; None if it needs one."""
@@ -122,14 +131,14 @@ class Served(ABC, Generic[E]):
     @property
     def takes(self) -> str:
         """The data that the model takes, in words."""
-        return self.estimator.kind_.takes
+        return self.kind.takes
 
     def files(self, body: Body) -> list[Upload]:
         """The files of a request; raises Refused if they are not of the model's kind."""
-        if isinstance(body, Rows):
+        if not isinstance(body, list):
             raise Refused(422, f"rows are for table models; the model {self.name!r} takes {self.takes}")
         for upload in body:
-            if upload.path.suffix not in self.estimator.kind_.suffixes:
+            if upload.path.suffix not in self.kind.suffixes:
                 raise Refused(422, f"{upload.name} is not of a kind that the model {self.name!r} takes: {self.takes}")
         return body
 
@@ -144,8 +153,37 @@ class Served(ABC, Generic[E]):
             raise Refused(422, f"{message}; choose some, as ?sample=0&sample=3")
         return numbers
 
+    def close(self) -> None:
+        """Ends the thread after its pending work."""
+        self.worker.close()
+
+
+class ServedModel(Served, Generic[E]):
+    """A fitted detector.
+
+    Args:
+        name: name by which requests choose it.
+        estimator: a fitted estimator.
+        limits: limits of the service.
+        worker: makes the thread in which it computes, from a function that scores, and the most samples of a batch.
+    """
+
+    def __init__(self, name: str, estimator: E, limits: Limits, worker: MakeWorker) -> None:
+        self.name = name
+        calibration = estimator.calibration_
+        self.rule = {"threshold": finite(calibration.threshold()), "false_alarm_rate": calibration.false_alarm_rate}
+        self.estimator = estimator
+        self.limits = limits
+        self.chunk = min(estimator.scorer_.chunk, limits.together or estimator.scorer_.chunk)
+        self.worker = worker(self.scored, self.chunk)
+
+    @property
+    def kind(self) -> Kind:
+        """See `Served.kind`."""
+        return self.estimator.kind_
+
     def described(self) -> Row:
-        """Facts about the model, for `GET /models`."""
+        """See `Served.described`."""
         return {
             "name": self.name,
             "kind": self.estimator.kind,
@@ -153,15 +191,11 @@ class Served(ABC, Generic[E]):
             "calibration_samples": len(self.estimator.calibration_.scores),
             "held_out_samples": len(self.estimator.calibration_.scores),
             "takes": self.takes,
-            "suffixes": sorted(self.estimator.kind_.suffixes),
+            "suffixes": sorted(self.kind.suffixes),
             "data_sha256": self.estimator.checksum_,
             "versions": self.estimator.versions_,
-            **self.estimator.kind_.about(),
+            **self.kind.about(),
         }
-
-    def close(self) -> None:
-        """Ends the thread after its pending work."""
-        self.worker.close()
 
     def pieces(self, batches: Iterable[Tensor], wanted: Wanted) -> Iterator[Judged]:
         """Scores of batches of any size, computed in pieces, so that other requests are served in between."""
@@ -169,7 +203,7 @@ class Served(ABC, Generic[E]):
             for piece in torch.split(batch, self.chunk) if len(batch) else ():
                 yield wanted.wait(self.worker.score(piece, len(piece)))
 
-    def _scored(self, pieces: list[Any]) -> list[Judged]:
+    def scored(self, pieces: list[Any]) -> list[Judged]:
         """Scores of pieces of several requests, in the worker's thread."""
         raw, sizes = self._joined(pieces)
         scores = [part.score for part in self.estimator.scorer_.batched([raw], maps=False)]

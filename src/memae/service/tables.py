@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,8 @@ from torch import Tensor
 
 from memae.data.column import Column
 from memae.data.dialects import Dialect
-from memae.data.table_files import table_chunks
+from memae.data.table_formats import flat
 from memae.data.tables import TableEncoder, missing_columns, unknown_columns
-from memae.data.unpacking import check_unpacked
 from memae.errors import InputError, SchemaError
 from memae.estimators import TabularMemAE
 from memae.evidence import Evidence, Explainer
@@ -24,26 +22,25 @@ from memae.kinds import Notes
 from memae.kinds.kind import Part
 from memae.scoring.calibration import Judged
 from memae.service.limits import Limits, Refused
-from memae.service.served import Answer, Observer, Row, Served, Wanted, explained, rows_of
-from memae.service.uploads import Body, Rows, Upload, under_their_names
+from memae.service.served import Answer, MakeWorker, Row, ServedModel, Wanted, explained, rows_of
+from memae.service.table_uploads import sent
+from memae.service.uploads import Body, Frame, Rows, under_their_names
 
 NUMBERS = frozenset({int, float, bool, type(None)})
 SCALARS = NUMBERS | {str}
-UNPACKED = 32
-"""Maximum size of an unpacked file, as a multiple of the maximum size of a body."""
 
 Values = tuple[Any, ...]
 """A row in the order of the model's columns."""
 
 
-class ServedTable(Served[TabularMemAE]):
+class ServedTable(ServedModel[TabularMemAE]):
     """A detector for tables."""
 
-    def __init__(self, name: str, estimator: TabularMemAE, limits: Limits, observe: Observer) -> None:
+    def __init__(self, name: str, estimator: TabularMemAE, limits: Limits, worker: MakeWorker) -> None:
         self.estimator, self.roles = estimator, estimator.roles_
         encoded = {column.name: column for column in self.encoder().columns}
         self.columns = {name: encoded.get(name) for name in self.roles.names}  # None for times
-        super().__init__(name, estimator, limits, observe)
+        super().__init__(name, estimator, limits, worker)
 
     def encoder(self) -> TableEncoder:
         """The columns of a row."""
@@ -133,11 +130,20 @@ class ServedTable(Served[TabularMemAE]):
     def _values(self, body: Rows, wanted: Wanted, notes: Notes) -> list[Values]:
         """Rows in the order of the columns; raises Refused for rows that could not be encoded with others."""
         self.limits.check_samples(len(body.rows))
+        if wanted.dialect != Dialect():
+            raise Refused(
+                422,
+                "separator, decimal, encoding and the like say how a file is written, and rows of JSON are given; "
+                "leave them out, or send the file",
+            )
         dropped = {*self.estimator.ignore, *wanted.ignore}
-        return [self._row(row, number, dropped, notes, wanted.strict) for number, row in enumerate(body.rows)]
+        numbers = range(len(body.rows)) if body.numbers is None else body.numbers
+        rows = zip(body.rows, numbers, strict=True)
+        return [self._row(row, number, dropped, notes, wanted.strict) for row, number in rows]
 
     def _row(self, row: Any, number: int, dropped: set[str], notes: Notes, strict: bool) -> Values:
         if isinstance(row, dict):
+            row = flat(row, f"row {number}")
             if row.keys() != self.columns.keys() or not dropped.isdisjoint(self.columns):
                 self._check_names([name for name in row if name not in dropped], number, notes, strict=strict)
             values = tuple(map(row.__getitem__, self.columns))
@@ -175,46 +181,20 @@ class ServedTable(Served[TabularMemAE]):
     def _frames(self, body: Body, wanted: Wanted, notes: Notes) -> Iterator[pd.DataFrame]:
         """The table in parts, in the columns that are encoded."""
         kind = self.estimator.kind_
+        if not isinstance(body, Rows):
+            kind = kind.ignoring(wanted.ignore, strict=wanted.strict)
         with under_their_names(body):
-            if isinstance(body, Rows):
-                given = iter([self._frame(self._values(body, wanted, notes))])
-                yield from (read for _, read in kind.read(given, notes))
-                return
-            if len(self.files(body)) != 1:
-                raise Refused(422, f"{len(body)} tables are given; send one at a time")
-            yield from (
-                read
-                for _, read in kind.ignoring(wanted.ignore, strict=wanted.strict).read(
-                    self._chunks(body[0], wanted), notes
-                )
-            )
+            yield from (read for _, read in kind.read(self.given(body, wanted, notes), notes))
 
-    def _chunks(self, upload: Upload, wanted: Wanted) -> Iterator[pd.DataFrame]:
-        count = 0
-        for chunk in self._read(upload, wanted.dialect):
-            count += len(chunk)
-            self.limits.check_samples(count)
-            wanted.deadline.left()
-            yield chunk
-
-    def _read(self, upload: Upload, dialect: Dialect) -> Iterator[pd.DataFrame]:
-        check_unpacked(upload.path, UNPACKED * self.limits.size)
-        self._check_index(upload.path)
-        reading = replace(self.estimator.kind_.reading, wanted=dialect)
-        return table_chunks(upload.path, text=self.estimator.kind_.text, reading=reading)()
-
-    def _check_index(self, path: Path) -> None:
-        """Refuses a Parquet file that is too large when unpacked, by its metadata; `table_chunks` reports damage."""
-        import pyarrow.parquet  # noqa: PLC0415 (only Parquet needs it)
-
-        try:
-            index = pyarrow.parquet.read_metadata(path)
-            unpacked = sum(index.row_group(number).total_byte_size for number in range(index.num_row_groups))
-        except (ValueError, OSError):
-            return
-        self.limits.check_samples(index.num_rows)
-        if unpacked > UNPACKED * self.limits.size:
-            raise Refused(413, f"the table is {unpacked / 1e6:,.0f} MB unpacked; send it in several parts")
+    def given(self, body: Body, wanted: Wanted, notes: Notes) -> Iterator[pd.DataFrame]:
+        """The table in parts, as it was sent."""
+        if isinstance(body, Rows):
+            yield self._frame(self._values(body, wanted, notes))
+        elif isinstance(body, Frame):
+            yield body.frame
+        else:
+            reading = replace(self.estimator.kind_.reading, wanted=wanted.dialect)
+            yield from sent(self.files(body), self.estimator.kind_.text, reading, self.limits, wanted.deadline)
 
 
 def _series(column: Column | None, values: Values) -> "np.ndarray[Any, Any] | pd.Series[Any]":

@@ -8,13 +8,14 @@ import json
 import logging
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import anyio.to_thread
+import pandas as pd
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -70,6 +71,13 @@ class Rows(NamedTuple):
     """Rows of a table from JSON."""
 
     rows: list[Any]
+    numbers: Sequence[int] | None = None  # in the request; None for all, from 0
+
+
+class Frame(NamedTuple):
+    """Rows of a table that was read."""
+
+    frame: pd.DataFrame
 
 
 class Upload(NamedTuple):
@@ -79,7 +87,7 @@ class Upload(NamedTuple):
     path: Path  # where the service has stored it
 
 
-Body = Rows | list[Upload]
+Body = Rows | Frame | list[Upload]
 
 
 @asynccontextmanager
@@ -187,7 +195,7 @@ def under_their_names(body: Body) -> Iterator[None]:
         if not known:
             logger.warning("refused data that cannot be read", exc_info=True)
         reason = sentence(error)
-        for upload in () if isinstance(body, Rows) else body:
+        for upload in body if isinstance(body, list) else ():
             reason = reason.replace(str(upload.path), upload.name)
         raise Refused(
             422, reason if known else f"the data cannot be read ({type(error).__name__}: {reason})"

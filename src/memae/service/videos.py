@@ -15,14 +15,14 @@ from memae.kinds.following import Footage
 from memae.kinds.pixel_units import check_unit
 from memae.scoring.calibration import Judged
 from memae.service.limits import Refused
-from memae.service.served import Answer, Row, Served, Wanted, explained, rows_of
+from memae.service.served import Answer, Row, ServedModel, Wanted, explained, rows_of
 from memae.service.uploads import Body, Upload, under_their_names
 
 CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,asf,mpeg,mpegts,mpegvideo,m4v"
 """FFmpeg formats that are accepted. Others, such as playlists, would make FFmpeg open the files they name."""
 
 
-class ServedVideos(Served[VideoMemAE]):
+class ServedVideos(ServedModel[VideoMemAE]):
     """A detector for video. A video is decoded and scored in the worker's thread, not batched with others."""
 
     def score(self, body: Body, wanted: Wanted) -> Answer:

@@ -1,11 +1,9 @@
 """Served models of windows of rows: the rows of a request are consecutive, and all are held in memory."""
 
-from collections.abc import Iterator
 from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
-import pandas as pd
 import torch
 
 from memae.data.tables import TableEncoder
@@ -16,8 +14,8 @@ from memae.kinds import Notes
 from memae.kinds.kind import Part
 from memae.kinds.windows import WindowedTables
 from memae.scoring.calibration import Judged
-from memae.service.limits import Limits, Refused
-from memae.service.served import Answer, Observer, Row, Wanted, explained, rows_of
+from memae.service.limits import Limits
+from memae.service.served import Answer, MakeWorker, Row, Wanted, explained, rows_of
 from memae.service.tables import ServedTable
 from memae.service.uploads import Body, Rows, under_their_names
 
@@ -25,11 +23,11 @@ from memae.service.uploads import Body, Rows, under_their_names
 class ServedWindows(ServedTable):
     """A detector for windows of rows."""
 
-    def __init__(self, name: str, estimator: TabularMemAE, limits: Limits, observe: Observer) -> None:
+    def __init__(self, name: str, estimator: TabularMemAE, limits: Limits, worker: MakeWorker) -> None:
         windows = estimator.windows_
         assert windows is not None  # noqa: S101 (the caller's)
         self.windows: Windows = windows
-        super().__init__(name, estimator, limits, observe)
+        super().__init__(name, estimator, limits, worker)
         more = [windows.group, *([windows.time.name] if windows.time is not None else [])]
         self.columns |= {each: None for each in more if each and each not in self.columns}
 
@@ -71,15 +69,7 @@ class ServedWindows(ServedTable):
         if not isinstance(body, Rows):
             kind = kind.ignoring(wanted.ignore, strict=wanted.strict)
         with under_their_names(body):
-            return next(kind.parts(self._tables(body, wanted, notes), notes))
-
-    def _tables(self, body: Body, wanted: Wanted, notes: Notes) -> Iterator[pd.DataFrame]:
-        if isinstance(body, Rows):
-            yield self._frame(self._values(body, wanted, notes))
-        elif len(self.files(body)) != 1:
-            raise Refused(422, f"{len(body)} tables are given; send one at a time")
-        else:
-            yield from self._chunks(body[0], wanted)
+            return next(kind.parts(self.given(body, wanted, notes), notes))
 
     def _types(self, name: str) -> list[str]:
         return ["string", "number", "null"] if name == self.windows.group else super()._types(name)

@@ -140,18 +140,19 @@ class _Scored(NamedTuple):
 
 def _scored(detector: VideoMemAE, items: Iterator[Item]) -> Iterator[_Scored | Mark]:
     """The scores of each run of frames, and the marks between the runs."""
-    name, marks = "", list[Mark]()
+    name, live, marks = "", False, list[Mark]()
     while True:
         run = _run(items, marks)
         first = list(islice(run, detector.shape_[1]))
         if len(first) == detector.shape_[1]:
-            yield from _followed(detector, name, chain(first, run))
+            yield from _followed(detector, name, chain(first, run), live=live)
         elif first:
             yield Skipped(len(first))
         if not marks:
             return
         mark = marks.pop()
-        name = mark.name if isinstance(mark, Opened) else name
+        if isinstance(mark, Opened):
+            name, live = mark.name, mark.live
         yield mark
 
 
@@ -164,7 +165,7 @@ def _run(items: Iterator[Item], marks: list[Mark]) -> Iterator[Shot]:
         yield item
 
 
-def _followed(detector: VideoMemAE, name: str, shots: Iterable[Shot]) -> Iterator[_Scored]:
+def _followed(detector: VideoMemAE, name: str, shots: Iterable[Shot], *, live: bool) -> Iterator[_Scored]:
     waiting: deque[Shot] = deque()  # frames without a score yet; scores come in the same order
 
     def blocks() -> Iterator[tuple[Tensor, Tensor]]:
@@ -172,7 +173,7 @@ def _followed(detector: VideoMemAE, name: str, shots: Iterable[Shot]) -> Iterato
             waiting.append(shot)
             yield shot.pixels[None], torch.tensor([shot.time], dtype=torch.float64)
 
-    for frame in detector.follow(Footage(name, blocks())):
+    for frame in detector.follow(Footage(name, blocks(), live)):
         yield _Scored(waiting.popleft(), frame)
 
 

@@ -102,7 +102,7 @@ function show(threshold, rate) {
   const odd = samples.length >= MANY && flagged > samples.length / 2 ? " If most of these should be normal, they are unlike what the model has learned." : "";
   const lost = unread.length ? ` Not read: ${unread.map((each) => each.reason).join("; ")}.` : "";
   const unknown = leftOut.length ? ` Left out, since the model does not know them: ${leftOut.join(", ")}.` : "";
-  byId("summary").textContent = `${count} Of normal ${kind.many}, about ${percent(rate)} are flagged by mistake.${odd}${lost}${unknown}`;
+  byId("summary").textContent = `${count}${rate === null ? "" : ` Of normal ${kind.many}, about ${percent(rate)} are flagged by mistake.`}${odd}${lost}${unknown}`;
   for (const address of pictures.values()) URL.revokeObjectURL(address);
   pictures = new Map(shown.model.kind === "image" ? files.map((file, position) => [position, URL.createObjectURL(file)]) : []);
   byId("timeline").hidden = shown.model.kind !== "video";

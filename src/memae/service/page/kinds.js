@@ -3,7 +3,7 @@
 const KINDS = {
   table: {
     prompt: "Drop a table here (CSV or Parquet), or choose one",
-    about: (model) => `It must have the ${model.columns.length} columns that the model has learned: ${listed(model.columns)}.`,
+    about: (model) => `It must have the ${model.columns.length} columns that the model has learned: ${listed(model.columns)}${model.by ? `; and ${model.by.join(", ")}, to tell which of its ${model.groups} models to ask` : ""}.`,
     several: false,
     whole: "table",
     one: "row",
@@ -38,7 +38,13 @@ const KINDS = {
   },
 };
 
-export const kindOf = (model) => KINDS[model.kind];
+/** Words for a model; samples of a model by group are named by their group too. */
+export function kindOf(model) {
+  const kind = KINDS[model.kind];
+  if (!model.by) return kind;
+  const key = (sample) => model.by.map((name) => sample[name]).filter((value) => value !== undefined).join(", ");
+  return { ...kind, name: (sample) => `${kind.name(sample)}, ${key(sample) || "no group"}`, known: [...kind.known, ...model.by] };
+}
 
 function listed(columns) {
   const names = columns.slice(0, 6).map((column) => column.name);

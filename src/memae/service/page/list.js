@@ -44,10 +44,12 @@ export function list(place, kind, samples, pictures, explain) {
     const picture = pictures.get(position);
     return element("tr", { class: sample.is_anomaly ? "unusual" : null },
       element("td", { class: "name" }, picture ? element("img", { src: picture, alt: "" }) : null, name),
-      element("td", { class: "score" }, sample.score.toPrecision(4), bar(sample.score / top)),
-      element("td", { class: "number optional" }, percent(sample.p_value)),
-      element("td", { class: "verdict" }, sample.is_anomaly ? "unusual" : "normal"),
-      element("td", {}, element("button", { "aria-label": `Why ${name}?`, click: () => explain(sample, position) }, "Why?")));
+      ...(sample.score === null ? [element("td", { colspan: 3 }, sample.reason)] : [
+        element("td", { class: "score" }, sample.score.toPrecision(4), bar(sample.score / top)),
+        element("td", { class: "number optional" }, percent(sample.p_value)),
+        element("td", { class: "verdict" }, sample.is_anomaly ? "unusual" : "normal"),
+      ]),
+      element("td", {}, sample.score === null ? "" : element("button", { "aria-label": `Why ${name}?`, click: () => explain(sample, position) }, "Why?")));
   }
 
   function show() {
@@ -68,8 +70,9 @@ const capital = (word) => word[0].toUpperCase() + word.slice(1);
 
 /** The scores as CSV: what a sample is known by, then score, p_value and is_anomaly, as `memae score` writes them. */
 export function csv(kind, samples) {
-  const head = [...kind.known, "score", "p_value", "is_anomaly"];
+  const head = [...kind.known, "score", "p_value", "is_anomaly", ...(samples.some((sample) => sample.reason) ? ["reason"] : [])];
   const cell = (value) => {
+    if (value === null || value === undefined) return "";
     const text = typeof value === "boolean" ? String(Number(value)) : String(value);
     return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };

@@ -1,0 +1,1 @@
+"""Many models: one detector for each machine, shop or camera, in one Parquet file, a shelf."""
