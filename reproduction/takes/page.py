@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 from statistics import mean, median
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ FEWEST = 4
 def render() -> None:
     """Writes the page, its pictures and the figures of the scoreboard."""
     lines = [*NOTES.read_text(encoding="utf-8").splitlines(), ""]
-    figures = {}
+    figures: dict[str, Any] = {}
     for name, study in STUDIES.items():
         lines += [
             f"## {study.title}",

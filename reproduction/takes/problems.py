@@ -57,8 +57,8 @@ def of_class(dataset: str, normal: int, seed: int) -> Problem:
     """A class of MNIST, of its JPEG copies, or of CIFAR-10, as in Table 1."""
     images, checksum = runs.load(dataset.removesuffix("_jpeg"))
     data = one_class(_copies(dataset) if dataset.endswith("_jpeg") else images, normal, seed)
-    parts = [tensor(part) for part in (data.training, data.held_out, data.test)]
-    return Problem(*parts, data.labels, checksum, auroc, len(data.labels))
+    training, held_out, test = (tensor(part) for part in (data.training, data.held_out, data.test))
+    return Problem(training, held_out, test, data.labels, checksum, auroc, len(data.labels))
 
 
 def of_rows(dataset: str, part: int, seed: int) -> Problem:  # noqa: ARG001 (as of images)

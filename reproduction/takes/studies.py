@@ -62,17 +62,13 @@ def _rate(falling: float) -> Factor:
 
 
 def _epochs(low: int, high: int, more: int) -> Factor:
-    return Factor(
-        "epochs",
-        *(Level(f"{count}", {"epochs": count}) for count in (low, high)),
-        (Level(f"{more}", {"epochs": more}),),
-    )
+    first, second, third = (Level(f"{count}", {"epochs": count}) for count in (low, high, more))
+    return Factor("epochs", first, second, (third,))
 
 
 def _batch(low: int, high: int, more: int) -> Factor:
-    return Factor(
-        "batch", *(Level(f"{size}", {"batch": size}) for size in (low, high)), (Level(f"{more}", {"batch": more}),)
-    )
+    first, second, third = (Level(f"{size}", {"batch": size}) for size in (low, high, more))
+    return Factor("batch", first, second, (third,))
 
 
 def _of_images(epochs: Factor) -> tuple[Factor, ...]:

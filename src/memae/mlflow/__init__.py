@@ -94,5 +94,6 @@ def _signature(detector: Estimator) -> Any:
     from mlflow.types.schema import AnyType, ColSpec, Schema  # noqa: PLC0415
 
     if isinstance(detector, TabularMemAE):
-        return ModelSignature(inputs=Schema([ColSpec(AnyType(), name) for name in detector.roles_.names]))
+        anything = AnyType()  # type: ignore[no-untyped-call]
+        return ModelSignature(inputs=Schema([ColSpec(anything, name) for name in detector.roles_.names]))
     return ModelSignature(inputs=Schema([ColSpec("string", "path")]))

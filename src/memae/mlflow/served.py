@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 from mlflow.models import set_model
-from mlflow.pyfunc import PythonModel
+from mlflow.pyfunc.model import PythonModel
 
 from memae.estimators import load
 from memae.parallel import Films, Pictures, Scoring
@@ -13,7 +13,7 @@ from memae.parallel import Films, Pictures, Scoring
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of MLflow, on type hints
 
-    class Detector(PythonModel):  # type: ignore[misc]
+    class Detector(PythonModel):
         """Scores tables, or pictures and films by their paths."""
 
         def load_context(self, context: Any) -> None:

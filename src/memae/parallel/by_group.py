@@ -164,7 +164,7 @@ class ShelfScoring(Mapped):
             return self._empty(frame)
         score = ByGroup(self._opened, self.by, self.shared)
         found = score(frame, lambda detector, table: check_complete(detector, table, self.may_lack))
-        found["reason"] = found["reason"].astype(object).where(found["reason"].notna(), None)
+        found["reason"] = found["reason"].astype("string")
         return kept.assign(**{name: found[name].set_axis(frame.index) for name in self.columns})
 
 
