@@ -65,7 +65,7 @@ SAID = {
     "underscores": (written("a,b", "1_000,1", "2_000,2"), "are written as '1_000'"),
     "dates of several forms": (
         written("a,b", "2024-01-02,1", "02.01.2024,2", "Jan 3 2024,3"),
-        "its times are written in several ways, such as '2024-01-02' and '02.01.2024'",
+        "these are written in several ways, such as '2024-01-02' and '02.01.2024'",
     ),
     "zeros in front": (written("a,b", "01234,1", "02345,2"), "'01234' in 'a' is read as the number 1234"),
     "names that pandas numbers on": ("a,a,a.1\n1,2,3\n4,5,7\n", "the second is read as 'a.2'"),

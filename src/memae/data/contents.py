@@ -166,21 +166,21 @@ class _Texts:
         if not known:
             return Meaning(why=EMPTY)
         column = self.tally.column()
-        if remark := self._nearly_numbers() or several_forms(
-            self.name, [*islice(filter(None, self.tally.seen), LOOKED_AT)]
-        ):
+        if remark := self._nearly_numbers():
             return Meaning((column,), remarks=(remark,))
+        times = several_forms(self.name, [*islice(filter(None, self.tally.seen), LOOKED_AT)])
+        remarks = () if times is None else (times,)
         named = bool(NAMES_ROWS.search(self.name))
         if not kept and distinct >= UNIQUE * known and known > 1 and (known >= FEW or (named and distinct == known)):
-            return Meaning(why=FREE if self._words() >= WORDS else IDENTIFIER)
-        if sum(column.shares[:-1]) < 0.5 and not kept:
+            return Meaning(why=FREE if self._words() >= WORDS else IDENTIFIER, remarks=remarks)
+        if not remarks and sum(column.shares[:-1]) < 0.5 and not kept:
             remark = (
                 f"column {self.name!r} holds {distinct:,} different texts; its {MAX_CATEGORIES} most frequent fill "
                 f"{sum(column.shares[:-1]):.0%} of the rows, and all others count as one: if they name things rather "
                 f"than kinds of things, leave it out with --ignore {shlex.quote(self.name)}"
             )
             return Meaning((column,), remarks=(remark,))
-        return Meaning((column,))
+        return Meaning((column,), remarks=remarks)
 
     def _words(self) -> float:
         """Words a text, on average over some texts."""

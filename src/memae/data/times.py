@@ -176,7 +176,7 @@ def several_forms(name: str, texts: Sequence[str]) -> str | None:
         return None
     other = texts[int(best.argmin())]
     return (
-        f"column {name!r} is taken as text, since its times are written in several ways, such as "
+        f"column {name!r} is not read as times, since these are written in several ways, such as "
         f"{texts[int(best.argmax())]!r} and {other!r}; write all of them in one way for hour, weekday and pace"
     )
 
