@@ -67,7 +67,8 @@ def test_every_parameter_is_an_option_with_the_same_default_and_words(command: s
     assert former == set(former_names(kind))
     own = {"source", "output", "protocol", "resume", "log_dir", "mlflow", "as_json"}
     reading = {"separator", "decimal", "thousands", "encoding", "sheet", "header"}
-    more = {"video": {"native_size"}, "table": reading}
+    groups = {"by", "shared", "fewest", "workers"}
+    more = {"video": {"native_size"}, "table": reading | groups}
     assert set(found) - former == own | more.get(command, set())
 
 

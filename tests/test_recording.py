@@ -61,10 +61,10 @@ def in_process(monkeypatch: pytest.MonkeyPatch, results: Path) -> None:
             return self
 
         def __exit__(self, *_: object) -> None: ...
-        def submit(self, function: Any, job: Any) -> "Future[float]":
+        def submit(self, function: Any, *given: Any) -> "Future[float]":
             future: Future[float] = Future()
             try:
-                future.set_result(function(job))
+                future.set_result(function(*given))
             except BaseException as error:
                 future.set_exception(error)
             return future

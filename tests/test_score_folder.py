@@ -284,7 +284,7 @@ def test_discoveries_need_no_memory_for_all_rows(tmp_path):
             p_value = np.random.default_rng(seed).integers(1, 101, 50) / 100
             yield pd.DataFrame({"row": range(50), "p_value": p_value, "is_anomaly": (p_value <= 0.05).astype(int)})
 
-    marked, found = score_table.discovered(parts(), 0.2, 99, tmp_path / "out.csv")
+    marked, found = score_table.discovered(parts(), 0.2, tmp_path / "out.csv")
     assert not isinstance(marked, list)
     rows_ = pd.concat(marked)
     whole = discoveries(torch.from_numpy(np.concatenate([part["p_value"] for part in parts()])), 0.2).numpy()

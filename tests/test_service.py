@@ -384,7 +384,7 @@ def test_a_request_says_how_its_table_is_written(ask: Ask, rows: TabularMemAE) -
     assert explained.status_code == 200, explained.text
     wrong = ask("POST", "/score?model=rows&separator=ab", files={"files": ("t.csv", file)})
     assert "separator must be one character" in refused(wrong, 422)
-    plain = ask("POST", "/score?model=rows&decimal=,", json={"rows": frame.to_dict("records")})
+    plain = ask("POST", "/score?model=rows&decimal=,", json={"rows": records(frame)})
     assert "say how a file is written, and rows of JSON are given" in refused(plain, 422)
     pictured = ask("POST", "/score?model=images&decimal=,", files={"files": ("a.png", png(bars(1)[0]))})
     assert "are for table models" in refused(pictured, 422)
@@ -415,7 +415,9 @@ def test_requests_that_cannot_be_understood(ask: Ask, ask_alone: Ask) -> None:
         )
     assert "items" in refused(ask_alone("POST", "/explain?items=-1", json={"rows": [[1]]}), 422)
     told = refused(ask_alone("POST", "/score?modle=rows", json={"rows": [[1, 2, "a"]]}), 422)
-    assert told.startswith("'modle' is no parameter of /score; it takes model, ignore, strict, separator")
+    assert told.startswith(
+        "'modle' is no parameter of /score; it takes model, group, shared, ignore, strict, separator"
+    )
     told = refused(ask_alone("POST", "/score", content=b'{"rows": [[NaN, 2, "a"]]}', headers=JSON), 422)
     assert told == "the body is not JSON: NaN is not a number in JSON; use null for a missing value"
     assert "sample=9" in refused(ask_alone("POST", "/explain?sample=9", json={"rows": [[1, 2, "a"]]}), 422)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from memae import training as training_module
 from memae.data.samples import InMemory, Mapped, Selection
 from memae.errors import OptionError, ResourceError, TrainingError
+from memae.group import Group
 from memae.losses import reconstruction_error
 from memae.networks import convolutional
 from memae.options import Epoch, Options, Step, chosen, epoch_as_json, epoch_from_json
@@ -594,7 +595,7 @@ def test_a_revived_item_starts_without_the_moments_of_the_dead_one():
     options = Options(epochs=3, batch_size=8, revive=True)
     training, _ = data((5,))
     run = training_module.Run(fresh(TABLE), options, "", [])
-    list(training_module._epoch(run, training, training, options, None))
+    list(training_module._epoch(run, training, training, options, None, Group()))
     memory = run.model.memory
     moments = run.adam.state[memory.items]
     for name in ("exp_avg", "exp_avg_sq"):
@@ -602,7 +603,7 @@ def test_a_revived_item_starts_without_the_moments_of_the_dead_one():
     memory.use.fill_(0.25)
     memory.use[2:] = 0.0
     kept = memory.items[:2].detach().clone()
-    training_module._prepare_items(run, training, options, 1)
+    training_module._prepare_items(run, training, options, 1, Group())
     assert torch.equal(memory.items[:2], kept)
     for name in ("exp_avg", "exp_avg_sq"):
         assert (moments[name][:2] == 1).all()

@@ -37,7 +37,7 @@ class Fitting:
 
     Example:
         >>> fit = Fitting("device", {"ignore": ["id"]})
-        >>> rows = pd.DataFrame({"device": ["a"] * 50 + ["b"], "id": range(51), "load": range(51)})
+        >>> rows = pd.DataFrame({"device": ["a"] * 50 + ["b"], "id": range(51), "load": [1, 4, 2] * 17})
         >>> fit(rows)[["device", "rows", "error"]].values.tolist()
         [['a', 50, None], ['b', 1, '1 row given; at least 2 are needed, and 100 make sense']]
     """

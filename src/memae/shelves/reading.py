@@ -64,7 +64,7 @@ class Shelf(Mapping[Any, TabularMemAE]):
         >>> import tempfile
         >>> import pandas as pd
         >>> from memae.parallel import Fitting
-        >>> rows = pd.DataFrame({"device": ["a", "b"] * 50, "load": range(100), "heat": range(100, 0, -1)})
+        >>> rows = pd.DataFrame({"device": ["a", "b"] * 50, "load": [1, 4, 2, 7] * 25, "heat": [5, 3, 8, 4, 6] * 20})
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     fit = Fitting("device")
         ...     fit.save(fit(rows), Path(folder) / "models.parquet")
