@@ -120,22 +120,6 @@ class Mapped:
             yield self.function(batch)
 
 
-class Divided:
-    """Samples of which a part of each batch is wanted."""
-
-    def __init__(self, samples: Samples, rows: Rows) -> None:
-        self.samples = samples
-        self.rows = rows
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def batches(self, size: int, order: torch.Generator | None = None) -> Iterator[Tensor]:
-        """A part of each batch; see `Samples.batches`."""
-        for batch in self.samples.batches(size, order):
-            yield batch[self.rows(len(batch))]
-
-
 def divided(samples: Samples, rows: Rows) -> Samples:
     """The same batches, of each of which only a part is given; the rest is not even fetched where that can be.
 
@@ -147,7 +131,7 @@ def divided(samples: Samples, rows: Rows) -> Samples:
         return ReadAhead(divided(samples.samples, rows))
     if isinstance(samples, Mapped):
         return Mapped(divided(samples.samples, rows), samples.function)
-    return Divided(samples, rows)
+    return Mapped(samples, lambda batch: batch[rows(len(batch))])
 
 
 def mapped(samples: Samples, function: Callable[[Tensor], Tensor]) -> Samples:

@@ -5,6 +5,7 @@ import math
 import time
 import warnings
 from functools import partial
+from itertools import chain
 from typing import Any, TypeVar
 
 import torch
@@ -86,7 +87,7 @@ def grown(detector: Detector, tiles: Tiles, X: Any, *, held_out: int, most: int)
     kept = _added(scorer, described_by, tiles, held_out=held_out, most=most, share=share, random=random)
     number, seconds = len(detector.history_), time.perf_counter() - began
     epoch = Epoch(number + 1, kept.error, kept.error, 0.0, kept.error, kept.health, seconds)
-    checksum = digest([detector.checksum_.encode(), *tiles.contents()])
+    checksum = digest(chain([detector.checksum_.encode()], tiles.contents()))
     other = copy.deepcopy(detector)
     other._settle(kept.scorer, kept.spec, [*detector.history_, epoch], epoch, checksum, artifact.versions())
     other.learned_ = detector.learned_ + count
