@@ -4,7 +4,6 @@ The processes run this module: `torchrun -m measurements.ranks FILE`.
 """
 
 import json
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,11 +16,10 @@ from sklearn.metrics import roc_auc_score
 
 from memae.estimators import ImageMemAE
 from memae.group import join
-from recording import records
+from recording import marked, records
 from recording.records import figure
 
 PAGE = records.ROOT / "docs" / "ranks.md"
-BEGIN, END = "<!-- measured -->", "<!-- end -->"
 LOSS, AUROC = "scale/torchrun/largest_relative_difference_of_loss", "scale/torchrun/auroc_difference_over_spread"
 WORDS = (
     (LOSS, "two processes against one: largest relative difference of the loss, ten epochs, three seeds", "≤ 1e-3"),
@@ -71,9 +69,7 @@ def render() -> None:
     """Writes what was measured between the marks of the page."""
     found = records.read(records.RESULTS / "scale.json").get("torchrun", {}).get("figures", {})
     rows = [f"| {what} | {target} | {found[key]['value']:.2g} |" for key, what, target in WORDS if key in found]
-    text = "\n".join([BEGIN, *(["| | target | measured |", "|---|---:|---:|", *rows] if rows else []), END])
-    page = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(re.sub(f"{BEGIN}.*?{END}", lambda _: text, page, flags=re.DOTALL), encoding="utf-8")
+    marked.replace(PAGE, ["| | target | measured |", "|---|---:|---:|", *rows] if rows else [])
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import re
 import signal
 import statistics
 import sys
@@ -31,11 +30,10 @@ from memae.kinds.pieces import Piece
 from memae.modelfile.artifact import dumped
 from memae.parallel import Pictures, Scoring
 from memae.parallel.workers import done
-from recording import records
+from recording import marked, records
 from recording.records import figure
 
 PAGE = records.ROOT / "docs" / "scale.md"
-BEGIN, END = "<!-- measured -->", "<!-- end -->"
 FILES, ROWS = 12, 2500
 REPEATS = 3  # of the runs with one and two workers, in turn
 ROOMS = 4  # groups of pictures
@@ -216,9 +214,7 @@ def measure(arguments: argparse.Namespace) -> None:
 def render() -> None:
     """Writes what was measured between the marks of the page."""
     found = records.read(records.RESULTS / "scale.json")
-    text = "\n".join([BEGIN, *_shown(found), END])
-    page = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(re.sub(f"{BEGIN}.*?{END}", lambda _: text, page, flags=re.DOTALL), encoding="utf-8")
+    marked.replace(PAGE, list(_shown(found)))
     ranks.render()
 
 

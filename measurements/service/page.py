@@ -1,22 +1,18 @@
 """Writes what was measured into docs/service.md."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
-from recording import records
+from recording import marked, records
 
 PAGE = records.ROOT / "docs" / "service.md"
-BEGIN, END = "<!-- measured -->", "<!-- end -->"
 NAMES = {"kddcup": "KDDCUP99, 41 columns", "breast_cancer": "breast cancer, 30 columns"}
 
 
 def render() -> None:
     """Replaces what stands between the marks."""
     found = records.read(records.RESULTS / "service.json")
-    text = "\n".join([BEGIN, *shown(found), *_origin(found), END]) if found else f"{BEGIN}\n{END}"
-    page = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(re.sub(f"{BEGIN}.*?{END}", lambda _: text, page, flags=re.DOTALL), encoding="utf-8")
+    marked.replace(PAGE, [*shown(found), *_origin(found)] if found else [])
 
 
 def shown(found: Mapping[str, Any]) -> list[str]:

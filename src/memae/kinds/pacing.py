@@ -46,11 +46,12 @@ class Paced:
         tick, start = -1, 0.0
         last: _Frame | None = None
         for frames, seconds in self.given:
-            played: list[Tensor] = []
+            played, same = list[Tensor](), True
             for pixels, time in zip(frames, seconds.tolist(), strict=True):
                 if last is None or time - last.time > LONGEST:
                     start = time - (tick + 1) / self.rate
                 here = max(math.floor((time - start) * self.rate + EARLY), tick)
+                same = same and here == tick + 1
                 if last is not None and here > tick:
                     played += [_between(last.pixels, pixels, (k - tick) / (here - tick)) for k in range(tick + 1, here)]
                 if here > tick:
@@ -60,9 +61,6 @@ class Paced:
                 self.waiting.append(last)
             if played:
                 times = torch.arange(tick + 1 - len(played), tick + 1, dtype=torch.float64) / self.rate
-                same = len(played) == len(frames) and all(
-                    one.data_ptr() == other.data_ptr() for one, other in zip(played, frames, strict=True)
-                )
                 yield (frames if same else torch.stack(played)), times
 
     def as_filmed(self, found: Iterable[tuple[Seen, float]]) -> Iterator[tuple[Seen, float]]:
